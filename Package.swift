@@ -1,0 +1,102 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One concern of the shared code, one system library, one service, one test target: each is a line below.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func cLibrary(_ name: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "shared/C/\(name)", providers: [.apt([apt])])
+}
+
+func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "shared/\(name)", exclude: ["README.md"], swiftSettings: strict)
+}
+
+let everyShared: [Target.Dependency] = [
+    "Contracts", "ServiceRuntime", "HTTPServing", "Postgres", "Redis", "Messaging", "Cryptography", "BlobStore", "JobWorker",
+]
+
+func service(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], migrations: Bool = true) -> Target {
+    .executableTarget(
+        name: name, dependencies: everyShared + dependencies, path: "services/\(name)", exclude: ["README.md", "openapi.yaml"] + exclude,
+        resources: migrations ? [.embedInCode("Migrations")] : [], swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: strict)
+}
+
+let package = Package(
+    name: "auspex",
+    targets: [
+        cLibrary("CLibEvent", apt: "libevent-dev"),
+        cLibrary("CLibEventHTTP", apt: "libevent-dev"),
+        cLibrary("CPostgres", apt: "libpq-dev"),
+        cLibrary("CRedis", apt: "libhiredis-dev"),
+        cLibrary("CRabbitMQ", apt: "librabbitmq-dev"),
+        cLibrary("COpenSSL", apt: "libssl-dev"),
+        cLibrary("CCrypt", apt: "libcrypt-dev"),
+        cLibrary("CZstd", apt: "libzstd-dev"),
+        cLibrary("CZlib", apt: "zlib1g-dev"),
+        .target(name: "CTOML", path: "shared/C/CTOML"),
+
+        shared("Contracts"),
+        shared("ServiceRuntime", ["CLibEvent", "Contracts"]),
+        shared("Cryptography", ["COpenSSL", "CCrypt", "Contracts"]),
+        shared("HTTPServing", ["CLibEventHTTP", "Contracts", "Cryptography", "ServiceRuntime"]),
+        shared("Postgres", ["CPostgres", "Contracts", "ServiceRuntime"]),
+        shared("Redis", ["CRedis", "ServiceRuntime"]),
+        shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
+        shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
+        shared("Bars", ["CZstd", "Contracts"]),
+        shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "ServiceRuntime"]),
+        shared("TestSupport", everyShared),
+
+        service("auth"),
+        service("signals", ["CTOML"]),
+        service("scheduler"),
+        service("executor", ["Bars"], exclude: ["SandboxLauncher"], migrations: false),
+        service("marketdata", ["Bars", "CZlib"]),
+        .executableTarget(
+            name: "sandbox-launch", path: "services/executor/SandboxLauncher", linkerSettings: [.linkedLibrary("seccomp")]),
+
+        tests("Contracts", ["Contracts"]),
+        tests("ServiceRuntime", ["ServiceRuntime", "TestSupport"]),
+        tests("Cryptography", ["Cryptography"]),
+        tests("HTTPServing", ["HTTPServing", "TestSupport"]),
+        tests("Postgres", ["Postgres", "TestSupport"]),
+        tests("Redis", ["Redis", "TestSupport"]),
+        tests("Messaging", ["Messaging", "TestSupport"]),
+        tests("BlobStore", ["BlobStore", "TestSupport"]),
+        tests("Bars", ["Bars", "TestSupport"]),
+        tests("JobWorker", ["JobWorker", "TestSupport"]),
+        tests("auth", ["auth", "TestSupport"]),
+        tests("signals", ["signals", "TestSupport"]),
+        tests("scheduler", ["scheduler", "TestSupport"]),
+        tests("executor", ["executor", "TestSupport"]),
+        tests("marketdata", ["marketdata", "TestSupport"]),
+    ],
+    cxxLanguageStandard: .cxx20
+)
+
+// AUSPEX_TARGETS="Bars BarsTests" builds one corner of the house (those targets and what they need) instead of all of it.
+if let wanted = Context.environment["AUSPEX_TARGETS"]?.split(separator: " ").map(String.init) {
+    let byName = Dictionary(uniqueKeysWithValues: package.targets.map { ($0.name, $0) })
+    var kept: Set<String> = []
+    var open = wanted
+    while let name = open.popLast() {
+        guard kept.insert(name).inserted, let target = byName[name] else { continue }
+        for dependency in target.dependencies {
+            switch dependency {
+            case .byNameItem(let name, _), .targetItem(let name, _): open.append(name)
+            default: break
+            }
+        }
+    }
+    package.targets.removeAll { !kept.contains($0.name) }
+}
