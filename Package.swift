@@ -34,6 +34,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
     name: "auspex",
     targets: [
+        cLibrary("CLinux", apt: "libc6-dev"),
         cLibrary("CLibEvent", apt: "libevent-dev"),
         cLibrary("CLibEventHTTP", apt: "libevent-dev"),
         cLibrary("CPostgres", apt: "libpq-dev"),
@@ -46,7 +47,7 @@ let package = Package(
         .target(name: "CTOML", path: "shared/C/CTOML"),
 
         shared("Contracts"),
-        shared("ServiceRuntime", ["CLibEvent", "Contracts"]),
+        shared("ServiceRuntime", ["CLibEvent", "CLinux", "Contracts"]),
         shared("Cryptography", ["COpenSSL", "CCrypt", "Contracts"]),
         shared("HTTPServing", ["CLibEventHTTP", "Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Postgres", ["CPostgres", "Contracts", "ServiceRuntime"]),
