@@ -1,0 +1,267 @@
+// Limits that the kernel counts for the whole run, under either generation of cgroups.
+//
+// v1: one folder per controller, kills are found by oom_control, and a kill of everything means killing each listed process until
+// the list stays empty. v2: one folder for all controllers, memory.oom.group ends the whole run at once, and cgroup.kill ends it.
+
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool write_text(const char *folder, const char *file, const char *text) {
+    char path[4352];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0) return false;
+    ssize_t written = write(descriptor, text, strlen(text));
+    int reason = errno;
+    close(descriptor);
+    errno = reason;
+    return written == (ssize_t)strlen(text);
+}
+
+static bool write_number(const char *folder, const char *file, uint64_t value) {
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return write_text(folder, file, text);
+}
+
+/// Reads a small file; an empty text when it is not there.
+static void read_text(const char *folder, const char *file, char *text, size_t capacity) {
+    char path[4352];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    text[0] = 0;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    ssize_t length = read(descriptor, text, capacity - 1);
+    close(descriptor);
+    text[length > 0 ? length : 0] = 0;
+}
+
+static uint64_t read_number(const char *folder, const char *file) {
+    char text[64];
+    read_text(folder, file, text, sizeof text);
+    return strtoull(text, NULL, 10);
+}
+
+/// The value of a line "KEY VALUE" in a file of such lines; 0 when it is absent.
+static uint64_t read_field(const char *folder, const char *file, const char *key) {
+    char text[1024];
+    read_text(folder, file, text, sizeof text);
+    size_t length = strlen(key);
+    for (char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (!strncmp(line, key, length) && line[length] == ' ') return strtoull(line + length, NULL, 10);
+    return 0;
+}
+
+static bool has_word(const char *text, const char *word) {
+    size_t length = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at += length) {
+        bool starts = at == text || strchr(" ,\n", at[-1]) != NULL;
+        if (starts && (at[length] == 0 || strchr(" ,\n", at[length]))) return true;
+    }
+    return false;
+}
+
+// --- probing ---------------------------------------------------------------------------------------------------------------------
+
+/// The path of this process in a hierarchy, from /proc/self/cgroup: the line whose second field holds the controller ("" for v2).
+static void own_path(const char *controller, char *path, size_t capacity) {
+    char text[4096];
+    read_text("/proc/self", "cgroup", text, sizeof text);
+    snprintf(path, capacity, "/");
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char *controllers = strchr(line, ':');
+        char *where = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!where) continue;
+        *where = 0;
+        bool match = *controller ? has_word(controllers + 1, controller) : controllers[1] == 0;
+        if (match) snprintf(path, capacity, "%s", where + 1);
+    }
+}
+
+static bool usable(const char *folder) {
+    if (mkdir(folder, 0755) != 0 && errno != EEXIST) return false;
+    char trial[4352];
+    snprintf(trial, sizeof trial, "%s/trial-%d", folder, (int)getpid());
+    if (mkdir(trial, 0755) != 0) return false;
+    char procs[4400];
+    snprintf(procs, sizeof procs, "%s/cgroup.procs", trial);
+    bool writable = access(procs, W_OK) == 0;
+    rmdir(trial);
+    return writable;
+}
+
+/// Turns the controllers on for the children of a v2 folder; processes in the folder itself are moved to a leaf first if they block it.
+static bool enable_controllers(const char *folder) {
+    static const char *const wanted = "+memory +pids +cpu";
+    if (write_text(folder, "cgroup.subtree_control", wanted)) return true;
+    if (errno != EBUSY) return false;
+    char leaf[4352], text[65536];
+    snprintf(leaf, sizeof leaf, "%s/auspex-service", folder);
+    if (mkdir(leaf, 0755) != 0 && errno != EEXIST) return false;
+    read_text(folder, "cgroup.procs", text, sizeof text);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) write_text(leaf, "cgroup.procs", line);
+    return write_text(folder, "cgroup.subtree_control", wanted);
+}
+
+static bool probe_v2(const char *mount, const char *name) {
+    char own[2048], controllers[512];
+    own_path("", own, sizeof own);
+    const char *const starts[] = {"", own};
+    for (int i = 0; i < 2; i++) {
+        char parent[4096], folder[4352];
+        snprintf(parent, sizeof parent, "%.2000s%s", mount, strcmp(starts[i], "/") ? starts[i] : "");
+        read_text(parent, "cgroup.controllers", controllers, sizeof controllers);
+        if (!has_word(controllers, "memory") || !has_word(controllers, "pids") || !has_word(controllers, "cpu")) continue;
+        snprintf(folder, sizeof folder, "%s/%s", parent, name);
+        if (!enable_controllers(parent) || !usable(folder) || !enable_controllers(folder)) continue;
+        printf("cgroup-v2 %s\n", folder);
+        return true;
+    }
+    return false;
+}
+
+static bool probe_v1(const char *mount, const char *controller, const char *name) {
+    char own[2048], folder[4352];
+    own_path(controller, own, sizeof own);
+    const char *const starts[] = {"", own};
+    for (int i = 0; i < 2; i++) {
+        snprintf(folder, sizeof folder, "%.2000s%s/%s", mount, strcmp(starts[i], "/") ? starts[i] : "", name);
+        if (!usable(folder)) continue;
+        printf("cgroup-v1 %s=%s\n", controller, folder);
+        return true;
+    }
+    return false;
+}
+
+/// Prints the folders that runs may use, one a line, in the form of the options of `run`; nothing when there are none.
+void cgroup_probe(const char *name) {
+    static const char *const wanted[] = {"memory", "pids", "cpu"};
+    FILE *mounts = fopen("/proc/self/mounts", "re");
+    if (!mounts) return;
+    char line[8192];
+    bool found = false;
+    while (!found && fgets(line, sizeof line, mounts)) {
+        char mount[2048], type[64];
+        if (sscanf(line, "%*s %2047s %63s", mount, type) == 2 && !strcmp(type, "cgroup2")) found = probe_v2(mount, name);
+    }
+    rewind(mounts);
+    while (!found && fgets(line, sizeof line, mounts)) {
+        char mount[2048], type[64], settings[2048];
+        if (sscanf(line, "%*s %2047s %63s %2047s", mount, type, settings) != 3 || strcmp(type, "cgroup")) continue;
+        for (int i = 0; i < 3; i++)
+            if (has_word(settings, wanted[i])) probe_v1(mount, wanted[i], name);
+    }
+    fclose(mounts);
+}
+
+// --- one run ---------------------------------------------------------------------------------------------------------------------
+
+static bool set_limits(const struct options *options, const struct cgroup *group) {
+    const char *folder = group->path;
+    bool fine = true;
+    if (options->unified) {
+        if (options->memory_bytes) {
+            fine &= write_number(folder, "memory.max", options->memory_bytes);
+            write_text(folder, "memory.swap.max", "0");  // absent where the kernel does not account swap
+            write_text(folder, "memory.oom.group", "1");
+        }
+        if (options->process_count) fine &= write_number(folder, "pids.max", options->process_count);
+        if (options->cpu_thousandths) {
+            char text[64];
+            snprintf(text, sizeof text, "%llu 100000", (unsigned long long)options->cpu_thousandths * 100);
+            fine &= write_text(folder, "cpu.max", text);
+        }
+        return fine;
+    }
+    if (!strcmp(group->controller, "memory") && options->memory_bytes) {
+        fine &= write_number(folder, "memory.limit_in_bytes", options->memory_bytes);
+        write_text(folder, "memory.swappiness", "0");
+    }
+    if (!strcmp(group->controller, "pids") && options->process_count) fine &= write_number(folder, "pids.max", options->process_count);
+    if (!strcmp(group->controller, "cpu") && options->cpu_thousandths) {
+        fine &= write_number(folder, "cpu.cfs_period_us", 100000);
+        fine &= write_number(folder, "cpu.cfs_quota_us", options->cpu_thousandths * 100);
+    }
+    return fine;
+}
+
+/// Makes the run's folders and sets its limits; false with a message when the kernel refused one.
+bool cgroup_make(struct options *options, char *message, size_t capacity) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        struct cgroup *group = &options->cgroups[i];
+        snprintf(group->path, sizeof group->path, "%s/%s", group->parent, options->name);
+        if (mkdir(group->path, 0755) != 0) {
+            snprintf(message, capacity, "mkdir %.400s: %s", group->path, strerror(errno));
+            return false;
+        }
+        group->made = true;
+        if (!set_limits(options, group)) {
+            snprintf(message, capacity, "limits in %.400s: %s", group->path, strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+/// Puts the calling process into the run's folders.
+bool cgroup_join(const struct options *options, char *message, size_t capacity) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        if (write_text(options->cgroups[i].path, "cgroup.procs", "0")) continue;
+        snprintf(message, capacity, "join %.400s: %s", options->cgroups[i].path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/// Kills every process of the run, as often as needed for a program that forks while it is being killed.
+void cgroup_kill(const struct options *options) {
+    if (options->cgroup_count == 0) return;
+    const char *folder = options->cgroups[0].path;
+    if (options->unified && write_text(folder, "cgroup.kill", "1")) return;
+    char text[65536];
+    for (int round = 0; round < 100; round++) {
+        read_text(folder, "cgroup.procs", text, sizeof text);
+        if (!text[0]) return;
+        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) kill((pid_t)atoi(line), SIGKILL);
+    }
+}
+
+struct usage cgroup_usage(const struct options *options) {
+    struct usage usage = {0};
+    for (int i = 0; i < options->cgroup_count; i++) {
+        const struct cgroup *group = &options->cgroups[i];
+        if (!group->made) continue;
+        if (options->unified) {
+            usage.memory_peak_bytes = read_number(group->path, "memory.peak");
+            usage.out_of_memory_kills = read_field(group->path, "memory.events", "oom_kill");
+            usage.process_limit_hits = read_field(group->path, "pids.events", "max");
+        } else if (!strcmp(group->controller, "memory")) {
+            usage.memory_peak_bytes = read_number(group->path, "memory.max_usage_in_bytes");
+            usage.out_of_memory_kills = read_field(group->path, "memory.oom_control", "oom_kill");
+        } else if (!strcmp(group->controller, "pids")) {
+            usage.process_limit_hits = read_field(group->path, "pids.events", "max");
+        }
+    }
+    return usage;
+}
+
+/// Removes the run's folders; a folder can stay busy for a moment after its last process was collected.
+void cgroup_remove(struct options *options) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        struct cgroup *group = &options->cgroups[i];
+        for (int attempt = 0; group->made && attempt < 200; attempt++) {
+            if (rmdir(group->path) == 0 || errno == ENOENT) group->made = false;
+            else nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// The process that becomes bwrap. The order of the steps is the point: groups while still privileged, limits before the user changes,
+// the other user before anything of his can run, and the parent's-death signal last because a change of user clears it.
+
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { arguments_descriptor = 8, filter_at = 9, lowest_private = 20 };
+
+static int error_pipe = -1;
+
+static _Noreturn void fail(const char *step) {
+    char text[512];
+    int length = snprintf(text, sizeof text, "%s: %s", step, strerror(errno));
+    if (write(error_pipe, text, (size_t)length) < 0) {}
+    _exit(125);
+}
+
+static void limit(int resource, uint64_t soft, uint64_t hard) {
+    struct rlimit current;
+    if (getrlimit(resource, &current) != 0) fail("getrlimit");
+    // A limit may only be lowered: without CAP_SYS_RESOURCE raising the hard one is refused, and a lower one is as good.
+    if (current.rlim_max != RLIM_INFINITY && hard > current.rlim_max) hard = current.rlim_max;
+    if (soft > hard) soft = hard;
+    struct rlimit wanted = {.rlim_cur = soft, .rlim_max = hard};
+    if (setrlimit(resource, &wanted) != 0) fail("setrlimit");
+}
+
+static void set_limits(const struct options *options) {
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_MEMLOCK, 0, 0);
+    if (options->cpu_seconds) limit(RLIMIT_CPU, options->cpu_seconds, options->cpu_seconds + 1);
+    if (options->file_bytes) limit(RLIMIT_FSIZE, options->file_bytes, options->file_bytes);
+    if (options->open_files) limit(RLIMIT_NOFILE, options->open_files, options->open_files);
+    if (options->address_space_bytes) limit(RLIMIT_AS, options->address_space_bytes, options->address_space_bytes);
+}
+
+static void be_first_to_die(void) {
+    int descriptor = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    if (write(descriptor, "1000", 4) < 0) {}
+    close(descriptor);
+}
+
+/// Shows folders under closed parents (a clone below /root, say) to bwrap, which runs as the slot's user: as /mnt/NAME, in a mount
+/// namespace of our own. The sources are opened before /mnt is covered, since one of them may lie below it.
+static void show_stages(const struct options *options) {
+    if (options->stage_count == 0) return;
+    if (unshare(CLONE_NEWNS) != 0) fail("unshare mounts");
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("private mounts");
+    int sources[MAXIMUM_STAGES];
+    for (int i = 0; i < options->stage_count; i++) {
+        sources[i] = open(options->stages[i].source, O_PATH | O_CLOEXEC);
+        if (sources[i] < 0) fail(options->stages[i].source);
+    }
+    if (mount("auspex", "/mnt", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k") != 0) fail("mount /mnt");
+    for (int i = 0; i < options->stage_count; i++) {
+        char from[64], to[256];
+        snprintf(from, sizeof from, "/proc/self/fd/%d", sources[i]);
+        snprintf(to, sizeof to, "/mnt/%s", options->stages[i].name);
+        struct stat found;
+        if (fstat(sources[i], &found) != 0) fail(options->stages[i].source);
+        if (S_ISDIR(found.st_mode)) {
+            if (mkdir(to, 0755) != 0) fail(to);
+        } else {
+            int file = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+            if (file < 0) fail(to);
+            close(file);
+        }
+        if (mount(from, to, NULL, MS_BIND, NULL) != 0) fail(to);
+        close(sources[i]);
+    }
+}
+
+static void become(uid_t uid) {
+    if (uid == 0) return;
+    if (setgroups(0, NULL) != 0) fail("setgroups");
+    if (setresgid(uid, uid, uid) != 0) fail("setresgid");
+    if (setresuid(uid, uid, uid) != 0) fail("setresuid");
+}
+
+/// bwrap's arguments go through a file: /proc/1/cmdline is readable inside the sandbox, and they hold paths of the host.
+static int arguments_file(const struct options *options) {
+    int descriptor = memfd_create("auspex-arguments", MFD_CLOEXEC);
+    if (descriptor < 0) fail("memfd_create");
+    for (int i = 0; i < options->bwrap_argument_count; i++) {
+        const char *argument = options->bwrap_arguments[i];
+        size_t length = strlen(argument) + 1;
+        if (write(descriptor, argument, length) != (ssize_t)length) fail("arguments");
+    }
+    char seccomp[] = "--seccomp\0009";
+    if (write(descriptor, seccomp, sizeof seccomp) != (ssize_t)sizeof seccomp) fail("arguments");
+    if (lseek(descriptor, 0, SEEK_SET) != 0) fail("lseek");
+    return descriptor;
+}
+
+/// Moves a descriptor out of the way of the fixed numbers, closed on exec.
+static int aside(int descriptor) {
+    int moved = fcntl(descriptor, F_DUPFD_CLOEXEC, lowest_private);
+    if (moved < 0) fail("dup");
+    close(descriptor);
+    return moved;
+}
+
+_Noreturn void child_run(const struct options *options, int error_descriptor) {
+    error_pipe = error_descriptor;
+    error_pipe = aside(error_descriptor);
+    char message[512];
+    if (!cgroup_join(options, message, sizeof message)) {
+        if (write(error_pipe, message, strlen(message)) < 0) {}
+        _exit(125);
+    }
+    be_first_to_die();
+    show_stages(options);
+
+    int arguments = aside(arguments_file(options));
+    int filter = filter_descriptor();
+    if (filter < 0) fail("seccomp filter");
+    filter = aside(filter);
+    if (dup2(arguments, arguments_descriptor) < 0 || dup2(filter, filter_at) < 0) fail("dup2");
+    // Kept: 0-4 (input, output, errors, results, frame), 8 and 9 for bwrap, which closes them, and the error pipe until the exec.
+    syscall(SYS_close_range, 5, 7, 0);
+    syscall(SYS_close_range, 10, error_pipe - 1, 0);
+    syscall(SYS_close_range, error_pipe + 1, ~0U, 0);
+
+    set_limits(options);
+    become(options->uid);
+    umask(077);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail("prctl parent death");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("prctl no new privileges");
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+
+    int count = 0;
+    while (options->command[count]) count++;
+    char **values = calloc((size_t)count + 5, sizeof *values);
+    if (!values) fail("calloc");
+    values[0] = "bwrap";
+    values[1] = "--args";
+    values[2] = "8";
+    values[3] = "--";
+    memcpy(values + 4, options->command, (size_t)count * sizeof *values);
+    char *environment[] = {"PATH=/usr/bin", NULL};
+    execve("/usr/bin/bwrap", values, environment);
+    fail("/usr/bin/bwrap");
+}

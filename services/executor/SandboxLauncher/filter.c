@@ -1,0 +1,87 @@
+// The system calls that a sandboxed program may not make, as a seccomp program for `bwrap --seccomp`.
+//
+// The default is "allow": numeric libraries use a wide and changing part of the kernel's interface, and the namespaces, the missing
+// capabilities and the cgroups are the walls. The filter takes away what has a history of holes or has no use in a run. Calls are
+// refused with an error, so that libraries fall back, except those of a foreign architecture, which kill.
+
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char *const refused[] = {
+    // other processes' memory and descriptors
+    "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "process_madvise",
+    // mounts and namespaces
+    "mount", "umount", "umount2", "pivot_root", "chroot", "setns", "unshare", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount",
+    "fspick", "mount_setattr", "name_to_handle_at", "open_by_handle_at", "fanotify_init", "fanotify_mark", "quotactl", "quotactl_fd",
+    // keys, tracing, programs in the kernel, asynchronous rings
+    "keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register",
+    // the machine itself
+    "init_module", "finit_module", "delete_module", "create_module", "query_module", "get_kernel_syms", "kexec_load", "kexec_file_load",
+    "reboot", "swapon", "swapoff", "acct", "syslog", "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "settimeofday", "clock_settime",
+    "stime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "vhangup", "lookup_dcookie",
+    // memory placement and memory that outlives its process
+    "mbind", "set_mempolicy", "get_mempolicy", "move_pages", "migrate_pages", "set_mempolicy_home_node", "vmsplice", "memfd_secret",
+    "remap_file_pages", "mq_open", "mq_unlink", "shmget", "semget", "msgget",
+    // long dead
+    "nfsservctl", "ustat", "sysfs", "uselib", "_sysctl", "afs_syscall", "vserver", "tuxcall", "security", "getpmsg", "putpmsg",
+    "epoll_ctl_old", "epoll_wait_old", NULL,
+};
+
+#ifndef CLONE_NEWCGROUP
+#define CLONE_NEWCGROUP 0x02000000
+#endif
+static const unsigned long namespaces[] = {
+    CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP,
+};
+
+static int add_rules(scmp_filter_ctx context) {
+    int failed = 0;
+    for (int i = 0; refused[i]; i++) {
+        int call = seccomp_syscall_resolve_name(refused[i]);
+        if (call == __NR_SCMP_ERROR) continue;  // a libseccomp older or newer than the list: the call cannot be named, nor made by name
+        int result = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), call, 0);
+        if (result && result != -EDOM && result != -EOPNOTSUPP) failed = result;
+    }
+    // clone3 hides its flags behind a pointer; glibc falls back to clone when it is told that the call does not exist.
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++)
+        failed |= seccomp_rule_add(
+            context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i]));
+    // Only AF_UNIX, AF_INET and AF_INET6: vsock, netlink and others are not bound to the (empty) network namespace.
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, 0));
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_INET6));
+    for (unsigned family = AF_INET + 1; family < AF_INET6; family++)
+        failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
+    // Typing into the terminal that started the service.
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffUL, TIOCSTI));
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffUL, TIOCLINUX));
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(personality), 1, SCMP_A0(SCMP_CMP_NE, 0));
+    failed |= seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a binary tree instead of a list: fewer steps for each allowed call
+    return failed;
+}
+
+/// A memory file that holds the compiled filter, read from its start by bwrap; -1 with errno when it could not be made.
+int filter_descriptor(void) {
+    int descriptor = memfd_create("auspex-filter", MFD_CLOEXEC);
+    if (descriptor < 0) return -1;
+    scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
+    int failed = context ? add_rules(context) : -ENOMEM;
+    if (!failed) failed = seccomp_export_bpf(context, descriptor);
+    if (context) seccomp_release(context);
+    if (failed || lseek(descriptor, 0, SEEK_SET) != 0) {
+        close(descriptor);
+        if (failed) errno = -failed;
+        return -1;
+    }
+    return descriptor;
+}

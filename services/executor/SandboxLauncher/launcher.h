@@ -1,0 +1,73 @@
+// What the files of sandbox-launch share. See main.c for what the program is.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MAXIMUM_CGROUPS 8
+#define MAXIMUM_STAGES 8
+
+/// One cgroup directory made for one run: its controller (all of them under v2) and its parent.
+struct cgroup {
+    const char *controller;
+    const char *parent;
+    char path[4096];
+    bool made;
+};
+
+/// A folder that bwrap, which runs as another user, could not reach by its own path: shown to it as /mnt/NAME.
+struct stage {
+    const char *name;
+    const char *source;
+    int descriptor;
+};
+
+/// The whole command line, parsed. A limit of 0 is "not set".
+struct options {
+    const char *name;
+    bool unified;
+    struct cgroup cgroups[MAXIMUM_CGROUPS];
+    int cgroup_count;
+    struct stage stages[MAXIMUM_STAGES];
+    int stage_count;
+    uid_t uid;
+    uint64_t memory_bytes;
+    uint64_t process_count;
+    uint64_t cpu_thousandths;
+    uint64_t wall_milliseconds;
+    uint64_t cpu_seconds;
+    uint64_t file_bytes;
+    uint64_t open_files;
+    uint64_t address_space_bytes;
+    char **bwrap_arguments;
+    int bwrap_argument_count;
+    char **command;
+};
+
+/// What the kernel counted for one run.
+struct usage {
+    uint64_t memory_peak_bytes;
+    uint64_t out_of_memory_kills;
+    uint64_t process_limit_hits;
+};
+
+// options.c
+void options_parse(struct options *options, int count, char **values);
+
+// cgroup.c
+void cgroup_probe(const char *name);
+bool cgroup_make(struct options *options, char *message, size_t capacity);
+bool cgroup_join(const struct options *options, char *message, size_t capacity);
+void cgroup_kill(const struct options *options);
+struct usage cgroup_usage(const struct options *options);
+void cgroup_remove(struct options *options);
+
+// filter.c
+int filter_descriptor(void);
+
+// child.c
+_Noreturn void child_run(const struct options *options, int error_descriptor);
+
+// supervise.c
+int supervise(struct options *options);

@@ -1,0 +1,34 @@
+// sandbox-launch: runs one command under bubblewrap with limits, waits for it, cleans up after it, and says how it went.
+//
+// The executor spawns one of these per run. It stays between the executor and bwrap, for four reasons:
+//   * one single-threaded parent per run: PR_SET_PDEATHSIG is tied to the thread that forked, and the executor has many;
+//   * it is the subreaper of everything that the run leaves behind, so namespaces' init processes are always collected
+//     (an uncollected one keeps its user's process charge, and the next run of that user fails with EAGAIN);
+//   * cgroup files are read and written here, where blocking is harmless, and not on the executor's event loop;
+//   * when the executor is killed, the control pipe ends, and this process kills the run and removes its cgroups.
+//
+//   sandbox-launch probe NAME                          prints which cgroup folders could be used
+//   sandbox-launch run OPTIONS -- BWRAP-ARGS -- COMMAND
+//
+// Descriptors on entry to `run`: 0 input, 1 output, 2 errors, 3 results (written by the command), 4 the command's input frame,
+// 5 status (one line, written here at the end), 6 control (read here: 'T' sends TERM to the command, anything else or the end
+// of the pipe kills the run).
+
+#include "launcher.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int main(int count, char **values) {
+    if (count == 3 && strcmp(values[1], "probe") == 0) {
+        cgroup_probe(values[2]);
+        return 0;
+    }
+    if (count > 2 && strcmp(values[1], "run") == 0) {
+        struct options options = {0};
+        options_parse(&options, count - 2, values + 2);
+        return supervise(&options);
+    }
+    fprintf(stderr, "usage: sandbox-launch probe NAME | sandbox-launch run OPTIONS -- BWRAP-ARGUMENTS -- COMMAND\n");
+    return 64;
+}

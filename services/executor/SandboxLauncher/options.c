@@ -1,0 +1,72 @@
+// The command line of `sandbox-launch run`. Only the executor calls it, so a mistake ends the program with one line.
+
+#include "launcher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Noreturn void refuse(const char *what, const char *value) {
+    fprintf(stderr, "sandbox-launch: %s: %s\n", what, value ? value : "");
+    exit(64);
+}
+
+static uint64_t number(const char *text) {
+    char *end = NULL;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *end != 0) refuse("not a number", text);
+    return value;
+}
+
+/// Splits KEY=VALUE in place and returns the value.
+static char *split(char *text) {
+    char *equals = strchr(text, '=');
+    if (!equals) refuse("not NAME=PATH", text);
+    *equals = 0;
+    return equals + 1;
+}
+
+static void add_cgroup(struct options *options, const char *controller, const char *parent) {
+    if (options->cgroup_count == MAXIMUM_CGROUPS) refuse("too many cgroups", parent);
+    options->cgroups[options->cgroup_count++] = (struct cgroup){.controller = controller, .parent = parent};
+}
+
+static void add_stage(struct options *options, char *text) {
+    char *source = split(text);
+    if (options->stage_count == MAXIMUM_STAGES) refuse("too many stages", text);
+    if (strchr(text, '/') || text[0] == '.' || text[0] == 0) refuse("bad stage name", text);
+    options->stages[options->stage_count++] = (struct stage){.name = text, .source = source, .descriptor = -1};
+}
+
+void options_parse(struct options *options, int count, char **values) {
+    int index = 0;
+    options->name = "run";
+    for (; index < count && strcmp(values[index], "--") != 0; index += 2) {
+        if (index + 1 >= count) refuse("option without a value", values[index]);
+        const char *key = values[index];
+        char *value = values[index + 1];
+        if (!strcmp(key, "--name")) options->name = value;
+        else if (!strcmp(key, "--cgroup-v1")) { char *parent = split(value); add_cgroup(options, value, parent); }
+        else if (!strcmp(key, "--cgroup-v2")) { options->unified = true; add_cgroup(options, "all", value); }
+        else if (!strcmp(key, "--stage")) add_stage(options, value);
+        else if (!strcmp(key, "--uid")) options->uid = (uid_t)number(value);
+        else if (!strcmp(key, "--memory-bytes")) options->memory_bytes = number(value);
+        else if (!strcmp(key, "--processes")) options->process_count = number(value);
+        else if (!strcmp(key, "--cpu-thousandths")) options->cpu_thousandths = number(value);
+        else if (!strcmp(key, "--wall-milliseconds")) options->wall_milliseconds = number(value);
+        else if (!strcmp(key, "--cpu-seconds")) options->cpu_seconds = number(value);
+        else if (!strcmp(key, "--file-bytes")) options->file_bytes = number(value);
+        else if (!strcmp(key, "--open-files")) options->open_files = number(value);
+        else if (!strcmp(key, "--address-space-bytes")) options->address_space_bytes = number(value);
+        else refuse("unknown option", key);
+    }
+    if (strchr(options->name, '/') || options->name[0] == '.' || options->name[0] == 0) refuse("bad name", options->name);
+    if (index >= count) refuse("missing", "-- BWRAP-ARGUMENTS -- COMMAND");
+    options->bwrap_arguments = values + ++index;
+    while (index < count && strcmp(values[index], "--") != 0) {
+        options->bwrap_argument_count++;
+        index++;
+    }
+    if (index + 1 >= count) refuse("missing", "-- COMMAND");
+    options->command = values + index + 1;
+}

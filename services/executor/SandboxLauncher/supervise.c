@@ -1,0 +1,212 @@
+// The parent of one run: makes its cgroups, forks the child, waits for the end, the deadline or an order, collects everything, and
+// writes one status line of KEY=VALUE words.
+
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { status_descriptor = 5, control_descriptor = 6 };
+
+struct run {
+    pid_t child;
+    bool ended;
+    int status;
+    const char *killed;
+    uint64_t cpu_microseconds;
+    uint64_t resident_peak_bytes;
+};
+
+static uint64_t monotonic_microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void say(const char *text) {
+    size_t length = strlen(text);
+    while (length > 0) {
+        ssize_t written = write(status_descriptor, text, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return;
+        text += written;
+        length -= (size_t)written;
+    }
+}
+
+static int refuse(struct options *options, const char *step) {
+    char line[1024];
+    cgroup_remove(options);
+    snprintf(line, sizeof line, "error=%s\n", step);
+    say(line);
+    return 1;
+}
+
+/// The children of a process, as the kernel lists them; 0 when it has none or is gone.
+static int children_of(pid_t parent, pid_t *found, int capacity) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *file = fopen(path, "re");
+    if (!file) return 0;
+    int count = 0;
+    while (count < capacity && fscanf(file, "%d", &found[count]) == 1) count++;
+    fclose(file);
+    return count;
+}
+
+/// Asks the command itself to end: it is the grandchild, below bwrap and the first process of the namespace.
+static void terminate(const struct run *run) {
+    pid_t first[16], commands[64];
+    int count = children_of(run->child, first, 16);
+    for (int i = 0; i < count; i++) {
+        int below = children_of(first[i], commands, 64);
+        for (int k = 0; k < below; k++) kill(commands[k], SIGTERM);
+    }
+}
+
+static void kill_everything(const struct options *options, struct run *run, const char *why) {
+    if (!run->killed && !run->ended) run->killed = why;
+    if (!run->ended) kill(run->child, SIGKILL);
+    cgroup_kill(options);
+    pid_t adopted[256];
+    int count = children_of(getpid(), adopted, 256);
+    for (int i = 0; i < count; i++) kill(adopted[i], SIGKILL);
+}
+
+/// Collects every child that has ended; false when none is left at all.
+static bool collect(struct run *run) {
+    for (;;) {
+        int status = 0;
+        struct rusage used;
+        pid_t pid = wait4(-1, &status, WNOHANG | __WALL, &used);
+        if (pid == 0) return true;
+        if (pid < 0) return errno != ECHILD;
+        run->cpu_microseconds += (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000
+            + (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+        uint64_t resident = (uint64_t)used.ru_maxrss * 1024;
+        if (resident > run->resident_peak_bytes) run->resident_peak_bytes = resident;
+        if (pid == run->child) {
+            run->ended = true;
+            run->status = status;
+        }
+    }
+}
+
+static void watch(const struct options *options, struct run *run, int signals, uint64_t started) {
+    uint64_t deadline = options->wall_milliseconds ? started + options->wall_milliseconds * 1000 : 0;
+    uint64_t grace = 0;
+    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = control_descriptor, .events = POLLIN}};
+    while (collect(run)) {
+        uint64_t now = monotonic_microseconds();
+        int timeout = -1;
+        if (run->ended) {
+            // The namespace dies with its first process; what lives on after a moment is killed again, and forever.
+            if (grace == 0) grace = now + 100000;
+            if (now >= grace) {
+                kill_everything(options, run, "leftover");
+                grace = now + 20000;
+            }
+            timeout = (int)((grace - now) / 1000) + 1;
+        } else if (run->killed) {
+            kill_everything(options, run, run->killed);
+            timeout = 20;
+        } else if (deadline) {
+            if (now >= deadline) {
+                kill_everything(options, run, "deadline");
+                continue;
+            }
+            timeout = (int)((deadline - now) / 1000) + 1;
+        }
+        if (poll(watched, watched[1].fd < 0 ? 1 : 2, timeout) <= 0) continue;
+        if (watched[0].revents) {
+            struct signalfd_siginfo info;
+            while (read(signals, &info, sizeof info) == sizeof info)
+                if (info.ssi_signo != SIGCHLD) kill_everything(options, run, "signal");
+        }
+        if (watched[1].fd >= 0 && watched[1].revents) {
+            char order = 'K';
+            ssize_t length = read(control_descriptor, &order, 1);
+            if (length == 1 && order == 'T') {
+                terminate(run);
+            } else {
+                watched[1].fd = -1;
+                kill_everything(options, run, length == 1 ? "order" : "orphaned");
+            }
+        }
+    }
+}
+
+static void report(const struct options *options, const struct run *run, uint64_t started) {
+    struct usage usage = cgroup_usage(options);
+    uint64_t peak = usage.memory_peak_bytes ? usage.memory_peak_bytes : run->resident_peak_bytes;
+    char line[512];
+    snprintf(
+        line, sizeof line,
+        "exit=%d signal=%d killed=%s wall_microseconds=%llu cpu_microseconds=%llu memory_peak_bytes=%llu out_of_memory_kills=%llu "
+        "process_limit_hits=%llu\n",
+        WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1, WIFSIGNALED(run->status) ? WTERMSIG(run->status) : 0,
+        run->killed ? run->killed : "no", (unsigned long long)(monotonic_microseconds() - started),
+        (unsigned long long)run->cpu_microseconds, (unsigned long long)peak, (unsigned long long)usage.out_of_memory_kills,
+        (unsigned long long)usage.process_limit_hits);
+    say(line);
+}
+
+int supervise(struct options *options) {
+    uint64_t started = monotonic_microseconds();
+    char message[1024] = "";
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    signal(SIGPIPE, SIG_IGN);
+    fcntl(status_descriptor, F_SETFD, FD_CLOEXEC);
+    fcntl(control_descriptor, F_SETFD, FD_CLOEXEC);
+
+    sigset_t handled;
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGCHLD);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGHUP);
+    sigprocmask(SIG_BLOCK, &handled, NULL);
+    int signals = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+    int errors[2];
+    if (signals < 0 || pipe2(errors, O_CLOEXEC) != 0) return refuse(options, "descriptors");
+    if (!cgroup_make(options, message, sizeof message)) return refuse(options, message);
+
+    struct run run = {0};
+    run.child = fork();
+    if (run.child < 0) return refuse(options, "fork");
+    if (run.child == 0) {
+        signal(SIGPIPE, SIG_DFL);
+        close(errors[0]);
+        child_run(options, errors[1]);
+    }
+    // The ends of the run's pipes must close with the run: the supervisor keeps none of them.
+    close(errors[1]);
+    syscall(SYS_close_range, 0, 4, 0);
+    // The pipe ends at the exec, or brings the step that failed before it.
+    ssize_t length = read(errors[0], message, sizeof message - 1);
+    close(errors[0]);
+    if (length > 0) {
+        message[length] = 0;
+        while (waitpid(run.child, NULL, 0) < 0 && errno == EINTR) {}
+        return refuse(options, message);
+    }
+    watch(options, &run, signals, started);
+    report(options, &run, started);
+    // The answer first, the sweeping after: nobody has to wait for a folder that is removed a moment later.
+    close(status_descriptor);
+    cgroup_remove(options);
+    return 0;
+}
