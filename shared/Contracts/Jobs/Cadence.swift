@@ -1,0 +1,51 @@
+/// When a signal runs.
+public enum Cadence: Sendable, Hashable {
+    /// Every so many seconds of absolute time.
+    case interval(seconds: Int)
+    /// By a cron expression in an IANA zone.
+    case cron(expression: String, zone: String)
+    /// When a bar of an instrument closes.
+    case barClose(instrument: String, interval: String)
+}
+
+extension Cadence: Codable {
+    private enum CodingKeys: CodingKey { case kind, seconds, expression, zone, instrument, interval }
+    private enum Kind: String, Codable {
+        case interval, cron
+        case barClose = "bar_close"
+    }
+
+    /// Reads `{"kind": "interval" | "cron" | "bar_close", …}`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        switch try container.decode(Kind.self, forKey: .kind) {
+        case .interval:
+            self = .interval(seconds: try container.decode(Int.self, forKey: .seconds))
+        case .cron:
+            self = .cron(expression: try container.decode(String.self, forKey: .expression), zone: try container.decode(String.self, forKey: .zone))
+        case .barClose:
+            self = .barClose(
+                instrument: try container.decode(String.self, forKey: .instrument),
+                interval: try container.decode(String.self, forKey: .interval)
+            )
+        }
+    }
+
+    /// Writes the same.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .interval(let seconds):
+            try container.encode(Kind.interval, forKey: .kind)
+            try container.encode(seconds, forKey: .seconds)
+        case .cron(let expression, let zone):
+            try container.encode(Kind.cron, forKey: .kind)
+            try container.encode(expression, forKey: .expression)
+            try container.encode(zone, forKey: .zone)
+        case .barClose(let instrument, let interval):
+            try container.encode(Kind.barClose, forKey: .kind)
+            try container.encode(instrument, forKey: .instrument)
+            try container.encode(interval, forKey: .interval)
+        }
+    }
+}

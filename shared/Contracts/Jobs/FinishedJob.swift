@@ -1,0 +1,65 @@
+/// How an attempt ended, as its worker tells the scheduler.
+public struct FinishedJob: Sendable, Hashable, Codable {
+    /// What a worker can say of an attempt; cancelling is the scheduler's word.
+    public enum Outcome: String, Sendable, Hashable, Codable {
+        /// There is a result.
+        case completed
+        /// There is a failure kind.
+        case failed
+    }
+
+    /// The job.
+    public var jobID: JobID
+    /// The attempt that ended; a stale one is refused.
+    public var attemptID: AttemptID
+    /// Well or badly.
+    public var outcome: Outcome
+    /// Whose fault, when it failed.
+    public var failureKind: FailureKind?
+    /// What went wrong, in words for the author.
+    public var errorMessage: String?
+    /// Up to 16 KiB of JSON; larger results are put first and named by hash.
+    public var result: JSONValue?
+    /// The hash of a result that was put.
+    public var resultSHA256: SHA256Digest?
+    /// CPU time used, in seconds.
+    public var cpuSeconds: Double
+    /// The most memory held at once, in bytes.
+    public var memoryPeakBytes: Int64
+    /// What the code printed, at most 64 KiB.
+    public var log: String?
+    /// Whether it printed more than that.
+    public var logTruncated: Bool
+
+    /// All fields; what is not told is absent or zero.
+    public init(
+        jobID: JobID,
+        attemptID: AttemptID,
+        outcome: Outcome,
+        failureKind: FailureKind? = nil,
+        errorMessage: String? = nil,
+        result: JSONValue? = nil,
+        resultSHA256: SHA256Digest? = nil,
+        cpuSeconds: Double = 0,
+        memoryPeakBytes: Int64 = 0,
+        log: String? = nil,
+        logTruncated: Bool = false
+    ) {
+        self.jobID = jobID
+        self.attemptID = attemptID
+        self.outcome = outcome
+        self.failureKind = failureKind
+        self.errorMessage = errorMessage
+        self.result = result
+        self.resultSHA256 = resultSHA256
+        self.cpuSeconds = cpuSeconds
+        self.memoryPeakBytes = memoryPeakBytes
+        self.log = log
+        self.logTruncated = logTruncated
+    }
+
+    /// The largest result that may travel inside, in bytes of JSON.
+    public static let maximumResultBytes = 16_384
+    /// The longest log that may travel inside, in bytes.
+    public static let maximumLogBytes = 65_536
+}

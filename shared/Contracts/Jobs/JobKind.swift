@@ -1,0 +1,31 @@
+/// What a job does; open, because a new kind is one handler and one table entry, and an older service must be able to pass it on.
+public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessStringConvertible {
+    /// The name on the wire and in the ledger.
+    public let rawValue: String
+
+    /// Takes any name.
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+
+    /// Takes any name.
+    public init(_ description: String) {
+        self.rawValue = description
+    }
+
+    /// The name.
+    public var description: String { rawValue }
+
+    /// Runs a published signal once, for the record.
+    public static let signalRun = JobKind("signal_run")
+    /// Runs a signal's code once, for its author only.
+    public static let dryRun = JobKind("dry_run")
+    /// Resolves predictions whose outcome window has closed.
+    public static let settlement = JobKind("settlement")
+    /// Imports bars from a source.
+    public static let `import` = JobKind("import")
+    /// Rebuilds every derived interval of an instrument.
+    public static let resampleAll = JobKind("resample_all")
+    /// Does nothing, for benchmarks.
+    public static let noop = JobKind("noop")
+}

@@ -1,0 +1,58 @@
+/// Asks the scheduler for a job: body of `POST /internal/v1/jobs`.
+public struct JobRequest: Sendable, Hashable, Codable {
+    /// What to do.
+    public var kind: JobKind
+    /// Which slots it competes for.
+    public var resourceClass: ResourceClass
+    /// Who pays for it.
+    public var accountID: AccountID
+    /// Who goes first.
+    public var priority: Priority
+    /// What the handler of the kind needs to know.
+    public var spec: JSONValue
+    /// The same key again gives the same job instead of a second one.
+    public var idempotencyKey: String
+    /// Attempts at most, for faults of ours.
+    public var maxAttempts: Int
+    /// Not before this moment; at once when nil.
+    public var availableAt: Timestamp?
+    /// Waits for this job to end; for none when nil.
+    public var parentJobID: JobID?
+
+    /// All fields; three attempts, at once, no parent unless told.
+    public init(
+        kind: JobKind,
+        resourceClass: ResourceClass,
+        accountID: AccountID,
+        priority: Priority = .normal,
+        spec: JSONValue,
+        idempotencyKey: String,
+        maxAttempts: Int = 3,
+        availableAt: Timestamp? = nil,
+        parentJobID: JobID? = nil
+    ) {
+        self.kind = kind
+        self.resourceClass = resourceClass
+        self.accountID = accountID
+        self.priority = priority
+        self.spec = spec
+        self.idempotencyKey = idempotencyKey
+        self.maxAttempts = maxAttempts
+        self.availableAt = availableAt
+        self.parentJobID = parentJobID
+    }
+}
+
+/// Answers a `JobRequest`.
+public struct JobReceipt: Sendable, Hashable, Codable {
+    /// The job, new or old.
+    public var jobID: JobID
+    /// False when the idempotency key had made it before.
+    public var created: Bool
+
+    /// Both fields.
+    public init(jobID: JobID, created: Bool) {
+        self.jobID = jobID
+        self.created = created
+    }
+}

@@ -1,0 +1,83 @@
+/// JSON as all services speak it: names in snake_case, members sorted, nothing rounded.
+///
+/// A property `attemptID` or `versionSHA256` travels as `attempt_id`, `version_sha256` without any `CodingKeys`: the conversion starts from the Swift
+/// name in both directions, so capitals in acronyms need no list. A coding key that is snake_case already stays as it is, and so do the keys of a
+/// `[String: …]` dictionary and of a `JSONValue`. Unknown members are ignored; who must refuse them looks at the `JSONValue` first.
+public enum WireJSON {
+    /// The bytes of a value; throws `EncodingError` for NaN and infinities.
+    public static func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
+        JSONWriter.write(try WireJSON.value(of: value))
+    }
+
+    /// The bytes of parsed JSON.
+    public static func encode(_ value: JSONValue) -> [UInt8] {
+        JSONWriter.write(value)
+    }
+
+    /// Reads a value; throws `JSONSyntaxError` for bytes that are not JSON and `DecodingError` (with the path of the field) for the wrong JSON.
+    public static func decode<Value: Decodable>(_ type: Value.Type = Value.self, from bytes: [UInt8]) throws -> Value {
+        try decode(type, from: try parse(bytes))
+    }
+
+    /// Reads a value from JSON that is parsed already; throws `DecodingError` with the path of the field in wire names.
+    public static func decode<Value: Decodable>(_ type: Value.Type = Value.self, from value: JSONValue) throws -> Value {
+        try WireDecoder(value: value, path: []).decode(type)
+    }
+
+    /// Parses any JSON.
+    public static func parse(_ bytes: [UInt8]) throws(JSONSyntaxError) -> JSONValue {
+        try JSONParser.parse(bytes)
+    }
+
+    /// What `encode` would write, as a value.
+    public static func value<Value: Encodable>(of value: Value) throws -> JSONValue {
+        let node = WireNode()
+        try WireEncoder(node: node, path: [], convertsKeys: true).encode(value)
+        return node.finished
+    }
+
+    /// `attemptID` → `attempt_id`, `URLPath` → `url_path`, `attempt_id` → itself.
+    public static func wireName(_ name: String) -> String {
+        let bytes = name.utf8
+        guard bytes.contains(where: { $0 >= 65 && $0 <= 90 }) else { return name }
+        func isUpper(_ byte: UInt8) -> Bool { byte >= 65 && byte <= 90 }
+        let source = Array(bytes)
+        var out: [UInt8] = []
+        out.reserveCapacity(source.count + 4)
+        for (index, byte) in source.enumerated() {
+            guard isUpper(byte) else {
+                out.append(byte)
+                continue
+            }
+            if index > 0, source[index - 1] != UInt8(ascii: "_") {
+                let startsRun = !isUpper(source[index - 1])
+                let endsRun = index + 1 < source.count && source[index + 1] >= 97 && source[index + 1] <= 122
+                if startsRun || endsRun { out.append(UInt8(ascii: "_")) }
+            }
+            out.append(byte + 32)
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+}
+
+/// Marks dictionaries whose keys are data and not property names.
+protocol StringKeyed {}
+extension Dictionary: StringKeyed where Key == String {}
+
+/// A coding key in its wire spelling.
+struct WireKey: CodingKey {
+    let stringValue: String
+    let intValue: Int?
+
+    init(stringValue: String) {
+        self.stringValue = stringValue
+        intValue = nil
+    }
+
+    init(intValue: Int) {
+        stringValue = String(intValue)
+        self.intValue = intValue
+    }
+
+    static let superKey = WireKey(stringValue: "super")
+}
