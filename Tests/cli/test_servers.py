@@ -1,0 +1,53 @@
+"""What the servers are told: passwords, permissions, roles."""
+
+import base64
+import hashlib
+import re
+import unittest
+from pathlib import Path
+
+from auspex_cli.servers.broker import BrokerServer, BrokerUser, service_user
+from auspex_cli.servers.postgres import PostgresServer, literal
+from auspex_cli.servers.redis import RedisServer
+
+
+class Broker(unittest.TestCase):
+    def test_the_password_hash_is_rabbitmqs(self):
+        raw = base64.b64decode(BrokerUser("a", "secret").password_hash())
+        self.assertEqual(raw[4:], hashlib.sha256(raw[:4] + b"secret").digest())
+
+    def test_a_service_says_only_its_own_events(self):
+        user = service_user("signals", "x")
+        self.assertTrue(re.search(user.topic_write, "signals.signal.published.v1"))
+        self.assertFalse(re.search(user.topic_write, "auth.key.changed.v1"))
+        self.assertFalse(re.search(user.configure, "auth.keys"))
+        self.assertTrue(re.search(user.read, "auspex.events"))
+
+    def test_the_executor_writes_nothing(self):
+        user = service_user("executor", "x")
+        for name in ("jobs.signal", "auspex.events", "amq.default", "signals.x"):
+            self.assertFalse(re.search(user.write, name), name)
+            self.assertFalse(re.search(user.configure, name), name)
+        self.assertTrue(re.search(user.read, "jobs.signal"))
+        self.assertFalse(re.search(user.read, "signals.predictions"))
+
+    def test_the_address_escapes_the_password(self):
+        server = BrokerServer(Path("x"), 1, 2, 3, Path("l"), (BrokerUser("a", "p/ss@"),))
+        self.assertEqual(server.url("a"), "amqp://a:p%2Fss%40@127.0.0.1:1/%2F")
+
+
+class Postgres(unittest.TestCase):
+    def test_literals_are_quoted(self):
+        self.assertEqual(literal("it's"), "'it''s'")
+
+    def test_the_address_escapes_the_password(self):
+        self.assertIn("p%2Fq", PostgresServer(Path("x"), 5, "p/q", Path("l")).url())
+
+
+class Redis(unittest.TestCase):
+    def test_the_address_carries_the_password(self):
+        self.assertEqual(RedisServer("limits", Path("x"), 7, "abc", Path("l")).url, "redis://:abc@127.0.0.1:7/0")
+
+
+if __name__ == "__main__":
+    unittest.main()

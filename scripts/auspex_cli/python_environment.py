@@ -1,0 +1,38 @@
+"""Python environments of our own in `var/`, made once for each set of requirements."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from .console import step
+from .layout import REPOSITORY, Layout
+from .runner import must
+
+SDK = REPOSITORY / "sdk" / "python"
+
+
+def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Path, ...] = (), name: str = "Python packages") -> str:
+    """A virtual environment with these packages; made anew when the list or a watched file changes. Returns its python."""
+    digest = hashlib.sha256("\n".join([sys.version, *packages]).encode())
+    for path in watched:
+        digest.update(path.read_bytes())
+    mark = folder / "made-from"
+    python = folder / "bin" / "python"
+    if python.exists() and mark.exists() and mark.read_text() == digest.hexdigest():
+        return str(python)
+    with step(f"install {name}", log=log):
+        shutil.rmtree(folder, ignore_errors=True)
+        must([sys.executable, "-m", "venv", str(folder)], log, "python3 -m venv failed")
+        must([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], log, "pip install failed (is there a network?)", append=True)
+    mark.write_text(digest.hexdigest())
+    return str(python)
+
+
+def test_python(layout: Layout) -> str:
+    """The environment for the Python tests: the SDK as an editable install with what its tests need."""
+    return environment(
+        layout.var / "venv", ["-e", f"{SDK}[test]"], layout.log("pip"), watched=(SDK / "pyproject.toml",), name="the Python SDK and its test tools")
+
+
+test_python.__test__ = False
