@@ -1,0 +1,43 @@
+import Contracts
+import Testing
+
+@Suite struct CallGoldenTests {
+    static let calls: [(String, any (Codable & Sendable).Type)] = [
+        ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self), ("claim-request", ClaimRequest.self),
+        ("claim-answer", ClaimAnswer.self), ("renew-request", RenewRequest.self), ("renew-answer", RenewAnswer.self),
+        ("finish-request", FinishRequest.self), ("finish-answer", FinishAnswer.self), ("release-request", ReleaseRequest.self),
+        ("run-spec", SignalRunSpec.self), ("run-result-quantiles", SignalRunResult.self), ("manifest-cron", Manifest.self),
+        ("manifest-interval", Manifest.self),
+    ]
+
+    @Test(arguments: calls.map(\.0)) func readingAndWritingGivesTheSample(name: String) throws {
+        let type = try #require(Self.calls.first { $0.0 == name }?.1)
+        let sample = try GoldenFolder.sample("call.\(name)")
+        #expect(try WireJSON.parse(try rewritten(sample, as: type)) == sample)
+    }
+
+    @Test func everySampleIsRead() throws {
+        let samples = try GoldenFolder.names().filter { $0.hasPrefix("call.") }
+        #expect(samples == Self.calls.map { "call.\($0.0)" }.sorted())
+    }
+
+    @Test func aClaimedJobCarriesItsSpec() throws {
+        let answer = try WireJSON.decode(ClaimAnswer.self, from: try GoldenFolder.sample("call.claim-answer"))
+        let job = try #require(answer.jobs.first)
+        #expect(job.kind == .signalRun && job.resourceClass == .signal && job.priority == .high)
+        let spec = try WireJSON.decode(SignalRunSpec.self, from: job.spec)
+        #expect(spec.manifest.schedule == .barClose(instrument: "BTCUSD", interval: "15s"))
+        #expect(spec.manifest.parameters["fastLength"] == 12)
+        #expect(JobSpecSummary(of: spec).output == spec.manifest.output)
+    }
+
+    @Test func onlyOurFaultsAreRetried() {
+        #expect(FailureKind.allCases.filter(\.isRetried) == [.infra, .lostWorker, .queueTimeout])
+        #expect(Priority.allCases.sorted() == [.low, .normal, .high, .urgent])
+        #expect(JobState.allCases.filter(\.isTerminal) == [.completed, .failed, .cancelled])
+    }
+
+    private func rewritten<Value: Codable>(_ sample: JSONValue, as type: Value.Type) throws -> [UInt8] {
+        try WireJSON.encode(try WireJSON.decode(type, from: sample))
+    }
+}
