@@ -1,0 +1,108 @@
+/// Where an instant falls on a grid of bars.
+public enum GridSlot: Sendable, Equatable {
+    /// The bar `[start, end)` collects the rows that start before `spanEnd`; the span can outlast the bar (a night after the close).
+    case bucket(start: Int64, end: Int64, spanEnd: Int64)
+    /// No bar before this instant: outside the session.
+    case gap(until: Int64)
+}
+
+/// How time is cut into bars; asked once a bar, not once a row.
+public protocol BarGrid: Sendable {
+    /// The slot that holds an instant in microseconds since 1970.
+    func slot(at instant: Int64) -> GridSlot
+}
+
+/// Bars at whole multiples of the interval since 1970, whatever the day.
+public struct EpochGrid: BarGrid {
+    private let length: Int64
+
+    /// Takes the interval in microseconds.
+    public init(intervalMicroseconds: Int64) { length = intervalMicroseconds }
+
+    /// The slot that holds an instant.
+    public func slot(at instant: Int64) -> GridSlot {
+        let start = floorDivide(instant, length) * length
+        return .bucket(start: start, end: start + length, spanEnd: start + length)
+    }
+}
+
+/// Bars counted anew from the opening of each trading day's session; the last one is cut at the close.
+public struct SessionGrid: BarGrid {
+    private let clock: TradingClock
+    private let kind: SessionKind
+    private let length: Int64
+
+    /// Takes the interval in microseconds, less than a day.
+    public init(clock: TradingClock, kind: SessionKind, intervalMicroseconds: Int64) {
+        self.clock = clock
+        self.kind = kind
+        length = intervalMicroseconds
+    }
+
+    /// The slot that holds an instant.
+    public func slot(at instant: Int64) -> GridSlot {
+        let day = clock.tradingDate(of: instant)
+        guard let session = clock.session(on: day, kind: kind) else { return .gap(until: clock.beginning(of: day + 1)) }
+        if instant < session.lowerBound { return .gap(until: session.lowerBound) }
+        if instant >= session.upperBound { return .gap(until: clock.beginning(of: day + 1)) }
+        let start = session.lowerBound + (instant - session.lowerBound) / length * length
+        let end = min(start + length, session.upperBound)
+        return .bucket(start: start, end: end, spanEnd: end)
+    }
+}
+
+/// Bars of whole trading days, weeks from Monday and months from the 1st, of the trading date.
+///
+/// A bar's start and end are the first opening and the last close of the period by the calendar, so that they are known beforehand.
+public struct PeriodGrid: BarGrid {
+    private let clock: TradingClock
+    private let kind: SessionKind
+    private let interval: BarInterval
+
+    /// Takes an interval of days, weeks or months.
+    public init(clock: TradingClock, kind: SessionKind, interval: BarInterval) {
+        self.clock = clock
+        self.kind = kind
+        self.interval = interval
+    }
+
+    /// The slot that holds an instant.
+    public func slot(at instant: Int64) -> GridSlot {
+        let (first, next) = period(of: clock.tradingDate(of: instant))
+        var start: Int64?
+        var end: Int64?
+        var day = first
+        while start == nil, day < next {
+            start = clock.session(on: day, kind: kind)?.lowerBound
+            day = day + 1
+        }
+        day = next + -1
+        while end == nil, start != nil, day >= first {
+            end = clock.session(on: day, kind: kind)?.upperBound
+            day = day + -1
+        }
+        let spanEnd = clock.beginning(of: next)
+        return .bucket(start: start ?? clock.beginning(of: first), end: end ?? spanEnd, spanEnd: spanEnd)
+    }
+
+    /// The trading dates of the period that holds a date: the first, and the first of the next period.
+    public func period(of day: CivilDay) -> (first: CivilDay, next: CivilDay) {
+        switch interval {
+        case .seconds: return (day, day + 1)
+        case .days(let count):
+            let first = CivilDay(number: Int(floorDivide(Int64(day.number), Int64(count))) * count)
+            return (first, first + count)
+        case .weeks(let count):
+            let week = Int(floorDivide(Int64(day.monday.number + 3), Int64(7 * count)))
+            let first = CivilDay(number: week * 7 * count - 3)
+            return (first, first + 7 * count)
+        case .months(let count):
+            let parts = day.components
+            let index = (parts.year * 12 + parts.month - 1) / count * count
+            let after = index + count
+            return (
+                CivilDay(year: index / 12, month: index % 12 + 1, day: 1), CivilDay(year: after / 12, month: after % 12 + 1, day: 1)
+            )
+        }
+    }
+}
