@@ -10,6 +10,7 @@ from .layout import REPOSITORY, Layout
 from .runner import must
 
 SDK = REPOSITORY / "sdk" / "python"
+UV = "uv==0.8.22"  # makes the environments of signals
 
 
 def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Path, ...] = (), name: str = "Python packages") -> str:
@@ -36,3 +37,13 @@ def test_python(layout: Layout) -> str:
 
 
 test_python.__test__ = False
+
+
+def tools_python(layout: Layout) -> str:
+    """The environment of our own tools, one for all platforms of a checkout."""
+    return environment(REPOSITORY / "var" / "tools", [UV], layout.log("pip"), name="tools (uv)")
+
+
+def uv(layout: Layout) -> str:
+    """The uv program."""
+    return str(Path(tools_python(layout)).parent / "uv")

@@ -77,3 +77,14 @@ def build(layout: Layout, configuration: str = "release") -> str:
 def tell_progress(current, line: str) -> None:
     if found := re.match(r"\[(\d+)/(\d+)\]", line):
         current.note(f"{found[1]} of {found[2]}")
+
+
+def fingerprint_of(folder: str) -> str:
+    """What distinguishes one set of built binaries from another."""
+    digest = hashlib.sha256()
+    for product in PRODUCTS:
+        path = Path(folder) / product
+        if not path.exists():
+            raise Failure(f"{path} does not exist", step="find the binaries")
+        digest.update(f"{product}|{path.stat().st_size}|{path.stat().st_mtime_ns}\n".encode())
+    return digest.hexdigest()

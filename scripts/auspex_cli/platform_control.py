@@ -1,0 +1,115 @@
+"""Talking to the supervisor: start it, tell it what to run, ask what runs, end it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from .console import Failure
+from .layout import REPOSITORY, Layout
+from .process import ProcessSpec, alive, basic_environment, wait_until
+
+
+class PlatformControl:
+    """The supervisor of one `var/` folder."""
+
+    def __init__(self, layout: Layout):
+        self.layout = layout
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's process id, if it lives."""
+        try:
+            pid = int((self.layout.run / "supervisor.pid").read_text())
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                return pid if b"auspex_cli.supervisor" in line.read() and alive(pid) else None
+        except (OSError, ValueError):
+            return None
+
+    def wanted(self) -> list[ProcessSpec]:
+        try:
+            return [ProcessSpec.from_json(value) for value in json.loads((self.layout.run / "processes.json").read_text())]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def apply(self, specs: list[ProcessSpec]) -> None:
+        """Makes these the processes that run; does nothing when they already are."""
+        if self.pid and self.wanted() == specs:
+            return
+        path = self.layout.run / "processes.json"
+        temporary = path.with_name(".processes.json.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump([spec.as_json() for spec in specs], file, indent=1)
+        temporary.replace(path)
+        if pid := self.pid:
+            os.kill(pid, signal.SIGHUP)
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        log = self.layout.log("supervisor")
+        with log.open("ab") as file:
+            subprocess.Popen(
+                [sys.executable, "-s", "-m", "auspex_cli.supervisor", str(self.layout.var)],
+                env=basic_environment() | {"PYTHONPATH": str(REPOSITORY / "scripts"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},
+                cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        if not wait_until(lambda: self.pid is not None, 10):
+            raise Failure("the supervisor did not start", log=log)
+
+    def status(self) -> dict[str, dict]:
+        """The last look at every process, by name; empty when nothing runs."""
+        if self.pid is None:
+            return {}
+        try:
+            value = json.loads((self.layout.run / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {entry["name"]: entry for entry in value["processes"]} if time.time() - value["at"] < 15 else {}
+
+    def wait_ready(self, names: list[str], seconds: float, current=None) -> None:
+        """Waits until these are ready; says which is not, and why."""
+        started = time.time()
+        missing: list[str] = []
+
+        def done() -> bool:
+            status = self.status()
+            fresh = [entry for name in names if (entry := status.get(name))]
+            missing[:] = [name for name in names if status.get(name, {}).get("state") != "ready"]
+            if current is not None:
+                current.note(f"waiting for {', '.join(missing)}" if missing else "")
+            dying = [entry for entry in fresh if entry["restarts"] >= 4 and entry["state"] != "ready" and entry["since"] > started - 60]
+            if dying:
+                raise Failure(f"{dying[0]['name']} keeps ending ({dying[0].get('detail', 'no reason known')})", log=dying[0]["log"])
+            return not missing
+
+        if not wait_until(done, seconds, 0.2):
+            entry = self.status().get(missing[0], {})
+            raise Failure(f"{missing[0]} is not ready after {seconds:.0f} s: {entry.get('detail', 'no answer')}", log=entry.get("log"))
+
+    def end(self, seconds: float = 90) -> bool:
+        """Stops everything; False when nothing ran."""
+        pid = self.pid
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGTERM)
+        if not wait_until(lambda: not alive(pid), seconds):
+            raise Failure(f"the supervisor (pid {pid}) did not end within {seconds:.0f} s", log=self.layout.log("supervisor"))
+        return True
+
+    def restart(self, name: str, number: int = signal.SIGTERM, seconds: float = 60) -> None:
+        """Ends one process and waits for the supervisor to bring it back ready."""
+        entry = self.status().get(name)
+        if entry is None or entry["pid"] is None:
+            raise Failure(f"'{name}' does not run; './auspex status' lists what does")
+        spec = next(spec for spec in self.wanted() if spec.name == name)
+        os.kill(entry["pid"], spec.stop_signal if number == signal.SIGTERM else number)
+
+        def back() -> bool:
+            now = self.status().get(name, {})
+            return now.get("pid") not in (None, entry["pid"]) and now.get("state") == "ready"
+
+        if not wait_until(back, seconds, 0.2):
+            raise Failure(f"'{name}' did not come back within {seconds:.0f} s", log=entry["log"])

@@ -1,0 +1,125 @@
+"""The five services as processes: their settings, their files, their replicas."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from .console import Failure
+from .deployment import Deployment
+from .layout import DATABASE_SERVICES, REPOSITORY, SERVICES
+from .process import ProcessSpec, basic_environment
+from .users import private_file
+
+DATABASE = "auspex"
+
+
+def process_name(service: str, replica: int) -> str:
+    """`auth`, `auth-2`, `auth-3` …"""
+    return service if replica == 0 else f"{service}-{replica + 1}"
+
+
+class ServicePlan:
+    """Settings and processes of the services of one deployment."""
+
+    def __init__(self, deployment: Deployment, version: str):
+        self.deployment, self.version = deployment, version
+
+    def binary(self, service: str) -> Path:
+        return Path(self.deployment.choices.binaries) / service
+
+    def passwords(self) -> dict[str, dict[str, str]]:
+        """The password of each database role, by service."""
+        return {
+            service: {role: self.deployment.secrets.password(f"{service}/{role}-password") for role in (f"{service}_owner", f"{service}_app")}
+            for service in DATABASE_SERVICES
+        }
+
+    def write_addresses(self) -> None:
+        """The addresses that hold passwords go into files, so that no environment shows them."""
+        deployment, secrets = self.deployment, self.deployment.secrets
+        passwords = self.passwords()
+        for service in SERVICES:
+            secrets.write(f"{service}/broker-url", deployment.broker.url(service))
+            if service == "executor":
+                continue
+            secrets.write(f"{service}/redis-cache-url", deployment.redis("cache").url)
+            secrets.write(f"{service}/redis-limits-url", deployment.redis("limits").url)
+            for role, name in ((f"{service}_app", "database-url"), (f"{service}_owner", "migration-database-url")):
+                secrets.write(f"{service}/{name}", deployment.postgres.url(role, passwords[service][role], DATABASE))
+
+    def environment(self, service: str, replica: int = 0, *, migrating: bool = False) -> dict[str, str]:
+        """What a service is told. The owner's database address goes to `migrate` alone."""
+        deployment, ports = self.deployment, self.deployment.ports
+        secret = deployment.secrets.path
+        values = {
+            "AUSPEX_LISTEN": "127.0.0.1",
+            "AUSPEX_INTERNAL_PORT": str(ports.internal(service, replica)),
+            "AUSPEX_SERVICE_KEY_FILE": str(secret(f"{service}/service-key.pem")),
+            "AUSPEX_SERVICES_JWKS_FILE": str(secret("services.jwks")),
+            "AUSPEX_BROKER_URL_FILE": str(secret(f"{service}/broker-url")),
+        }
+        if service == "executor":
+            values |= self._executor()
+        else:
+            values |= {
+                "AUSPEX_PORT": str(ports.public(service, replica)),
+                "AUSPEX_DATABASE_URL_FILE": str(secret(f"{service}/database-url")),
+                "AUSPEX_REDIS_CACHE_URL_FILE": str(secret(f"{service}/redis-cache-url")),
+                "AUSPEX_REDIS_LIMITS_URL_FILE": str(secret(f"{service}/redis-limits-url")),
+                "AUSPEX_BLOB_ROOT": str(deployment.layout.state / "blobs"),
+            }
+        if service == "auth":
+            values["AUSPEX_MASTER_KEY_FILE"] = str(secret("master.key"))
+        if migrating:
+            values["AUSPEX_MIGRATION_DATABASE_URL_FILE"] = str(secret(f"{service}/migration-database-url"))
+        for other in DATABASE_SERVICES:
+            if other != service:
+                addresses = [f"http://127.0.0.1:{ports.internal(other, number)}" for number in range(deployment.choices.replicas)]
+                values[f"AUSPEX_{other.upper()}_URL"] = ",".join(addresses)
+        return values | deployment.settings.for_services()
+
+    def _executor(self) -> dict[str, str]:
+        return {}
+
+    def processes(self) -> list[ProcessSpec]:
+        """All replicas of all services, in start order; their settings also stand in `run/<service>.env` for reading."""
+        specs = []
+        layout = self.deployment.layout
+        (layout.state / "blobs").mkdir(exist_ok=True)
+        for service in ("auth", "marketdata", "signals", "scheduler", "executor"):
+            for replica in range(self.deployment.choices.replicas):
+                name = process_name(service, replica)
+                environment = self.environment(service, replica)
+                private_file(layout.run / f"{name}.env", "".join(f"{key}={value}\n" for key, value in sorted(environment.items())))
+                internal = self.deployment.ports.internal(service, replica)
+                specs.append(ProcessSpec(
+                    name, [str(self.binary(service))], str(layout.log(name)), environment=environment, folder=str(layout.state),
+                    port=internal if service == "executor" else self.deployment.ports.public(service, replica),
+                    readiness_url=f"http://127.0.0.1:{internal}/readyz", kind="service", replaces=self.version))
+        return specs
+
+    def command(self, service: str, arguments: list[str], *, migrating: bool = False, input_text: str | None = None) -> subprocess.CompletedProcess:
+        """Runs a subcommand of a service's program with the service's own settings, and gives what it said."""
+        return subprocess.run(
+            [str(self.binary(service)), *arguments], env=basic_environment() | self.environment(service, migrating=migrating), cwd=REPOSITORY,
+            input=input_text, capture_output=True, text=True)
+
+    def hand_over(self, service: str, arguments: list[str]) -> int:
+        """Runs a subcommand at the terminal; gives its exit code."""
+        if not self.binary(service).exists():
+            raise Failure(f"{service} is not built yet: './auspex up' builds it")
+        return subprocess.run([str(self.binary(service)), *arguments], env=basic_environment() | self.environment(service) | _terminal()).returncode
+
+    def migrate(self, service: str) -> str:
+        """Brings a service's schema up to date; gives what it applied."""
+        result = self.command(service, ["migrate"], migrating=True)
+        log = self.deployment.layout.log(f"{service}-migrate")
+        log.write_text(result.stdout + result.stderr)
+        if result.returncode != 0:
+            raise Failure(f"{service} migrate: {(result.stderr.strip() or result.stdout.strip() or 'no message').splitlines()[-1]}", log=log)
+        return re.sub(rf"^{service}: ", "", result.stdout.strip())
+
+
+def _terminal() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("TERM", "COLUMNS", "LINES") if name in os.environ}

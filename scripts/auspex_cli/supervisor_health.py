@@ -1,0 +1,88 @@
+"""Asks every process how it is, and writes the answer for `status` and for the page."""
+
+import concurrent.futures
+import json
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from .layout import Layout
+from .process import ProcessSpec, port_answers
+
+PERIOD_SECONDS = 2.0
+
+
+class HealthWatch:
+    """A thread beside the supervisor's loop: a slow answer must not delay a restart."""
+
+    def __init__(self, layout: Layout):
+        self.layout = layout
+        self.children: list[tuple[ProcessSpec, dict]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        self._over.set()
+        self._thread.join(5)
+        self._write([])
+
+    def _watch(self) -> None:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+            while not self._over.wait(PERIOD_SECONDS if self.children else 0.3):
+                children = list(self.children)
+                states = list(pool.map(lambda pair: examine(*pair), children))
+                self._write([facts | state for (_, facts), state in zip(children, states)])
+
+    def _write(self, processes: list[dict]) -> None:
+        now = time.time()
+        replace_text(self.layout.run / "status.json", json.dumps({"at": now, "processes": processes}))
+        # What a visitor may see: no process ids, ports or paths.
+        public = [{key: entry[key] for key in ("name", "kind", "state", "since", "restarts", "version") if key in entry} for entry in processes]
+        site = self.layout.state / "gateway"
+        if site.is_dir():
+            replace_text(site / "status.json", json.dumps({"at": now, "processes": public}), mode=0o644)
+
+
+def examine(spec: ProcessSpec, facts: dict) -> dict:
+    """`ready`, `starting` (alive but not ready), or `down`."""
+    if facts["pid"] is None:
+        return {"state": "down", "detail": f"ended with {facts['last_exit']}" if facts["last_exit"] is not None else "not started"}
+    if spec.readiness_url:
+        return ask(spec.readiness_url)
+    if spec.port and not port_answers(spec.port):
+        return {"state": "starting", "detail": f"does not answer on port {spec.port} yet"}
+    return {"state": "ready"}
+
+
+def ask(url: str) -> dict:
+    """What a service's /readyz says."""
+    try:
+        with urllib.request.urlopen(url, timeout=1.5) as answer:
+            return {"state": "ready"} | _version(answer.read())
+    except urllib.error.HTTPError as error:
+        return {"state": "starting", "detail": error.read()[:400].decode(errors="replace")}
+    except OSError as error:
+        return {"state": "starting", "detail": str(getattr(error, "reason", error))}
+
+
+def _version(body: bytes) -> dict:
+    try:
+        value = json.loads(body)
+        return {"version": value["version"]} if isinstance(value, dict) and "version" in value else {}
+    except ValueError:
+        return {}
+
+
+def replace_text(path, text: str, mode: int = 0o600) -> None:
+    """A reader sees the old file or the new one, never half of either."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.chmod(temporary, mode)
+    os.replace(temporary, path)
