@@ -21,8 +21,14 @@ public struct BarSeries: Sendable, Equatable {
 
     /// Takes columns of equal length whose rows rise in time.
     public init(
-        starts: [Int64], ends: [Int64], open: ScaledColumn, high: ScaledColumn, low: ScaledColumn, close: ScaledColumn,
-        volume: ScaledColumn? = nil, trades: [Int64]? = nil
+        starts: [Int64],
+        ends: [Int64],
+        open: ScaledColumn,
+        high: ScaledColumn,
+        low: ScaledColumn,
+        close: ScaledColumn,
+        volume: ScaledColumn? = nil,
+        trades: [Int64]? = nil
     ) throws(BarsError) {
         self.init(unchecked: starts, ends: ends, open: open, high: high, low: low, close: close, volume: volume, trades: trades)
         for count in [ends.count, open.count, high.count, low.count, close.count, volume?.count ?? starts.count, trades?.count ?? starts.count]
@@ -35,8 +41,14 @@ public struct BarSeries: Sendable, Equatable {
     }
 
     init(
-        unchecked starts: [Int64], ends: [Int64], open: ScaledColumn, high: ScaledColumn, low: ScaledColumn, close: ScaledColumn,
-        volume: ScaledColumn?, trades: [Int64]?
+        unchecked starts: [Int64],
+        ends: [Int64],
+        open: ScaledColumn,
+        high: ScaledColumn,
+        low: ScaledColumn,
+        close: ScaledColumn,
+        volume: ScaledColumn?,
+        trades: [Int64]?
     ) {
         self.starts = starts
         self.ends = ends
@@ -64,16 +76,30 @@ public struct BarSeries: Sendable, Equatable {
     public func slice(_ range: Range<Int>) -> BarSeries {
         if range == 0..<count { return self }
         return BarSeries(
-            unchecked: Array(starts[range]), ends: Array(ends[range]), open: open.slice(range), high: high.slice(range), low: low.slice(range),
-            close: close.slice(range), volume: volume?.slice(range), trades: trades.map { Array($0[range]) })
+            unchecked: Array(starts[range]),
+            ends: Array(ends[range]),
+            open: open.slice(range),
+            high: high.slice(range),
+            low: low.slice(range),
+            close: close.slice(range),
+            volume: volume?.slice(range),
+            trades: trades.map { Array($0[range]) }
+        )
     }
 
     /// The bars at the given rising rows.
     public func gather(_ rows: [Int]) -> BarSeries {
         if rows.count == count { return self }
         return BarSeries(
-            unchecked: rows.map { starts[$0] }, ends: rows.map { ends[$0] }, open: open.gather(rows), high: high.gather(rows),
-            low: low.gather(rows), close: close.gather(rows), volume: volume?.gather(rows), trades: trades.map { all in rows.map { all[$0] } })
+            unchecked: rows.map { starts[$0] },
+            ends: rows.map { ends[$0] },
+            open: open.gather(rows),
+            high: high.gather(rows),
+            low: low.gather(rows),
+            close: close.gather(rows),
+            volume: volume?.gather(rows),
+            trades: trades.map { all in rows.map { all[$0] } }
+        )
     }
 
     /// The first row that starts at or after an instant.
@@ -95,10 +121,14 @@ public struct BarSeries: Sendable, Equatable {
         let hasVolume = parts.contains { $0.volume != nil }
         let hasTrades = parts.contains { $0.trades != nil }
         return try BarSeries(
-            starts: parts.flatMap(\.starts), ends: parts.flatMap(\.ends),
-            open: .concatenate(parts.map(\.open)), high: .concatenate(parts.map(\.high)), low: .concatenate(parts.map(\.low)),
+            starts: parts.flatMap(\.starts),
+            ends: parts.flatMap(\.ends),
+            open: .concatenate(parts.map(\.open)),
+            high: .concatenate(parts.map(\.high)),
+            low: .concatenate(parts.map(\.low)),
             close: .concatenate(parts.map(\.close)),
             volume: hasVolume ? .concatenate(parts.map { $0.volume ?? .unknown(count: $0.count) }) : nil,
-            trades: hasTrades ? parts.flatMap { $0.trades ?? [Int64](repeating: -1, count: $0.count) } : nil)
+            trades: hasTrades ? parts.flatMap { $0.trades ?? [Int64](repeating: -1, count: $0.count) } : nil
+        )
     }
 }

@@ -27,7 +27,13 @@ public struct BarSeriesBuilder: Sendable {
 
     /// Adds one bar; times in microseconds since 1970 UTC; an unknown volume or count of trades is nothing.
     public mutating func append(
-        start: Int64, end: Int64, open: DecimalNumber, high: DecimalNumber, low: DecimalNumber, close: DecimalNumber, volume amount: DecimalNumber?,
+        start: Int64,
+        end: Int64,
+        open: DecimalNumber,
+        high: DecimalNumber,
+        low: DecimalNumber,
+        close: DecimalNumber,
+        volume amount: DecimalNumber?,
         trades tradeCount: Int64? = nil
     ) {
         starts.append(start)
@@ -47,13 +53,27 @@ public struct BarSeriesBuilder: Sendable {
         let scale = prices.reduce(0) { max($0, $1.scale) }
         let columns = prices.map { $0.finish(atLeastScale: scale) }
         let series = BarSeries(
-            unchecked: starts, ends: ends, open: columns[0], high: columns[1], low: columns[2], close: columns[3],
-            volume: hasVolume ? volume.finish() : nil, trades: hasTrades ? trades : nil)
+            unchecked: starts,
+            ends: ends,
+            open: columns[0],
+            high: columns[1],
+            low: columns[2],
+            close: columns[3],
+            volume: hasVolume ? volume.finish() : nil,
+            trades: hasTrades ? trades : nil
+        )
         let isNewestFirst = starts.count > 1 && starts[0] > starts[starts.count - 1]
         let ordered = isNewestFirst ? series.reversed() : series
         return try BarSeries(
-            starts: ordered.starts, ends: ordered.ends, open: ordered.open, high: ordered.high, low: ordered.low, close: ordered.close,
-            volume: ordered.volume, trades: ordered.trades)
+            starts: ordered.starts,
+            ends: ordered.ends,
+            open: ordered.open,
+            high: ordered.high,
+            low: ordered.low,
+            close: ordered.close,
+            volume: ordered.volume,
+            trades: ordered.trades
+        )
     }
 }
 
@@ -61,7 +81,14 @@ extension BarSeries {
     fileprivate func reversed() -> BarSeries {
         let rows = Array((0..<count).reversed())
         return BarSeries(
-            unchecked: rows.map { starts[$0] }, ends: rows.map { ends[$0] }, open: open.gather(rows), high: high.gather(rows), low: low.gather(rows),
-            close: close.gather(rows), volume: volume?.gather(rows), trades: trades.map { all in rows.map { all[$0] } })
+            unchecked: rows.map { starts[$0] },
+            ends: rows.map { ends[$0] },
+            open: open.gather(rows),
+            high: high.gather(rows),
+            low: low.gather(rows),
+            close: close.gather(rows),
+            volume: volume?.gather(rows),
+            trades: trades.map { all in rows.map { all[$0] } }
+        )
     }
 }

@@ -73,8 +73,12 @@ public enum DayChunk {
         let plainLength = Int(number(bytes, 12, 4))
         guard plainLength <= maximumPlainLength else { throw BarsError.damagedChunk(reason: "it claims \(plainLength) bytes") }
         return Header(
-            rows: Int(number(bytes, 8, 4)), firstStart: Int64(bitPattern: number(bytes, 20, 8)), lastEnd: Int64(bitPattern: number(bytes, 28, 8)),
-            isCompressed: number(bytes, 6, 2) & 1 == 1, plainLength: plainLength)
+            rows: Int(number(bytes, 8, 4)),
+            firstStart: Int64(bitPattern: number(bytes, 20, 8)),
+            lastEnd: Int64(bitPattern: number(bytes, 28, 8)),
+            isCompressed: number(bytes, 6, 2) & 1 == 1,
+            plainLength: plainLength
+        )
     }
 
     /// Reads a chunk back; a damaged or unknown one is a typed error and never a wrong number.

@@ -21,8 +21,14 @@ public struct ExchangeCalendar: Sendable, Equatable, Codable {
 
     /// Takes the whole definition; both lists of sessions have seven entries.
     public init(
-        name: String, timeZone: String, boundarySeconds: Int = 0, regular: [SessionHours?], extended: [SessionHours?]? = nil,
-        holidays: Set<CivilDay> = [], earlyCloses: [CivilDay: Int] = [:], lateOpens: [CivilDay: Int] = [:]
+        name: String,
+        timeZone: String,
+        boundarySeconds: Int = 0,
+        regular: [SessionHours?],
+        extended: [SessionHours?]? = nil,
+        holidays: Set<CivilDay> = [],
+        earlyCloses: [CivilDay: Int] = [:],
+        lateOpens: [CivilDay: Int] = [:]
     ) {
         self.name = name
         self.timeZone = timeZone

@@ -21,8 +21,15 @@ public enum MidPrice {
         let one = bid.gather(bidRows)
         let other = ask.gather(askRows)
         return BarSeries(
-            unchecked: one.starts, ends: one.ends, open: middle(one.open, other.open), high: middle(one.high, other.high),
-            low: middle(one.low, other.low), close: middle(one.close, other.close), volume: nil, trades: nil)
+            unchecked: one.starts,
+            ends: one.ends,
+            open: middle(one.open, other.open),
+            high: middle(one.high, other.high),
+            low: middle(one.low, other.low),
+            close: middle(one.close, other.close),
+            volume: nil,
+            trades: nil
+        )
     }
 
     /// Value by value, exact where one more decimal place fits.

@@ -44,7 +44,14 @@ public struct Resampler: Sendable {
         }
         let volume = series.volume.map { volumeRule == .sum ? groups.sum($0) : groups.last($0) }
         return BarSeries(
-            unchecked: starts, ends: ends, open: groups.first(series.open), high: groups.largest(series.high), low: groups.smallest(series.low),
-            close: groups.last(series.close), volume: volume, trades: series.trades.map { groups.sum(counts: $0) })
+            unchecked: starts,
+            ends: ends,
+            open: groups.first(series.open),
+            high: groups.largest(series.high),
+            low: groups.smallest(series.low),
+            close: groups.last(series.close),
+            volume: volume,
+            trades: series.trades.map { groups.sum(counts: $0) }
+        )
     }
 }

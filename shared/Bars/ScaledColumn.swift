@@ -93,6 +93,14 @@ public struct ScaledColumn: Sendable {
         }
     }
 
+    /// The values in the opposite order.
+    public func reversed() -> ScaledColumn {
+        switch storage {
+        case .integers(let values, let scale): ScaledColumn(.integers(values.reversed(), scale: scale))
+        case .floats(let values): ScaledColumn(.floats(values.reversed()))
+        }
+    }
+
     /// A column without a single known value.
     static func unknown(count: Int) -> ScaledColumn {
         ScaledColumn(.integers([Int64](repeating: missing, count: count), scale: 0))

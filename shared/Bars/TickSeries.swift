@@ -38,7 +38,14 @@ public struct TickSeries: Sendable {
         }
         let counts = (0..<groups.count).map { Int64(groups.upper[$0] - groups.lower[$0]) }
         return BarSeries(
-            unchecked: starts, ends: ends, open: groups.first(prices), high: groups.largest(prices), low: groups.smallest(prices),
-            close: groups.last(prices), volume: sizes.map { volumeRule == .sum ? groups.sum($0) : groups.last($0) }, trades: counts)
+            unchecked: starts,
+            ends: ends,
+            open: groups.first(prices),
+            high: groups.largest(prices),
+            low: groups.smallest(prices),
+            close: groups.last(prices),
+            volume: sizes.map { volumeRule == .sum ? groups.sum($0) : groups.last($0) },
+            trades: counts
+        )
     }
 }

@@ -38,7 +38,8 @@ public struct ZoneRules: Sendable {
             return
         }
         let allowed = identifier.utf8.allSatisfy { byte in
-            (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5A) || (byte >= 0x61 && byte <= 0x7A) || [0x2F, 0x5F, 0x2B, 0x2D].contains(byte)
+            (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5A) || (byte >= 0x61 && byte <= 0x7A)
+                || [0x2F, 0x5F, 0x2B, 0x2D].contains(byte)
         }
         guard allowed, !identifier.isEmpty, !identifier.hasPrefix("/"), identifier.utf8.count < 64,
             let bytes = readWholeFile("/usr/share/zoneinfo/" + identifier), let rules = Self.parse(identifier, bytes)

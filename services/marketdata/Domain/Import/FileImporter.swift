@@ -1,0 +1,93 @@
+import Bars
+
+/// Turns the bytes of a vendor's file into bars: unpacks it, finds out its layout and reads it. No I/O.
+enum FileImporter {
+    /// Reads a file; `path` may be a bare name, and more of the path tells more.
+    static func read(_ bytes: [UInt8], path: String, options: ImportOptions = ImportOptions()) throws(ImportError) -> ImportedFile {
+        guard !bytes.isEmpty else { throw .emptyFile }
+        if bytes.starts(with: Array("ARROW1".utf8)) || bytes.starts(with: Array("FEA1".utf8)) { throw .unsupportedLayout("Feather") }
+        let entry = try Archive.open(bytes, fileName: path)
+        guard !entry.bytes.isEmpty else { throw .emptyFile }
+        let name = SourceName(path: path, entryName: entry.name)
+        let source = ImportSource(name: name, text: entry.bytes, options: options)
+        switch try layout(of: source) {
+        case .leanTicks: return try LeanTickReader.read(source)
+        case .leanBars: return try LeanBarReader.read(source)
+        case .iqfeedTicks: return try IQFeedReader.readTicks(source)
+        case .iqfeedBars: return try IQFeedReader.readBars(source)
+        case .histData: return try SemicolonReader.read(source, layout: .histData)
+        case .ninjaTrader: return try SemicolonReader.read(source, layout: .ninjaTrader)
+        case .csvBars: return try HeaderedReader.readBars(source)
+        case .csvTrades: return try HeaderedReader.readTrades(source)
+        case .freqtradeBars: return try FreqtradeReader.readBars(source)
+        case .freqtradeTrades: return try FreqtradeReader.readTrades(source)
+        }
+    }
+
+    /// Finds the layout by what stands in the first lines, and by the name where that leaves a doubt.
+    static func layout(of source: ImportSource) throws(ImportError) -> ImportLayout {
+        let lines = DelimitedText(source.text, separator: 0x2C).firstLines(3)
+        let first = lines.first ?? ""
+        let fields = first.split(separator: ",", omittingEmptySubsequences: false)
+        let tail = String(decoding: source.text.suffix(40), as: UTF8.self)
+        if tail.contains("!ENDMSG!") { return fields.count >= 12 ? .iqfeedTicks : .iqfeedBars }
+        if first.hasPrefix("[") {
+            let isTrades = first.prefix(200).contains("\"")
+            return isTrades ? .freqtradeTrades : .freqtradeBars
+        }
+        if let lean = source.name.lean { return lean.resolution == "tick" ? .leanTicks : .leanBars }
+        let semicolons = first.split(separator: ";", omittingEmptySubsequences: false)
+        if semicolons.count == 6, semicolons[0].count == 15 {
+            if source.name.fileName.uppercased().hasPrefix("DAT_ASCII") { return .histData }
+            return semicolons[5] == "0" && lines.dropFirst().allSatisfy({ $0.isEmpty || $0.hasSuffix(";0") }) ? .histData : .ninjaTrader
+        }
+        for line in lines {
+            let names = Set(line.lowercased().split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmedASCII })
+            if names.isSuperset(of: ["open", "high", "low", "close"]) { return .csvBars }
+            if names.contains("price"), names.contains("amount") || names.contains("size") { return .csvTrades }
+        }
+        throw .unknownLayout("it begins with \(fields.count) fields and none of the known headers")
+    }
+}
+
+/// A file with everything that is known about it before reading.
+struct ImportSource {
+    var name: SourceName
+    var text: [UInt8]
+    var options: ImportOptions
+
+    /// Symbol, class and calendar: what the caller said, else what the file or its name says.
+    func identity(symbol guessed: String?, assetClass: AssetClass? = nil, calendar: String? = nil) throws(ImportError) -> (
+        symbol: String, assetClass: AssetClass, calendar: ExchangeCalendar
+    ) {
+        guard let symbol = (options.symbol ?? guessed)?.uppercased(), !symbol.isEmpty else { throw .symbolRequired }
+        guard InstrumentSymbol.isValid(symbol) else {
+            throw .badOption(name: "symbol", reason: "1 to 40 of A-Z, 0-9, dot, dash and underscore would be right")
+        }
+        let kind = options.assetClass ?? assetClass ?? AssetClass.guess(symbol: symbol)
+        let known =
+            CalendarCatalogue.all[options.assetClass == nil ? calendar ?? kind.usualCalendar : kind.usualCalendar] ?? CalendarCatalogue.alwaysOpen
+        return (symbol, kind, options.calendar ?? known)
+    }
+
+    /// The zone of the file's clock: what the caller said, else what the layout says.
+    func zone(_ usual: String) throws(ImportError) -> ZoneRules {
+        do { return try ZoneRules(identifier: options.timeZone ?? usual) } catch {
+            throw .badOption(name: "time_zone", reason: "an IANA name such as America/New_York would be right")
+        }
+    }
+
+    func clock(_ calendar: ExchangeCalendar) throws(ImportError) -> TradingClock {
+        do { return try TradingClock(calendar) } catch { throw .badOption(name: "calendar", reason: error.description) }
+    }
+}
+
+extension StringProtocol {
+    /// The text without blanks and quotes around it.
+    var trimmedASCII: String {
+        var part = Substring(self)
+        while let character = part.first, character == " " || character == "\"" { part.removeFirst() }
+        while let character = part.last, character == " " || character == "\"" || character == "\r" { part.removeLast() }
+        return String(part)
+    }
+}

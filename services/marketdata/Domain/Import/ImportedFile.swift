@@ -1,0 +1,48 @@
+import Bars
+
+/// What the caller of an import may say that the file does not.
+struct ImportOptions: Sendable, Equatable {
+    var symbol: String?
+    var timeZone: String?
+    var assetClass: AssetClass?
+    var calendar: ExchangeCalendar?
+    var side: PriceSide?
+}
+
+/// The layouts that are read.
+enum ImportLayout: String, Sendable, CaseIterable {
+    case leanTicks = "lean-ticks"
+    case leanBars = "lean-bars"
+    case iqfeedTicks = "iqfeed-ticks"
+    case iqfeedBars = "iqfeed-bars"
+    case histData = "histdata"
+    case ninjaTrader = "ninjatrader"
+    case csvBars = "csv-bars"
+    case csvTrades = "csv-trades"
+    case freqtradeBars = "freqtrade-bars"
+    case freqtradeTrades = "freqtrade-trades"
+}
+
+/// One series read from a file.
+struct ImportedSeries: Sendable {
+    var intervalSeconds: Int
+    var side: PriceSide
+    var origin: SeriesOrigin
+    var bars: BarSeries
+    /// The stretch of time that the file speaks for (microseconds since 1970): a stored bar inside it that the file lacks is gone.
+    var coverage: Range<Int64>
+}
+
+/// A file as it was understood, before anything is stored.
+struct ImportedFile: Sendable {
+    var layout: ImportLayout
+    var symbol: String
+    var assetClass: AssetClass
+    var calendar: ExchangeCalendar
+    var series: [ImportedSeries]
+    /// Rows read, good and bad.
+    var rows: Int
+    var problems: RowProblems
+    /// What was done to the times or left out, in plain words.
+    var notes: [String]
+}

@@ -1,0 +1,121 @@
+import Bars
+
+/// Lean's tick files: trades (`ms,price,size[,exchange,condition,suspicious]`) and quotes (`ms,bid,ask`), put together into seconds.
+enum LeanTickReader {
+    /// Sale conditions (hex) of the trades that make Lean's own second bars; the others are sweeps, official prints and average prices.
+    static let keptConditions: Set<String> = [
+        "1", "2000", "4800", "42000", "102000", "2000000", "20000001", "20000002", "20002000", "20002008", "20002020", "20102000",
+    ]
+
+    static func read(_ source: ImportSource) throws(ImportError) -> ImportedFile {
+        guard let lean = source.name.lean, lean.date != nil else { throw .unknownLayout("it has no place in Lean's folders") }
+        let market = try LeanMarket(lean, source)
+        let midnight = try market.midnight(of: lean)
+        var problems = RowProblems()
+        var trades = TickCollector()
+        var bids = TickCollector()
+        var asks = TickCollector()
+        var rows = 0
+        let isQuote = lean.isQuote ?? false
+        let isEquity = market.assetClass == .equity
+        let fileDay = CivilDay(utcMicroseconds: market.zone.utc(fromLocal: midnight.seconds + 43_200) * 1_000_000)
+        // A day's clock changes at most once; asking for each tick would dominate the reading.
+        let noon = market.zone.utc(fromLocal: midnight.seconds + 43_200) - 43_200
+        DelimitedText(source.text, separator: 0x2C).forEachRow { row in
+            rows += 1
+            guard let milliseconds = row.integer(0), milliseconds < 86_400_000 else {
+                problems.add(line: row.line, column: "time", reason: "milliseconds since midnight would be right", day: fileDay)
+                return
+            }
+            let local = midnight.seconds + milliseconds / 1_000
+            let seconds = milliseconds < 14_400_000 ? market.zone.utc(fromLocal: local) : noon + milliseconds / 1_000
+            let time = seconds * 1_000_000 + milliseconds % 1_000 * 1_000
+            if isQuote {
+                guard row.count == 3, let bid = row.number(1), let ask = row.number(2) else {
+                    problems.add(line: row.line, column: "row", reason: "time, bid and ask would be right", day: fileDay)
+                    return
+                }
+                bids.append(time: time, price: market.price(bid), size: nil)
+                asks.append(time: time, price: market.price(ask), size: nil)
+                return
+            }
+            guard let price = market.price(row.number(1)), let size = row.number(2), size.double >= 0 else {
+                problems.add(line: row.line, column: "price", reason: "price and size as decimal numbers would be right", day: fileDay)
+                return
+            }
+            if isEquity, row.count > 4, !keptConditions.contains(row.text(4)) { return }
+            trades.append(time: time, price: price, size: size)
+        }
+        guard rows > 0 else { throw .emptyFile }
+        let coverage = market.zone.utc(fromLocal: midnight.seconds) * 1_000_000..<market.zone.utc(fromLocal: (midnight + 1).seconds) * 1_000_000
+        var series: [ImportedSeries] = []
+        func add(_ ticks: TickSeries, _ side: PriceSide) {
+            let bars = ticks.bars(grid: EpochGrid(intervalMicroseconds: 1_000_000), volumeRule: side == .trade ? .sum : .last)
+            series.append(ImportedSeries(intervalSeconds: 1, side: side, origin: .derived, bars: bars, coverage: coverage))
+        }
+        if isQuote {
+            let bid = try bids.finish()
+            let ask = try asks.finish()
+            add(bid, .bid)
+            add(ask, .ask)
+            do { add(try TickSeries(times: bid.times, prices: MidPrice.middle(bid.prices, ask.prices), sizes: nil), .mid) } catch {
+                throw .unknownLayout(error.description)
+            }
+        } else {
+            add(try trades.finish(), .trade)
+        }
+        return ImportedFile(
+            layout: .leanTicks,
+            symbol: market.symbol,
+            assetClass: market.assetClass,
+            calendar: market.calendar,
+            series: series,
+            rows: rows,
+            problems: problems,
+            notes: ["ticks are put together into bars of one second"]
+        )
+    }
+}
+
+/// Collects ticks row by row.
+struct TickCollector {
+    private var times: [Int64] = []
+    private var prices = ScaledColumnBuilder()
+    private var sizes = ScaledColumnBuilder()
+    private var hasSizes = false
+
+    var count: Int { times.count }
+    var lastTime: Int64? { times.last }
+
+    mutating func append(time: Int64, price: DecimalNumber?, size: DecimalNumber?) {
+        times.append(time)
+        prices.append(price)
+        sizes.append(size)
+        if size != nil { hasSizes = true }
+    }
+
+    /// The ticks in rising order; files that are newest first are turned round.
+    func finish() throws(ImportError) -> TickSeries {
+        let newestFirst = times.count > 1 && times[0] > times[times.count - 1]
+        do {
+            guard newestFirst else { return try TickSeries(times: times, prices: prices.finish(), sizes: hasSizes ? sizes.finish() : nil) }
+            return try TickSeries(
+                times: times.reversed(),
+                prices: prices.finish().reversed(),
+                sizes: hasSizes ? sizes.finish().reversed() : nil
+            )
+        } catch BarsError.unsortedRows(let index) {
+            var problems = RowProblems()
+            let time = times[newestFirst ? times.count - 1 - index : index]
+            problems.add(
+                line: (newestFirst ? times.count - 1 - index : index) + 1,
+                column: "time",
+                reason: "it is earlier than the tick before it",
+                day: CivilDay(utcMicroseconds: time)
+            )
+            throw .badRows(problems)
+        } catch {
+            throw .unknownLayout(error.description)
+        }
+    }
+}
