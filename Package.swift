@@ -61,13 +61,14 @@ let package = Package(
         service("auth"),
         service("signals", ["CTOML"]),
         service("scheduler"),
-        service("executor", ["Bars"], exclude: ["SandboxLauncher"], migrations: false),
+        service("executor", ["Bars", "CSandbox"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
+        .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
         service("marketdata", ["Bars", "CZlib"]),
         .executableTarget(
             name: "sandbox-launch", path: "services/executor/SandboxLauncher", linkerSettings: [.linkedLibrary("seccomp")]),
 
         tests("Contracts", ["Contracts"]),
-        tests("ServiceRuntime", ["ServiceRuntime", "TestSupport"]),
+        tests("ServiceRuntime", ["ServiceRuntime"]),
         tests("Cryptography", ["Cryptography"]),
         tests("HTTPServing", ["HTTPServing", "TestSupport"]),
         tests("Postgres", ["Postgres", "TestSupport"]),
@@ -79,7 +80,7 @@ let package = Package(
         tests("auth", ["auth", "TestSupport"]),
         tests("signals", ["signals", "TestSupport"]),
         tests("scheduler", ["scheduler", "TestSupport"]),
-        tests("executor", ["executor", "TestSupport"]),
+        tests("executor", ["executor", "sandbox-launch", "TestSupport"]),
         tests("marketdata", ["marketdata", "TestSupport"]),
     ],
     cxxLanguageStandard: .cxx20

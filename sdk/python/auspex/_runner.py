@@ -1,7 +1,7 @@
 """The program inside the sandbox: reads the input frame, calls the author's function, writes rows, ends.
 
-Descriptor 3 takes the answer: one JSON document on one line, ``{"rows": [...], "stages_ms": {...}}`` or
-``{"error": {"kind", "message", "row"}}``. What the author's code prints goes to the log. The process ends by ``os._exit``: tearing the
+Descriptor 3 takes a line end when the author's code is about to be loaded, then the answer: one JSON document,
+``{"rows": [...], "stages_ms": {...}}`` or ``{"error": {"kind", "message", "row"}}``. What the author's code prints goes to the log. The process ends by ``os._exit``: tearing the
 interpreter down costs more than many runs, and would run the author's exit handlers after the answer.
 """
 
@@ -96,7 +96,7 @@ def _describe(error):
 
 
 def _write(answer):
-    data = memoryview(json.dumps(answer, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+    data = memoryview(json.dumps(answer, separators=(",", ":")).encode())
     while data:
         data = data[os.write(RESULT_DESCRIPTOR, data) :]
 
@@ -107,6 +107,7 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     sys.path.insert(0, APPLICATION_PATH)
     _lower_limits(header.get("limits"))
+    os.write(RESULT_DESCRIPTOR, b"\n")
     answer = run(header, bars)
     code = 0
     try:

@@ -1,0 +1,55 @@
+import FoundationEssentials
+import Glibc
+
+/// What runs find at `/sdk`: the `auspex` package of the Python SDK, copied and byte-compiled once at start.
+///
+/// Copied, because the run's user may not be able to read the place where Auspex is installed, and because a read-only folder without
+/// byte code costs every run the compilation of every module.
+struct AuthorRuntime: Sendable {
+    /// The folder to mount at `/sdk`.
+    let folder: String
+
+    /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
+    static let modules = ["__init__.py", "author.py", "bars.py", "_frame.py", "_rows.py", "_runner.py"]
+
+    /// The program that starts a run, for `python -c`: a script would be compiled anew each time, a module is not.
+    static let program = "import sys; sys.path.insert(0, '/sdk'); from auspex._runner import main; main()"
+
+    /// Copies the modules from `source` (the folder that holds `auspex/`) below `root` and compiles them. Blocks.
+    static func install(from source: String, below root: String, python: String) throws -> AuthorRuntime {
+        let target = root + "/runner-\(getpid())"
+        let package = target + "/auspex"
+        let files = FileManager.default
+        if files.fileExists(atPath: target) { try files.removeItem(atPath: target) }
+        try files.createDirectory(atPath: package, withIntermediateDirectories: true)
+        for module in modules { try files.copyItem(atPath: "\(source)/auspex/\(module)", toPath: "\(package)/\(module)") }
+        let compiled = try ChildProcess.run(
+            path: python,
+            arguments: ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target]
+        )
+        guard compiled.exitCode == 0 else { throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(500))") }
+        try FileTree.makeReadable(target)
+        return AuthorRuntime(folder: target)
+    }
+
+    /// Removes the copy, and those of executors that were killed. Blocks.
+    static func removeCopies(below root: String, keepingOthers: Bool) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? [] where name.hasPrefix("runner-") {
+            guard let pid = pid_t(name.dropFirst("runner-".count)) else { continue }
+            if pid == getpid() ? keepingOthers : kill(pid, 0) == 0 || errno == EPERM { continue }
+            try? FileManager.default.removeItem(atPath: "\(root)/\(name)")
+        }
+    }
+
+    /// Finds the folder that holds `auspex/_runner.py`: beside an installation or above a build folder.
+    static func locate(from program: String) -> String? {
+        var folder = program
+        while let slash = folder.lastIndex(of: "/") {
+            folder = String(folder[..<slash])
+            for candidate in ["share/auspex/python", "sdk/python"] where access("\(folder)/\(candidate)/auspex/_runner.py", R_OK) == 0 {
+                return "\(folder)/\(candidate)"
+            }
+        }
+        return nil
+    }
+}

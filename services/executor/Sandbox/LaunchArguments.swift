@@ -1,0 +1,66 @@
+import Contracts
+
+/// The command line of `sandbox-launch` for one run: its own options, bwrap's arguments, the program.
+///
+/// The order of bwrap's arguments matters: every mount comes before the remount that makes the root read-only, and without the remounts
+/// of `/` and `/dev` both would be writable memory without a bound.
+struct LaunchArguments {
+    private let command: SandboxCommand
+    private let host: SandboxHost
+
+    /// The command line for this machine.
+    init(command: SandboxCommand, host: SandboxHost) {
+        self.command = command
+        self.host = host
+    }
+
+    /// All arguments after the launcher's own path.
+    func list(name: String, slot: Int) -> [String] {
+        launcherOptions(name: name, slot: slot) + ["--"] + bubblewrap() + ["--"] + command.arguments
+    }
+
+    private var limits: SandboxLimits { command.limits }
+
+    private func launcherOptions(name: String, slot: Int) -> [String] {
+        let milliseconds = max(1, limits.wallTime.wholeMicroseconds / 1000)
+        var options = [
+            "run", "--name", name, "--wall-milliseconds", "\(milliseconds)", "--open-files", "\(limits.openFiles)", "--file-bytes",
+            "\(limits.temporaryBytes)",
+            // The wall clock comes first; this is for a program that outlives its launcher's attention.
+            "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)))",
+        ]
+        if let first = host.firstUserID {
+            options += ["--uid", "\(first + UInt32(slot))"]
+            // bwrap runs as that user, who may not pass the folders above a mount: the launcher shows it under /mnt.
+            for (index, mount) in command.mounts.enumerated() { options += ["--stage", "\(index)=\(mount.source)"] }
+        }
+        guard host.level == .full else { return options }
+        for folder in host.cgroups { options += [folder.option, folder.value] }
+        options += [
+            "--memory-bytes", "\(limits.memoryBytes)", "--processes", "\(limits.processes)", "--cpu-thousandths", "\(limits.cpuThousandths)",
+        ]
+        return options
+    }
+
+    private func bubblewrap() -> [String] {
+        let system = host.systemRoot == "/" ? "" : host.systemRoot
+        var list = ["--unshare-user", "--unshare-all"]
+        if command.network { list.append("--share-net") }
+        list += [
+            "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid", "1000", "--gid", "1000",
+            "--hostname", "sandbox", "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
+            "--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev", "--size", "\(limits.temporaryBytes)", "--perms", "1777",
+            "--tmpfs", "/tmp", "--size", "\(limits.temporaryBytes)", "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
+        ]
+        for (index, mount) in command.mounts.enumerated() {
+            let source = host.firstUserID == nil ? mount.source : "/mnt/\(index)"
+            list += [mount.writable ? "--bind" : "--ro-bind", source, mount.target]
+        }
+        list += ["--remount-ro", "/", "--chdir", "/tmp"]
+        let fixed = ["HOME": "/tmp", "PATH": "/usr/bin", "LANG": "C.UTF-8"]
+        for (name, value) in fixed.merging(command.environment, uniquingKeysWith: { $1 }).sorted(by: { $0.key < $1.key }) {
+            list += ["--setenv", name, value]
+        }
+        return list
+    }
+}

@@ -1,0 +1,50 @@
+import Glibc
+import ServiceRuntime
+import Synchronization
+
+/// Runs programs in sandboxes on this machine, each under a slot of its own.
+final class Sandbox: Sendable {
+    /// What the machine offers.
+    let host: SandboxHost
+    private let loops: [EventLoop]
+
+    private struct State {
+        var slots: Set<Int> = []
+        var count = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// Runs on the given loops in turn.
+    init(host: SandboxHost, loops: [EventLoop]) {
+        precondition(!loops.isEmpty)
+        self.host = host
+        self.loops = loops
+    }
+
+    /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first, five seconds later by force.
+    func run(_ command: SandboxCommand) async throws -> SandboxOutcome {
+        let (slot, number) = state.withLock { state -> (Int, Int) in
+            var slot = 0
+            while state.slots.contains(slot) { slot += 1 }
+            state.slots.insert(slot)
+            state.count += 1
+            return (slot, state.count)
+        }
+        defer { state.withLock { _ = $0.slots.remove(slot) } }
+        let loop = loops[number % loops.count]
+        let run = SandboxRun(loop: loop, limits: command.limits)
+        let arguments = LaunchArguments(command: command, host: host).list(name: "\(getpid())-\(number)", slot: slot)
+        try Task.checkCancellation()
+        try await run.start(launcher: host.launcher, arguments: arguments, input: command.input)
+        return try await withTaskCancellationHandler {
+            try await run.outcome()
+        } onCancel: {
+            Task(on: loop) {
+                await run.terminate()
+                try? await Task.sleep(for: .seconds(5))
+                await run.kill()
+            }
+        }
+    }
+}

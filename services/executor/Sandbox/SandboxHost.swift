@@ -1,0 +1,41 @@
+import Contracts
+
+/// What this machine offers to runs, found once at start.
+struct SandboxHost: Sendable {
+    /// The path of `sandbox-launch`.
+    var launcher: String
+    /// The cgroup folders for runs, as options of the launcher; empty when there are none.
+    var cgroups: [CgroupFolder]
+    /// Whether runs get limits from cgroups.
+    var level: SandboxLevel
+    /// The root of the system that runs see at `/usr`; `/` for the host's own.
+    var systemRoot: String
+    /// The first user id for runs; nil when the executor is not root and runs keep its own.
+    var firstUserID: UInt32?
+
+    /// One folder in which the launcher makes a group for each run.
+    struct CgroupFolder: Sendable, Hashable {
+        /// `--cgroup-v1` or `--cgroup-v2`.
+        var option: String
+        /// `CONTROLLER=FOLDER` or `FOLDER`.
+        var value: String
+
+        /// The controller's name; all of them under v2.
+        var controller: Substring { option == "--cgroup-v2" ? "all" : value.prefix { $0 != "=" } }
+    }
+
+    /// Whether the folders bound memory and processes, without which the level is not `full`.
+    static func isComplete(_ folders: [CgroupFolder]) -> Bool {
+        let controllers = Set(folders.map(\.controller))
+        return controllers.contains("all") || controllers.isSuperset(of: ["memory", "pids", "cpu"])
+    }
+
+    /// Reads what `sandbox-launch probe` prints.
+    static func parse(probe text: String) -> [CgroupFolder] {
+        text.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ", maxSplits: 1)
+            guard words.count == 2, words[0] == "cgroup-v1" || words[0] == "cgroup-v2" else { return nil }
+            return CgroupFolder(option: "--" + words[0], value: String(words[1]))
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import Contracts
+
+/// What one run may use at most.
+struct SandboxLimits: Sendable, Hashable {
+    /// Memory of all its processes and temporary files together, in bytes.
+    var memoryBytes: Int
+    /// Processes and threads at once.
+    var processes: Int
+    /// Thousandths of a processor.
+    var cpuThousandths: Int
+    /// Time from start to end.
+    var wallTime: Duration
+    /// What `/tmp` holds, and the size of one file, in bytes.
+    var temporaryBytes: Int
+    /// Open descriptors of one process.
+    var openFiles = 256
+    /// What it may say on the result pipe, in bytes.
+    var resultBytes = 1 << 20
+    /// What is kept of its output, in bytes.
+    var logBytes = FinishedJob.maximumLogBytes
+    /// Output beyond which it is stopped, in bytes: reading it costs the executor time.
+    var floodBytes = 8 << 20
+
+    /// The limits of a class; the time comes with the job.
+    static func of(_ class: ResourceClass, wallTime: Duration) -> SandboxLimits {
+        let mebibyte = 1 << 20
+        return switch `class` {
+        case .signal, .small, .marketdata, .signals:
+            SandboxLimits(
+                memoryBytes: 512 * mebibyte,
+                processes: 64,
+                cpuThousandths: 1000,
+                wallTime: wallTime,
+                temporaryBytes: 64 * mebibyte
+            )
+        case .standard:
+            SandboxLimits(
+                memoryBytes: 4096 * mebibyte,
+                processes: 128,
+                cpuThousandths: 1000,
+                wallTime: wallTime,
+                temporaryBytes: 512 * mebibyte
+            )
+        case .large, .gpu:
+            SandboxLimits(
+                memoryBytes: 16384 * mebibyte,
+                processes: 512,
+                cpuThousandths: 4000,
+                wallTime: wallTime,
+                temporaryBytes: 2048 * mebibyte
+            )
+        }
+    }
+}
