@@ -33,7 +33,8 @@ class Broker(unittest.TestCase):
 
     def test_the_address_escapes_the_password(self):
         server = BrokerServer(Path("x"), 1, 2, 3, Path("l"), (BrokerUser("a", "p/ss@"),))
-        self.assertEqual(server.url("a"), "amqp://a:p%2Fss%40@127.0.0.1:1/%2F")
+        self.assertEqual(server.url("a"), "amqp://a:p%2Fss%40@127.0.0.1:1/")
+        self.assertTrue(server.url("a", "a/b").endswith("/a%2Fb"))
 
 
 class Postgres(unittest.TestCase):

@@ -8,7 +8,7 @@ from types import ModuleType
 GROUPS: list[tuple[str, list[str]]] = [
     ("run it", ["up", "down", "status", "logs", "psql", "restart", "reset"]),
     ("look after it", ["init", "admin", "dead", "audit", "verify-ledger"]),
-    ("work on it", ["test", "bench", "lint"]),
+    ("work on it", ["test", "bench", "lint", "compose"]),
     ("about", ["help", "version"]),
 ]
 

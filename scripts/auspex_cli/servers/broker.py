@@ -65,7 +65,8 @@ class BrokerServer:
 
     def url(self, name: str, virtual_host: str = "/") -> str:
         password = next(user.password for user in self.users if user.name == name)
-        return f"amqp://{quote(name)}:{quote(password, safe='')}@127.0.0.1:{self.port}/{quote(virtual_host, safe='')}"
+        path = "" if virtual_host == "/" else quote(virtual_host, safe="")
+        return f"amqp://{quote(name)}:{quote(password, safe='')}@127.0.0.1:{self.port}/{path}"
 
     def definitions(self) -> dict:
         topics = [

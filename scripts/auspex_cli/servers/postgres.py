@@ -97,10 +97,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def create_schemas(server: PostgresServer, services: tuple[str, ...], passwords: dict[str, dict[str, str]], database: str = "auspex") -> None:
-    """Makes the database, and for each service a schema with the role that migrates it and the role that serves it. Repeatable."""
-    if server.run_sql(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)}") != "1":
-        server.run_sql(f"CREATE DATABASE {database}")
+def schema_sql(services: tuple[str, ...], passwords: dict[str, dict[str, str]], database: str = "auspex") -> str:
+    """SQL that makes, for each service, a schema with the role that migrates it and the role that serves it. Repeatable."""
     lines = [f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;", "REVOKE ALL ON SCHEMA public FROM PUBLIC;"]
     for service in services:
         owner, app = f"{service}_owner", f"{service}_app"
@@ -114,8 +112,12 @@ def create_schemas(server: PostgresServer, services: tuple[str, ...], passwords:
         lines += [
             f"CREATE SCHEMA IF NOT EXISTS {service} AUTHORIZATION {owner};",
             f"GRANT USAGE ON SCHEMA {service} TO {app};",
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {service} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app};",
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {service} GRANT USAGE, SELECT ON SEQUENCES TO {app};",
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {service} GRANT EXECUTE ON FUNCTIONS TO {app};",
         ]
-    server.run_sql("\n".join(lines), database)
+    return "\n".join(lines) + "\n"
+
+
+def create_schemas(server: PostgresServer, services: tuple[str, ...], passwords: dict[str, dict[str, str]], database: str = "auspex") -> None:
+    """Makes the database with the schemas and roles of the services; what exists is left alone."""
+    if server.run_sql(f"SELECT 1 FROM pg_database WHERE datname = {literal(database)}") != "1":
+        server.run_sql(f"CREATE DATABASE {database}")
+    server.run_sql(schema_sql(services, passwords, database), database)

@@ -1,0 +1,107 @@
+"""The gateway's configuration and the joined API document."""
+
+import json
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from auspex_cli import gateway, openapi
+from auspex_cli.console import Failure
+from auspex_cli.layout import Layout, Ports
+
+
+class Routing(unittest.TestCase):
+    def patterns(self):
+        for line in gateway.locations(gateway.route_table()).splitlines():
+            found = re.search(r"location ~ (\S+) \{.*proxy_pass http://(\w+);", line)
+            yield re.compile(found[1]), found[2], line
+
+    def service_of(self, path: str):
+        return next((service for pattern, service, _ in self.patterns() if pattern.search(path)), None)
+
+    def test_every_owned_path_with_and_without_slash(self):
+        for service, prefixes in gateway.route_table().items():
+            for prefix in prefixes:
+                for path in (prefix, prefix + "/", prefix + "/x/y"):
+                    self.assertEqual(self.service_of(path), service, path)
+
+    def test_what_is_not_owned_goes_nowhere(self):
+        for path in ("/api/loginx", "/api/meter", "/internal/v1/bars", "/metrics", "/api", "/api/other", "/x/api/login", "/Xwell-known/jwks.json"):
+            self.assertIsNone(self.service_of(path), path)
+
+    def test_streams_are_not_buffered(self):
+        lines = [line for pattern, _, line in self.patterns() if pattern.search("/api/stream")]
+        self.assertEqual(len(lines), 1)
+        self.assertIn("proxy_buffering off", lines[0])
+
+
+class Template(unittest.TestCase):
+    def test_an_unset_name_is_refused(self):
+        with self.assertRaises(Failure):
+            gateway.fill("listen ${AUSPEX_NOBODY};", {})
+
+    def test_nginx_variables_stay(self):
+        self.assertEqual(gateway.fill("$uri ${AUSPEX_A} ${other}", {"AUSPEX_A": "1"}), "$uri 1 ${other}")
+
+    @unittest.skipUnless(Path(gateway.NGINX).exists(), "nginx is not installed")
+    def test_nginx_accepts_it_with_replicas_demo_and_tls(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            layout = Layout(Path(folder))
+            layout.prepare()
+            key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+                 "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+            for secure in (False, True):
+                door = gateway.Gateway(
+                    layout, Ports(20000, 20080), 3, certificate=str(certificate) if secure else None, key=str(key) if secure else None)
+                door.folder.mkdir(exist_ok=True)
+                door.allow_demo("aus_x", ["0198c3a4-0000-7000-8000-000000000001"])
+                door.create()
+                text = (door.folder / "nginx.conf").read_text()
+                self.assertEqual(text.count("max_fails"), 12)
+                self.assertEqual("ssl_certificate " in text, secure)
+
+    def test_the_demo_takes_no_strange_id(self):
+        with tempfile.TemporaryDirectory() as folder:
+            layout = Layout(Path(folder))
+            layout.prepare()
+            with self.assertRaises(Failure):
+                gateway.Gateway(layout, Ports(), 1).allow_demo("aus_x", ["x; } location / { "])
+
+
+class Joining(unittest.TestCase):
+    def test_same_components_are_shared_and_different_ones_told_apart(self):
+        problem = {"type": "object"}
+        documents = {
+            "auth": {"paths": {"/a": {"get": {"responses": {"200": {"$ref": "#/components/schemas/Key"}}}}},
+                     "components": {"schemas": {"Problem": problem, "Key": {"type": "string"}}}},
+            "signals": {"paths": {"/b": {"get": {"responses": {"200": {"$ref": "#/components/schemas/Key"}}}}},
+                        "components": {"schemas": {"Problem": problem, "Key": {"type": "integer"}}}},
+        }
+        merged = openapi.merge(documents)
+        self.assertEqual(set(merged["components"]["schemas"]), {"Problem", "Key", "SignalsKey"})
+        self.assertEqual(merged["paths"]["/b"]["get"]["responses"]["200"]["$ref"], "#/components/schemas/SignalsKey")
+        self.assertEqual(merged["paths"]["/a"]["get"]["responses"]["200"]["$ref"], "#/components/schemas/Key")
+        self.assertEqual(merged["paths"]["/b"]["get"]["tags"], ["signals"])
+
+    def test_a_path_described_twice_is_refused(self):
+        item = {"paths": {"/a": {"get": {"responses": {}}}}}
+        with self.assertRaises(ValueError):
+            openapi.merge({"auth": item, "signals": item})
+
+    def test_every_reference_of_the_real_document_leads_somewhere(self):
+        merged = json.loads(openapi.merged_text())
+        for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(merged)):
+            value = merged
+            for part in reference.split("/"):
+                part = part.replace("~1", "/").replace("~0", "~")
+                self.assertIn(part, value, reference)
+                value = value[part]
+
+
+if __name__ == "__main__":
+    unittest.main()

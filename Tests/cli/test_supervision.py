@@ -1,0 +1,74 @@
+"""The supervisor: what dies comes back, what changes is started anew, and nothing is left behind."""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from auspex_cli.layout import Layout
+from auspex_cli.platform_control import PlatformControl
+from auspex_cli.process import ProcessSpec, alive, wait_until
+
+PROGRAM = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up', flush=True); signal.pause()"
+
+
+class Supervision(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.layout = Layout(Path(folder.name) / "var")
+        self.layout.prepare()
+        self.control = PlatformControl(self.layout)
+        self.addCleanup(self.control.end)
+
+    def spec(self, name: str, program: str = PROGRAM, **more) -> ProcessSpec:
+        return ProcessSpec(name, [sys.executable, "-c", program], str(self.layout.log(name)), **more)
+
+    def pid(self, name: str) -> int | None:
+        return self.control.status().get(name, {}).get("pid")
+
+    def test_what_is_killed_comes_back_and_all_of_it_ends(self):
+        self.control.apply([self.spec("a"), self.spec("b")])
+        self.control.wait_ready(["a", "b"], 20)
+        first, other = self.pid("a"), self.pid("b")
+        os.kill(first, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.pid("a") not in (None, first), 20), "was not started again")
+        self.assertEqual(self.pid("b"), other, "the other process was left alone")
+        self.assertEqual(self.control.status()["a"]["restarts"], 1)
+        pids = [self.pid("a"), self.pid("b")]
+        self.assertTrue(self.control.end())
+        self.assertFalse(any(alive(pid) for pid in pids))
+        self.assertFalse(self.control.end())
+
+    def test_only_what_changed_is_started_anew(self):
+        self.control.apply([self.spec("a", replaces="1"), self.spec("b")])
+        self.control.wait_ready(["a", "b"], 20)
+        before = (self.pid("a"), self.pid("b"))
+        self.control.apply([self.spec("a", replaces="2"), self.spec("b")])
+        self.assertTrue(wait_until(lambda: self.pid("a") not in (None, before[0]), 20))
+        self.assertEqual(self.pid("b"), before[1])
+        self.control.apply([self.spec("b")])
+        self.assertTrue(wait_until(lambda: "a" not in self.control.status(), 20))
+
+    def test_children_end_with_a_killed_supervisor(self):
+        self.control.apply([self.spec("a")])
+        self.control.wait_ready(["a"], 20)
+        child = self.pid("a")
+        os.kill(self.control.pid, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not alive(child), 10))
+        self.assertIsNone(self.control.pid)
+
+    def test_one_that_keeps_dying_is_told(self):
+        self.control.apply([self.spec("a", "import sys; sys.exit('no luck')", readiness_url="http://127.0.0.1:9/")])
+        started = time.monotonic()
+        with self.assertRaises(Exception) as caught:
+            self.control.wait_ready(["a"], 40)
+        self.assertIn("keeps ending", str(caught.exception))
+        self.assertLess(time.monotonic() - started, 39)
+
+
+if __name__ == "__main__":
+    unittest.main()
