@@ -214,7 +214,7 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
 
     private func runThread() {
         pthread_setspecific(Self.currentKey, Unmanaged.passUnretained(self).toOpaque())
-        drain()
+        // What was put in before is run by the wake event: a break asked for before the loop runs would be forgotten.
         let lagTimer = startLagTimer()
         event_base_loop(base, Int32(EVLOOP_NO_EXIT_ON_EMPTY))
         drain()

@@ -45,7 +45,7 @@ public struct TraceContext: Sendable, Hashable {
     private static func hex(_ value: UInt64) -> String {
         let digits = Array("0123456789abcdef".utf8)
         return String(unsafeUninitializedCapacity: 16) { buffer in
-            for index in 0..<16 { buffer[index] = digits[Int(value >> UInt64(60 - index * 4)) & 15] }
+            for index in 0..<16 { buffer[index] = digits[Int((value >> UInt64(60 - index * 4)) & 15)] }
             return 16
         }
     }
