@@ -1,0 +1,156 @@
+internal import CPostgres
+internal import ServiceRuntime
+
+extension PostgresConnection {
+    /// Takes what the socket has.
+    func readable() {
+        guard let handle else { return }
+        guard PQconsumeInput(handle) == 1 else {
+            // What arrived before the end may say why (the server is shutting down), so it is read first.
+            if !isPlain { processResults() }
+            return tearDown(PostgresError(.connectionLost, message: PQerrorMessage(handle).map { String(cString: $0) } ?? ""))
+        }
+        if watcher?.wantsWrite == true { flush() }
+        if isPlain { wakePlain() } else { processResults() }
+        deliverNotifications()
+        wakeDrained()
+    }
+
+    /// Goes on writing.
+    func writable() {
+        flush()
+        if isPlain { wakePlain() }
+    }
+
+    private func processResults() {
+        while let handle, let expected = expectations.first, PQisBusy(handle) == 0 {
+            guard let raw = PQgetResult(handle) else {
+                // libpq ends the results of each statement with a null, but not those of a sync.
+                if case .synchronized = expected { return tearDown(PostgresError(.connectionLost, message: "the pipeline lost its order")) }
+                expectations.popFirst()
+                continue
+            }
+            process(raw, expected)
+        }
+    }
+
+    private func process(_ raw: OpaquePointer, _ expected: Expectation) {
+        let status = PQresultStatus(raw)
+        switch expected {
+        case .synchronized:
+            PQclear(raw)
+            guard status == PGRES_PIPELINE_SYNC else { return tearDown(PostgresError(.connectionLost, message: "a result where a sync was due")) }
+            expectations.popFirst()
+            operations.popFirst()?.finish()
+        case .prepared(let statement):
+            if status != PGRES_COMMAND_OK {
+                cache.remove(statement)
+                note(raw, status)
+            }
+            PQclear(raw)
+        case .accompanied:
+            if status != PGRES_COMMAND_OK { note(raw, status) }
+            PQclear(raw)
+        case .executed(let statement):
+            switch status {
+            case PGRES_TUPLES_OK, PGRES_COMMAND_OK:
+                let result = PostgresResult(raw)
+                operations.withFirst { $0.take(result) }
+            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
+                PQclear(raw)
+                tearDown(PostgresError(.misuse, message: "COPY has functions of its own"))
+            default:
+                let error = note(raw, status)
+                if let statement, error?.isStalePlan == true { cache.remove(statement) }
+                PQclear(raw)
+            }
+        }
+    }
+
+    /// Remembers the first error of an operation; what the server skipped after it is no error of its own.
+    @discardableResult
+    private func note(_ raw: OpaquePointer, _ status: ExecStatusType) -> PostgresError? {
+        guard status != PGRES_PIPELINE_ABORTED, !operations.isEmpty else { return nil }
+        return operations.withFirst { operation in
+            let error = failure(of: raw, cancelled: operation.wasCancelled)
+            if operation.error == nil { operation.error = error }
+            return error
+        }
+    }
+
+    private func deliverNotifications() {
+        while let handle, let notification = PQnotifies(handle) {
+            let channel = String(cString: notification.pointee.relname)
+            let payload = notification.pointee.extra.map { String(cString: $0) } ?? ""
+            PQfreemem(notification)
+            onNotification?(channel, payload)
+        }
+    }
+
+    /// Lets those go on who wait for the connection to be at rest.
+    func wakeDrained() {
+        guard !drainWaiters.isEmpty, operations.isEmpty, cancelsUnderWay == 0, !isPlain, deferred.isEmpty else { return }
+        let waiters = drainWaiters
+        drainWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    // MARK: Cancelling
+
+    /// Gives the caller back its task at once and asks the server to stop, if it is this operation that it works on.
+    func cancel(_ id: UInt64) {
+        var mustAskServer = false
+        operations.update(where: { $0.id == id }) { operation, isFirst in
+            operation.fail(CancellationError())
+            operation.completion = .nobody
+            operation.wasCancelled = true
+            mustAskServer = isFirst
+        }
+        guard mustAskServer, let handle, let blocking = BlockingCalls.shared, let cancel = PQgetCancel(handle) else { return }
+        cancelsUnderWay += 1
+        let cancelHandle = BlockingCalls.CancelHandle(handle: cancel)
+        Task(on: loop) {
+            await blocking.cancel(cancelHandle)
+            await self.cancelDelivered()
+        }
+    }
+
+    /// The request has reached the server: one more sync, and it can hit nothing that is sent from here on.
+    private func cancelDelivered() {
+        cancelsUnderWay -= 1
+        guard cancelsUnderWay == 0 else { return }
+        if handle != nil { submit(0, [], .nobody) }
+        runDeferred()
+        wakeDrained()
+    }
+
+    /// Sends what had to wait.
+    func runDeferred() {
+        let waiting = deferred
+        deferred = []
+        for item in waiting { item() }
+    }
+
+    /// Ends the connection and fails everything that waits for it.
+    func tearDown(_ error: PostgresError) {
+        guard let ended = handle ?? nil else { return }
+        handle = nil
+        watcher?.close()
+        watcher = nil
+        connectTimer?.cancel()
+        connectTimer = nil
+        PQfinish(ended)
+        for operation in operations.removeAll() { operation.fail(operation.error ?? error) }
+        _ = expectations.removeAll()
+        connecting?.resume(throwing: error)
+        connecting = nil
+        wakePlain()
+        runDeferred()
+        let waiters = drainWaiters
+        drainWaiters = []
+        for waiter in waiters { waiter.resume() }
+        let callback = onClose
+        onClose = nil
+        callback?(self)
+    }
+}
