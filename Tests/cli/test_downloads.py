@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 import unittest
 import zipfile
 from pathlib import Path
@@ -11,13 +10,12 @@ from unittest import mock
 from auspex_cli import downloads
 from auspex_cli.console import Failure
 from auspex_cli.layout import REPOSITORY, Layout
+from support import folder_for
 
 
 class Fetching(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
+        self.folder = folder_for(self)
         self.layout = Layout(self.folder / "var")
         self.layout.prepare()
         self.wheel = self.folder / "a-1-py3-none-any.whl"

@@ -3,13 +3,13 @@
 import json
 import re
 import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
 from auspex_cli import gateway, openapi
 from auspex_cli.console import Failure
 from auspex_cli.layout import Layout, Ports
+from support import folder_for
 
 
 class Routing(unittest.TestCase):
@@ -47,30 +47,28 @@ class Template(unittest.TestCase):
 
     @unittest.skipUnless(Path(gateway.NGINX).exists(), "nginx is not installed")
     def test_nginx_accepts_it_with_replicas_demo_and_tls(self):
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder).chmod(0o755)
-            layout = Layout(Path(folder))
-            layout.prepare()
-            key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
-            subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
-                 "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-            for secure in (False, True):
-                door = gateway.Gateway(
-                    layout, Ports(20000, 20080), 3, certificate=str(certificate) if secure else None, key=str(key) if secure else None)
-                door.folder.mkdir(exist_ok=True)
-                door.allow_demo("aus_x", ["0198c3a4-0000-7000-8000-000000000001"])
-                door.create()
-                text = (door.folder / "nginx.conf").read_text()
-                self.assertEqual(text.count("max_fails"), 12)
-                self.assertEqual("ssl_certificate " in text, secure)
+        folder = folder_for(self)
+        layout = Layout(folder)
+        layout.prepare()
+        key, certificate = folder / "key.pem", folder / "certificate.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+             "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+        for secure in (False, True):
+            door = gateway.Gateway(
+                layout, Ports(20000, 20080), 3, certificate=str(certificate) if secure else None, key=str(key) if secure else None)
+            door.folder.mkdir(exist_ok=True)
+            door.allow_demo("aus_x", ["0198c3a4-0000-7000-8000-000000000001"])
+            door.create()
+            text = (door.folder / "nginx.conf").read_text()
+            self.assertEqual(text.count("max_fails"), 12)
+            self.assertEqual("ssl_certificate " in text, secure)
 
     def test_the_demo_takes_no_strange_id(self):
-        with tempfile.TemporaryDirectory() as folder:
-            layout = Layout(Path(folder))
-            layout.prepare()
-            with self.assertRaises(Failure):
-                gateway.Gateway(layout, Ports(), 1).allow_demo("aus_x", ["x; } location / { "])
+        layout = Layout(folder_for(self))
+        layout.prepare()
+        with self.assertRaises(Failure):
+            gateway.Gateway(layout, Ports(), 1).allow_demo("aus_x", ["x; } location / { "])
 
 
 class Joining(unittest.TestCase):

@@ -1,18 +1,15 @@
 """Each rule about form finds a planted break, and leaves good code alone."""
 
 import json
-import tempfile
 import unittest
-from pathlib import Path
 
 from auspex_lint import banned_tasks, c_modules, python_scripts, routes, sql_places
+from support import folder_for
 
 
 class Planted(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.root = Path(folder.name)
+        self.root = folder_for(self)
 
     def plant(self, path: str, text: str):
         target = self.root / path

@@ -22,6 +22,7 @@ class Broker(unittest.TestCase):
         self.assertFalse(re.search(user.topic_write, "auth.key.changed.v1"))
         self.assertFalse(re.search(user.configure, "auth.keys"))
         self.assertTrue(re.search(user.read, "auspex.events"))
+        self.assertFalse(re.search(user.write, "amq.default"), "the default exchange leads to everybody's queues")
 
     def test_the_executor_writes_nothing(self):
         user = service_user("executor", "x")

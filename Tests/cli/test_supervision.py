@@ -3,23 +3,20 @@
 import os
 import signal
 import sys
-import tempfile
 import time
 import unittest
-from pathlib import Path
 
 from auspex_cli.layout import Layout
 from auspex_cli.platform_control import PlatformControl
 from auspex_cli.process import ProcessSpec, alive, wait_until
+from support import folder_for
 
 PROGRAM = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up', flush=True); signal.pause()"
 
 
 class Supervision(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.layout = Layout(Path(folder.name) / "var")
+        self.layout = Layout(folder_for(self) / "var")
         self.layout.prepare()
         self.control = PlatformControl(self.layout)
         self.addCleanup(self.control.end)

@@ -26,7 +26,7 @@ class TestServers:
         self.pids = layout.run / "servers.pids"
         self.running: list[tuple[ProcessSpec, subprocess.Popen]] = []
         postgres, broker, distribution, names, management, redis = free_ports(6)
-        self.postgres = PostgresServer(self.folder / "postgres", postgres, "test", layout.log("postgres"), durable=False, connections=400)
+        self.postgres = PostgresServer(self.folder / "postgres", postgres, "test", layout.log("postgres"), throwaway=True, connections=400)
         guest = BrokerUser("guest", "guest", tags=("administrator",))
         self.broker = BrokerServer(self.folder / "broker", broker, distribution, names, layout.log("broker"), (guest,), management)
         self.redis = RedisServer("cache", self.folder / "redis", redis, None, layout.log("redis"))

@@ -40,8 +40,8 @@ def service_user(service: str, password: str) -> BrokerUser:
     return BrokerUser(
         service,
         password,
-        configure=rf"^({own}|jobs\.|auspex\.(events|jobs)$)",
-        write=rf"^({own}|jobs\.|auspex\.(events|jobs)$|amq\.default$)",
+        configure=rf"^({own}|jobs\.)",
+        write=rf"^({own}|jobs\.|auspex\.(events|jobs)$)",
         read=rf"^({own}|jobs\.|auspex\.(events|jobs)$)",
         topic_write=rf"^{own}",
     )

@@ -22,7 +22,7 @@ class PostgresServer:
     port: int
     password: str
     log: Path
-    durable: bool = True
+    throwaway: bool = False  # for tests: any password will do, and a crash may lose everything
     connections: int = 200
 
     @property
@@ -45,8 +45,8 @@ class PostgresServer:
         words = private_file(self.folder / "superuser", self.password + "\n", self.user)
         try:
             self._run_as_user(
-                [str(BINARIES / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(words), "-E", "UTF8", "--locale=C.UTF-8"]
-                + ([] if self.durable else ["--no-sync"]),
+                [str(BINARIES / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust" if self.throwaway else "scram-sha-256", "--pwfile", str(words), "-E", "UTF8", "--locale=C.UTF-8"]
+                + (["--no-sync"] if self.throwaway else []),
             )
         finally:
             words.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ class PostgresServer:
             "password_encryption": "scram-sha-256",
             "jit": "off",
         }
-        if not self.durable:
+        if self.throwaway:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         arguments = [str(BINARIES / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         for name, value in settings.items():

@@ -125,7 +125,8 @@ async function look() {
   try {
     demo ??= await read("/demo/signals.json");
     byId("demo").hidden = demo.signals.length === 0;
-    await Promise.all(demo.signals.map(async (about) => drawSignal(about, await read(`/demo/predictions/${about.id}`))));
+    const bodies = await Promise.all(demo.signals.map((about) => read(`/demo/predictions/${about.id}`)));
+    demo.signals.forEach((about, index) => drawSignal(about, bodies[index]));
   } catch (error) {
     // No demo here, or its service is away: the status above says so.
   }
