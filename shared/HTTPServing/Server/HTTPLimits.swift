@@ -35,6 +35,9 @@ public struct HTTPLimits: Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// The defaults, with or without an access log (`AUSPEX_ACCESS_LOG`).
+    public init(accessLog: Bool) { self.accessLog = accessLog ? .all : .off }
 }
 
 /// Which requests get a line in the access log.

@@ -1,0 +1,56 @@
+public import Contracts
+internal import Synchronization
+
+/// Sessions and users whose access tokens are void although they have not ended: small, in memory, fed by events and loaded at start.
+public final class DenySet: Sendable {
+    private struct State {
+        var sessions: [SessionID: Timestamp] = [:]
+        var users: [UserID: (version: Int64, until: Timestamp)] = [:]
+        var sweptAt = Timestamp(microseconds: 0)
+    }
+
+    private let state = Mutex(State())
+
+    /// Nothing denied yet.
+    public init() {}
+
+    /// Denies a session until its last token has ended.
+    public func revoke(session: SessionID, until: Timestamp) {
+        state.withLock { state in
+            state.sessions[session] = max(until, state.sessions[session] ?? until)
+            Self.sweep(&state)
+        }
+    }
+
+    /// Denies the tokens of a user that were made for an older version of it.
+    public func raise(user: UserID, version: Int64) {
+        state.withLock { state in
+            // A token made just before the change lives 15 minutes more; the rest covers clocks that differ.
+            let until = Timestamp.now() + .seconds(20 * 60)
+            state.users[user] = (max(version, state.users[user]?.version ?? version), until)
+            Self.sweep(&state)
+        }
+    }
+
+    /// Whether a token's session or user is denied.
+    public func denies(session: SessionID, user: UserID, version: Int64) -> Bool {
+        state.withLock { state in
+            if state.sessions.isEmpty && state.users.isEmpty { return false }
+            if state.sessions[session] != nil { return true }
+            if let changed = state.users[user], version < changed.version { return true }
+            return false
+        }
+    }
+
+    /// How many entries there are.
+    public var count: Int { state.withLock { $0.sessions.count + $0.users.count } }
+
+    private static func sweep(_ state: inout State) {
+        let now = Timestamp.now()
+        guard now > state.sweptAt + .seconds(60) else { return }
+        state.sweptAt = now
+        let limit = now - .seconds(60)
+        state.sessions = state.sessions.filter { $0.value > limit }
+        state.users = state.users.filter { $0.value.until > limit }
+    }
+}

@@ -1,0 +1,61 @@
+internal import Contracts
+internal import Glibc
+internal import ServiceRuntime
+internal import Synchronization
+
+/// Turns names of hosts into addresses on a thread of its own, as the C library blocks while it asks; answers are kept for 30 s.
+actor NameResolver {
+    static let shared = NameResolver()
+
+    private let thread: DedicatedThread?
+    private var known: [String: (addresses: [String], at: UInt64)] = [:]
+    private var turn = 0
+
+    private init() { thread = try? DedicatedThread.start(name: "resolver") }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        guard let thread else { preconditionFailure("no thread could be started for the resolver") }
+        return thread.asUnownedSerialExecutor()
+    }
+
+    /// Whether a host is an address already, so that nobody need be asked.
+    static func isNumeric(_ host: String) -> Bool {
+        var four = in_addr()
+        var six = in6_addr()
+        return inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1
+    }
+
+    /// One of the addresses of a name, each in its turn.
+    func address(of host: String) throws -> String {
+        let now = monotonicNanoseconds()
+        turn &+= 1
+        if let entry = known[host], now < entry.at + 30_000_000_000 { return entry.addresses[turn % entry.addresses.count] }
+        let found = Self.lookUp(host)
+        guard !found.isEmpty else {
+            // An old answer is better than none.
+            if let entry = known[host] { return entry.addresses[turn % entry.addresses.count] }
+            throw HTTPClientError.nameNotResolved(host)
+        }
+        known[host] = (found, now)
+        return found[turn % found.count]
+    }
+
+    private static func lookUp(_ host: String) -> [String] {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
+        defer { freeaddrinfo(list) }
+        var found: [String] = []
+        var next = list
+        while let entry = next {
+            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+            if getnameinfo(entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 {
+                let address = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                if !found.contains(address) { found.append(address) }
+            }
+            next = entry.pointee.ai_next
+        }
+        return found
+    }
+}
