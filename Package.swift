@@ -56,11 +56,11 @@ let package = Package(
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Bars", ["CZstd", "Contracts"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "ServiceRuntime"]),
-        shared("TestSupport", everyShared),
+        shared("TestSupport", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
         service("auth"),
         service("signals", ["CTOML"]),
-        service("scheduler"),
+        service("scheduler", ["Bars"]),
         service("executor", ["Bars", "CSandbox"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
         service("marketdata", ["Bars", "CZlib"]),

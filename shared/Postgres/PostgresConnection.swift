@@ -172,6 +172,9 @@ public actor PostgresConnection {
         }
     }
 
+    /// How many operations wait for their answers.
+    var underWay: Int { operations.count }
+
     /// For how long the oldest operation has been waiting for its answer.
     func oldestWait(now: UInt64) -> Duration {
         guard let first = operations.first, now > first.startedAt else { return .zero }

@@ -62,6 +62,7 @@ public final class PostgresPool: Component {
     // MARK: Borrowing
 
     /// Lends a connection to `body` and takes it back, whatever happens.
+    @discardableResult
     public func withConnection<Outcome>(
         caller: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> Outcome
@@ -81,6 +82,7 @@ public final class PostgresPool: Component {
     /// Runs `body` in a transaction and commits; an error rolls back.
     ///
     /// On a serialization failure or a deadlock everything is tried again, up to five times, so `body` must do nothing that cannot be undone.
+    @discardableResult
     public func withTransaction<Outcome>(
         isolation level: IsolationLevel = .readCommitted,
         caller: isolated (any Actor)? = #isolation,

@@ -1,0 +1,196 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Postgres
+
+@Suite(.enabled(if: TestServers.hasPostgres))
+struct PoolTests {
+    private static let table = migration(
+        "v001_create_counters",
+        sql: "CREATE TABLE counters (name text PRIMARY KEY, value int8 NOT NULL); GRANT SELECT, INSERT, UPDATE, DELETE ON counters TO test_app"
+    )
+
+    @Test func aTransactionCommitsOrLeavesNothing() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool { pool in
+                try await pool.withTransaction { try await $0.execute("INSERT INTO counters (name, value) VALUES ('a', 1)") }
+                struct Stop: Error {}
+                await #expect(throws: Stop.self) {
+                    try await pool.withTransaction { connection in
+                        try await connection.execute("INSERT INTO counters (name, value) VALUES ('b', 1)")
+                        throw Stop()
+                    }
+                }
+                try #require(try await pool.query("SELECT name FROM counters").count == 1)
+            }
+        }
+    }
+
+    @Test func aSwallowedErrorDoesNotCommitQuietly() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool { pool in
+                await #expect(throws: PostgresError.self) {
+                    try await pool.withTransaction { connection in
+                        try await connection.execute("INSERT INTO counters (name, value) VALUES ('a', 1)")
+                        _ = try? await connection.execute("SELECT 1/0")
+                    }
+                }
+                try #require(try await pool.query("SELECT name FROM counters").isEmpty)
+            }
+        }
+    }
+
+    @Test func serializationFailuresAreTriedAgain() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool(maximumConnections: 4) { pool in
+                try await pool.execute("INSERT INTO counters (name, value) VALUES ('a', 0)")
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<4 {
+                        group.addTask {
+                            try await pool.withTransaction(isolation: .repeatableRead) { connection in
+                                let value =
+                                    try await connection.query("SELECT value FROM counters WHERE name = 'a'").first?.column(0, as: Int.self) ?? 0
+                                try await connection.execute("UPDATE counters SET value = \(value + 1) WHERE name = 'a'")
+                            }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                try #require(try await pool.query("SELECT value FROM counters").first?.column(0, as: Int.self) == 4)
+            }
+        }
+    }
+
+    @Test func waitingIsBounded() async throws {
+        try await withDatabase { database in
+            var configuration = database.configuration(maximumConnections: 1)
+            configuration.waitTimeout = .milliseconds(30)
+            let pool = PostgresPool(configuration: configuration, loops: [TestLoop.shared])
+            try await pool.start()
+            try await pool.withConnection { _ in
+                do {
+                    _ = try await pool.query("SELECT 1")
+                    Issue.record("a second connection came from nowhere")
+                } catch let error as PostgresError { #expect(error.code == .poolExhausted) }
+            }
+            try #require(try await pool.query("SELECT 1").count == 1)
+            await pool.stop()
+            await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
+        }
+    }
+
+    @Test func aCancelledBorrowerLeavesNoTransactionBehind() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool(maximumConnections: 1) { pool in
+                let started = TestSignal<Void>()
+                let borrower = Task {
+                    try await pool.withTransaction { connection in
+                        try await connection.execute("INSERT INTO counters (name, value) VALUES ('gone', 1)")
+                        started.signal()
+                        _ = try await connection.query("SELECT pg_sleep(20)")
+                    }
+                }
+                try await started.next()
+                borrower.cancel()
+                await #expect(throws: CancellationError.self) { try await borrower.value }
+                try #require(try await pool.query("SELECT name FROM counters").isEmpty)
+            }
+        }
+    }
+
+    @Test func thePoolHealsAfterItsSessionsWereKilled() async throws {
+        try await withDatabase { database in
+            try await database.withPool(maximumConnections: 2) { pool in
+                _ = try await pool.query("SELECT 1")
+                let killer = try await PostgresConnection.connect(PostgresConfiguration(url: database.superuserURL), on: TestLoop.shared)
+                try await killer.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = \(database.name) AND pid <> pg_backend_pid()"
+                )
+                await killer.close()
+                try await eventually { (try? await pool.query("SELECT 1").count) == 1 }
+            }
+        }
+    }
+
+    @Test func startingWithoutADatabaseDoesNotFail() async throws {
+        let readiness = Readiness()
+        var configuration = PostgresConfiguration(url: "postgresql://postgres@127.0.0.1:1/postgres")
+        configuration.waitTimeout = .milliseconds(50)
+        let pool = PostgresPool(configuration: configuration, loops: [TestLoop.shared], readiness: readiness)
+        try await pool.start()
+        do {
+            _ = try await pool.query("SELECT 1")
+            Issue.record("no database answered")
+        } catch let error as PostgresError { #expect(error.isUnavailable) }
+        #expect(!readiness.report().ready)
+        await pool.stop()
+    }
+
+    @Test func eachLoopHasItsOwnConnections() async throws {
+        try await withDatabase { database in
+            let loops = [try EventLoop.start(name: "one"), try EventLoop.start(name: "two")]
+            let pool = PostgresPool(configuration: database.configuration(maximumConnections: 4), loops: loops)
+            try await pool.start()
+            for loop in loops {
+                let isLocal = try await loop.run { try await pool.withConnection { $0.loop === loop && loop.inLoop } }
+                #expect(isLocal)
+            }
+            await pool.stop()
+            for loop in loops { await loop.stop() }
+        }
+    }
+
+    @Test func theListenerHearsAndComesBack() async throws {
+        try await withDatabase { database in
+            let heard = TestSignal<PostgresListener.Event>()
+            let listener = PostgresListener(configuration: database.configuration(), loop: TestLoop.shared, channels: ["news"]) { heard.signal($0) }
+            try await listener.start()
+            try #require(try await heard.next() == .connected)
+            try await database.withPool { pool in
+                try await pool.execute("SELECT pg_notify('news', 'one')")
+                try #require(try await heard.next() == .notification(channel: "news", payload: "one"))
+                let killer = try await PostgresConnection.connect(PostgresConfiguration(url: database.superuserURL), on: TestLoop.shared)
+                try await killer.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = \(database.name)"
+                )
+                await killer.close()
+                try #require(try await heard.next() == .connected)
+                try await pool.execute("SELECT pg_notify('news', 'two')")
+                try #require(try await heard.next() == .notification(channel: "news", payload: "two"))
+            }
+            await listener.stop()
+        }
+    }
+
+    @Test func pointReadsAreFast() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await withLoop { loop in
+                try await database.withPool(maximumConnections: 4, loop: loop) { pool in
+                    try await pool.execute("INSERT INTO counters (name, value) VALUES ('a', 5)")
+                    let started = ContinuousClock.now
+                    let each = 2_000
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        for _ in 0..<16 {
+                            group.addTask(executorPreference: loop) {
+                                for _ in 0..<each {
+                                    _ = try await pool.query("SELECT value FROM counters WHERE name = \("a")").first?.column(0, as: Int.self)
+                                }
+                            }
+                        }
+                        try await group.waitForAll()
+                    }
+                    let seconds = (ContinuousClock.now - started) / .seconds(1)
+                    print("point reads: \(Int(Double(each * 16) / seconds))/s")
+                    #expect(Double(each * 16) / seconds > 1_000)
+                }
+            }
+        }
+    }
+}
+
+private func migration(_ name: String, sql: String) -> Migration {
+    do { return try Migration(named: name, sql: sql) } catch { fatalError("\(error)") }
+}
