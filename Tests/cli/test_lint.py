@@ -24,7 +24,7 @@ class BannedTasks(Planted):
         self.assertEqual(len(banned_tasks.check(self.root)), 4)
 
     def test_leaves_alone(self):
-        self.plant("services/auth/A.swift", "Task(on: loop) { }\n// Task { } is banned\nawait withTaskGroup { }\n")
+        self.plant("services/auth/A.swift", "Task(on: loop) { }\n// Task { } is banned\nawait withTaskGroup { }\nfunc ask() -> Task<Int, Never> {\n")
         self.plant("shared/ServiceRuntime/TaskOnLoop.swift", "Task(executorPreference: loop) { }\n")
         self.assertEqual(banned_tasks.check(self.root), [])
 

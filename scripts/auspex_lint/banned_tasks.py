@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .finding import Finding, code_lines, swift_files
 
-_BANNED = re.compile(r"\bTask(?:<[^>]*>)?\s*(?:\{|\.detached\b|\(priority:|\(operation:|\(executorPreference:)")
+_BANNED = re.compile(r"(?<!-> )\bTask(?:<[^>]*>)?\s*(?:\{|\.detached\b|\(priority:|\(operation:|\(executorPreference:)")
 _ALLOWED = ("shared/ServiceRuntime/", "shared/TestSupport/")
 
 

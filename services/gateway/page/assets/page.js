@@ -57,10 +57,17 @@ function leaning(row) {
   return Math.sign(number);
 }
 
-function realised(row) {
+// The relative change in the prediction's window, once it is settled.
+function change(row) {
   const outcome = row.outcome;
-  if (!outcome || outcome.price == null) return null;
-  return Number(outcome.price);
+  return outcome && outcome.realised_return != null ? Number(outcome.realised_return) : null;
+}
+
+function told(row) {
+  if (!row.outcome) return "open";
+  const moved = change(row);
+  if (moved === null) return row.outcome.state;
+  return `${row.outcome.close_price} (${moved >= 0 ? "+" : "−"}${Math.abs(moved * 100).toFixed(3)} %)`;
 }
 
 const drawn = new Map();
@@ -75,16 +82,14 @@ function drawSignal(about, body) {
     drawn.set(about.id, card);
     byId("signals").append(card);
   }
-  const rows = body.predictions ?? body.items ?? [];
+  const rows = body.items;
   card.querySelector(".none").hidden = rows.length > 0;
   card.querySelector(".rows").hidden = rows.length === 0;
   card.querySelector("tbody").replaceChildren(...rows.map((row) => {
     const line = document.createElement("tr");
     if (card.seen && Number(row.seq) > card.seen) line.className = "new";
-    const price = realised(row);
-    const reference = Number(row.reference_price);
-    const move = price === null ? null : price - reference;
-    const cells = [row.seq, clock(row.made_at), spoken(row), clock(row.target_to), price === null ? "open" : `${price} (${move >= 0 ? "+" : "−"}${Math.abs(move / reference * 100).toFixed(3)} %)`];
+    const move = change(row);
+    const cells = [row.seq, clock(row.made_at), spoken(row), clock(row.target_to), told(row)];
     cells.forEach((text, index) => {
       const cell = document.createElement("td");
       cell.textContent = text;
@@ -97,8 +102,8 @@ function drawSignal(about, body) {
   if (rows.length) card.seen = Math.max(card.seen, Number(rows[0].seq));
   const prices = [...rows].reverse().map((row) => Number(row.reference_price)).filter((price) => Number.isFinite(price));
   drawChart(card, prices);
-  const decided = rows.filter((row) => realised(row) !== null && leaning(row) !== 0 && realised(row) !== Number(row.reference_price));
-  const right = decided.filter((row) => Math.sign(realised(row) - Number(row.reference_price)) === leaning(row)).length;
+  const decided = rows.filter((row) => row.outcome && row.outcome.correct !== null);
+  const right = decided.filter((row) => row.outcome.correct).length;
   card.querySelector(".score").textContent = decided.length ? `Of the rows below ${decided.length} are decided, ${right} leaned the right way.` : "";
 }
 
