@@ -28,8 +28,8 @@ enum ChildProcess {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        // Moved above all targets first: a source may have the number of an earlier target.
-        let base: Int32 = 100
+        // Moved above all sources and targets first: a source may have the number of an earlier target.
+        let base = max(descriptors.max() ?? 0, Int32(descriptors.count)) + 1
         for (index, descriptor) in descriptors.enumerated() { posix_spawn_file_actions_adddup2(&actions, descriptor, base + Int32(index)) }
         for index in descriptors.indices {
             posix_spawn_file_actions_adddup2(&actions, base + Int32(index), Int32(index))

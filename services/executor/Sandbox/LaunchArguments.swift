@@ -30,7 +30,7 @@ struct LaunchArguments {
             "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)))",
         ]
         if let first = host.firstUserID {
-            options += ["--uid", "\(first + UInt32(slot))"]
+            options += ["--uid", "\(command.purpose == .build ? first : first + 1 + UInt32(slot))"]
             // bwrap runs as that user, who may not pass the folders above a mount: the launcher shows it under /mnt.
             for (index, mount) in command.mounts.enumerated() { options += ["--stage", "\(index)=\(mount.source)"] }
         }
@@ -45,7 +45,7 @@ struct LaunchArguments {
     private func bubblewrap() -> [String] {
         let system = host.systemRoot == "/" ? "" : host.systemRoot
         var list = ["--unshare-user", "--unshare-all"]
-        if command.network { list.append("--share-net") }
+        if command.purpose == .build { list.append("--share-net") }
         list += [
             "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid", "1000", "--gid", "1000",
             "--hostname", "sandbox", "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",

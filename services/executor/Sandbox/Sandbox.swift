@@ -13,7 +13,8 @@ final class Sandbox: Sendable {
         var count = 0
     }
 
-    private let state = Mutex(State())
+    /// Of the process, because users and names of groups are the machine's.
+    private static let state = Mutex(State())
 
     /// Runs on the given loops in turn.
     init(host: SandboxHost, loops: [EventLoop]) {
@@ -24,14 +25,14 @@ final class Sandbox: Sendable {
 
     /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first, five seconds later by force.
     func run(_ command: SandboxCommand) async throws -> SandboxOutcome {
-        let (slot, number) = state.withLock { state -> (Int, Int) in
+        let (slot, number) = Self.state.withLock { state -> (Int, Int) in
             var slot = 0
             while state.slots.contains(slot) { slot += 1 }
             state.slots.insert(slot)
             state.count += 1
             return (slot, state.count)
         }
-        defer { state.withLock { _ = $0.slots.remove(slot) } }
+        defer { Self.state.withLock { _ = $0.slots.remove(slot) } }
         let loop = loops[number % loops.count]
         let run = SandboxRun(loop: loop, limits: command.limits)
         let arguments = LaunchArguments(command: command, host: host).list(name: "\(getpid())-\(number)", slot: slot)

@@ -10,6 +10,14 @@ struct SandboxMount: Sendable, Hashable {
 
 /// One program to run in a sandbox, complete but for the machine that it runs on.
 struct SandboxCommand: Sendable {
+    /// What a sandbox is for.
+    enum Purpose: Sendable {
+        /// An author's code: no network, a user of its own.
+        case run
+        /// The building of an environment by a trusted program: the host's network, the user that owns environments.
+        case build
+    }
+
     /// The program's path inside and its arguments.
     var arguments: [String]
     /// What it sees besides the interpreter.
@@ -18,8 +26,8 @@ struct SandboxCommand: Sendable {
     var environment: [String: String] = [:]
     /// Its input, mapped at descriptor 4.
     var input: InputFrame?
-    /// Whether it shares the host's network: only builds of environments do.
-    var network = false
+    /// What it is for.
+    var purpose = Purpose.run
     /// What it may use.
     var limits: SandboxLimits
 }

@@ -44,7 +44,9 @@ struct SandboxDetection: Sendable {
             throw SandboxError.refused("no sandbox works on this machine: \(report.lines.joined(separator: "; "))")
         }
         if configuration.leastLevel == .full, host.level == .reduced {
-            throw SandboxError.refused("AUSPEX_SANDBOX_LEVEL demands full, but this machine allows only reduced: \(report.lines.joined(separator: "; "))")
+            throw SandboxError.refused(
+                "AUSPEX_SANDBOX_LEVEL demands full, but this machine allows only reduced: \(report.lines.joined(separator: "; "))"
+            )
         }
         return (host, report)
     }

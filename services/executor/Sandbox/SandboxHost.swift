@@ -10,7 +10,7 @@ struct SandboxHost: Sendable {
     var level: SandboxLevel
     /// The root of the system that runs see at `/usr`; `/` for the host's own.
     var systemRoot: String
-    /// The first user id for runs; nil when the executor is not root and runs keep its own.
+    /// The user id of builds, with those of runs above it; nil when the executor is not root and all keep its own.
     var firstUserID: UInt32?
 
     /// One folder in which the launcher makes a group for each run.

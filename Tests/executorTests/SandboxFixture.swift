@@ -1,0 +1,143 @@
+import Contracts
+import FoundationEssentials
+import Glibc
+import ServiceRuntime
+import Testing
+
+@testable import executor
+
+/// A real sandbox for tests: the launcher that was built beside the test program, the SDK of this checkout.
+struct SandboxFixture: Sendable {
+    let loops: LoopGroup
+    let cpu: CPUPool
+    let sandbox: Sandbox
+    let report: SandboxDetection.Report
+    let runtime: AuthorRuntime
+    let root: String
+
+    static let asOf = Timestamp(microseconds: 1_475_928_060_000_000)
+
+    /// One for all tests of the process; nil, with the reason in the log, where no sandbox works at all.
+    static let shared = Lazy()
+
+    actor Lazy {
+        private var made: Task<SandboxFixture, any Error>?
+
+        func get() async throws -> SandboxFixture {
+            if let made { return try await made.value }
+            let loop = try EventLoop.start(name: "fixture")
+            let task = Task(on: loop) { try await SandboxFixture.make(level: nil) }
+            made = task
+            return try await task.value
+        }
+    }
+
+    static var buildFolder: String {
+        let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return String(program[..<(program.lastIndex(of: "/") ?? program.endIndex)])
+    }
+
+    static var sdkFolder: String {
+        let parts = #filePath.split(separator: "/").dropLast(3)
+        return "/" + parts.joined(separator: "/") + "/sdk/python"
+    }
+
+    static var temporaryFolder: String {
+        let folder = "/tmp/auspex-executor-tests-\(getpid())-\(UUID().uuidString.prefix(8))"
+        mkdir(folder, 0o755)
+        return folder
+    }
+
+    static func make(level: SandboxLevel?, cgroupName: String = "auspex-tests", firstUserID: UInt32 = 200_001) async throws -> SandboxFixture {
+        let loops = try LoopGroup.start(count: 1)
+        let cpu = try CPUPool()
+        let configuration = SandboxConfiguration(
+            launcher: buildFolder + "/sandbox-launch",
+            leastLevel: .reduced,
+            systemRoot: "/",
+            firstUserID: firstUserID,
+            cgroupName: cgroupName
+        )
+        let report = await SandboxDetection(configuration: configuration, loops: loops.serving, cpu: cpu).examine()
+        var host = try #require(report.host, "no sandbox works here: \(report.lines.joined(separator: "; "))")
+        if let level {
+            host.level = level
+            if level == .reduced { host.cgroups = [] }
+        }
+        let root = temporaryFolder
+        let runtime = try AuthorRuntime.install(from: sdkFolder, below: root, python: "/usr/bin/python3")
+        return SandboxFixture(
+            loops: loops,
+            cpu: cpu,
+            sandbox: Sandbox(host: host, loops: loops.serving),
+            report: report,
+            runtime: runtime,
+            root: root
+        )
+    }
+
+    static let output = ManifestOutput(kind: .direction, instrument: "BTCUSD", horizonSeconds: 60, maximumRows: 2)
+
+    /// Two hundred rising bars.
+    static func series(rows: Int = 200) -> InputSeries {
+        let prices = (0..<rows).map { 600 + Double($0) / 4 }
+        let times = (0..<rows).map { asOf.microseconds - Int64(rows - $0) * 15_000_000 }
+        return InputSeries(
+            instrument: "BTCUSD",
+            interval: "15s",
+            time: times,
+            open: prices,
+            high: prices.map { $0 + 1 },
+            low: prices.map { $0 - 1 },
+            close: prices,
+            volume: [Double](repeating: 2.5, count: rows)
+        )
+    }
+
+    /// Runs an author's `app.py` as the service would.
+    func run(
+        _ app: String,
+        files: [String: String] = [:],
+        environment: PythonEnvironment? = nil,
+        output: ManifestOutput = output,
+        change: (inout SandboxLimits) -> Void = { _ in }
+    ) async throws -> (verdict: RunVerdict, outcome: SandboxOutcome) {
+        let folder = Self.temporaryFolder
+        defer { FileTree.remove(folder) }
+        for (name, text) in files.merging(["app.py": app], uniquingKeysWith: { $1 }) {
+            try Data(text.utf8).write(to: URL(filePath: "\(folder)/\(name)"))
+            chmod("\(folder)/\(name)", 0o644)
+        }
+        var limits = SandboxLimits.of(.small, wallTime: .seconds(10))
+        change(&limits)
+        let python = environment?.python ?? PythonInterpreter(series: "3", version: "3", path: "/usr/bin/python3")
+        let plan = RunPlan(
+            entryPoint: "app:predict",
+            parameters: ["window": 3],
+            output: output,
+            asOf: Self.asOf,
+            series: [Self.series()],
+            limits: limits,
+            python: python
+        )
+        let command = try plan.command(code: folder, runtime: runtime, packages: environment?.packages?.folder, level: sandbox.host.level)
+        let outcome = try await sandbox.run(command)
+        let check = RowCheck(output: output, asOf: Self.asOf)
+        return (RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check), outcome)
+    }
+}
+
+extension RunVerdict {
+    var failureKind: FailureKind? {
+        if case .failure(let kind, _) = self { kind } else { nil }
+    }
+
+    var message: String {
+        if case .failure(_, let message) = self { message } else { "" }
+    }
+
+    var values: [String] {
+        guard case .rows(let rows, _) = self else { return [] }
+        return rows.map { row in if case .single(let value) = row.value { value.text } else { "quantiles" } }
+    }
+}
