@@ -1,0 +1,34 @@
+public import Contracts
+public import Postgres
+
+/// What became of an event in a handler's hands.
+public enum HandlerOutcome: Sendable, Hashable {
+    /// Its effect is in the transaction.
+    case done
+    /// It may work later; the event comes back after the next delay of the ladder, and is dead after the last.
+    case retry(reason: String)
+    /// It will never work; the event goes to the dead queue.
+    case deadLetter(reason: String)
+    /// Something that the handler needs is away, which is not the event's fault: consuming pauses, and no attempt is spent.
+    case dependencyAway(reason: String)
+}
+
+/// One consumer of events.
+public protocol EventHandler: Sendable {
+    /// The second half of the queue's name, and the inbox's key: never changed.
+    static var consumerName: String { get }
+    /// The event types that it hears.
+    static var eventTypes: [String] { get }
+    /// Applies an event within the transaction that remembers it; an event that was applied before never gets here.
+    ///
+    /// Anything but `.done` rolls back. A thrown `DecodingError` means `.deadLetter`, a database that is away `.dependencyAway`, any other
+    /// error `.retry`. The transaction may be run again after a conflict, so nothing outside of it may be touched.
+    func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome
+    /// Whether what was away in `.dependencyAway` is back; asked with growing pauses. True unless told otherwise.
+    func dependencyIsBack() async -> Bool
+}
+
+extension EventHandler {
+    /// Assumes so: the next event will tell.
+    public func dependencyIsBack() async -> Bool { true }
+}

@@ -1,0 +1,45 @@
+internal import ServiceRuntime
+internal import Synchronization
+
+/// Wakes one relay; a ring while it is awake keeps it from going to sleep the next time.
+final class RelayBell: Sendable {
+    private struct State {
+        var hasRung = false
+        var waiter: UnsafeContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    func ring() {
+        let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            state.hasRung = true
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Returns at the next ring, at once if one came since the last call, or after `limit`; true if it rang. Call it on the loop.
+    func wait(atMost limit: Duration, on loop: EventLoop) async -> Bool {
+        nonisolated(unsafe) var timer: LoopTimer?
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            let hasRung = state.withLock { state -> Bool in
+                if !state.hasRung { state.waiter = continuation }
+                return state.hasRung
+            }
+            if hasRung { return continuation.resume() }
+            timer = loop.timer(after: limit) { [self] in
+                let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+                    defer { state.waiter = nil }
+                    return state.waiter
+                }
+                waiter?.resume()
+            }
+        }
+        timer?.cancel()
+        return state.withLock { state in
+            defer { state.hasRung = false }
+            return state.hasRung
+        }
+    }
+}

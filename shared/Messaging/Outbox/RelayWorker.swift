@@ -1,0 +1,209 @@
+internal import Contracts
+internal import Postgres
+internal import ServiceRuntime
+
+/// The relay's work, on its loop and over one session of its own: when the session ends, so do the locks, and nothing more is published.
+actor RelayWorker {
+    private nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    private let configuration: PostgresConfiguration
+    private let pool: PostgresPool
+    private let publisher: BrokerPublisher
+    private let schema: String
+    private let groups: Int
+    private let sweepInterval: Duration
+    private nonisolated let bell = RelayBell()
+    private let metrics: RelayMetrics
+    private let logger = Logger("outbox")
+    private var session: PostgresConnection?
+    private var held: Set<Int> = []
+    private var isDraining = false
+    private var drainUntil: UInt64 = 0
+    private var lastNotified: UInt64 = 0
+    private var lastCleaned: UInt64 = 0
+    private var failures = 0
+
+    private static let batchSize = 256
+    private static let cleaningIntervalNanoseconds: UInt64 = 600_000_000_000
+
+    init(
+        configuration: PostgresConfiguration,
+        pool: PostgresPool,
+        publisher: BrokerPublisher,
+        schema: String,
+        groups: Int,
+        loop: EventLoop,
+        sweepInterval: Duration
+    ) {
+        self.configuration = configuration
+        self.pool = pool
+        self.publisher = publisher
+        self.schema = schema
+        self.groups = groups
+        self.loop = loop
+        self.sweepInterval = sweepInterval
+        metrics = RelayMetrics(schema: schema)
+    }
+
+    static func channel(schema: String) -> String { "auspex_outbox_\(schema)" }
+
+    /// Wakes it: there may be something to send.
+    nonisolated func wake() { bell.ring() }
+
+    func run() async {
+        let signal = OutboxSignal.of(schema: schema)
+        signal.add(bell)
+        defer { signal.remove(bell) }
+        while !isDraining {
+            do {
+                try await relay()
+                failures = 0
+            } catch {
+                await letGo()
+                failures += 1
+                if failures == 1 { logger.warning("the outbox cannot be relayed; trying again", ["reason": .string("\(error)")]) }
+                if !isDraining { _ = await bell.wait(atMost: .milliseconds(min(5_000, 100 << min(failures, 6))), on: loop) }
+            }
+        }
+        await letGo()
+    }
+
+    /// One last time over what is there.
+    func drain() {
+        drainUntil = monotonicNanoseconds() + 2_000_000_000
+        isDraining = true
+        bell.ring()
+    }
+
+    private func relay() async throws {
+        let session = try await openSession()
+        while true {
+            try await takeLocks(session)
+            var sent = 0
+            while !held.isEmpty {
+                let count = try await sendBatch(session)
+                sent += count
+                if count < Self.batchSize || (isDraining && monotonicNanoseconds() > drainUntil) { break }
+            }
+            if isDraining { return }
+            try await clean()
+            let isPoked = await bell.wait(atMost: sweepInterval, on: loop)
+            if isPoked, held.count < groups, !isDraining { try await notifyOthers(session) }
+        }
+    }
+
+    private func openSession() async throws -> PostgresConnection {
+        if let session { return session }
+        let session = try await PostgresConnection.connect(configuration, on: loop)
+        self.session = session
+        return session
+    }
+
+    private func letGo() async {
+        held = []
+        await session?.close()
+        session = nil
+    }
+
+    private func takeLocks(_ session: PostgresConnection) async throws {
+        guard held.count < groups else { return }
+        for group in 0..<groups where !held.contains(group) {
+            let key = "auspex-outbox:\(schema):\(groups):\(group)"
+            let rows = try await session.query("SELECT pg_try_advisory_lock(hashtextextended(\(key), 0))")
+            if try rows.first?.column(0, as: Bool.self) == true { held.insert(group) }
+        }
+    }
+
+    /// Publishes a batch and gives its size.
+    private func sendBatch(_ session: PostgresConnection) async throws -> Int {
+        let shards = (0..<Outbox.shardCount).filter { held.contains($0 % groups) }.map { Int16($0) }
+        let rows = try await session.query(
+            """
+            SELECT id, type, envelope, traceparent, appended_at FROM \(identifier: schema).outbox
+            WHERE sent_at IS NULL AND shard = ANY(\(shards)) AND retry_at <= clock_timestamp()
+            ORDER BY id LIMIT \(Self.batchSize)
+            """
+        )
+        guard !rows.isEmpty else { return 0 }
+        var ids: [EventID] = []
+        var appended: [Timestamp] = []
+        var messages: [OutgoingMessage] = []
+        for row in rows {
+            let (id, type, bytes, traceparent, appendedAt) = try row.decode(EventID.self, String.self, [UInt8].self, String?.self, Timestamp.self)
+            ids.append(id)
+            appended.append(appendedAt)
+            messages.append(.event(id: id, type: type, bytes: bytes, traceparent: traceparent))
+        }
+        let outcomes = await publisher.publish(messages)
+        try await mark(ids, appended, outcomes, session)
+        return rows.count
+    }
+
+    private func mark(_ ids: [EventID], _ appended: [Timestamp], _ outcomes: [PublishOutcome], _ session: PostgresConnection) async throws {
+        var sent: [EventID] = []
+        var failure: BrokerError?
+        let now = Timestamp.now()
+        for (index, outcome) in outcomes.enumerated() {
+            switch outcome {
+            case .confirmed:
+                sent.append(ids[index])
+                metrics.sent(delaySeconds: (now - appended[index]).inSeconds)
+            case .unroutable(let reason):
+                metrics.unroutable()
+                try await keep(ids[index], reason, session)
+            case .failed(let error):
+                failure = error
+            }
+        }
+        if !sent.isEmpty {
+            try await session.execute(
+                "UPDATE \(identifier: schema).outbox SET sent_at = clock_timestamp() WHERE id = ANY(\(sent)) AND sent_at IS NULL"
+            )
+        }
+        guard let failure else { return }
+        metrics.failed()
+        if !isDraining { await publisher.connected() }
+        throw failure
+    }
+
+    /// Nobody listens for it yet: the row stays and is tried again later, ever more rarely up to once a minute.
+    private func keep(_ id: EventID, _ reason: String, _ session: PostgresConnection) async throws {
+        try await session.execute(
+            """
+            UPDATE \(identifier: schema).outbox
+            SET attempts = attempts + 1, last_error = \(reason),
+                retry_at = clock_timestamp() + least(interval '1 second' * power(2, least(attempts, 6)), interval '1 minute')
+            WHERE id = \(id)
+            """
+        )
+    }
+
+    /// Another replica has the lock of what was just committed here; at most one notification in 10 ms.
+    private func notifyOthers(_ session: PostgresConnection) async throws {
+        let now = monotonicNanoseconds()
+        let earliest = lastNotified + 10_000_000
+        if now < earliest { try await Task.sleep(for: .nanoseconds(Int64(earliest - now))) }
+        lastNotified = monotonicNanoseconds()
+        try await session.execute("SELECT pg_notify(\(Self.channel(schema: schema)), '')")
+    }
+
+    /// Deletes what is sent since a day and what the inbox need not remember any more, some thousands of rows at a time.
+    private func clean() async throws {
+        let now = monotonicNanoseconds()
+        guard !held.isEmpty, now - lastCleaned > Self.cleaningIntervalNanoseconds || lastCleaned == 0 else { return }
+        lastCleaned = now
+        try await pool.execute(
+            """
+            DELETE FROM \(identifier: schema).outbox WHERE id IN
+                (SELECT id FROM \(identifier: schema).outbox WHERE sent_at < clock_timestamp() - interval '1 day' LIMIT 20000)
+            """
+        )
+        try await pool.execute(
+            """
+            DELETE FROM \(identifier: schema).inbox WHERE (consumer, event_id) IN
+                (SELECT consumer, event_id FROM \(identifier: schema).inbox WHERE handled_at < clock_timestamp() - interval '31 days' LIMIT 20000)
+            """
+        )
+    }
+}

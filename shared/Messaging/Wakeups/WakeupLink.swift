@@ -1,0 +1,204 @@
+internal import Contracts
+internal import ServiceRuntime
+internal import Synchronization
+
+/// The connection of wake-ups, on a thread of its own; a queue is consumed only while somebody waits for its hints.
+actor WakeupLink {
+    private nonisolated let thread: DedicatedThread
+    nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+    private let session: BrokerSession
+    private var waiters: [UInt64: Waiter] = [:]
+    private var nextWaiter: UInt64 = 0
+    private var found: Set<ResourceClass> = []
+    private var consumed: Set<ResourceClass> = []
+    private var retryAt: UInt64 = 0
+    private nonisolated let stopped = Atomic<Bool>(false)
+
+    private struct Waiter {
+        let classes: [ResourceClass]
+        var hint: ResourceClass?
+        var isOver = false
+        var continuation: UnsafeContinuation<ResourceClass?, Never>?
+    }
+
+    init(url: BrokerURL, name: String, readiness: ReadinessCheck?) throws {
+        let thread = try DedicatedThread.start(name: "broker-wakeups")
+        self.thread = thread
+        session = BrokerSession(url: url, name: name, thread: thread, readiness: readiness)
+    }
+
+    func start() {
+        session.onConnected = { [unowned self] in try prepare() }
+        session.onEvent = { [unowned self] event in take(event) }
+        session.onLost = { [unowned self] _ in
+            found = []
+            consumed = []
+        }
+        session.onTick = { [unowned self] in if monotonicNanoseconds() >= retryAt { adjust() } }
+        session.start()
+    }
+
+    nonisolated func stop() async {
+        guard !stopped.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        await disconnect()
+        await thread.stop()
+    }
+
+    private func disconnect() {
+        session.stop()
+        for waiter in Array(waiters.keys) { giveUpNow(waiter) }
+    }
+
+    // MARK: Telling
+
+    nonisolated func publish(_ resourceClass: ResourceClass) async {
+        guard !stopped.load(ordering: .acquiring) else { return }
+        await send(resourceClass)
+    }
+
+    private func send(_ resourceClass: ResourceClass) {
+        guard session.connection != nil, find(resourceClass) else { return }
+        var message = WireMessage(body: [])
+        message.isPersistent = false
+        try? session.use { (connection) throws(BrokerError) in
+            try connection.publish(
+                1,
+                exchange: Topology.wakeupsExchange,
+                routingKey: Topology.wakeupQueue(resourceClass),
+                mandatory: false,
+                message
+            )
+        }
+    }
+
+    // MARK: Hearing
+
+    nonisolated func beginWaiting(for classes: [ResourceClass]) async -> UInt64? {
+        guard !stopped.load(ordering: .acquiring) else { return nil }
+        return await addWaiter(classes)
+    }
+
+    nonisolated func wait(_ waiter: UInt64?) async -> ResourceClass? {
+        guard let waiter, !stopped.load(ordering: .acquiring) else { return nil }
+        return await hint(for: waiter)
+    }
+
+    nonisolated func giveUp(_ waiter: UInt64?) async {
+        guard let waiter, !stopped.load(ordering: .acquiring) else { return }
+        await giveUpNow(waiter)
+    }
+
+    private func addWaiter(_ classes: [ResourceClass]) -> UInt64 {
+        nextWaiter += 1
+        waiters[nextWaiter] = Waiter(classes: classes)
+        adjust()
+        return nextWaiter
+    }
+
+    private func hint(for waiter: UInt64) async -> ResourceClass? {
+        guard let entry = waiters[waiter] else { return nil }
+        if entry.hint != nil || entry.isOver {
+            waiters[waiter] = nil
+            return entry.hint
+        }
+        return await withUnsafeContinuation { waiters[waiter]?.continuation = $0 }
+    }
+
+    private func giveUpNow(_ waiter: UInt64) {
+        end(waiter, with: nil)
+        adjust()
+    }
+
+    private func end(_ waiter: UInt64, with hint: ResourceClass?) {
+        guard let entry = waiters[waiter], !entry.isOver else { return }
+        if let continuation = entry.continuation {
+            waiters[waiter] = nil
+            continuation.resume(returning: hint)
+        } else {
+            waiters[waiter]?.hint = hint
+            waiters[waiter]?.isOver = true
+        }
+    }
+
+    // MARK: Connection
+
+    private func prepare() throws {
+        guard let connection = session.candidate else { return }
+        try connection.openChannel(1)
+        do throws(BrokerError) {
+            try connection.findOrDeclareExchange(1, Topology.wakeupsExchange, type: "direct")
+        } catch  where error.code == .refused(replyCode: 403) {
+            // An executor may only read; the exchange is the business of those who tell.
+            try connection.reopenChannel(1)
+        }
+        try connection.limitPrefetch(1, to: 1)
+    }
+
+    /// Makes sure of a class's queue; false when this user may not make it and nobody has yet.
+    private func find(_ resourceClass: ResourceClass) -> Bool {
+        if found.contains(resourceClass) { return true }
+        let queue = Topology.wakeupQueue(resourceClass)
+        let isThere = try? session.use { (connection) throws(BrokerError) -> Bool in
+            do throws(BrokerError) {
+                try connection.declareQueue(1, queue, passive: true)
+                return true
+            } catch  where error.code == .refused(replyCode: 404) {
+                try connection.reopenChannel(1)
+                try connection.limitPrefetch(1, to: 1)
+            }
+            do throws(BrokerError) {
+                try connection.declareQueue(1, queue, arguments: Topology.wakeupArguments)
+                try connection.bind(1, queue: queue, exchange: Topology.wakeupsExchange, routingKey: queue)
+                return true
+            } catch  where error.code == .refused(replyCode: 403) {
+                try connection.reopenChannel(1)
+                try connection.limitPrefetch(1, to: 1)
+                return false
+            }
+        }
+        guard isThere == true else { return false }
+        found.insert(resourceClass)
+        return true
+    }
+
+    /// Consumes what is waited for and nothing else.
+    private func adjust() {
+        guard session.connection != nil else { return }
+        let wanted = Set(waiters.values.filter { !$0.isOver }.flatMap(\.classes))
+        for resourceClass in consumed.subtracting(wanted) {
+            consumed.remove(resourceClass)
+            try? session.use { (connection) throws(BrokerError) in try connection.cancel(1, tag: resourceClass.rawValue) }
+        }
+        for resourceClass in wanted.subtracting(consumed) {
+            guard find(resourceClass) else {
+                retryAt = monotonicNanoseconds() + 1_000_000_000
+                continue
+            }
+            consumed.insert(resourceClass)
+            try? session.use { (connection) throws(BrokerError) in
+                try connection.consume(1, queue: Topology.wakeupQueue(resourceClass), tag: resourceClass.rawValue)
+            }
+        }
+    }
+
+    private func take(_ event: WireEvent) {
+        switch event {
+        case .delivery(let delivery):
+            let resourceClass = ResourceClass(rawValue: delivery.consumerTag)
+            let waiter = waiters.filter { !$0.value.isOver && resourceClass.map($0.value.classes.contains) == true }.map(\.key).min()
+            guard let connection = session.connection else { return }
+            do throws(BrokerError) {
+                // Nobody waits any more: another worker may.
+                guard let waiter else { return try connection.giveBack(1, delivery.deliveryTag) }
+                try connection.acknowledge(1, delivery.deliveryTag)
+                end(waiter, with: resourceClass)
+            } catch {
+                return session.lose(error)
+            }
+            adjust()
+        case .consumerCancelled:
+            session.lose(BrokerError(.connectionLost, message: "the queue was deleted"))
+        default: break
+        }
+    }
+}
