@@ -15,7 +15,7 @@ from support import folder_for
 class Routing(unittest.TestCase):
     def patterns(self):
         for line in gateway.locations(gateway.route_table()).splitlines():
-            found = re.search(r"location ~ (\S+) \{.*proxy_pass http://(\w+);", line)
+            found = re.search(r"location ~ (\S+) \{ .*proxy_pass http://(\w+);", line)
             yield re.compile(found[1]), found[2], line
 
     def service_of(self, path: str):
@@ -26,6 +26,13 @@ class Routing(unittest.TestCase):
             for prefix in prefixes:
                 for path in (prefix, prefix + "/", prefix + "/x/y"):
                     self.assertEqual(self.service_of(path), service, path)
+
+    def test_a_version_may_be_larger_and_nothing_else(self):
+        lines = [line for pattern, _, line in self.patterns() if pattern.search("/api/signals/x/versions")]
+        self.assertIn("client_max_body_size 12m", lines[0])
+        for path in ("/api/signals/x/versions/1/dry-run", "/api/signals", "/api/imports"):
+            first = next(line for pattern, _, line in self.patterns() if pattern.search(path))
+            self.assertNotIn("client_max_body_size", first, path)
 
     def test_what_is_not_owned_goes_nowhere(self):
         for path in ("/api/loginx", "/api/meter", "/internal/v1/bars", "/metrics", "/api", "/api/other", "/x/api/login", "/Xwell-known/jwks.json"):

@@ -1,0 +1,98 @@
+"""A second platform beside whatever runs: for tests and benchmarks, on ports of its own, deleted at the end."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from auspex_cli.layout import REPOSITORY, Layout
+from auspex_cli.deployment import Choices, Deployment
+from auspex_cli.platform_control import PlatformControl
+from auspex_cli.process import port_is_free, wait_until
+from auspex_cli.services import ServicePlan
+from auspex_cli.settings import Settings
+
+from .api import API
+
+
+class PrivatePlatform:
+    """Brings a platform up in `var/NAME` through `./auspex` itself, and takes it away again."""
+
+    def __init__(self, name: str, *, replicas: int = 1, binaries: Path | None = None, settings: dict[str, str] | None = None):
+        self.layout = Layout(REPOSITORY / "var" / "private" / name)
+        self.replicas, self.binaries = replicas, binaries
+        # One machine does everything at once here: the limit per address must not be what is measured, nor the price of a password.
+        self.settings = {"AUSPEX_GATEWAY_RATE": "100000", "AUSPEX_GATEWAY_BURST": "100000", "AUSPEX_BCRYPT_COST": "6"} | (settings or {})
+
+    def up(self) -> "PrivatePlatform":
+        self.down()
+        base = free_base()
+        arguments = ["up", "--no-demo", "--var", str(self.layout.var), "--port-base", str(base), "--replicas", str(self.replicas)]
+        if self.binaries:
+            arguments += ["--binaries", str(self.binaries)]
+        result = self.auspex(*arguments)
+        if result.returncode != 0:
+            raise RuntimeError(f"the private platform did not come up:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+        self.deployment = Deployment(self.layout, Choices.read(self.layout), Settings(self.settings, ""))
+        self.plan = ServicePlan(self.deployment, "")
+        self.control = PlatformControl(self.layout)
+        self.api = API(self.deployment.gateway.url)
+        return self
+
+    def down(self) -> None:
+        PlatformControl(self.layout).end()
+        if self.layout.var.exists():
+            self.auspex("reset", "--yes", "--var", str(self.layout.var))
+
+    def __enter__(self) -> "PrivatePlatform":
+        return self.up()
+
+    def __exit__(self, failed, *_) -> None:
+        if failed and os.environ.get("AUSPEX_KEEP"):
+            print(f"left running for a look: {self.layout.var}", file=sys.stderr)
+            return
+        self.down()
+
+    def auspex(self, *arguments: str) -> subprocess.CompletedProcess:
+        """One command of `./auspex` on this platform."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AUSPEX_")} | self.settings
+        return subprocess.run(
+            [str(REPOSITORY / "auspex"), *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess:
+        return self.auspex(*arguments, "--var", str(self.layout.var))
+
+    def sql(self, text: str) -> str:
+        """What a look into the database says; for tests that must see behind the API."""
+        return self.deployment.postgres.run_sql(text, "auspex")
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        self.control.wait_ready([spec.name for spec in self.control.wanted()], seconds)
+
+    def log(self, name: str) -> str:
+        return (self.layout.logs / f"{name}.log").read_text()
+
+    def log_lines(self, name: str) -> list[dict]:
+        """The JSON lines of a service's log."""
+        lines = []
+        for line in self.log(name).splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+
+def free_base() -> int:
+    """A port base whose whole range is free."""
+    for _ in range(100):
+        base = random.randrange(20000, 31000, 1000)
+        wanted = [base + 80, *range(base + 101, base + 130), *range(base + 201, base + 230), base + 379, base + 380, base + 432, base + 672, base + 673, base + 674]
+        if all(port_is_free(port) for port in wanted):
+            return base
+    raise RuntimeError("no range of ports is free")
+
+
+__all__ = ["PrivatePlatform", "free_base", "wait_until"]
