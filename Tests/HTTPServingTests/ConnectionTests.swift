@@ -1,0 +1,273 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+import Testing
+
+@testable import HTTPServing
+
+/// How connections live, wait and end.
+@Suite struct ConnectionTests {
+    private final class Gate: Sendable {
+        private let state = Mutex((entered: 0, cancelled: 0, finished: 0, isOpen: false))
+        var entered: Int { state.withLock { $0.entered } }
+        var cancelled: Int { state.withLock { $0.cancelled } }
+        var finished: Int { state.withLock { $0.finished } }
+        func open() { state.withLock { $0.isOpen = true } }
+
+        func pass() async throws {
+            state.withLock { $0.entered += 1 }
+            while !state.withLock({ $0.isOpen }) {
+                do { try await Task.sleep(for: .milliseconds(5)) } catch {
+                    state.withLock { $0.cancelled += 1 }
+                    throw error
+                }
+            }
+            state.withLock { $0.finished += 1 }
+        }
+    }
+
+    private func router(_ gate: Gate = Gate()) -> Router {
+        var router = Router()
+        router.get("/plain") { _ in .text("hello") }
+        router.get("/n/{n}") { .text("<\($0.parameters["n"] ?? "")>") }
+        router.post("/length") { .text("\($0.body.count)") }
+        router.get("/large") { _ in .bytes([UInt8](repeating: 65, count: 5_000_000), contentType: "text/plain") }
+        router.get("/wait") { _ in
+            try await gate.pass()
+            return .text("waited")
+        }
+        router.post("/wait") { _ in
+            try await gate.pass()
+            return .text("waited")
+        }
+        return router
+    }
+
+    @Test func answersPipelinedRequestsInOrder() async throws {
+        try await withServer(router()) { _, port in
+            let requests = (0..<50).map { "GET /n/\($0) HTTP/1.1\r\nHost: a\r\n\r\n" }.joined()
+            let answer = try await exchange(port, requests + "GET /n/last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            let bodies = answer.split(separator: "<").dropFirst().map { String($0.prefix { $0 != ">" }) }
+            #expect(bodies == (0..<50).map(String.init) + ["last"])
+        }
+    }
+
+    @Test func readsRequestsByteByByte() async throws {
+        try await withServer(router()) { _, port in
+            let client = try RawClient(port: port)
+            for byte in "POST /length HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+                .utf8
+            {
+                await client.send([byte])
+            }
+            #expect(await client.readToEnd().hasSuffix("\r\n\r\n5"))
+            await client.finish()
+        }
+    }
+
+    @Test func keepsConnectionsAndCarriesRequestIDs() async throws {
+        try await withServer(router()) { _, port in
+            let client = try RawClient(port: port)
+            for index in 0..<3 {
+                await client.send("GET /plain HTTP/1.1\r\nHost: a\r\nX-Request-ID: own-\(index)\r\n\r\n")
+                #expect(await client.read(through: "hello").contains("X-Request-ID: own-\(index)\r\n"))
+            }
+            await client.send("GET /plain HTTP/1.1\r\nHost: a\r\nX-Request-ID: a b\r\n\r\n")
+            #expect(!(await client.read(through: "hello").contains("a b")))
+            await client.finish()
+        }
+    }
+
+    @Test func writesLargeAnswersWhole() async throws {
+        try await withServer(router()) { _, port in
+            let answer = try await exchange(port, "GET /large HTTP/1.0\r\n\r\n")
+            #expect(answer.utf8.count > 5_000_000)
+            #expect(answer.hasSuffix("AAAA"))
+        }
+    }
+
+    @Test func headLeavesOutTheBody() async throws {
+        try await withServer(router()) { _, port in
+            let answer = try await exchange(port, "HEAD /plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            #expect(answer.contains("Content-Length: 5\r\n"))
+            #expect(answer.hasSuffix("\r\n\r\n"))
+        }
+    }
+
+    @Test func asksForAnExpectedBody() async throws {
+        try await withServer(router()) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("POST /length HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\n")
+            #expect(await client.read(through: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
+            await client.send("abc")
+            #expect(await client.readToEnd().hasSuffix("\r\n\r\n3"))
+            await client.finish()
+        }
+    }
+
+    @Test func answersAClientThatHasEndedItsInput() async throws {
+        try await withServer(router()) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.endInput()
+            #expect(await client.readToEnd().hasSuffix("hello"))
+            await client.finish()
+        }
+    }
+
+    @Test func slowHeadsAndBodiesTimeOut() async throws {
+        var limits = HTTPLimits()
+        limits.headTimeout = .milliseconds(150)
+        limits.bodyTimeout = .milliseconds(150)
+        limits.idleTimeout = .milliseconds(150)
+        try await withServer(router(), limits: limits) { _, port in
+            #expect(try await exchange(port, "GET /plain HTTP/1.1\r\nHos").hasPrefix("HTTP/1.1 408 "))
+            let slow = "POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"
+            #expect(try await exchange(port, slow).hasPrefix("HTTP/1.1 408 "))
+            // Nothing sent, and nothing sent any more: hung up without a word.
+            #expect(try await exchange(port, "") == "")
+            let idle = try await exchange(port, "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(idle.hasSuffix("hello"))
+        }
+    }
+
+    @Test func aDrippingHeadIsNoExcuse() async throws {
+        var limits = HTTPLimits()
+        limits.headTimeout = .milliseconds(200)
+        try await withServer(router(), limits: limits) { _, port in
+            let client = try RawClient(port: port)
+            let dripper = Task {
+                await client.send("GET /plain HTTP/1.1\r\n")
+                for _ in 0..<100 {
+                    await client.send("X: y\r\n")
+                    try? await Task.sleep(for: .milliseconds(20))
+                }
+            }
+            await dripper.value
+            #expect(await client.readToEnd().hasPrefix("HTTP/1.1 408 "))
+            await client.finish()
+        }
+    }
+
+    @Test func refusesConnectionsBeyondTheirNumber() async throws {
+        var limits = HTTPLimits()
+        limits.maximumConnections = 2
+        try await withServer(router(), limits: limits) { _, port in
+            let first = try RawClient(port: port)
+            let second = try RawClient(port: port)
+            for client in [first, second] {
+                await client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+                #expect(await client.read(through: "hello").hasPrefix("HTTP/1.1 200"))
+            }
+            let third = try RawClient(port: port)
+            #expect(await third.readToEnd().contains("too_many_connections"))
+            await first.finish()
+            // The place that became free is given to the next.
+            let served = await eventuallyHolds {
+                (try? await exchange(port, "GET /plain HTTP/1.0\r\n\r\n"))?.hasSuffix("hello") ?? false
+            }
+            #expect(served)
+            await second.finish()
+            await third.finish()
+        }
+    }
+
+    @Test func aClientThatGoesAwayCancelsReadsOnly() async throws {
+        let reading = Gate()
+        try await withServer(router(reading)) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(await eventuallyHolds { reading.entered == 1 })
+            await client.finish()
+            #expect(await eventuallyHolds { reading.cancelled == 1 })
+        }
+        let writing = Gate()
+        try await withServer(router(writing)) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            #expect(await eventuallyHolds { writing.entered == 1 })
+            await client.finish()
+            try await Task.sleep(for: .milliseconds(50))
+            #expect(writing.cancelled == 0)
+            writing.open()
+            #expect(await eventuallyHolds { writing.finished == 1 })
+        }
+    }
+
+    @Test func stoppingLetsRequestsFinish() async throws {
+        let gate = Gate()
+        let loop = try EventLoop.start(name: "stopping")
+        let server = HTTPServer(
+            name: "stop",
+            address: "127.0.0.1",
+            port: 0,
+            router: router(gate),
+            loops: [loop],
+            limits: HTTPLimits(accessLog: false)
+        )
+        try await server.start()
+        let client = try RawClient(port: server.boundPort)
+        await client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(await eventuallyHolds { gate.entered == 1 })
+        let stopping = Task { await server.stop() }
+        let port = server.boundPort
+        #expect(await eventuallyHolds { (try? RawClient(port: port)) == nil })
+        gate.open()
+        let answer = await client.readToEnd()
+        #expect(answer.contains("Connection: close\r\n"))
+        #expect(answer.hasSuffix("waited"))
+        await stopping.value
+        await client.finish()
+        await loop.stop()
+    }
+
+    @Test func stoppingCutsOffWhatDoesNotEnd() async throws {
+        let gate = Gate()
+        let loop = try EventLoop.start(name: "cutting")
+        var limits = HTTPLimits(accessLog: false)
+        limits.drainTimeout = .milliseconds(100)
+        let server = HTTPServer(name: "cut", address: "127.0.0.1", port: 0, router: router(gate), loops: [loop], limits: limits)
+        try await server.start()
+        let client = try RawClient(port: server.boundPort)
+        await client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(await eventuallyHolds { gate.entered == 1 })
+        await server.stop()
+        #expect(await client.readToEnd() == "")
+        await client.finish()
+        await loop.stop()
+    }
+
+    @Test func aTakenPortIsAnError() async throws {
+        try await withServer(router()) { _, port in
+            let loop = try EventLoop.start(name: "taken")
+            let second = HTTPServer(name: "second", address: "127.0.0.1", port: port, router: router(), loops: [loop])
+            await #expect(throws: HTTPServerError.self) { try await second.start() }
+            await loop.stop()
+        }
+    }
+
+    @Test func severalLoopsShareAPort() async throws {
+        try await withServer(router(), loops: 2) { _, port in
+            for index in 0..<20 {
+                let answer = try await exchange(port, "GET /n/\(index) HTTP/1.0\r\n\r\n")
+                #expect(answer.hasSuffix("<\(index)>"))
+            }
+        }
+    }
+
+    @Test func believesOnlyTrustedProxies() async throws {
+        var router = Router()
+        router.get("/") { .text($0.remoteAddress) }
+        let request = "GET / HTTP/1.0\r\nX-Forwarded-For: 6.6.6.6, 10.1.2.3\r\n\r\n"
+        try await withServer(router) { _, port in
+            let answer = try await exchange(port, request)
+            #expect(answer.hasSuffix("\r\n\r\n10.1.2.3"))
+        }
+        var limits = HTTPLimits()
+        limits.trustedProxies = []
+        try await withServer(router, limits: limits) { _, port in
+            let answer = try await exchange(port, request)
+            #expect(answer.hasSuffix("\r\n\r\n127.0.0.1"))
+        }
+    }
+}
