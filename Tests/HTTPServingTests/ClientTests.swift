@@ -1,0 +1,237 @@
+import Contracts
+import Cryptography
+import ServiceRuntime
+import Synchronization
+import Testing
+
+@testable import HTTPServing
+
+@Suite struct HTTPClientTests {
+    private final class Counts: Sendable {
+        private let state = Mutex<[String: Int]>([:])
+        func add(_ name: String) -> Int {
+            state.withLock { state in
+                state[name, default: 0] += 1
+                return state[name] ?? 0
+            }
+        }
+        func of(_ name: String) -> Int { state.withLock { $0[name] ?? 0 } }
+    }
+
+    private func router(_ counts: Counts = Counts()) -> Router {
+        var router = Router()
+        router.get("/plain") { _ in .text("hello") }
+        router.get("/headers") { .text($0.headers["X-Own"] ?? "-") }
+        router.post("/length") { .text("\($0.body.count)") }
+        router.get("/large") { _ in .bytes([UInt8](repeating: 66, count: 3_000_000), contentType: "text/plain") }
+        router.get("/slow") { _ in
+            try await Task.sleep(for: .seconds(30))
+            return .noContent
+        }
+        router.get("/flaky") { _ in
+            if counts.add("flaky") < 3 { throw Problem.unavailable() }
+            return .text("at last")
+        }
+        router.post("/flaky") { _ in
+            _ = counts.add("posted")
+            throw Problem.unavailable()
+        }
+        return router
+    }
+
+    @Test func asksAndReadsAnswers() async throws {
+        try await withServer(router()) { _, port in
+            let http = HTTPClient()
+            let plain = try await http.send(ClientRequest(url: "http://127.0.0.1:\(port)/plain"))
+            #expect(plain.status == .ok)
+            #expect(plain.body == Array("hello".utf8))
+            #expect(plain.headers["content-type"] == "text/plain; charset=utf-8")
+            let posted = try await http.send(
+                ClientRequest(method: .post, url: "http://localhost:\(port)/length", body: [UInt8](repeating: 1, count: 900_000))
+            )
+            #expect(posted.body == Array("900000".utf8))
+            let large = try await http.send(ClientRequest(url: "http://127.0.0.1:\(port)/large"))
+            #expect(large.body.count == 3_000_000)
+            let head = try await http.send(ClientRequest(method: .head, url: "http://127.0.0.1:\(port)/plain"))
+            #expect(head.body.isEmpty)
+            let missing = try await http.send(ClientRequest(url: "http://127.0.0.1:\(port)/nope"))
+            #expect(missing.status == .notFound)
+            let injected = try await http.send(
+                ClientRequest(url: "http://127.0.0.1:\(port)/headers", headers: ["X-Own": "a\r\nX-Other: b"])
+            )
+            #expect(injected.body == Array("a  X-Other: b".utf8))
+        }
+    }
+
+    @Test func manyAtOnceShareTheConnections() async throws {
+        try await withServer(router()) { _, port in
+            var configuration = HTTPClientConfiguration()
+            configuration.maximumConnectionsPerHost = 4
+            let http = HTTPClient(configuration: configuration)
+            let count = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<200 {
+                    group.addTask { try await http.send(ClientRequest(url: "http://127.0.0.1:\(port)/plain")).status.code }
+                }
+                return try await group.reduce(0) { $0 + ($1 == 200 ? 1 : 0) }
+            }
+            #expect(count == 200)
+        }
+    }
+
+    @Test func givesUpAtTheDeadline() async throws {
+        try await withServer(router()) { _, port in
+            let startedAt = monotonicNanoseconds()
+            await #expect(throws: HTTPClientError.timedOut(host: "127.0.0.1:\(port)")) {
+                try await HTTPClient().send(ClientRequest(url: "http://127.0.0.1:\(port)/slow", deadline: .milliseconds(150)))
+            }
+            #expect(monotonicNanoseconds() - startedAt < 3_000_000_000)
+        }
+    }
+
+    @Test func isCancelledWithItsTask() async throws {
+        try await withServer(router()) { _, port in
+            let task = Task { try await HTTPClient().send(ClientRequest(url: "http://127.0.0.1:\(port)/slow")) }
+            try await Task.sleep(for: .milliseconds(50))
+            task.cancel()
+            await #expect(throws: CancellationError.self) { try await task.value }
+        }
+    }
+
+    @Test func takesOnlySoMuch() async throws {
+        try await withServer(router()) { _, port in
+            await #expect(throws: HTTPClientError.answerTooLarge(maximumBytes: 1000)) {
+                try await HTTPClient().send(ClientRequest(url: "http://127.0.0.1:\(port)/large", maximumAnswerBytes: 1000))
+            }
+        }
+    }
+
+    @Test func repeatsOnlyWhatMayBeRepeated() async throws {
+        let counts = Counts()
+        try await withServer(router(counts)) { _, port in
+            let http = HTTPClient()
+            let read = try await http.send(ClientRequest(url: "http://127.0.0.1:\(port)/flaky"))
+            #expect(read.body == Array("at last".utf8))
+            #expect(counts.of("flaky") == 3)
+            let written = try await http.send(ClientRequest(method: .post, url: "http://127.0.0.1:\(port)/flaky"))
+            #expect(written.status == .unavailable)
+            #expect(counts.of("posted") == 1)
+        }
+    }
+
+    @Test func namesWhatFailed() async throws {
+        let http = HTTPClient()
+        let free = try await { () async throws -> Int in
+            let port = Mutex(0)
+            try await withServer(router()) { _, bound in port.withLock { $0 = bound } }
+            return port.withLock { $0 }
+        }()
+        await #expect(throws: HTTPClientError.notConnected(host: "127.0.0.1:\(free)", code: 111)) {
+            try await http.send(ClientRequest(url: "http://127.0.0.1:\(free)/"))
+        }
+        for bad in ["https://a/", "http://", "http://a:0/", "http://a:99999/", "http://u:p@a/", "http://a/ b", "ftp://a", "http://a\r\nX: y/"] {
+            await #expect(throws: HTTPClientError.self) { try await http.send(ClientRequest(url: bad)) }
+        }
+    }
+
+    @Test func strangeServersAreRefused() async throws {
+        for answer in [
+            "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 200\n\n", "HTTP/1.1 99 x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        ] {
+            var reader = AnswerReader(method: .get, limit: 1000)
+            let bytes = Array(answer.utf8)
+            let outcome = bytes.withUnsafeBytes { raw -> Bool in
+                do throws(MessageFault) {
+                    try reader.take(raw)
+                    return reader.end() || reader.response != nil
+                } catch {
+                    return false
+                }
+            }
+            #expect(!outcome, "\(answer)")
+        }
+    }
+}
+
+@Suite struct ServiceClientTests {
+    private struct Item: Codable, Equatable {
+        let signalID: SignalID
+        let rows: Int
+    }
+
+    private func keys() throws -> (ServiceTokenSource, ServiceTokenVerifier) {
+        let key = try SigningKey.generate()
+        let verifier = try ServiceTokenVerifier(jwks: JWKSet(keys: [key.verifyingKey.jwk(service: "scheduler")]))
+        return (ServiceTokenSource(service: "scheduler", key: key), verifier)
+    }
+
+    private func router(_ verifier: ServiceTokenVerifier, allowed: [String] = ["scheduler"]) -> Router {
+        let router = Router()
+        let group = router.grouped(ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: allowed))
+        group.post("/internal/v1/items") { request in
+            let item = try request.json(Item.self)
+            return try .json(Item(signalID: item.signalID, rows: item.rows + 1), status: .created)
+        }
+        group.get("/internal/v1/caller") { .text("\($0.callingService ?? "-") \($0.requestID) \($0.headers["traceparent"]?.count ?? 0)") }
+        return router
+    }
+
+    @Test func callsWithItsTokenAndTheTraceAtHand() async throws {
+        let (tokens, verifier) = try keys()
+        try await withServer(router(verifier)) { _, port in
+            let client = ServiceClient(baseURLs: ["http://127.0.0.1:\(port)/"], audience: "signals", tokens: tokens, http: HTTPClient())
+            let item = Item(signalID: .make(), rows: 1)
+            let answer: Item = try await client.post("/internal/v1/items", body: item)
+            #expect(answer == Item(signalID: item.signalID, rows: 2))
+            let context = RequestContextValue(requestID: "abc", trace: .make())
+            let said = try await RequestContext.$current.withValue(context) { try await client.getBytes("/internal/v1/caller") }
+            #expect(said.map { String(decoding: $0, as: UTF8.self) } == "scheduler abc 55")
+            #expect(try await client.getBytes("/internal/v1/nothing") == nil)
+        }
+    }
+
+    @Test func othersAreKeptOut() async throws {
+        let (tokens, verifier) = try keys()
+        let (strangers, _) = try keys()
+        try await withServer(router(verifier, allowed: ["executor"])) { _, port in
+            func status(_ tokens: ServiceTokenSource?, audience: String) async -> Int? {
+                let client = ServiceClient(baseURLs: ["http://127.0.0.1:\(port)"], audience: audience, tokens: tokens, http: HTTPClient())
+                do {
+                    _ = try await client.send(.get, "/internal/v1/caller")
+                    return 200
+                } catch {
+                    return (error as? ServiceClientError)?.status
+                }
+            }
+            #expect(await status(tokens, audience: "signals") == 403)
+            #expect(await status(tokens, audience: "auth") == 401)
+            #expect(await status(strangers, audience: "signals") == 401)
+            #expect(await status(nil, audience: "signals") == 401)
+        }
+    }
+
+    @Test func goesPastReplicasThatAreAway() async throws {
+        let (tokens, verifier) = try keys()
+        try await withServer(router(verifier)) { _, port in
+            // Nobody listens on port 1.
+            let client = ServiceClient(
+                baseURLs: ["http://127.0.0.1:1", "http://127.0.0.1:\(port)"],
+                audience: "signals",
+                tokens: tokens,
+                http: HTTPClient()
+            )
+            for _ in 0..<6 {
+                let answer: Item = try await client.post("/internal/v1/items", body: Item(signalID: .make(), rows: 1))
+                #expect(answer.rows == 2)
+            }
+            let alone = ServiceClient(
+                baseURLs: ["http://127.0.0.1:1"],
+                audience: "signals",
+                tokens: tokens,
+                http: HTTPClient(),
+                deadline: .seconds(2)
+            )
+            await #expect(throws: ServiceClientError.self) { try await alone.send(.get, "/internal/v1/caller") }
+        }
+    }
+}
