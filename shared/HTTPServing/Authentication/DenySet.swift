@@ -54,3 +54,25 @@ public final class DenySet: Sendable {
         state.users = state.users.filter { $0.value.until > limit }
     }
 }
+
+extension DenySet {
+    private struct Answer: Decodable {
+        struct DeniedSession: Decodable {
+            let sessionID: SessionID
+            let expiresAt: Timestamp
+        }
+        struct ChangedUser: Decodable {
+            let userID: UserID
+            let userVersion: Int64
+        }
+        let sessions: [DeniedSession]
+        let users: [ChangedUser]
+    }
+
+    /// Adds what auth knows as revoked: at start, and at each (re)subscription, as events may have been missed.
+    public func load(from auth: ServiceClient) async throws {
+        let answer: Answer = try await auth.get("/internal/v1/sessions/revoked")
+        for session in answer.sessions { revoke(session: session.sessionID, until: session.expiresAt) }
+        for user in answer.users { raise(user: user.userID, version: user.userVersion) }
+    }
+}

@@ -100,3 +100,12 @@ public final class TokenKeyCache: Component {
         }
     }
 }
+
+extension TokenKeyCache {
+    /// A cache that fetches from auth's `/.well-known/jwks.json`.
+    public convenience init(auth: ServiceClient, control: EventLoop, readiness: Readiness, time: any TimeSource = SystemTimeSource()) {
+        self.init(control: control, readiness: readiness, time: time) {
+            try JWKSet(json: try await auth.send(.get, "/.well-known/jwks.json").body)
+        }
+    }
+}
