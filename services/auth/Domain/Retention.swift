@@ -1,0 +1,7 @@
+/// How long rows outlive their use, in seconds.
+enum Retention {
+    /// A session that has ended stays in sight of its owner's questions for a week.
+    static let endedSessionSeconds: Int64 = 7 * 86_400
+    /// Longer than any throttling window with its longest wait.
+    static let throttleSeconds: Int64 = 86_400
+}

@@ -1,0 +1,62 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Remembers when keys were last asked about and writes it down in batches, so that a verification costs no write.
+final class KeyUsage: Component {
+    let name = "key-usage"
+    static let flushInterval = Duration.seconds(5)
+
+    private let store: any AuthStore
+    private let time: any TimeSource
+    private let control: EventLoop?
+    private let uses = Mutex<[APIKeyID: Timestamp]>([:])
+    private let flushing = Mutex<Task<Void, Never>?>(nil)
+    private let logger = Logger("key-usage")
+
+    init(store: any AuthStore, time: any TimeSource, control: EventLoop? = nil) {
+        self.store = store
+        self.time = time
+        self.control = control
+    }
+
+    /// Notes a use; the latest one counts.
+    func note(_ key: APIKeyID) {
+        let now = time.now()
+        uses.withLock { $0[key] = now }
+    }
+
+    func start() async throws {
+        guard let control else { return }
+        flushing.withLock { task in
+            task = Task(on: control) { [self] in
+                while !Task.isCancelled {
+                    try? await time.sleep(for: Self.flushInterval)
+                    await flush()
+                }
+            }
+        }
+    }
+
+    func stop() async {
+        let task = flushing.withLock { $0 }
+        task?.cancel()
+        await task?.value
+        await flush()
+    }
+
+    /// Writes what has gathered; what cannot be written waits for the next time.
+    func flush() async {
+        let batch = uses.withLock { uses in
+            defer { uses = [:] }
+            return uses
+        }
+        guard !batch.isEmpty else { return }
+        do {
+            try await store.transaction { try await $0.recordUse(of: batch) }
+        } catch {
+            uses.withLock { $0.merge(batch) { later, _ in later } }
+            logger.warning("key uses not written yet", ["keys": .integer(batch.count), "error": .string("\(error)")])
+        }
+    }
+}
