@@ -37,6 +37,7 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     private nonisolated(unsafe) var wakeEvent: OpaquePointer!
     private nonisolated(unsafe) var turnDepth = 0
     private nonisolated(unsafe) var spareJobs: [UnownedJob] = []
+    private nonisolated(unsafe) var lastWarning: UInt64 = 0
     private let slowTurns: Counter
     private let turnLag: Histogram
 
@@ -153,12 +154,20 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
         let elapsed = monotonicNanoseconds() - startedAt
         if elapsed > 10_000_000 {
             slowTurns.increment()
-            Logger("loop").warning(
-                "a turn of the event loop took too long",
-                ["loop": .string(name), "milliseconds": .integer(Int(elapsed / 1_000_000)), "activity": .string(activity ?? "-")]
-            )
+            warnOfSlowTurn(milliseconds: Int(elapsed / 1_000_000))
         }
         activity = nil
+    }
+
+    /// Says which work it was, at most once a second: a machine that is short of processors would otherwise fill the log.
+    private func warnOfSlowTurn(milliseconds: Int) {
+        let now = monotonicNanoseconds()
+        guard now - lastWarning > 1_000_000_000 else { return }
+        lastWarning = now
+        Logger("loop").warning(
+            "a turn of the event loop took too long",
+            ["loop": .string(name), "milliseconds": .integer(milliseconds), "activity": .string(activity ?? "-")]
+        )
     }
 
     /// Ends the loop after what is ready has run; returns when its thread has ended.
