@@ -1,0 +1,236 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import JobWorker
+
+/// A worker against a scheduler that speaks real HTTP.
+@Suite(.serialized) struct JobWorkerTests {
+    /// Waits until it is told to go on or cancelled.
+    private final class GatedHandler: JobHandler {
+        let kinds = ["noop"]
+        let begun = TestSignal<AttemptID>()
+        let ended = TestSignal<JobInterruption.Reason?>()
+        private let gates = Mutex<[CheckedContinuation<Void, Never>]>([])
+        private let isOpen = Mutex(false)
+        let result: JobResult
+
+        init(result: JobResult = .completed(["done": true])) { self.result = result }
+
+        func open() {
+            isOpen.withLock { $0 = true }
+            for gate in gates.withLock({ gates in
+                defer { gates = [] }; return gates
+            }) { gate.resume() }
+        }
+
+        func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+            progress(40)
+            begun.signal(job.attemptID)
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { gate in
+                    let pass = isOpen.withLock { $0 } || Task.isCancelled
+                    if pass { gate.resume() } else { gates.withLock { $0.append(gate) } }
+                }
+            } onCancel: {
+                for gate in gates.withLock({ gates in
+                    defer { gates = [] }; return gates
+                }) { gate.resume() }
+            }
+            ended.signal(JobInterruption.current?.reason)
+            return result
+        }
+    }
+
+    private final class Hints: WakeupSource {
+        let body = Mutex<(@Sendable (ResourceClass) -> Void)?>(nil)
+        let classes = Mutex<[Set<ResourceClass>]>([])
+        func onWakeup(_ body: @escaping @Sendable (ResourceClass) -> Void) { self.body.withLock { $0 = body } }
+        func listen(to classes: Set<ResourceClass>) { self.classes.withLock { $0.append(classes) } }
+        func hint() { body.withLock { $0 }?(.small) }
+    }
+
+    private func withWorker(
+        slots: [ResourceClass: Int] = [.small: 2],
+        handler: any JobHandler,
+        wakeups: (any WakeupSource)? = nil,
+        time: any TimeSource = SystemTimeSource(),
+        jobs: [ClaimedJob] = [],
+        before: (FakeScheduler) -> Void = { _ in },
+        _ body: (FakeScheduler, JobWorker) async throws -> Void
+    ) async throws {
+        let scheduler = try await FakeScheduler()
+        scheduler.change { $0.waiting = jobs }
+        before(scheduler)
+        let loops = try LoopGroup.start(count: 1)
+        let worker = JobWorker(
+            worker: "test",
+            scheduler: scheduler.client,
+            classes: slots,
+            handlers: [handler],
+            wakeups: wakeups,
+            timeSource: time,
+            control: loops.control,
+            loops: loops.serving,
+            grace: .milliseconds(200)
+        )
+        try await worker.start()
+        do {
+            try await body(scheduler, worker)
+        } catch {
+            await worker.stop()
+            throw error
+        }
+        await worker.stop()
+        await scheduler.stop()
+        await loops.stop()
+    }
+
+    @Test func jobsAreDoneOnceEachByFreeSlots() async throws {
+        let jobs = (0..<25).map { _ in ClaimedJob.sample() }
+        let handler = GatedHandler()
+        handler.open()
+        try await withWorker(handler: handler, jobs: jobs) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 25 }
+            #expect(Set(scheduler.read { $0.finished.map(\.attemptID) }) == Set(jobs.map(\.attemptID)))
+            #expect(scheduler.read { $0.finished.allSatisfy { $0.outcome == .completed && $0.result == ["done": true] } })
+        }
+    }
+
+    @Test func noMoreThanTheSlotsRunAtOnce() async throws {
+        let handler = GatedHandler()
+        try await withWorker(handler: handler, jobs: (0..<5).map { _ in .sample() }) { scheduler, _ in
+            _ = try await handler.begun.next()
+            _ = try await handler.begun.next()
+            #expect(scheduler.read { $0.waiting.count } == 3)
+            handler.open()
+            try await eventually { scheduler.read { $0.finished.count } == 5 }
+        }
+    }
+
+    @Test func aLostClaimAnswerLosesNoJob() async throws {
+        let jobs = [ClaimedJob.sample(), .sample()]
+        let handler = GatedHandler()
+        handler.open()
+        try await withWorker(handler: handler, jobs: jobs, before: { $0.change { $0.loseClaimAnswers = 2 } }) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 2 }
+            let requests = scheduler.read { $0.claimRequests }
+            #expect(requests.count >= 3 && Set(requests.prefix(3)).count == 1, "the same claim again")
+        }
+    }
+
+    @Test func aHintBringsAJobAtOnceAndAFullWorkerDoesNotListen() async throws {
+        let hints = Hints()
+        let handler = GatedHandler()
+        try await withWorker(slots: [.small: 1], handler: handler, wakeups: hints) { scheduler, _ in
+            try await eventually { scheduler.read { $0.claimRequests.count } >= 1 }
+            scheduler.change { $0.waiting = [.sample()] }
+            hints.hint()
+            _ = try await handler.begun.next(timeout: .seconds(2))
+            try await eventually { hints.classes.withLock { $0.last } == [] }
+            handler.open()
+            try await eventually { hints.classes.withLock { $0.last } == [.small] }
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+        }
+        #expect(hints.classes.withLock { $0.last } == [])
+    }
+
+    @Test func resultsOutliveASchedulerThatIsAway() async throws {
+        let handler = GatedHandler()
+        try await withWorker(handler: handler, jobs: [.sample()]) { scheduler, _ in
+            _ = try await handler.begun.next()
+            scheduler.change { $0.isAway = true }
+            handler.open()
+            _ = try await handler.ended.next()
+            scheduler.change { $0.isAway = false }
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+        }
+    }
+
+    @Test func aCancelReachesTheHandlerAndIsFinished() async throws {
+        let time = ManualTimeSource()
+        let handler = GatedHandler(result: .failed(.infra, "cancelled"))
+        try await withWorker(handler: handler, time: time, jobs: [.sample()]) { scheduler, _ in
+            let attempt = try await handler.begun.next()
+            scheduler.change { $0.standings[attempt] = .cancelRequested }
+            try await advance(time, by: .seconds(11))
+            #expect(try await handler.ended.next() == .cancelRequested)
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+            #expect(scheduler.read { $0.renewals.first?.progress } == 40)
+        }
+    }
+
+    @Test func aLostLeaseIsKilledAndKeptSilentAbout() async throws {
+        let time = ManualTimeSource()
+        let handler = GatedHandler()
+        try await withWorker(handler: handler, time: time, jobs: [.sample()]) { scheduler, _ in
+            let attempt = try await handler.begun.next()
+            scheduler.change { $0.standings[attempt] = .lost }
+            try await advance(time, by: .seconds(11))
+            #expect(try await handler.ended.next() == .leaseLost)
+            scheduler.change { $0.waiting = [.sample()] }
+            handler.open()
+            try await advance(time, by: .seconds(6))
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+            #expect(scheduler.read { $0.finished.first?.attemptID } != attempt)
+        }
+    }
+
+    @Test func withoutConfirmationARunIsKilledBeforeItsLeaseEnds() async throws {
+        let time = ManualTimeSource()
+        let handler = GatedHandler()
+        try await withWorker(handler: handler, time: time, jobs: [.sample()]) { scheduler, _ in
+            _ = try await handler.begun.next()
+            scheduler.change { $0.isAway = true }
+            let startedAt = time.monotonicNanoseconds()
+            try await advance(time, by: .seconds(26)) { handler.ended.pendingCount == 0 }
+            #expect(try await handler.ended.next() == .leaseLost)
+            let elapsed = time.monotonicNanoseconds() - startedAt
+            #expect(elapsed >= 24_000_000_000 && elapsed <= 25_500_000_000, "\(elapsed)")
+        }
+    }
+
+    @Test func aLargeResultIsPutFirst() async throws {
+        let handler = GatedHandler(result: .completed(["text": .string(String(repeating: "x", count: 20_000))]))
+        handler.open()
+        try await withWorker(handler: handler, jobs: [.sample()]) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+            let finished = try #require(scheduler.read { $0.finished.first })
+            #expect(finished.result == nil)
+            let digest = try #require(finished.resultSHA256)
+            #expect(scheduler.read { $0.results[digest] } == 20_011)
+        }
+    }
+
+    @Test func aKindWithoutAHandlerFailsAndIsRetriedElsewhere() async throws {
+        let handler = GatedHandler()
+        try await withWorker(handler: handler, jobs: [.sample(kind: JobKind("unheard_of"))]) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+            #expect(scheduler.read { $0.finished.first?.failureKind } == .infra)
+        }
+    }
+
+    @Test func aStoppingWorkerGivesItsJobsBack() async throws {
+        let handler = GatedHandler()
+        let job = ClaimedJob.sample()
+        try await withWorker(handler: handler, jobs: [job]) { scheduler, worker in
+            _ = try await handler.begun.next()
+            await worker.stop()
+            #expect(scheduler.read { $0.released } == [job.attemptID])
+            #expect(try await handler.ended.next() == .draining)
+            #expect(scheduler.read { $0.finished.isEmpty })
+        }
+    }
+
+    /// Moves a standing clock in the steps of the worker's ticks, each once the worker sleeps again.
+    private func advance(_ time: ManualTimeSource, by duration: Duration, while goOn: () -> Bool = { true }) async throws {
+        let end = time.monotonicNanoseconds() + UInt64(duration.wholeMicroseconds) * 1000
+        while time.monotonicNanoseconds() < end, goOn() {
+            try await eventually("the worker's timers") { time.sleeperCount >= 2 || !goOn() }
+            time.advance(by: .milliseconds(250))
+            try await Task.sleep(for: .milliseconds(2))
+        }
+    }
+}

@@ -1,0 +1,193 @@
+import Contracts
+
+/// What a worker holds and owes: its leases, its open claim, its results that nobody has taken yet. Plain values, no clock, no network.
+///
+/// A lease is counted from the moment at which the request was *sent* whose answer confirmed it: the scheduler cannot have begun to count
+/// later than it answered, and not earlier than we asked. So `acknowledgedAt + killAfter` lies before the lease's end at the scheduler
+/// whatever the network did.
+///
+///     claim ──▶ running ──ended──▶ finished ──accepted or stale──▶ gone
+///                 │  └─cancel──▶ stopping ──ended──▶ finished
+///                 └─lost or not confirmed for 25 s──▶ gone (killed; what it still says is dropped)
+struct LeaseBook {
+    /// A run is killed this long after the last confirmed request was sent, in nanoseconds; the lease lasts 30 s.
+    static let killAfter: UInt64 = 25_000_000_000
+
+    /// What the worker has to do next.
+    enum Action: Equatable {
+        /// Begin a job.
+        case start(ClaimedJob)
+        /// Make a running job stop.
+        case stop(AttemptID, JobInterruption.Reason)
+        /// Give a job back that was claimed but is not begun.
+        case release(LeaseReference)
+    }
+
+    private enum Phase: Equatable {
+        case running
+        case stopping
+        case finished(FinishedJob)
+    }
+
+    private struct Lease {
+        var job: ClaimedJob
+        var acknowledgedAt: UInt64
+        var progress: Int?
+        var phase = Phase.running
+    }
+
+    private struct OpenClaim {
+        var claim: NextClaim
+        var firstSentAt: UInt64
+    }
+
+    private let slots: [ResourceClass: Int]
+    private var leases: [AttemptID: Lease] = [:]
+    private var openClaim: OpenClaim?
+    private(set) var isDraining = false
+
+    /// A book for so many jobs of each class at once.
+    init(slots: [ResourceClass: Int]) {
+        self.slots = slots
+    }
+
+    // MARK: Slots
+
+    /// How many more jobs of each class there is room for; a finished job takes no room.
+    var freeSlots: [ClassSlots] {
+        var free = slots
+        for lease in leases.values where lease.phase == .running || lease.phase == .stopping { free[lease.job.resourceClass, default: 0] -= 1 }
+        return free.filter { $0.value > 0 }.map { ClassSlots(class: $0.key, slots: $0.value) }.sorted { $0.class.rawValue < $1.class.rawValue }
+    }
+
+    /// How many jobs run now.
+    var runningCount: Int { leases.values.count { $0.phase == .running || $0.phase == .stopping } }
+
+    // MARK: Claiming
+
+    /// The claim to send now: the open one again if its answer never came, so that jobs it won are not lost; nil when there is no room.
+    mutating func claim(now: UInt64) -> NextClaim? {
+        if let openClaim { return openClaim.claim }
+        let free = freeSlots
+        guard !isDraining, !free.isEmpty else { return nil }
+        let claim = NextClaim(claimID: ClaimID.make(), classes: free)
+        openClaim = OpenClaim(claim: claim, firstSentAt: now)
+        return claim
+    }
+
+    /// Takes the jobs that a claim won.
+    mutating func claimAnswered(_ claimID: ClaimID, jobs: [ClaimedJob], now: UInt64) -> [Action] {
+        guard let open = openClaim, open.claim.claimID == claimID else { return [] }
+        openClaim = nil
+        var actions: [Action] = []
+        for job in jobs where leases[job.attemptID] == nil {
+            // The leases run since the claim first arrived, which may have been its first sending.
+            if isDraining || now >= open.firstSentAt + Self.killAfter {
+                actions.append(.release(LeaseReference(jobID: job.jobID, attemptID: job.attemptID)))
+                continue
+            }
+            leases[job.attemptID] = Lease(job: job, acknowledgedAt: open.firstSentAt)
+            actions.append(.start(job))
+        }
+        return actions
+    }
+
+    // MARK: Renewing
+
+    /// All leases, for one call; those of finished jobs too, since their results are not delivered yet.
+    var renewals: [LeaseRenewal] {
+        leases.values.map { LeaseRenewal(jobID: $0.job.jobID, attemptID: $0.job.attemptID, progress: $0.progress) }
+            .sorted { $0.attemptID < $1.attemptID }
+    }
+
+    /// Takes what the scheduler said of the leases in a call sent at `sentAt`.
+    mutating func renewalAnswered(_ standings: [LeaseStanding], sentAt: UInt64) -> [Action] {
+        var actions: [Action] = []
+        for standing in standings {
+            guard var lease = leases[standing.attemptID] else { continue }
+            switch standing.state {
+            case .held: lease.acknowledgedAt = max(lease.acknowledgedAt, sentAt)
+            case .cancelRequested:
+                lease.acknowledgedAt = max(lease.acknowledgedAt, sentAt)
+                if lease.phase == .running {
+                    lease.phase = .stopping
+                    actions.append(.stop(standing.attemptID, .cancelRequested))
+                }
+            case .lost:
+                leases[standing.attemptID] = nil
+                if case .finished = lease.phase { continue }
+                actions.append(.stop(standing.attemptID, .leaseLost))
+                continue
+            }
+            leases[standing.attemptID] = lease
+        }
+        return actions
+    }
+
+    /// Drops the jobs whose leases were not confirmed for too long. Finished ones are kept: only the scheduler knows whether they count.
+    mutating func expire(now: UInt64) -> [Action] {
+        var actions: [Action] = []
+        for (attemptID, lease) in leases where now >= lease.acknowledgedAt + Self.killAfter {
+            if case .finished = lease.phase { continue }
+            leases[attemptID] = nil
+            actions.append(.stop(attemptID, .leaseLost))
+        }
+        return actions
+    }
+
+    /// Notes how far a job is, in percent.
+    mutating func progress(_ attemptID: AttemptID, _ percent: Int) {
+        leases[attemptID]?.progress = min(100, max(0, percent))
+    }
+
+    // MARK: Finishing
+
+    /// Keeps the result of a job that ended; false when the job is no longer ours and its result is to be dropped.
+    mutating func finished(_ result: FinishedJob) -> Bool {
+        guard var lease = leases[result.attemptID] else { return false }
+        lease.phase = .finished(result)
+        leases[result.attemptID] = lease
+        return true
+    }
+
+    /// Results to deliver, at most `limit`, the same again until they are taken.
+    func undelivered(limit: Int) -> [FinishedJob] {
+        var results: [FinishedJob] = []
+        for lease in leases.values.sorted(by: { $0.job.attemptID < $1.job.attemptID }) {
+            if case .finished(let result) = lease.phase { results.append(result) }
+            if results.count == limit { break }
+        }
+        return results
+    }
+
+    /// Forgets results that were taken, or that came too late.
+    mutating func finishAnswered(_ receipts: [FinishReceipt]) {
+        for receipt in receipts {
+            guard case .finished? = leases[receipt.attemptID]?.phase else { continue }
+            leases[receipt.attemptID] = nil
+        }
+    }
+
+    /// Forgets a result that the scheduler will never take.
+    mutating func drop(_ attemptID: AttemptID) {
+        leases[attemptID] = nil
+    }
+
+    // MARK: Draining
+
+    /// No new jobs from now on.
+    mutating func drain() {
+        isDraining = true
+    }
+
+    /// Gives up all jobs that still run; finished ones stay until they are delivered.
+    mutating func releaseRunning() -> [LeaseReference] {
+        var released: [LeaseReference] = []
+        for (attemptID, lease) in leases {
+            if case .finished = lease.phase { continue }
+            released.append(LeaseReference(jobID: lease.job.jobID, attemptID: attemptID))
+            leases[attemptID] = nil
+        }
+        return released.sorted { $0.attemptID < $1.attemptID }
+    }
+}

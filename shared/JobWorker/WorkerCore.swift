@@ -1,0 +1,324 @@
+import Contracts
+import HTTPServing
+import ServiceRuntime
+
+/// The moving part of a worker, on the control loop: sends what the book says, starts and stops jobs.
+///
+/// Two conversations with the scheduler run beside each other. One delivers results and claims (often in one call), woken by hints, by
+/// ended jobs and by the clock. The other renews leases; it must never wait for the first.
+actor WorkerCore {
+    private nonisolated let control: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { control.asUnownedSerialExecutor() }
+
+    private struct Job {
+        var task: Task<Void, Never>
+        var interruption: JobInterruption
+    }
+
+    private let calls: SchedulerCalls
+    private let handlers: [String: any JobHandler]
+    private let loops: [EventLoop]
+    private let wakeups: (any WakeupSource)?
+    private let time: any TimeSource
+    private let readiness: ReadinessCheck?
+    private let metrics: WorkerMetrics
+    private let logger = Logger("worker")
+
+    private var book: LeaseBook
+    private var jobs: [AttemptID: Job] = [:]
+    private var started = 0
+    private var failures = 0
+    private var batchLimit = 20
+    private var isStopped = false
+    private var listening: Set<ResourceClass> = []
+    private var background: [Task<Void, Never>] = []
+    private let kicks: AsyncStream<Void>
+    private nonisolated let kicker: AsyncStream<Void>.Continuation
+
+    /// How long a claim waits at most for the next one when no hint comes.
+    static let pollInterval = Duration.seconds(5)
+    static let renewInterval: UInt64 = 10_000_000_000
+
+    init(
+        calls: SchedulerCalls,
+        slots: [ResourceClass: Int],
+        handlers: [any JobHandler],
+        wakeups: (any WakeupSource)?,
+        time: any TimeSource,
+        control: EventLoop,
+        loops: [EventLoop],
+        readiness: ReadinessCheck?,
+        metrics: WorkerMetrics
+    ) {
+        self.calls = calls
+        self.wakeups = wakeups
+        self.time = time
+        self.control = control
+        self.loops = loops
+        self.readiness = readiness
+        self.metrics = metrics
+        book = LeaseBook(slots: slots)
+        var byKind: [String: any JobHandler] = [:]
+        for handler in handlers {
+            for kind in handler.kinds {
+                precondition(byKind[kind] == nil, "two handlers for jobs of kind \(kind)")
+                byKind[kind] = handler
+            }
+        }
+        self.handlers = byKind
+        (kicks, kicker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    // MARK: Life
+
+    func start() {
+        wakeups?.onWakeup { [kicker] _ in kicker.yield() }
+        listen()
+        background = [
+            Task(on: control) { await self.exchangeLoop() },
+            Task(on: control) { await self.pollLoop() },
+            Task(on: control) { await self.leaseLoop() },
+        ]
+        kicker.yield()
+    }
+
+    /// Takes no more jobs, lets short ones end, gives the others back, delivers what is done.
+    func stop(grace: Duration) async {
+        book.drain()
+        wakeups?.listen(to: [])
+        let deadline = time.monotonicNanoseconds() + UInt64(grace.wholeMicroseconds) * 1000
+        while book.runningCount > 0, time.monotonicNanoseconds() < deadline { try? await time.sleep(for: .milliseconds(20)) }
+        let released = book.releaseRunning()
+        for lease in released { interrupt(lease.attemptID, .draining) }
+        if !released.isEmpty {
+            do {
+                try await calls.release(released)
+                logger.notice("gave jobs back", ["jobs": .integer(released.count)])
+            } catch {
+                logger.warning("could not give jobs back; their leases will run out", ["error": .string("\(error)")])
+            }
+        }
+        for _ in 0..<5 where !book.undelivered(limit: 1).isEmpty {
+            await exchange()
+            if !book.undelivered(limit: 1).isEmpty { try? await time.sleep(for: .milliseconds(200)) }
+        }
+        isStopped = true
+        kicker.finish()
+        for task in background { task.cancel() }
+        for job in jobs.values { await job.task.value }
+    }
+
+    private func exchangeLoop() async {
+        for await _ in kicks {
+            if isStopped { return }
+            await exchange()
+        }
+    }
+
+    private func pollLoop() async {
+        while !isStopped, (try? await time.sleep(for: Self.pollInterval)) != nil { kicker.yield() }
+    }
+
+    private func leaseLoop() async {
+        var renewedAt = time.monotonicNanoseconds()
+        let tick: UInt64 = 500_000_000
+        while !isStopped, (try? await time.sleep(for: .nanoseconds(Int64(tick)))) != nil {
+            let now = time.monotonicNanoseconds()
+            // A tick early rather than a tick late.
+            perform(book.expire(now: now + tick))
+            guard now >= renewedAt + Self.renewInterval, !book.renewals.isEmpty else { continue }
+            renewedAt = now
+            // Beside this loop: a call that hangs must not keep it from killing what is no longer ours.
+            Task(on: control) { await self.renew() }
+        }
+    }
+
+    // MARK: Talking to the scheduler
+
+    private func renew() async {
+        for attempt in 0..<3 {
+            let renewals = book.renewals
+            if renewals.isEmpty { return }
+            let sentAt = time.monotonicNanoseconds()
+            do {
+                perform(book.renewalAnswered(try await calls.renew(renewals), sentAt: sentAt))
+                return
+            } catch {
+                failed("renew", error)
+                if attempt < 2 { try? await time.sleep(for: .seconds(1)) }
+            }
+        }
+    }
+
+    /// Delivers results and claims until there is nothing to deliver and no more work to be had.
+    private func exchange() async {
+        while !isStopped {
+            let finished = book.undelivered(limit: batchLimit)
+            let now = time.monotonicNanoseconds()
+            let claim = book.isDraining ? nil : book.claim(now: now)
+            if finished.isEmpty, claim == nil { return }
+            do {
+                let jobs: [ClaimedJob]
+                if finished.isEmpty, let claim {
+                    jobs = try await calls.claim(claim)
+                } else {
+                    let answer = try await calls.finish(finished, next: claim)
+                    book.finishAnswered(answer.finished)
+                    let answered = Set(answer.finished.map(\.attemptID))
+                    for job in finished where !answered.contains(job.attemptID) { book.drop(job.attemptID) }
+                    report(answer.finished)
+                    jobs = answer.jobs
+                }
+                failures = 0
+                batchLimit = 20
+                readiness?.set(ready: true)
+                if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
+                let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
+                if jobs.count < wanted || wanted == 0, book.undelivered(limit: 1).isEmpty { return }
+            } catch {
+                failed("exchange", error)
+                refuse(finished, error)
+                retryLater()
+                return
+            }
+        }
+    }
+
+    /// A result that the scheduler calls malformed would block all others for ever: found by sending them one by one, then dropped.
+    private func refuse(_ finished: [FinishedJob], _ error: any Error) {
+        guard let status = (error as? ServiceClientError)?.status, [400, 413, 422].contains(status), !finished.isEmpty else { return }
+        if finished.count > 1 {
+            batchLimit = 1
+        } else if let job = finished.first {
+            logger.error("the scheduler refuses a result; it is dropped", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
+            book.drop(job.attemptID)
+        }
+    }
+
+    private func report(_ receipts: [FinishReceipt]) {
+        for receipt in receipts where receipt.state == .stale {
+            logger.warning("a result came too late", ["job_id": .string("\(receipt.jobID)"), "attempt_id": .string("\(receipt.attemptID)")])
+        }
+    }
+
+    private func failed(_ call: String, _ error: any Error) {
+        metrics.failedCalls.increment()
+        readiness?.set(ready: false, detail: "no answer")
+        // The first of a row says it all; the readiness says how long it lasts.
+        if failures == 0 { logger.warning("the scheduler did not answer", ["call": .string(call), "error": .string("\(error)")]) }
+    }
+
+    private func retryLater() {
+        failures = min(failures + 1, 6)
+        let delay = Duration.milliseconds(100 * (1 << failures)) * Double.random(in: 0.5...1)
+        Task(on: control) { [time, kicker] in
+            try? await time.sleep(for: delay)
+            kicker.yield()
+        }
+    }
+
+    private func listen() {
+        guard let wakeups else { return }
+        let wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
+        if wanted == listening { return }
+        listening = wanted
+        wakeups.listen(to: wanted)
+    }
+
+    // MARK: Jobs
+
+    private func perform(_ actions: [LeaseBook.Action]) {
+        var released: [LeaseReference] = []
+        for action in actions {
+            switch action {
+            case .start(let job): begin(job)
+            case .stop(let attemptID, let reason):
+                if reason == .leaseLost {
+                    metrics.lostLeases.increment()
+                    logger.warning("a lease is lost; its job is killed", ["attempt_id": .string("\(attemptID)")])
+                }
+                interrupt(attemptID, reason)
+            case .release(let lease): released.append(lease)
+            }
+        }
+        metrics.runs(book.runningCount)
+        listen()
+        if !released.isEmpty {
+            Task(on: control) { [calls, released] in try? await calls.release(released) }
+        }
+    }
+
+    private func interrupt(_ attemptID: AttemptID, _ reason: JobInterruption.Reason) {
+        guard let job = jobs[attemptID] else { return }
+        job.interruption.say(reason)
+        job.task.cancel()
+    }
+
+    private func begin(_ job: ClaimedJob) {
+        let interruption = JobInterruption()
+        started += 1
+        let handler = handlers[job.kind.rawValue]
+        let trace = job.traceparent.flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
+        let context = RequestContextValue(requestID: "\(job.jobID)", trace: trace)
+        let task = Task(on: loops[started % loops.count]) { [time, calls] in
+            let startedAt = time.monotonicNanoseconds()
+            let result = await JobInterruption.$current.withValue(interruption) {
+                await RequestContext.$current.withValue(context) {
+                    guard let handler else { return JobResult.failed(.infra, "this worker has no handler for jobs of kind '\(job.kind)'") }
+                    return await handler.run(job) { percent in
+                        Task(on: self.control) { await self.progress(job.attemptID, percent) }
+                    }
+                }
+            }
+            let seconds = Double(time.monotonicNanoseconds() - startedAt) / 1e9
+            let finished = await Self.finished(job, result, interruption, calls, time)
+            await self.ended(job, result, finished, seconds: seconds)
+        }
+        jobs[job.attemptID] = Job(task: task, interruption: interruption)
+    }
+
+    private func progress(_ attemptID: AttemptID, _ percent: Int) {
+        book.progress(attemptID, percent)
+    }
+
+    private func ended(_ job: ClaimedJob, _ result: JobResult, _ finished: FinishedJob?, seconds: Double) {
+        jobs[job.attemptID] = nil
+        metrics.ended(job, result, seconds: seconds)
+        if let finished, book.finished(finished) { kicker.yield() }
+        metrics.runs(book.runningCount)
+        listen()
+    }
+
+    /// The handler's result in the form that travels; a large one is put first. Nil when the job was lost while that was tried.
+    private static func finished(
+        _ job: ClaimedJob,
+        _ result: JobResult,
+        _ interruption: JobInterruption,
+        _ calls: SchedulerCalls,
+        _ time: any TimeSource
+    ) async -> FinishedJob? {
+        var finished = FinishedJob(jobID: job.jobID, attemptID: job.attemptID, outcome: result.outcome)
+        finished.failureKind = result.failureKind
+        finished.errorMessage = result.errorMessage
+        finished.cpuSeconds = result.cpuSeconds
+        finished.memoryPeakBytes = result.memoryPeakBytes
+        finished.log = result.log
+        finished.logTruncated = result.logTruncated
+        guard let value = result.result else { return finished }
+        let bytes = WireJSON.encode(value)
+        if bytes.count <= FinishedJob.maximumResultBytes {
+            finished.result = value
+            return finished
+        }
+        var delay = Duration.milliseconds(200)
+        while interruption.reason?.isImmediate != true {
+            if let digest = try? await calls.put(result: bytes) {
+                finished.resultSHA256 = digest
+                return finished
+            }
+            try? await time.sleep(for: delay)
+            delay = min(delay * 2, .seconds(5))
+        }
+        return nil
+    }
+}
