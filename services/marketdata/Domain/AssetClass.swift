@@ -1,6 +1,7 @@
 /// What kind of thing an instrument is; it decides calendar, anchor and volume unit where nobody says otherwise.
 enum AssetClass: String, Sendable, Codable, CaseIterable {
-    case crypto, equity, forex, index, future, cfd
+    case crypto, equity, index, future, cfd
+    case forex = "fx"
 
     /// The calendar that fits most instruments of the class.
     var usualCalendar: String {

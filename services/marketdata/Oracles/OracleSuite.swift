@@ -19,8 +19,8 @@ struct OracleSuite {
     private func exact(_ made: BarSeries, _ vendor: BarSeries, expected: Int, volumes: Bool = true) -> (Bool, String) {
         let compared = SeriesComparison(made, vendor, volumes: volumes)
         let passed = compared.isExact && made.count == expected
-        let where_ = compared.differing.first.map { ", first difference at \($0) µs" } ?? ""
-        return (passed, "\(compared.equal) of \(vendor.count) bars equal, \(expected) expected\(passed ? "" : where_)")
+        let place = compared.differing.first.map { ", first difference at \($0) µs" } ?? ""
+        return (passed, "\(compared.equal) of \(vendor.count) bars equal, \(expected) expected\(passed ? "" : place)")
     }
 
     // MARK: 1, IQFeed

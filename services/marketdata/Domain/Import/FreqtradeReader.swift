@@ -8,7 +8,7 @@ enum FreqtradeReader {
         var problems = RowProblems()
         var raw = RawRows()
         var rows = 0
-        try JSONRows(source.text).forEach { row in
+        try JSONRows(source.text).readRows { row in
             rows += 1
             guard let milliseconds = row.integer(0) else {
                 problems.add(line: row.line, column: "time", reason: "milliseconds since 1970 would be right", day: nil)
@@ -61,7 +61,7 @@ enum FreqtradeReader {
         var problems = RowProblems()
         var ticks = TickCollector()
         var rows = 0
-        try JSONRows(source.text).forEach { row in
+        try JSONRows(source.text).readRows { row in
             rows += 1
             guard let milliseconds = row.integer(0) else {
                 problems.add(line: row.line, column: "time", reason: "milliseconds since 1970 would be right", day: nil)
@@ -95,7 +95,7 @@ struct JSONRows {
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    func forEach(_ body: (DelimitedText.Row) -> Void) throws(ImportError) {
+    func readRows(_ body: (DelimitedText.Row) -> Void) throws(ImportError) {
         var at = 0
         var line = 0
         var edges: [Int] = []

@@ -29,7 +29,7 @@ struct ImportedSeries: Sendable {
     var side: PriceSide
     var origin: SeriesOrigin
     var bars: BarSeries
-    /// The stretch of time that the file speaks for (microseconds since 1970): a stored bar inside it that the file lacks is gone.
+    /// The stretch of time that the file speaks for (microseconds since 1970): on days of the file, a stored bar inside it that the file lacks is gone.
     var coverage: Range<Int64>
 }
 

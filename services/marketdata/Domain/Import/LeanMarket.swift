@@ -11,7 +11,8 @@ struct LeanMarket {
 
     init(_ lean: SourceName.Lean, _ source: ImportSource) throws(ImportError) {
         let usual: [String: (AssetClass, calendar: String, zone: String)] = [
-            "crypto": (.crypto, "always-open", "UTC"), "forex": (.forex, "forex", "UTC"), "cfd": (.cfd, "forex", "UTC"),
+            "crypto": (.crypto, "always-open", "UTC"), "forex": (.forex, "forex", "UTC"), "fx": (.forex, "forex", "UTC"),
+            "cfd": (.cfd, "forex", "UTC"),
             "future": (.future, "cme", "America/New_York"), "equity": (.equity, "us-equity", "America/New_York"),
             "index": (.index, "us-equity", "America/New_York"),
         ]

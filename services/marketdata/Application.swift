@@ -1,0 +1,102 @@
+import Cryptography
+import HTTPServing
+import Messaging
+import Postgres
+import Redis
+import ServiceRuntime
+
+/// The whole object graph of the service, in start order.
+enum Application {
+    /// Brings the schema up to date as its owner; gives the names of what it applied.
+    static func migrate(_ settings: MarketdataSettings) async throws -> [String] {
+        guard let url = settings.database.migrationURL else {
+            throw CommandError(message: "AUSPEX_MIGRATION_DATABASE_URL is not set: migrations run as the role marketdata_owner")
+        }
+        return try await Migrator(databaseURL: url, schema: PostgresMarketdataStore.schema, catalogue: try Migrations.catalogue()).run().map(\.name)
+    }
+
+    static func build(_ settings: MarketdataSettings, _ environment: ServiceEnvironment) async throws -> [any Component] {
+        let (loops, time, readiness) = (environment.loops, environment.time, environment.readiness)
+        let common = settings.common
+        let signingKey = try SigningKey(pem: String(decoding: SecretFile.read(common.serviceKeyFile), as: UTF8.self))
+
+        // The store, and what it says to the other services.
+        let configuration = PostgresConfiguration(
+            url: settings.database.url,
+            maximumConnections: settings.database.maximumConnections,
+            schema: PostgresMarketdataStore.schema,
+            applicationName: "auspex-marketdata"
+        )
+        let pool = PostgresPool(configuration: configuration, loops: loops.all, readiness: readiness)
+        let outbox = Outbox(schema: PostgresMarketdataStore.schema, timeSource: time)
+        let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "marketdata", readiness: readiness)
+        let relay = OutboxRelay(pool: pool, publisher: publisher, schema: PostgresMarketdataStore.schema, loop: loops.control)
+        let store = PostgresMarketdataStore(pool: pool, outbox: outbox, cpu: environment.cpu)
+        let redis = try RedisClient(url: settings.redisCacheURL, loops: loops.all, role: .cache)
+
+        // Who asks.
+        let tokens = ServiceTokenSource(service: "marketdata", key: signingKey)
+        let auth = ServiceClient(baseURLs: settings.authURLs, audience: "auth", tokens: tokens, http: HTTPClient(time: time))
+        let tokenKeys = TokenKeyCache(control: loops.control, readiness: readiness, time: time) { try await auth.get("/.well-known/jwks.json") }
+        let denied = DenySet()
+        let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
+        let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
+        let news = try NewsListener(
+            brokerURL: settings.brokerURL,
+            keys: apiKeys,
+            denied: denied,
+            auth: auth,
+            loop: loops.control,
+            time: time,
+            readiness: readiness
+        )
+
+        // What works on the store.
+        let reader = BarReader(
+            store: store,
+            calendars: Calendars(store: store, time: time),
+            results: RedisResultCache(redis: redis),
+            cpu: environment.cpu,
+            time: time
+        )
+        let feed = settings.runsReplays ? ReplayFeed(store: store, reader: reader, time: time, control: loops.control) : nil
+        let routes = MarketdataRoutes(
+            store: store,
+            reader: reader,
+            importer: Importer(store: store, cpu: environment.cpu, time: time),
+            replays: Replays(store: store, reader: reader, time: time, feed: feed),
+            time: time
+        )
+
+        // The doors.
+        let limits = HTTPLimits(accessLog: common.accessLog)
+        var publicRouter = Router(problemOf: MarketdataRoutes.problem)
+        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys))
+        let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
+        var internalRouter = Router(problemOf: MarketdataRoutes.problem)
+        routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
+            ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
+        }
+        OperationalRoutes(readiness: readiness).add(to: &internalRouter)
+        let publicServer = HTTPServer(
+            name: "public",
+            address: common.listenAddress,
+            port: common.port,
+            router: publicRouter,
+            loops: loops.serving,
+            limits: limits
+        )
+        let internalServer = HTTPServer(
+            name: "internal",
+            address: common.listenAddress,
+            port: common.internalPort,
+            router: internalRouter,
+            loops: loops.serving,
+            limits: limits
+        )
+
+        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, news]
+        if let feed { components.append(feed) }
+        return components + [internalServer, publicServer]
+    }
+}

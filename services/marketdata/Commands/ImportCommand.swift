@@ -1,0 +1,125 @@
+import Contracts
+import Messaging
+import Postgres
+import ServiceRuntime
+
+/// `marketdata import PATH…`: takes files and folders in, as `POST /api/imports` does, without its limit on size.
+enum ImportCommand {
+    static let usage = """
+        marketdata import PATH... [--symbol SYMBOL] [--time-zone ZONE] [--asset-class CLASS] [--price trade|bid|ask]
+            files and folders; in a folder, files of unknown layout are passed over with a word
+        """
+
+    static let subcommand = Subcommand<MarketdataSettings>(name: "import", help: "PATH...: imports files of bars, ticks and trades") {
+        words,
+        settings in
+        if words.isEmpty || words.contains("--help") {
+            print(usage)
+            return words.isEmpty ? 64 : 0
+        }
+        let (paths, options) = try parse(words)
+        return try await run(paths, options, settings())
+    }
+
+    private static func parse(_ words: [String]) throws -> (paths: [String], options: ImportOptions) {
+        var paths: [String] = []
+        var options = ImportOptions()
+        var at = 0
+        while at < words.count {
+            let word = words[at]
+            at += 1
+            guard word.hasPrefix("--") else {
+                paths.append(word)
+                continue
+            }
+            guard at < words.count else { throw CommandError(message: "\(word) needs a value\n\(usage)") }
+            let value = words[at]
+            at += 1
+            switch word {
+            case "--symbol": options.symbol = value
+            case "--time-zone": options.timeZone = value
+            case "--asset-class":
+                guard let known = AssetClass(rawValue: value) else { throw CommandError(message: "\(value) is no asset class") }
+                options.assetClass = known
+            case "--price":
+                guard let known = PriceSide(rawValue: value), known != .mid else {
+                    throw CommandError(message: "\(value) is none of trade, bid, ask")
+                }
+                options.side = known
+            default: throw CommandError(message: "unknown option \(word)\n\(usage)")
+            }
+        }
+        guard !paths.isEmpty else { throw CommandError(message: usage) }
+        return (paths, options)
+    }
+
+    private static func run(_ paths: [String], _ options: ImportOptions, _ settings: MarketdataSettings) async throws -> Int32 {
+        let loop = try EventLoop.start(name: "import")
+        let cpu = try CPUPool()
+        let configuration = PostgresConfiguration(
+            url: settings.database.url,
+            maximumConnections: 2,
+            waitTimeout: .seconds(10),
+            statementTimeout: .seconds(60),
+            schema: PostgresMarketdataStore.schema,
+            applicationName: "auspex-marketdata-import"
+        )
+        let pool = PostgresPool(configuration: configuration, loops: [loop])
+        try await pool.start()
+        let store = PostgresMarketdataStore(pool: pool, outbox: Outbox(schema: PostgresMarketdataStore.schema), cpu: cpu)
+        let importer = Importer(store: store, cpu: cpu, time: SystemTimeSource())
+        let outcome: Result<Int, any Error>
+        do {
+            outcome = .success(try await loop.run { try await importAll(paths, options, importer) })
+        } catch {
+            outcome = .failure(error)
+        }
+        await pool.stop()
+        cpu.stop()
+        await loop.stop()
+        return try outcome.get() == 0 ? 0 : 1
+    }
+
+    /// The number of files that were named but could not be imported.
+    private static func importAll(_ paths: [String], _ options: ImportOptions, _ importer: Importer) async throws -> Int {
+        var failures = 0
+        for path in paths {
+            let files = Files.list(path)
+            guard !files.isEmpty else {
+                print("\(path): not found")
+                failures += 1
+                continue
+            }
+            let isFolder = files != [path]
+            for file in files {
+                guard let bytes = Files.read(file) else {
+                    print("\(file): cannot be read")
+                    failures += 1
+                    continue
+                }
+                do {
+                    print(line(file, try await importer.run(bytes, path: file, options: options)))
+                } catch let error as ImportError {
+                    var isPassedOver = false
+                    if case .unknownLayout = error { isPassedOver = isFolder }
+                    if case .unsupportedLayout = error { isPassedOver = isFolder }
+                    print("\(file): \(isPassedOver ? "passed over" : "refused"): \(error.detail)")
+                    if !isPassedOver { failures += 1 }
+                }
+            }
+        }
+        return failures
+    }
+
+    private static func line(_ path: String, _ outcome: ImportOutcome) -> String {
+        let days = outcome.days
+        var parts: [String] = []
+        for (count, word) in [
+            (days.added, "new"), (days.extended, "extended"), (days.revised, "revised"), (days.unchanged, "unchanged"), (days.refused, "refused"),
+        ] where count > 0 { parts.append("\(count) \(word)") }
+        var text = "\(path): \(outcome.symbol), \(outcome.rows) rows (\(outcome.layout.rawValue)), days: \(parts.joined(separator: ", "))"
+        if !outcome.problems.isEmpty { text += "; bad rows: \(outcome.problems.summary)" }
+        if !outcome.notes.isEmpty { text += "; \(outcome.notes.joined(separator: "; "))" }
+        return text
+    }
+}

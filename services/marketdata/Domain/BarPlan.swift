@@ -1,0 +1,140 @@
+import Bars
+import Contracts
+
+/// How a request is answered: which price, session, anchor and grid, and which stored intervals can serve it. Decided without reading a bar.
+struct BarPlan: Sendable {
+    let interval: BarInterval
+    let price: PriceSide
+    let session: SessionKind
+    let anchor: BarAnchor
+    let grid: any BarGrid
+    /// Keeps rows of the session before they are put together into days.
+    let filter: SessionFilter?
+    /// Stored intervals that divide the asked one, the longest first.
+    let intervals: [Int]
+    /// Sides to read: both sides where the middle has to be made of them.
+    let sides: [PriceSide]
+
+    /// Plans a request over the series that had a known bar at the moment (microseconds since 1970).
+    init(
+        _ request: BarRequest,
+        instrument: Instrument,
+        calendar: ExchangeCalendar,
+        series all: [StoredSeries],
+        asOf moment: Int64
+    ) throws {
+        interval = request.interval
+        let series = all.filter { $0.firstEnd <= moment }
+        let price = try Self.price(request.price, series)
+        self.price = price
+        sides = price == .mid ? [.mid, .bid, .ask] : [price]
+        session = request.session ?? (request.interval.isDaily ? .regular : .all)
+        let usable = Set(
+            series.filter { sidesContain(price, $0.key.side) && request.interval.isMultiple(ofSeconds: $0.key.intervalSeconds) }
+                .map(\.key.intervalSeconds)
+        )
+        if usable.isEmpty, !series.isEmpty {
+            let stored = Set(series.map(\.key.intervalSeconds)).sorted().map { BarInterval(seconds: $0).text }
+            throw MarketdataError.intervalNotAvailable(asked: request.interval.text, stored: stored)
+        }
+        var wanted = request.anchor ?? Self.usualAnchor(instrument.assetClass, request.interval)
+        var intervals = usable.sorted(by: >)
+        if wanted == .session, request.interval.isDaily, instrument.assetClass == .forex, request.interval != .days(1) || request.anchor != nil {
+            // A vendor's UTC days do not fit the trading days that end at 17:00 in New York; hours do.
+            let finer = intervals.filter { $0 < 86_400 }
+            if finer.isEmpty { wanted = .clock } else { intervals = finer }
+        }
+        let opening = calendar.regular.compactMap { $0?.open }.first ?? 0
+        var intradaySession = session
+        if wanted == .session, !request.interval.isDaily, session != .all, intervals.contains(where: { opening % $0 != 0 }) {
+            // Hours stamped 10:00 do not fit hours counted from 09:30: then the exchange's own midnight is the anchor, unless asked otherwise.
+            if request.anchor == nil {
+                intradaySession = .all
+            } else {
+                intervals = intervals.filter { opening % $0 == 0 }
+                if intervals.isEmpty { throw MarketdataError.intervalNotAvailable(asked: request.interval.text, stored: []) }
+            }
+        }
+        self.intervals = intervals
+        anchor = wanted
+        let clock = try TradingClock(calendar)
+        let utc = try TradingClock(CalendarCatalogue.alwaysOpen)
+        let length = Int64(request.interval.seconds) * 1_000_000
+        switch (wanted, request.interval.isDaily) {
+        case (.epoch, false): grid = EpochGrid(intervalMicroseconds: length)
+        case (.clock, false): grid = SessionGrid(clock: utc, kind: .all, intervalMicroseconds: length)
+        case (.session, false): grid = SessionGrid(clock: clock, kind: intradaySession, intervalMicroseconds: length)
+        case (.session, true): grid = PeriodGrid(clock: clock, kind: session, interval: request.interval)
+        case (_, true): grid = PeriodGrid(clock: utc, kind: .all, interval: request.interval)
+        }
+        filter = session == .all ? nil : SessionFilter(clock: clock, kind: session)
+    }
+
+    private static func price(_ asked: PriceSide?, _ series: [StoredSeries]) throws -> PriceSide {
+        let sides = Set(series.map(\.key.side))
+        let hasMiddle = sides.contains(.mid) || (sides.contains(.bid) && sides.contains(.ask))
+        if let asked {
+            guard series.isEmpty || sides.contains(asked) || (asked == .mid && hasMiddle) else {
+                throw MarketdataError.priceNotAvailable(asked.rawValue)
+            }
+            return asked
+        }
+        if sides.contains(.trade) || series.isEmpty { return .trade }
+        if hasMiddle { return .mid }
+        return sides.contains(.bid) ? .bid : .ask
+    }
+
+    static func usualAnchor(_ assetClass: AssetClass, _ interval: BarInterval) -> BarAnchor {
+        switch assetClass {
+        case .crypto: .clock
+        case .forex, .cfd: interval.isDaily ? .session : .clock
+        case .equity, .index, .future: .session
+        }
+    }
+
+    /// Chooses for each day the longest stored interval that divides the asked one, the vendor's before ours, and for the middle both sides.
+    func choose(from infos: [ChunkInfo], asOf moment: Int64) -> [DayChoice] {
+        var days: [CivilDay: [SeriesKey: ChunkInfo]] = [:]
+        // A chunk without a single known bar says nothing: its being there must not change the answer.
+        for info in infos where info.firstEnd <= moment { days[info.key.day, default: [:]][info.key.series] = info }
+        var choices: [DayChoice] = []
+        for day in days.keys.sorted() {
+            guard let chunks = days[day] else { continue }
+            func chunk(_ seconds: Int, _ side: PriceSide) -> ChunkInfo? {
+                chunks[SeriesKey(intervalSeconds: seconds, side: side, origin: .imported)]
+                    ?? chunks[SeriesKey(intervalSeconds: seconds, side: side, origin: .derived)]
+            }
+            for seconds in intervals {
+                if let info = chunk(seconds, price) {
+                    choices.append(.one(info))
+                    break
+                }
+                if price == .mid, let bid = chunk(seconds, .bid), let ask = chunk(seconds, .ask) {
+                    choices.append(.middle(bid: bid, ask: ask))
+                    break
+                }
+            }
+        }
+        return choices
+    }
+}
+
+private func sidesContain(_ price: PriceSide, _ side: PriceSide) -> Bool { price == side || (price == .mid && (side == .bid || side == .ask)) }
+
+/// The chunks that stand for one day.
+enum DayChoice: Sendable {
+    /// Bars as they are stored.
+    case one(ChunkInfo)
+    /// The middle, made of both sides.
+    case middle(bid: ChunkInfo, ask: ChunkInfo)
+
+    var infos: [ChunkInfo] {
+        switch self {
+        case .one(let info): [info]
+        case .middle(let bid, let ask): [bid, ask]
+        }
+    }
+
+    var day: CivilDay { infos[0].key.day }
+    var intervalSeconds: Int { infos[0].key.series.intervalSeconds }
+}

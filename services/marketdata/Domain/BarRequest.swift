@@ -1,0 +1,55 @@
+import Bars
+import Contracts
+
+/// From where bars of less than a day are counted, and where days begin.
+enum BarAnchor: String, Sendable, CaseIterable {
+    /// The opening of the exchange's session; trading dates.
+    case session
+    /// Midnight UTC.
+    case clock
+    /// Whole multiples since 1970.
+    case epoch
+}
+
+/// Which bars somebody asks for, and from which moment they look.
+struct BarRequest: Sendable, Equatable {
+    var symbol: String
+    var interval: BarInterval
+    /// The moment whose knowledge counts; nothing means now.
+    var asOf: Timestamp?
+    /// Corrections recorded after this do not exist.
+    var revisionsAsOf: Timestamp?
+    /// The first start that counts.
+    var start: Timestamp?
+    /// Starts at or after this do not count.
+    var end: Timestamp?
+    /// So many of the latest bars before `end`.
+    var countback: Int?
+    /// At most so many bars; the answer says where the rest begins.
+    var limit = 5_000
+    /// Whether the bar that still runs is added, flagged.
+    var partial = false
+    var session: SessionKind?
+    var anchor: BarAnchor?
+    var price: PriceSide?
+}
+
+/// Bars with everything that a reader must know about them.
+struct BarAnswer: Sendable {
+    var instrument: Instrument
+    var interval: BarInterval
+    var price: PriceSide
+    var session: SessionKind
+    var anchor: BarAnchor
+    var bars: BarSeries
+    /// Whether the last bar still runs.
+    var lastIsPartial: Bool
+    /// Whether prices are the middle of bid and ask bars field by field.
+    var isApproximate: Bool
+    /// Where the bars that the limit cut off begin.
+    var nextStart: Int64?
+    /// Hash of the revision vector.
+    var dataSHA256: SHA256Digest
+    /// The highest revision that was read.
+    var revision: Int
+}

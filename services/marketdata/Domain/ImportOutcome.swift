@@ -1,0 +1,24 @@
+import Contracts
+
+/// What became of an imported file.
+struct ImportOutcome: Sendable, Equatable {
+    /// How many days were stored, and in what way.
+    struct Days: Sendable, Equatable {
+        var added = 0
+        var extended = 0
+        var revised = 0
+        var unchanged = 0
+        /// Days that were left alone because a row of theirs is bad.
+        var refused = 0
+    }
+
+    var symbol: String
+    var instrumentID: InstrumentID
+    var layout: ImportLayout
+    var rows: Int
+    var days: Days
+    var problems: RowProblems
+    var notes: [String]
+    /// Whether the instrument came to be by this import.
+    var createdInstrument: Bool
+}

@@ -1,0 +1,27 @@
+import Contracts
+
+/// Why marketdata refuses; rendered to clients only at the HTTP edge.
+enum MarketdataError: Error, Equatable, Sendable {
+    /// No instrument has this symbol.
+    case unknownInstrument(String)
+    /// Another instrument has this symbol.
+    case symbolTaken(String)
+    /// No calendar has this name.
+    case unknownCalendar(String)
+    /// A value is not one of those that are allowed.
+    case invalid(field: String, code: String, detail: String)
+    /// The interval is not a multiple of any stored one.
+    case intervalNotAvailable(asked: String, stored: [String])
+    /// The instrument has no bars of this price.
+    case priceNotAvailable(String)
+    /// No replay has this id, or it belongs to somebody else.
+    case unknownReplay
+    /// The replay is not in a state that allows this.
+    case replayState(String)
+    /// There are no bars from the asked start on.
+    case nothingToReplay
+    /// A job token does not cover this.
+    case outsideJobToken(String)
+    /// A stored chunk cannot be read.
+    case damagedChunk(String)
+}

@@ -1,0 +1,65 @@
+import Bars
+import Contracts
+import HTTPServing
+
+/// Reads a question for bars out of a request's parameters.
+enum BarQuery {
+    /// How the answer is written.
+    enum Format { case json, binary }
+
+    static let names = [
+        "instrument", "interval", "start", "end", "countback", "limit", "as_of", "revisions_as_of", "partial", "session", "anchor", "price", "format",
+    ]
+
+    static func read(_ query: Query) throws -> (request: BarRequest, format: Format) {
+        try query.reject(unknownExcept: names)
+        let symbol = try query.required("instrument")
+        guard InstrumentSymbol.canExist(symbol) else { throw MarketdataError.unknownInstrument(symbol) }
+        let text = try query.required("interval")
+        let interval: BarInterval
+        do { interval = try BarInterval(text: text) } catch {
+            throw Problem.badRequest(
+                code: "invalid_parameter",
+                detail: "interval is like 15s, 1m, 4h, 1d, 1w or 1M, at most a year.",
+                field: "interval"
+            )
+        }
+        var request = BarRequest(symbol: symbol, interval: interval)
+        request.start = try moment("start", query)
+        request.end = try moment("end", query)
+        request.asOf = try moment("as_of", query)
+        request.revisionsAsOf = try moment("revisions_as_of", query)
+        request.countback = try query.integer("countback", range: 1...50_000)
+        request.limit = try query.integer("limit", range: 1...50_000, default: 5_000)
+        request.partial = try query.boolean("partial")
+        request.session = try query.choice("session", of: SessionKind.allCases.map(\.rawValue)).flatMap { SessionKind(rawValue: $0) }
+        request.anchor = try query.choice("anchor", of: BarAnchor.allCases.map(\.rawValue)).flatMap { BarAnchor(rawValue: $0) }
+        request.price = try query.choice("price", of: PriceSide.allCases.map(\.rawValue)).flatMap { PriceSide(rawValue: $0) }
+        if request.countback != nil {
+            guard request.start == nil else {
+                throw Problem.badRequest(
+                    code: "invalid_parameter",
+                    detail: "countback counts back from end: give it or start, not both.",
+                    field: "countback"
+                )
+            }
+            if query.string("limit") == nil { request.limit = 50_000 }
+        }
+        if let start = request.start, let end = request.end, end <= start {
+            throw Problem.badRequest(code: "invalid_parameter", detail: "end is after start.", field: "end")
+        }
+        // Without start and countback, the latest bars are what most people look for.
+        if request.start == nil, request.countback == nil { request.countback = min(request.limit, 500) }
+        let format = try query.choice("format", of: ["json", "binary"])
+        return (request, format == "binary" ? .binary : .json)
+    }
+
+    private static func moment(_ name: String, _ query: Query) throws -> Timestamp? {
+        guard let moment = try query.timestamp(name) else { return nil }
+        // Far outside there are no bars, and arithmetic on such times would leave 64 bits.
+        guard (1_600...2_400).contains(CivilDate(of: moment).fields.year) else {
+            throw Problem.badRequest(code: "invalid_parameter", detail: "\(name) lies within the years 1600 to 2400.", field: name)
+        }
+        return moment
+    }
+}

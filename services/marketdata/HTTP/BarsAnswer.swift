@@ -1,0 +1,49 @@
+import Bars
+import Contracts
+import HTTPServing
+
+extension BarAnswer {
+    /// The answer as a response, columns written straight from the series.
+    func response(_ format: BarQuery.Format) -> Response {
+        var response: Response
+        switch format {
+        case .json: response = .json(bytes: json())
+        case .binary:
+            var flags: BinaryBars.Flags = []
+            if lastIsPartial { flags.insert(.partialLast) }
+            if isApproximate { flags.insert(.approximate) }
+            let bytes = BinaryBars.encode(bars, intervalSeconds: interval.seconds, flags: flags, dataDigest: dataSHA256.bytes)
+            response = .bytes(bytes, contentType: "application/vnd.auspex.bars")
+            if let nextStart { response.headers["X-Auspex-Next-Start"] = Timestamp(microseconds: nextStart).iso8601 }
+        }
+        response.headers["X-Auspex-Data-SHA256"] = dataSHA256.hex
+        return response
+    }
+
+    private func json() -> [UInt8] {
+        var columns: [UInt8] = []
+        ColumnarJSON.append(bars, to: &columns)
+        var writer = HTTPServing.JSONWriter(capacity: columns.count + 512)
+        writer.beginObject()
+        writer.member("instrument", instrument.symbol)
+        writer.member("instrument_id", instrument.id.description)
+        writer.member("feed", instrument.feed.rawValue)
+        writer.member("interval", interval.text)
+        writer.member("interval_seconds", interval.seconds)
+        writer.member("price", price.rawValue)
+        writer.member("session", session.rawValue)
+        writer.member("anchor", anchor.rawValue)
+        writer.member("approximate", isApproximate)
+        writer.member("last_is_partial", lastIsPartial)
+        writer.member("count", bars.count)
+        writer.member("data_sha256", dataSHA256.hex)
+        if let nextStart {
+            writer.member("next_start", Timestamp(microseconds: nextStart).iso8601)
+        } else {
+            writer.member("next_start", raw: "null".utf8)
+        }
+        writer.member("bars", raw: columns)
+        writer.endObject()
+        return writer.bytes
+    }
+}

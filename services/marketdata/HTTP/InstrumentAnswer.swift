@@ -1,0 +1,50 @@
+import Bars
+import Contracts
+
+/// An instrument as clients and other services read it.
+struct InstrumentAnswer: Encodable, Sendable {
+    let id: InstrumentID
+    let symbol: String
+    let assetClass: String
+    let timeZone: String
+    let calendar: String
+    let tickSize: DecimalText?
+    let lotSize: DecimalText?
+    let volumeUnit: String
+    let feed: FeedKind
+    let baseIntervalSeconds: Int?
+    let active: Bool
+    let series: [Series]?
+
+    /// A stored series.
+    struct Series: Encodable, Sendable {
+        let intervalSeconds: Int
+        let price: String
+        let origin: String
+        let firstDay: String
+        let lastDay: String
+    }
+
+    init(_ instrument: Instrument, series stored: [StoredSeries]? = nil) {
+        id = instrument.id
+        symbol = instrument.symbol
+        assetClass = instrument.assetClass.rawValue
+        timeZone = instrument.timeZone
+        calendar = instrument.calendar
+        tickSize = instrument.tickSize
+        lotSize = instrument.lotSize
+        volumeUnit = instrument.volumeUnit.rawValue
+        feed = instrument.feed
+        baseIntervalSeconds = instrument.baseIntervalSeconds
+        active = instrument.active
+        series = stored?.map { one in
+            Series(
+                intervalSeconds: one.key.intervalSeconds,
+                price: one.key.side.rawValue,
+                origin: one.key.origin.rawValue,
+                firstDay: one.firstDay.text,
+                lastDay: one.lastDay.text
+            )
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import Bars
+import Contracts
+import HTTPServing
+import ServiceRuntime
+
+extension MarketdataRoutes {
+    /// `GET /api/instruments`
+    func listInstruments(_ request: Request) async throws -> Response {
+        try request.authenticated().require(scope: "bars:read")
+        try request.query.reject(unknownExcept: ["cursor", "limit", "text"])
+        let limit = try request.query.integer("limit", range: 1...200, default: 50)
+        let cursor = try request.query.cursor(parts: 1)
+        let text = request.query.string("text")?.uppercased()
+        let found = try await store.instruments(after: cursor?.parts[0], containing: text, limit: limit + 1)
+        return try .json(CursorPage(found: found.map { InstrumentAnswer($0) }, limit: limit) { Cursor([$0.symbol]) })
+    }
+
+    /// `GET /api/instruments/{symbol}`
+    func instrument(_ request: Request) async throws -> Response {
+        try request.authenticated().require(scope: "bars:read")
+        try request.query.reject(unknownExcept: [])
+        let found = try await find(request)
+        let source = found.replayOf ?? found.id
+        return try .json(InstrumentAnswer(found, series: try await store.series(of: source)))
+    }
+
+    /// `GET /internal/v1/instruments/{symbol}`
+    func internalInstrument(_ request: Request) async throws -> Response { try .json(InstrumentAnswer(try await find(request))) }
+
+    private func find(_ request: Request) async throws -> Instrument {
+        let symbol = request.parameters["symbol"] ?? ""
+        guard InstrumentSymbol.canExist(symbol), let found = try await store.instrument(symbol: symbol) else {
+            throw MarketdataError.unknownInstrument(symbol)
+        }
+        return found
+    }
+
+    private struct NewInstrument: Decodable {
+        let symbol: String
+        let assetClass: String
+        let calendar: String?
+        let tickSize: DecimalText?
+        let lotSize: DecimalText?
+        let volumeUnit: String?
+    }
+
+    /// `POST /api/instruments`, administrators only
+    func createInstrument(_ request: Request) async throws -> Response {
+        try requireSession(request, anyOf: "admin")
+        let body = try request.json(NewInstrument.self)
+        guard InstrumentSymbol.isValid(body.symbol) else {
+            throw MarketdataError.invalid(
+                field: "symbol",
+                code: "invalid_symbol",
+                detail: "1 to 40 of A-Z, 0-9, dot, dash and underscore would be right."
+            )
+        }
+        guard let assetClass = AssetClass(rawValue: body.assetClass) else {
+            throw MarketdataError.invalid(
+                field: "asset_class",
+                code: "invalid_asset_class",
+                detail: "One of \(AssetClass.allCases.map(\.rawValue).joined(separator: ", "))."
+            )
+        }
+        var unit = assetClass.usualVolumeUnit
+        if let text = body.volumeUnit {
+            guard let known = VolumeUnit(rawValue: text) else {
+                throw MarketdataError.invalid(
+                    field: "volume_unit",
+                    code: "invalid_volume_unit",
+                    detail: "One of \(VolumeUnit.allCases.map(\.rawValue).joined(separator: ", "))."
+                )
+            }
+            unit = known
+        }
+        for (field, value) in [("tick_size", body.tickSize), ("lot_size", body.lotSize)] {
+            if let value, (DecimalNumber(value.text)?.double ?? 0) <= 0 {
+                throw MarketdataError.invalid(field: field, code: "invalid_\(field)", detail: "A decimal above zero would be right.")
+            }
+        }
+        let name = body.calendar ?? assetClass.usualCalendar
+        guard let calendar = try await store.calendar(named: name) ?? CalendarCatalogue.all[name] else { throw MarketdataError.unknownCalendar(name) }
+        let instrument = Instrument(
+            id: .make(),
+            symbol: body.symbol,
+            assetClass: assetClass,
+            calendar: calendar.name,
+            timeZone: calendar.timeZone,
+            tickSize: body.tickSize,
+            lotSize: body.lotSize,
+            volumeUnit: unit,
+            baseIntervalSeconds: nil,
+            feed: .live,
+            replayOf: nil,
+            active: true,
+            version: 1,
+            createdAt: time.now()
+        )
+        try await store.create(instrument)
+        return try .json(InstrumentAnswer(instrument), status: .created)
+    }
+
+    /// A session of somebody with one of the roles; no API key has a scope for this.
+    func requireSession(_ request: Request, anyOf roles: String...) throws {
+        let principal = try request.authenticated()
+        guard principal.sessionID != nil else {
+            throw Problem.forbidden(code: "insufficient_scope", detail: "This needs an access token; no API key has a scope for it.")
+        }
+        guard roles.contains(where: principal.has(role:)) else {
+            throw Problem.forbidden(code: "insufficient_role", detail: "This needs the role \(roles.joined(separator: " or ")).")
+        }
+    }
+
+    private struct WatchList: Decodable {
+        struct Entry: Decodable {
+            let instrument: String
+            let intervalSeconds: Int
+        }
+        let watches: [Entry]
+    }
+
+    /// `POST /internal/v1/watches`: replaces the caller's set
+    func replaceWatches(_ request: Request) async throws -> Response {
+        let body = try WireJSON.decode(WatchList.self, from: request.body)
+        var watches: [Watch] = []
+        for entry in body.watches {
+            // Finer closes travel by other ways than events.
+            guard entry.intervalSeconds >= 5, entry.intervalSeconds <= 366 * 86_400 else {
+                throw MarketdataError.invalid(field: "interval_seconds", code: "invalid_interval", detail: "5 s to a year would be right.")
+            }
+            watches.append(Watch(symbol: entry.instrument, intervalSeconds: entry.intervalSeconds))
+        }
+        try await store.replaceWatches(of: request.callingService ?? "", with: watches)
+        replays.feed?.wake()
+        return .noContent
+    }
+}

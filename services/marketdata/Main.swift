@@ -1,0 +1,14 @@
+import ServiceRuntime
+
+@main
+enum Main {
+    static func main() async {
+        await ServiceProgram<MarketdataSettings>(
+            name: "marketdata",
+            summary: "Instruments, bars as they were known at any moment, and replays of them.",
+            subcommands: [ImportCommand.subcommand, OraclesCommand.subcommand],
+            migrate: Application.migrate,
+            build: Application.build
+        ).run()
+    }
+}

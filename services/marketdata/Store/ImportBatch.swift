@@ -1,0 +1,67 @@
+import Bars
+import Contracts
+import Cryptography
+import FoundationEssentials
+
+/// One file's days on their way into the store.
+struct ImportBatch: Sendable {
+    /// What the store did with them.
+    struct Outcome: Sendable {
+        var instrument: Instrument
+        var createdInstrument: Bool
+        var days: ImportOutcome.Days
+    }
+
+    var id: UUID
+    /// Made as it is if no instrument has its symbol; else only the symbol counts.
+    var instrument: Instrument
+    var fileName: String
+    var fileSHA256: SHA256Digest
+    var layout: String
+    var rows: Int
+    var refusedDays: Int
+    var notes: [String]
+    var days: [DayPartition.Day]
+    var recordedAt: Timestamp
+}
+
+/// What the store knows of a day before an import touches it.
+struct LatestChunk: Sendable {
+    var revision: Int
+    var coverage: Range<Int64>
+    var recordedAt: Int64
+    var bytes: [UInt8]
+}
+
+/// A chunk ready to be written.
+struct ChunkDraft: Sendable {
+    var series: SeriesKey
+    var day: CivilDay
+    var revision: Int
+    var change: DayMerge.Change
+    var rows: Int
+    var firstStart: Int64
+    var firstEnd: Int64
+    var lastEnd: Int64
+    var coverage: Range<Int64>
+    var sha256: SHA256Digest
+    var bytes: [UInt8]
+
+    /// Merges a day with what is stored of it; nothing when that changes nothing.
+    init?(_ day: DayPartition.Day, latest: LatestChunk?) throws {
+        var stored: DayMerge.Stored?
+        if let latest { stored = DayMerge.Stored(bars: try DayChunk.decode(latest.bytes), coverage: latest.coverage) }
+        guard let merged = try DayMerge.merge(stored: stored, imported: day.bars, coverage: day.coverage) else { return nil }
+        series = day.series
+        self.day = day.day
+        revision = (latest?.revision ?? 0) + 1
+        change = merged.change
+        rows = merged.bars.count
+        firstStart = merged.bars.starts.first ?? 0
+        firstEnd = merged.bars.ends.first ?? 0
+        lastEnd = merged.bars.ends.last ?? 0
+        coverage = merged.coverage
+        bytes = DayChunk.encode(merged.bars)
+        sha256 = SHA256.digest(bytes)
+    }
+}

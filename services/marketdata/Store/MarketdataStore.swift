@@ -1,0 +1,58 @@
+import Bars
+import Contracts
+
+/// Everything that marketdata remembers. Two implementations pass one contract suite: Postgres, and memory for tests.
+protocol MarketdataStore: Sendable {
+    // MARK: Instruments
+
+    func instrument(symbol: String) async throws -> Instrument?
+    func instrument(id: InstrumentID) async throws -> Instrument?
+    /// In order of symbol, those after one; `containing` is a part of the symbol.
+    func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument]
+    /// Adds an instrument and says so; throws `symbolTaken`.
+    func create(_ instrument: Instrument) async throws
+    /// A calendar saved here, which goes before a built-in one of the same name.
+    func calendar(named name: String) async throws -> ExchangeCalendar?
+    func save(_ calendars: [ExchangeCalendar]) async throws
+
+    // MARK: Bars
+
+    func series(of instrument: InstrumentID) async throws -> [StoredSeries]
+    func chunkInfos(_ query: ChunkQuery) async throws -> [ChunkInfo]
+    func chunks(_ keys: [ChunkKey]) async throws -> [ChunkKey: [UInt8]]
+    /// Stores a file's days, each whole or not at all, in one transaction; makes the instrument if it is new; says what was revised.
+    func store(_ batch: ImportBatch) async throws -> ImportBatch.Outcome
+
+    // MARK: Watches
+
+    /// The intervals of an instrument whose closes somebody waits for.
+    func watchedIntervals(of instrument: InstrumentID) async throws -> [Int]
+    /// Replaces all watches of a caller; throws `unknownInstrument`.
+    func replaceWatches(of caller: String, with watches: [Watch]) async throws
+
+    // MARK: Replays
+
+    /// Makes the replay and its instrument, with the next number of its source.
+    func createReplay(_ draft: ReplayDraft) async throws -> Replay
+    func replay(id: ReplayID) async throws -> Replay?
+    func replay(instrument: InstrumentID) async throws -> Replay?
+    func replays(after id: ReplayID?, limit: Int) async throws -> [Replay]
+    /// Replays that should run and whose lease is free or held by this runner.
+    func claimReplays(runner: String, leaseSeconds: Int) async throws -> [Replay]
+    /// Prolongs a lease; nothing when the replay no longer runs or another runner holds it.
+    func renewReplay(_ id: ReplayID, runner: String, leaseSeconds: Int) async throws -> Replay?
+    /// Gives the lease back, so that another replica need not wait for its end.
+    func releaseLease(of id: ReplayID, runner: String) async throws
+    /// Changes the state if it is one of `from`; gives the replay after the change, nothing otherwise.
+    func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay?
+    /// Releases everything up to a recorded time and announces closes, in one transaction; nothing when the lease or the state is gone.
+    func release(_ step: ReplayStep, runner: String) async throws -> Timestamp?
+    /// The recorded time up to which a replay was known at a moment; nothing before its beginning.
+    func releasedThrough(_ id: ReplayID, at moment: Timestamp) async throws -> Timestamp?
+}
+
+/// An instrument and interval whose closes somebody waits for.
+struct Watch: Sendable, Hashable {
+    var symbol: String
+    var intervalSeconds: Int
+}

@@ -1,0 +1,15 @@
+import Messaging
+import Postgres
+
+/// The schema's history, embedded in the binary.
+enum Migrations {
+    static func catalogue() throws -> MigrationCatalogue {
+        try MigrationCatalogue([
+            ("v001_create_instruments", PackageResources.v001_create_instruments_sql),
+            ("v002_create_chunks", PackageResources.v002_create_chunks_sql),
+            ("v003_create_replays", PackageResources.v003_create_replays_sql),
+            MessagingSchema.migration(version: 4, schema: PostgresMarketdataStore.schema),
+            ("v005_grant_messaging", PackageResources.v005_grant_messaging_sql),
+        ])
+    }
+}

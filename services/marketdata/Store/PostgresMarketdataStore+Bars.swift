@@ -1,0 +1,260 @@
+import Bars
+import Contracts
+import Messaging
+import Postgres
+import ServiceRuntime
+
+extension PostgresMarketdataStore {
+    func series(of instrument: InstrumentID) async throws -> [StoredSeries] {
+        try await pool.query(
+            """
+            SELECT interval_seconds, side, origin, first_day, last_day, first_end FROM series
+            WHERE instrument_id = \(instrument) ORDER BY interval_seconds, side, origin
+            """
+        ).map { row in
+            let (interval, side, origin, first, last, firstEnd) = try row.decode(
+                Int.self,
+                PriceSide.self,
+                SeriesOrigin.self,
+                CivilDay.self,
+                CivilDay.self,
+                Timestamp.self
+            )
+            return StoredSeries(
+                key: SeriesKey(intervalSeconds: interval, side: side, origin: origin),
+                firstDay: first,
+                lastDay: last,
+                firstEnd: firstEnd.microseconds
+            )
+        }
+    }
+
+    func chunkInfos(_ query: ChunkQuery) async throws -> [ChunkInfo] {
+        let recordedBy = Timestamp(microseconds: min(query.recordedBy, Timestamp.distantFuture.microseconds))
+        return try await pool.query(
+            """
+            SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
+                c.interval_seconds, c.side, c.origin, c.day, c.revision, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to
+            FROM unnest(\(query.series.map { Int64($0.intervalSeconds) })::bigint[], \(query.series.map(\.side.rawValue))::text[],
+                \(query.series.map(\.origin.rawValue))::text[]) AS wanted (interval_seconds, side, origin)
+            JOIN chunks c ON c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side AND c.origin = wanted.origin
+            WHERE c.instrument_id = \(query.instrumentID) AND c.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
+                AND c.recorded_at <= \(recordedBy)
+            ORDER BY c.interval_seconds, c.side, c.origin, c.day, c.revision DESC
+            """
+        ).map { row in
+            let (interval, side, origin, day, revision, rows, firstEnd, lastEnd, from, to) = try row.decode(
+                Int.self,
+                PriceSide.self,
+                SeriesOrigin.self,
+                CivilDay.self,
+                Int.self,
+                Int.self,
+                Timestamp.self,
+                Timestamp.self,
+                Timestamp.self,
+                Timestamp.self
+            )
+            let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+            return ChunkInfo(
+                key: ChunkKey(instrumentID: query.instrumentID, series: series, day: day, revision: revision),
+                rows: rows,
+                firstEnd: firstEnd.microseconds,
+                lastEnd: lastEnd.microseconds,
+                coverage: from.microseconds..<to.microseconds
+            )
+        }
+    }
+
+    func chunks(_ keys: [ChunkKey]) async throws -> [ChunkKey: [UInt8]] {
+        var found: [ChunkKey: [UInt8]] = [:]
+        var at = 0
+        // A few hundred days at a time: an answer is held whole in memory by the client library.
+        while at < keys.count {
+            let part = keys[at..<min(at + 400, keys.count)]
+            at += part.count
+            let rows = try await pool.query(
+                """
+                SELECT c.instrument_id, c.interval_seconds, c.side, c.origin, c.day, c.revision, c.bytes
+                FROM unnest(\(part.map(\.instrumentID))::uuid[], \(part.map { Int64($0.series.intervalSeconds) })::bigint[],
+                    \(part.map(\.series.side.rawValue))::text[], \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[],
+                    \(part.map { Int64($0.revision) })::bigint[]) AS wanted (instrument_id, interval_seconds, side, origin, day, revision)
+                JOIN chunks c ON c.instrument_id = wanted.instrument_id AND c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side
+                    AND c.origin = wanted.origin AND c.day = wanted.day AND c.revision = wanted.revision
+                """
+            )
+            for row in rows {
+                let (id, interval, side, origin, day, revision, bytes) = try row.decode(
+                    InstrumentID.self,
+                    Int.self,
+                    PriceSide.self,
+                    SeriesOrigin.self,
+                    CivilDay.self,
+                    Int.self,
+                    [UInt8].self
+                )
+                let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+                found[ChunkKey(instrumentID: id, series: series, day: day, revision: revision)] = bytes
+            }
+        }
+        return found
+    }
+
+    func store(_ batch: ImportBatch) async throws -> ImportBatch.Outcome {
+        let outcome = try await pool.withTransaction { connection in
+            let (found, created) = try await lockInstrument(of: batch, on: connection)
+            var instrument = found
+            var days = ImportOutcome.Days(refused: batch.refusedDays)
+            var drafts: [ChunkDraft] = []
+            var at = 0
+            while at < batch.days.count {
+                let part = Array(batch.days[at..<min(at + 400, batch.days.count)])
+                at += part.count
+                let latest = try await latestChunks(of: instrument.id, part, on: connection)
+                let made = try await cpu.run { try part.enumerated().compactMap { try ChunkDraft($1, latest: latest[$0]) } }
+                drafts.append(contentsOf: made)
+                days.unchanged += part.count - made.count
+            }
+            try await insert(drafts, of: instrument.id, batch: batch, on: connection)
+            try await extendSeries(of: instrument.id, with: drafts, on: connection)
+            for draft in drafts {
+                switch draft.change {
+                case .added: days.added += 1
+                case .extended: days.extended += 1
+                case .revised:
+                    days.revised += 1
+                    instrument.version += 1
+                    let event = BarsRevised(
+                        instrumentID: instrument.id,
+                        symbol: instrument.symbol,
+                        day: CivilDate(daysSince1970: Int64(draft.day.number)),
+                        revision: Int64(draft.revision)
+                    )
+                    _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
+                }
+            }
+            if let shortest = drafts.map(\.series.intervalSeconds).min() {
+                instrument.baseIntervalSeconds = min(shortest, instrument.baseIntervalSeconds ?? shortest)
+            }
+            _ = try await connection.execute(
+                """
+                UPDATE instruments SET version = \(instrument.version), base_interval_seconds = \(instrument.baseIntervalSeconds)
+                WHERE id = \(instrument.id)
+                """
+            )
+            _ = try await connection.execute(
+                """
+                INSERT INTO imports (id, instrument_id, file_name, file_sha256, layout, rows, days_added, days_extended, days_revised,
+                    days_unchanged, days_refused, notes, recorded_at)
+                VALUES (\(batch.id), \(instrument.id), \(batch.fileName), \(batch.fileSHA256), \(batch.layout), \(batch.rows), \(days.added),
+                    \(days.extended), \(days.revised), \(days.unchanged), \(days.refused), \(batch.notes), \(batch.recordedAt))
+                """
+            )
+            return ImportBatch.Outcome(instrument: instrument, createdInstrument: created, days: days)
+        }
+        if outcome.createdInstrument || outcome.days.revised > 0 { outbox.poke() }
+        return outcome
+    }
+
+    /// The instrument's row, locked: imports of one instrument come one after the other.
+    private func lockInstrument(of batch: ImportBatch, on connection: PostgresConnection) async throws -> (Instrument, created: Bool) {
+        // Two first imports of one symbol would both find nothing to lock.
+        _ = try await connection.query("SELECT pg_advisory_xact_lock(hashtextextended(\("marketdata-import:" + batch.instrument.symbol), 0))")
+        let found = try await connection.query(
+            """
+            SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
+                version, created_at
+            FROM instruments WHERE symbol = \(batch.instrument.symbol) FOR UPDATE
+            """
+        ).first.map(Self.instrument)
+        if let found { return (found, false) }
+        try await insert(batch.instrument, on: connection)
+        return (batch.instrument, true)
+    }
+
+    private func latestChunks(
+        of instrument: InstrumentID,
+        _ days: [DayPartition.Day],
+        on connection: PostgresConnection
+    ) async throws -> [Int: LatestChunk] {
+        let rows = try await connection.query(
+            """
+            SELECT DISTINCT ON (wanted.place) wanted.place, c.revision, c.covered_from, c.covered_to, c.recorded_at, c.bytes
+            FROM unnest(\(days.map { Int64($0.series.intervalSeconds) })::bigint[], \(days.map(\.series.side.rawValue))::text[],
+                \(days.map(\.series.origin.rawValue))::text[], \(days.map(\.day))::date[])
+                WITH ORDINALITY AS wanted (interval_seconds, side, origin, day, place)
+            JOIN chunks c ON c.instrument_id = \(instrument) AND c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side
+                AND c.origin = wanted.origin AND c.day = wanted.day
+            ORDER BY wanted.place, c.revision DESC
+            """
+        )
+        var latest: [Int: LatestChunk] = [:]
+        for row in rows {
+            let (place, revision, from, to, recordedAt, bytes) = try row.decode(
+                Int.self,
+                Int.self,
+                Timestamp.self,
+                Timestamp.self,
+                Timestamp.self,
+                [UInt8].self
+            )
+            latest[place - 1] = LatestChunk(
+                revision: revision,
+                coverage: from.microseconds..<to.microseconds,
+                recordedAt: recordedAt.microseconds,
+                bytes: bytes
+            )
+        }
+        return latest
+    }
+
+    private func insert(_ drafts: [ChunkDraft], of instrument: InstrumentID, batch: ImportBatch, on connection: PostgresConnection) async throws {
+        var at = 0
+        while at < drafts.count {
+            let part = drafts[at..<min(at + 400, drafts.count)]
+            at += part.count
+            func times(_ value: (ChunkDraft) -> Int64) -> [Timestamp] { part.map { Timestamp(microseconds: value($0)) } }
+            _ = try await connection.execute(
+                """
+                INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, rows, first_start, first_end, last_end,
+                    covered_from, covered_to, sha256, recorded_at, import_id, bytes)
+                SELECT \(instrument), d.interval_seconds, d.side, d.origin, d.day, d.revision, d.rows, d.first_start, d.first_end, d.last_end,
+                    d.covered_from, d.covered_to, d.sha256,
+                    CASE d.change
+                        WHEN 'revised' THEN \(batch.recordedAt)
+                        ELSE coalesce(
+                            (SELECT p.recorded_at FROM chunks p
+                             WHERE p.instrument_id = \(instrument) AND p.interval_seconds = d.interval_seconds AND p.side = d.side
+                                AND p.origin = d.origin AND p.day = d.day AND p.revision = d.revision - 1),
+                            '-infinity')
+                    END,
+                    \(batch.id), d.bytes
+                FROM unnest(\(part.map { Int64($0.series.intervalSeconds) })::bigint[], \(part.map(\.series.side.rawValue))::text[],
+                    \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[],
+                    \(part.map { Int64($0.rows) })::bigint[], \(times(\.firstStart))::timestamptz[], \(times(\.firstEnd))::timestamptz[],
+                    \(times(\.lastEnd))::timestamptz[], \(times(\.coverage.lowerBound))::timestamptz[],
+                    \(times(\.coverage.upperBound))::timestamptz[], \(part.map(\.sha256.bytes))::bytea[], \(part.map(\.change.rawValue))::text[],
+                    \(part.map(\.bytes))::bytea[])
+                    AS d (interval_seconds, side, origin, day, revision, rows, first_start, first_end, last_end, covered_from, covered_to, sha256,
+                        change, bytes)
+                """
+            )
+        }
+    }
+
+    private func extendSeries(of instrument: InstrumentID, with drafts: [ChunkDraft], on connection: PostgresConnection) async throws {
+        for (series, days) in Dictionary(grouping: drafts, by: \.series) {
+            guard let first = days.map(\.day).min(), let last = days.map(\.day).max(), let firstEnd = days.map(\.firstEnd).min() else { continue }
+            _ = try await connection.execute(
+                """
+                INSERT INTO series (instrument_id, interval_seconds, side, origin, first_day, last_day, first_end)
+                VALUES (\(instrument), \(series.intervalSeconds), \(series.side), \(series.origin), \(first), \(last),
+                    \(Timestamp(microseconds: firstEnd)))
+                ON CONFLICT (instrument_id, interval_seconds, side, origin) DO UPDATE SET
+                    first_day = least(series.first_day, excluded.first_day), last_day = greatest(series.last_day, excluded.last_day),
+                    first_end = least(series.first_end, excluded.first_end)
+                """
+            )
+        }
+    }
+}

@@ -1,0 +1,179 @@
+import Bars
+import Contracts
+import Messaging
+import Postgres
+import ServiceRuntime
+
+/// The store in Postgres, schema `marketdata`, as the role `marketdata_app`.
+final class PostgresMarketdataStore: MarketdataStore {
+    static let schema = "marketdata"
+
+    let pool: PostgresPool
+    let outbox: Outbox
+    /// Merging and compressing days is too much for a loop.
+    let cpu: CPUPool
+
+    init(pool: PostgresPool, outbox: Outbox, cpu: CPUPool) {
+        self.pool = pool
+        self.outbox = outbox
+        self.cpu = cpu
+    }
+
+    // MARK: Instruments
+
+    func instrument(symbol: String) async throws -> Instrument? {
+        try await pool.query(
+            """
+            SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
+                version, created_at
+            FROM instruments WHERE symbol = \(symbol)
+            """
+        ).first.map(Self.instrument)
+    }
+
+    func instrument(id: InstrumentID) async throws -> Instrument? {
+        try await pool.query(
+            """
+            SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
+                version, created_at
+            FROM instruments WHERE id = \(id)
+            """
+        ).first.map(Self.instrument)
+    }
+
+    func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument] {
+        try await pool.query(
+            """
+            SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
+                version, created_at
+            FROM instruments
+            WHERE symbol COLLATE "C" > \(symbol ?? "") AND (\(text)::text IS NULL OR position(\(text)::text IN symbol) > 0)
+            ORDER BY symbol COLLATE "C" LIMIT \(limit)
+            """
+        ).map(Self.instrument)
+    }
+
+    func create(_ instrument: Instrument) async throws {
+        do {
+            try await pool.withTransaction { connection in try await insert(instrument, on: connection) }
+        } catch let error as PostgresError where error.isUniqueViolation(of: "instruments_symbol_key") {
+            throw MarketdataError.symbolTaken(instrument.symbol)
+        }
+        outbox.poke()
+    }
+
+    func insert(_ instrument: Instrument, on connection: PostgresConnection) async throws {
+        _ = try await connection.execute(
+            """
+            INSERT INTO instruments (id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed,
+                replay_of, active, version, created_at)
+            VALUES (\(instrument.id), \(instrument.symbol), \(instrument.assetClass), \(instrument.calendar), \(instrument.timeZone),
+                \(instrument.tickSize), \(instrument.lotSize), \(instrument.volumeUnit), \(instrument.baseIntervalSeconds),
+                \(instrument.feed.rawValue), \(instrument.replayOf), \(instrument.active), \(instrument.version), \(instrument.createdAt))
+            """
+        )
+        try await announce(instrument, on: connection)
+    }
+
+    func announce(_ instrument: Instrument, on connection: PostgresConnection) async throws {
+        let event = InstrumentChanged(
+            instrumentID: instrument.id,
+            symbol: instrument.symbol,
+            assetClass: instrument.assetClass.rawValue,
+            feed: instrument.feed,
+            active: instrument.active
+        )
+        _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
+    }
+
+    static func instrument(_ row: PostgresRow) throws -> Instrument {
+        let (id, symbol, assetClass, calendar, zone, tick, lot, unit, base, feed, replayOf, active, version, createdAt) = try row.decode(
+            InstrumentID.self,
+            String.self,
+            AssetClass.self,
+            String.self,
+            String.self,
+            DecimalText?.self,
+            DecimalText?.self,
+            VolumeUnit.self,
+            Int?.self,
+            String.self,
+            InstrumentID?.self,
+            Bool.self,
+            Int64.self,
+            Timestamp.self
+        )
+        return Instrument(
+            id: id,
+            symbol: symbol,
+            assetClass: assetClass,
+            calendar: calendar,
+            timeZone: zone,
+            tickSize: tick,
+            lotSize: lot,
+            volumeUnit: unit,
+            baseIntervalSeconds: base,
+            feed: FeedKind(rawValue: feed) ?? .live,
+            replayOf: replayOf,
+            active: active,
+            version: version,
+            createdAt: createdAt
+        )
+    }
+
+    // MARK: Calendars
+
+    func calendar(named name: String) async throws -> ExchangeCalendar? {
+        try await pool.query("SELECT definition FROM calendars WHERE name = \(name)").first?.column(0, as: PostgresJSON.self)
+            .decode(ExchangeCalendar.self)
+    }
+
+    func save(_ calendars: [ExchangeCalendar]) async throws {
+        try await pool.withTransaction { connection in
+            for calendar in calendars {
+                _ = try await connection.execute(
+                    """
+                    INSERT INTO calendars (name, definition, recorded_at)
+                    VALUES (\(calendar.name), \(try PostgresJSON(encoding: calendar)), clock_timestamp())
+                    ON CONFLICT (name) DO UPDATE SET definition = excluded.definition, recorded_at = excluded.recorded_at
+                    """
+                )
+            }
+        }
+    }
+
+    // MARK: Watches
+
+    func watchedIntervals(of instrument: InstrumentID) async throws -> [Int] {
+        try await pool.query("SELECT DISTINCT interval_seconds FROM watches WHERE instrument_id = \(instrument) ORDER BY interval_seconds")
+            .map { try $0.column(0) }
+    }
+
+    func replaceWatches(of caller: String, with watches: [Watch]) async throws {
+        try await pool.withTransaction { connection in
+            // One caller's replicas may send their sets at once; the last one stands whole.
+            _ = try await connection.query("SELECT pg_advisory_xact_lock(hashtextextended(\("marketdata-watches:" + caller), 0))")
+            let rows = try await connection.query("SELECT symbol, id FROM instruments WHERE symbol = ANY(\(Array(Set(watches.map(\.symbol)))))")
+            var ids: [String: InstrumentID] = [:]
+            for row in rows {
+                let (symbol, id) = try row.decode(String.self, InstrumentID.self)
+                ids[symbol] = id
+            }
+            var instruments: [InstrumentID] = []
+            var intervals: [Int64] = []
+            for watch in watches {
+                guard let id = ids[watch.symbol] else { throw MarketdataError.unknownInstrument(watch.symbol) }
+                instruments.append(id)
+                intervals.append(Int64(watch.intervalSeconds))
+            }
+            _ = try await connection.execute("DELETE FROM watches WHERE caller = \(caller)")
+            _ = try await connection.execute(
+                """
+                INSERT INTO watches (caller, instrument_id, interval_seconds)
+                SELECT DISTINCT \(caller), instrument_id, interval_seconds
+                FROM unnest(\(instruments)::uuid[], \(intervals)::bigint[]) AS wanted (instrument_id, interval_seconds)
+                """
+            )
+        }
+    }
+}
