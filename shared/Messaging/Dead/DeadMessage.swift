@@ -20,4 +20,10 @@ public struct DeadQueueSummary: Sendable, Hashable {
     public let queue: String
     /// How many.
     public let count: Int
+
+    /// Both.
+    public init(queue: String, count: Int) {
+        self.queue = queue
+        self.count = count
+    }
 }

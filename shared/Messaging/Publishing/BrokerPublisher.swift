@@ -30,8 +30,10 @@ public actor BrokerPublisher: Component {
     public func start() async throws {
         session.onConnected = { [channel, session] in
             guard let connection = session.candidate else { return }
+            // On a channel of its own: a refused look-up closes its channel, and a channel that is opened again does not confirm.
+            try connection.openChannel(2)
+            try connection.declareEventsExchange(2)
             try channel.open(connection)
-            try connection.declareEventsExchange(channel.channel)
         }
         session.onEvent = { [channel] event in _ = channel.take(event) }
         session.onLost = { [channel] error in channel.lost(error) }

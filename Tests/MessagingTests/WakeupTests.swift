@@ -1,0 +1,63 @@
+import Contracts
+import Messaging
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@Suite(.enabled(if: TestServers.available)) struct WakeupTests {
+    @Test func aHintReachesWhoAsksForItsClass() async throws {
+        try await withLoop { loop in
+            try await withVirtualHost { broker in
+                let teller = try Wakeups(brokerURL: broker.url, service: "scheduler", loop: loop)
+                let worker = try Wakeups(brokerURL: broker.url, service: "executor", loop: loop)
+                try await running([teller, worker]) {
+                    async let hint = worker.next(of: [.small, .signal], within: .seconds(10))
+                    teller.hint(.gpu)
+                    teller.hint(.signal)
+                    #expect(await hint == .signal)
+                    // What nobody asked for waits in its queue.
+                    #expect(await worker.next(of: [.gpu], within: .seconds(10)) == .gpu)
+                    #expect(await worker.next(of: [.small], within: .milliseconds(50)) == nil)
+                    #expect(await worker.next(of: [], within: .seconds(10)) == nil)
+                }
+                #expect(await worker.next(of: [.small], within: .seconds(10)) == nil)
+            }
+        }
+    }
+
+    @Test func manyHintsOfOneMomentAreTwo() async throws {
+        try await withLoop { loop in
+            try await withVirtualHost { broker in
+                let wakeups = try Wakeups(brokerURL: broker.url, service: "scheduler", loop: loop)
+                try await running([wakeups]) {
+                    for _ in 0..<500 { wakeups.hint(.standard) }
+                    #expect(await wakeups.next(of: [.standard], within: .seconds(10)) == .standard)
+                    #expect(await wakeups.next(of: [.standard], within: .seconds(10)) == .standard)
+                    #expect(await wakeups.next(of: [.standard], within: .milliseconds(300)) == nil)
+                }
+            }
+        }
+    }
+
+    @Test func aHintIsHeardAfterTheConnectionWasKilled() async throws {
+        try await withLoop { loop in
+            try await withVirtualHost { broker in
+                let wakeups = try Wakeups(brokerURL: broker.url, service: "scheduler", loop: loop)
+                try await running([wakeups]) {
+                    wakeups.hint(.large)
+                    #expect(await wakeups.next(of: [.large], within: .seconds(10)) == .large)
+                    async let hint = wakeups.next(of: [.large], within: .seconds(20))
+                    try await broker.dropConnections()
+                    let telling = Task(on: loop) {
+                        while !Task.isCancelled {
+                            wakeups.hint(.large)
+                            try? await Task.sleep(for: .milliseconds(20))
+                        }
+                    }
+                    #expect(await hint == .large)
+                    telling.cancel()
+                }
+            }
+        }
+    }
+}
