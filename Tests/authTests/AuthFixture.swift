@@ -185,3 +185,9 @@ func outboxEvents(_ pool: PostgresPool) async throws -> [AnnouncedEvent] {
         return AnnouncedEvent(type: envelope.type, subject: envelope.subject, version: envelope.subjectVersion, data: envelope.data)
     }
 }
+
+/// The method of that name.
+func method(_ name: String) throws -> HTTPServing.Method {
+    guard let method = HTTPServing.Method(rawValue: name) else { throw TestSupportError("no method \(name)") }
+    return method
+}

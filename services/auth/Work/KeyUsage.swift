@@ -32,7 +32,8 @@ final class KeyUsage: Component {
             task = Task(on: control) { [self] in
                 while !Task.isCancelled {
                     try? await time.sleep(for: Self.flushInterval)
-                    await flush()
+                    // A cancelled task cannot write; `stop` does it after this one has ended.
+                    if !Task.isCancelled { await flush() }
                 }
             }
         }
