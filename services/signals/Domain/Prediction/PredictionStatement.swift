@@ -41,3 +41,24 @@ struct PredictionStatement: Sendable, Hashable {
         ]).text
     }
 }
+
+extension PredictionValue {
+    /// One decimal, or the canonical object of quantiles: how a value stands in a text column and in CSV.
+    var text: String {
+        switch self {
+        case .single(let number): number.text
+        case .quantiles(let values): CanonicalJSON.object(values.mapValues { .string($0.text) }).text
+        }
+    }
+
+    /// Reads that text back; nil when it does not fit the kind.
+    init?(text: String, kind: OutputKind) {
+        if kind == .quantiles {
+            guard let value: PredictionValue = try? WireJSON.decode(from: Array(text.utf8)), case .quantiles = value else { return nil }
+            self = value
+        } else {
+            guard let number = DecimalText(text) else { return nil }
+            self = .single(number)
+        }
+    }
+}

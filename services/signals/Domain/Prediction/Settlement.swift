@@ -88,3 +88,22 @@ enum Settlement {
         return DecimalText(units: units, scale: 12)
     }
 }
+
+extension Settlement {
+    /// When to look for an outcome first, and when to give up.
+    ///
+    /// A live window is over when its end has passed (and the last bar of it has come in); how fast a replay's bars come nobody knows, so it is looked
+    /// at often.
+    static func waiting(for statement: PredictionStatement, madeAt: Timestamp) -> (checkAt: Timestamp, giveUpAt: Timestamp) {
+        switch statement.feed {
+        case .live: (statement.row.targetTo + .seconds(2), max(statement.row.targetTo, madeAt) + .seconds(4 * 86_400))
+        case .replay, .backfill: (madeAt + .seconds(1), madeAt + .seconds(2 * 86_400))
+        }
+    }
+
+    /// When to look again: after a tenth of the time that has passed, between one second and five minutes.
+    static func again(madeAt: Timestamp, now: Timestamp) -> Timestamp {
+        let waited = max(0, (now - madeAt).wholeMicroseconds)
+        return now + .microseconds(min(max(waited / 10, 1_000_000), 300_000_000))
+    }
+}

@@ -1,0 +1,151 @@
+import Contracts
+import Cryptography
+import Messaging
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import signals
+
+@Suite("The ledger's tables", .enabled(if: TestServers.hasPostgres, "no test Postgres"))
+struct LedgerTableTests {
+    private static let ledgerTables = ["predictions", "seals", "seal_heads", "outcomes"]
+
+    /// A ledger with something in every table.
+    private func filled(_ store: PostgresSignalsStore) async throws -> Signal {
+        let (signal, version) = try await Fixtures.published(in: store)
+        _ = try await store.append(Fixtures.run(signal, version: version, rows: 2))
+        _ = try await store.seal(now: .now(), signing: Fixtures.signing)
+        try await store.settle(
+            signal.id,
+            outcomes: [1: SettledOutcome(realised: .unresolved("x"), counts: false, settledAt: .now())],
+            again: [:]
+        )
+        return signal
+    }
+
+    @Test("Nobody changes or deletes a row, not even the owner of the tables")
+    func appendOnly() async throws {
+        try await withPostgresStore { store, database, pool in
+            _ = try await filled(store)
+            for table in Self.ledgerTables {
+                for statement in [
+                    "UPDATE \(table) SET signal_id = signal_id", "DELETE FROM \(table)", "TRUNCATE \(table) CASCADE", "DROP TABLE \(table) CASCADE",
+                ] {
+                    let text = table == "seals" ? statement.replacing("signal_id = signal_id", with: "number = number") : statement
+                    await #expect(throws: PostgresError.self, "\(text)") { try await pool.execute(SQL(unsafe: text)) }
+                }
+            }
+            let configuration = PostgresConfiguration(url: database.ownerURL, schema: "signals")
+            let owner = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+            for table in Self.ledgerTables {
+                for statement in ["DELETE FROM \(table)", "TRUNCATE \(table) CASCADE"] {
+                    let error = await #expect(throws: PostgresError.self, "\(statement)") { try await owner.execute(SQL(unsafe: statement)) }
+                    #expect(error?.sqlState == "42501")
+                }
+            }
+            await owner.close()
+        }
+    }
+
+    @Test("Appends from many sides leave no gap and no double, and times never fall")
+    func concurrentAppends() async throws {
+        try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
+            try await database.withPool(maximumConnections: 8) { pool in
+                let store = PostgresSignalsStore(pool: pool, outbox: Outbox(schema: "signals"))
+                let (signal, version) = try await Fixtures.published(in: store)
+                let jobs = (0..<30).map { _ in JobID.make() }
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    // Every job comes twice.
+                    for job in jobs + jobs.reversed() {
+                        group.addTask { _ = try await store.append(Fixtures.run(signal, version: version, rows: 2, jobID: job)) }
+                    }
+                    group.addTask {
+                        for _ in 0..<10 { _ = try await store.seal(now: .now(), signing: Fixtures.signing) }
+                    }
+                    try await group.waitForAll()
+                }
+                _ = try await store.seal(now: .now(), signing: Fixtures.signing)
+                let (fault, rows) = try await LedgerExports(store: store).firstFault(of: signal.id) { _ in true }
+                #expect(fault == nil)
+                #expect(rows == 60)
+                #expect(try await store.auditRuns().isEmpty)
+                #expect(try await store.auditSequences().isEmpty)
+                #expect(try await store.auditOrder().isEmpty)
+                #expect(try await store.auditOutcomes().isEmpty)
+                // One event of each kind for each job: doubles said nothing.
+                let said = try await pool.query("SELECT type, count(*) FROM outbox GROUP BY type")
+                let counts = try Dictionary(said.map { try $0.decode(String.self, Int.self) }, uniquingKeysWith: +)
+                #expect(counts[RunRecorded.eventType] == 30 && counts[PredictionRecorded.eventType] == 30)
+            }
+        }
+    }
+
+    @Test("The audit passes a sound ledger and names a planted, a lost and a changed row")
+    func audit() async throws {
+        try await withPostgresStore { store, database, pool in
+            let key = try SigningKey.generate()
+            let keys = [key.keyID: key.verifyingKey]
+            let (signal, version) = try await Fixtures.published(in: store)
+            for _ in 0..<3 { _ = try await store.append(Fixtures.run(signal, version: version, rows: 2)) }
+            _ = try await store.seal(now: .now(), signing: { try LedgerSigner(key: key).sign($0) })
+            func bad() async throws -> [String] { try await AuditCommand.run(on: store, keys: keys).filter { !$0.isGood }.map(\.line) }
+            #expect(try await bad().isEmpty)
+
+            let configuration = PostgresConfiguration(url: database.superuserURL, schema: "signals")
+            let superuser = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+            try await superuser.execute("SET session_replication_role = replica")
+            func restoring(_ change: String, _ undo: String) async throws -> [String] {
+                try await superuser.execute(SQL(unsafe: change))
+                let found = try await bad()
+                try await superuser.execute(SQL(unsafe: undo))
+                return found
+            }
+            try await superuser.execute("CREATE TABLE kept AS SELECT * FROM predictions")
+            let lost = try await restoring("DELETE FROM predictions WHERE seq = 4", "INSERT INTO predictions SELECT * FROM kept WHERE seq = 4")
+            #expect(lost.contains { $0.contains("reported 2 rows, 1 are recorded") })
+            #expect(lost.contains { $0.contains("first bad row 4: gap") })
+            let planted = try await restoring(
+                "INSERT INTO predictions SELECT (jsonb_populate_record(p, '{\"seq\": 7, \"row\": 2}')).* FROM predictions p WHERE seq = 6",
+                "DELETE FROM predictions WHERE seq = 7"
+            )
+            #expect(planted.contains { $0.contains("reported 2 rows, 3 are recorded") })
+            #expect(planted.contains { $0.contains("seq is gapless") })
+            let changed = try await restoring(
+                "UPDATE predictions SET payload = replace(payload, '\"value\":\"1\"', '\"value\":\"-1\"') WHERE seq = 2",
+                "UPDATE predictions SET payload = k.payload FROM kept k WHERE k.seq = predictions.seq"
+            )
+            #expect(changed.contains { $0.contains("first bad row 2: payload") })
+            let forged = try await restoring(
+                "UPDATE seals SET sealed_at = sealed_at - interval '1 day'",
+                "UPDATE seals SET sealed_at = sealed_at + interval '1 day'"
+            )
+            #expect(forged.contains { $0.contains("signature") })
+            #expect(try await bad().isEmpty)
+            await superuser.close()
+        }
+    }
+
+    @Test("Idempotent effects happen once and answer the same")
+    func idempotency() async throws {
+        try await withPostgresStore { store, _, pool in
+            let keys = PostgresIdempotencyStore(pool: pool, outbox: Outbox(schema: "signals"))
+            let wanted = try #require(try IdempotentKey.request())
+            let answer = IdempotentKey.answer(to: wanted)
+            let isFree = try await keys.withTransaction { connection in
+                guard try await keys.claim(wanted, in: connection) else { return false }
+                // A second request that comes meanwhile learns so at once.
+                return try await keys.withTransaction { try await keys.claim(wanted, in: $0) } == false
+            }
+            #expect(isFree)
+            try await keys.withTransaction { connection in
+                #expect(try await keys.answer(to: wanted, in: connection) == nil)
+                try await keys.store(answer, to: wanted, in: connection)
+            }
+            let kept = try await keys.withTransaction { try await keys.answer(to: wanted, in: $0) }
+            #expect(kept == answer)
+            try await keys.sweep()
+        }
+    }
+}

@@ -1,0 +1,294 @@
+import Contracts
+import Cryptography
+import Postgres
+import TestSupport
+import Testing
+
+@testable import signals
+
+/// What every store must do; run against both.
+struct StoreContract {
+    let store: any SignalsStore
+    let now = Fixtures.now
+
+    func signals() async throws {
+        let (mine, other) = (AccountID.make(), AccountID.make())
+        let draft = Fixtures.signal(account: mine, name: "A draft")
+        try await store.create(draft)
+        #expect(try await store.signal(draft.id) == draft)
+        #expect(try await store.signal(.make()) == nil)
+        let (published, version) = try await Fixtures.published(in: store, account: other)
+        #expect(published.state == .published && published.version == 2 && published.feed == .live)
+        #expect(published.instruments == ["BTCUSD"] && published.intervalSeconds == [15])
+
+        func list(_ filter: SignalFilter) async throws -> [SignalID] { try await store.signals(filter, after: nil, limit: 10).map(\.id) }
+        #expect(try await list(SignalFilter()) == [published.id])
+        #expect(try await Set(list(SignalFilter(viewer: mine))) == [draft.id, published.id])
+        #expect(try await list(SignalFilter(viewer: mine, onlyOwn: true)) == [draft.id])
+        #expect(try await list(SignalFilter(viewer: mine, instrument: "BTCUSD")) == [published.id])
+        #expect(try await list(SignalFilter(instrument: "ETHUSD")) == [])
+        #expect(try await list(SignalFilter(intervalSeconds: 15)) == [published.id])
+        #expect(try await list(SignalFilter(viewer: mine, text: "a DRAFT")) == [draft.id])
+        #expect(try await list(SignalFilter(text: "%")) == [])
+
+        let renamed = try await store.updateSignal(draft.id, name: "New", description: nil, now: now + .seconds(1))
+        #expect(renamed?.name == "New" && renamed?.description == draft.description)
+        #expect(try await store.updateSignal(.make(), name: "x", description: nil, now: now) == nil)
+        #expect(try await store.publishedSignals(after: nil, limit: 5).map(\.version) == [version])
+        #expect(try await store.publishedSignals(after: published.id, limit: 5).isEmpty)
+
+        let withdrawn = try await store.unpublish(published.id, reason: "tired", now: now)
+        #expect(withdrawn.state == .unpublished && withdrawn.version == 3)
+        #expect(try await store.unpublish(published.id, reason: "again", now: now).version == 3)
+        #expect(try await store.deleteSignal(draft.id, now: now))
+        #expect(try await store.deleteSignal(draft.id, now: now) == false)
+        #expect(try await store.signal(draft.id) == nil)
+        await #expect(throws: SignalsStoreError.unknownSignal) { try await store.publish(.make(), versionID: version.id, feed: .live, now: now) }
+        await #expect(throws: SignalsStoreError.gone) { try await store.addVersion(Fixtures.newVersion(draft)) }
+    }
+
+    func versions() async throws {
+        let signal = Fixtures.signal()
+        try await store.create(signal)
+        let first = try await store.addVersion(Fixtures.newVersion(signal, note: "one"))
+        let second = try await store.addVersion(Fixtures.newVersion(signal, note: "two"))
+        #expect(first.number == 1 && second.number == 2)
+        #expect(first.sha256 != second.sha256)
+        #expect(first.files.map(\.path) == ["app.py", "auspex.toml"])
+        #expect(try await store.version(signal.id, number: 1) == first)
+        #expect(try await store.version(second.id) == second)
+        #expect(try await store.version(signal.id, number: 3) == nil)
+        #expect(try await store.versions(signal.id, before: nil, limit: 5).map(\.number) == [2, 1])
+        #expect(try await store.versions(signal.id, before: 2, limit: 5) == [first])
+        #expect(try await store.signal(signal.id)?.instruments == ["BTCUSD"])
+        let other = Fixtures.signal()
+        try await store.create(other)
+        await #expect(throws: SignalsStoreError.unknownVersion) { try await store.publish(other.id, versionID: first.id, feed: .live, now: now) }
+    }
+
+    func uploads() async throws {
+        let signal = Fixtures.signal()
+        try await store.create(signal)
+        let version = try await store.addVersion(Fixtures.newVersion(signal))
+        let (kept, loose, foreign) = (version.files[0].sha256, SHA256.digest(utf8: "loose"), SHA256.digest(utf8: "foreign"))
+        for (digest, account) in [(kept, signal.accountID), (loose, signal.accountID), (foreign, AccountID.make())] {
+            try await store.record(Upload(accountID: account, sha256: digest, bytes: 5, uploadedAt: now))
+        }
+        let owned = try await store.ownedBlobs(signal.accountID, among: [kept, loose, foreign, version.files[1].sha256])
+        #expect(Set(owned.keys) == [kept, loose, version.files[1].sha256])
+        #expect(owned[loose] == 5)
+        #expect(try await store.forgetUploads(before: now, limit: 10).isEmpty)
+        // Of what is forgotten only that may be deleted which no version names.
+        #expect(try await Set(store.forgetUploads(before: now + .seconds(1), limit: 10)) == [loose, foreign])
+        #expect(try await store.ownedBlobs(signal.accountID, among: [loose]).isEmpty)
+
+        let dryRun = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: signal.accountID, createdAt: now)
+        try await store.add(dryRun)
+        try await store.add(dryRun)
+        #expect(try await store.dryRun(dryRun.jobID) == dryRun)
+        #expect(try await store.dryRun(.make()) == nil)
+    }
+
+    func subscriptions() async throws {
+        let (signal, _) = try await Fixtures.published(in: store)
+        let account = AccountID.make()
+        let (first, isNew) = try await store.subscribe(account, to: signal.id, now: now)
+        let (again, isNewAgain) = try await store.subscribe(account, to: signal.id, now: now)
+        #expect(isNew && !isNewAgain && first == again)
+        #expect(try await store.subscribedSignals(account) == [signal.id])
+        #expect(try await store.subscriptions(account, after: nil, limit: 5) == [first])
+        #expect(try await store.subscriptions(account, after: first.id, limit: 5).isEmpty)
+        #expect(try await store.unsubscribe(first.id, accountID: .make(), now: now) == nil)
+        let ended = try await store.unsubscribe(first.id, accountID: account, now: now)
+        #expect(ended?.active == false && ended?.version == 2)
+        #expect(try await store.unsubscribe(first.id, accountID: account, now: now)?.version == 2)
+        #expect(try await store.subscribedSignals(account).isEmpty)
+        #expect(try await store.subscribe(account, to: signal.id, now: now).isNew)
+        _ = try await store.unpublish(signal.id, reason: "x", now: now)
+        await #expect(throws: SignalsStoreError.unknownSignal) { try await store.subscribe(.make(), to: signal.id, now: now) }
+    }
+
+    func ledger() async throws {
+        let (signal, version) = try await Fixtures.published(in: store)
+        let before = try #require(await store.head(signal.id))
+        #expect(before.seq == 0 && before.link == LedgerHash.zero)
+        let run = Fixtures.run(signal, version: version, rows: 2)
+        let outcome = try await store.append(run)
+        #expect(outcome.isNew && outcome.firstSeq == 1 && outcome.lastSeq == 2 && !outcome.late)
+        let again = try await store.append(run)
+        #expect(!again.isNew && again.firstSeq == 1 && again.lastSeq == 2)
+        let empty = try await store.append(Fixtures.run(signal, version: version, rows: 0))
+        #expect(empty.isNew && empty.lastSeq == 2)
+        let third = try await store.append(Fixtures.run(signal, version: version, dueAt: .now() - .seconds(120)))
+        #expect(third.firstSeq == 3 && third.late)
+        #expect(third.madeAt >= outcome.madeAt)
+
+        let head = try #require(await store.head(signal.id))
+        #expect(head.seq == 3 && head.link == third.head && head.revision > before.revision)
+        #expect(try await store.revisions([signal.id, .make()]) == [signal.id: head.revision])
+        let rows = try await store.predictions(PredictionQuery(signalID: signal.id, limit: 10))
+        #expect(rows.map(\.entry.seq) == [3, 2, 1])
+        #expect(try await store.predictions(PredictionQuery(signalID: signal.id, afterSeq: 1, limit: 1)).map(\.entry.seq) == [2])
+        #expect(try await store.predictions(PredictionQuery(signalID: signal.id, beforeSeq: 3, limit: 1)).map(\.entry.seq) == [2])
+        #expect(rows[2].statement == run.statement(run.rows[0], madeAt: outcome.madeAt))
+        #expect(rows[2].entry.payload == rows[2].statement.payload)
+        #expect(LedgerVerifier.firstFault(signalID: signal.id, entries: rows.reversed().map(\.entry), seals: []) == nil)
+
+        let failed = EndedRun(
+            jobID: .make(),
+            signalID: signal.id,
+            versionID: version.id,
+            outcome: .rejected,
+            reportedRows: 4,
+            badRow: 2,
+            reason: "no",
+            dueAt: now
+        )
+        #expect(try await store.record(failed, now: now))
+        #expect(try await store.record(failed, now: now) == false)
+        var foreign = failed
+        foreign.jobID = .make()
+        foreign.signalID = .make()
+        #expect(try await store.record(foreign, now: now) == false)
+        let unknown = Fixtures.run(Fixtures.signal(), version: version)
+        await #expect(throws: SignalsStoreError.unknownSignal) { try await store.append(unknown) }
+    }
+
+    func seals() async throws {
+        #expect(try await store.seal(now: now, signing: Fixtures.signing) == nil)
+        let (first, version) = try await Fixtures.published(in: store)
+        let (second, otherVersion) = try await Fixtures.published(in: store)
+        _ = try await store.append(Fixtures.run(first, version: version, rows: 2))
+        let one = try #require(await store.seal(now: now, signing: Fixtures.signing))
+        #expect(one.number == 1 && one.heads.map(\.seq) == [2] && one.previousRoot == LedgerHash.zero)
+        #expect(try await store.seal(now: now, signing: Fixtures.signing) == nil)
+        _ = try await store.append(Fixtures.run(first, version: version))
+        _ = try await store.append(Fixtures.run(second, version: otherVersion))
+        // A clock that was set back does not make a seal older than the one before it.
+        let two = try #require(await store.seal(now: now - .seconds(5), signing: Fixtures.signing))
+        #expect(
+            two.number == 2 && two.heads.map(\.signalID) == [first.id, second.id].sorted() && two.previousRoot == one.root && two.sealedAt == now
+        )
+        #expect(try await store.seals(after: 0, limit: 5) == [one, two])
+        #expect(try await store.seals(after: 1, limit: 5) == [two])
+        #expect(try await store.seals(of: first.id, afterSeq: 0, throughSeq: .max) == [one, two])
+        #expect(try await store.seals(of: first.id, afterSeq: 2, throughSeq: .max) == [two])
+        #expect(try await store.lastSeal(before: now + .seconds(1)) == two)
+        #expect(try await store.lastSeal(before: now) == nil)
+        let rows = try await store.predictions(PredictionQuery(signalID: first.id, limit: 5))
+        #expect(rows.map { $0.seal?.number } == [2, 1, 1])
+        #expect(try await store.head(first.id)?.sealedSeq == 3)
+        let fault = LedgerVerifier.firstFault(signalID: first.id, entries: rows.reversed().map(\.entry), seals: [one, two])
+        #expect(fault == nil)
+        await #expect(throws: SigningFailed.self) {
+            _ = try await store.append(Fixtures.run(first, version: version))
+            _ = try await store.seal(now: now, signing: { _ in throw SigningFailed() })
+        }
+        #expect(try await store.seals(after: 0, limit: 5).count == 2)
+    }
+
+    struct SigningFailed: Error {}
+
+    func manySignals() async throws {
+        let (first, version) = try await Fixtures.published(in: store)
+        let (second, otherVersion) = try await Fixtures.published(in: store)
+        for _ in 0..<3 {
+            _ = try await store.append(Fixtures.run(first, version: version))
+            _ = try await store.append(Fixtures.run(second, version: otherVersion, rows: 2))
+        }
+        var seen: [PredictionPosition] = []
+        var before: PredictionPosition?
+        while true {
+            let page = try await store.predictions(of: [first.id, second.id], before: before, limit: 2)
+            guard let last = page.last else { break }
+            seen += page.map(\.position)
+            before = last.position
+        }
+        #expect(seen.count == 9)
+        #expect(seen == seen.sorted(by: >))
+        #expect(try await store.predictions(of: [second.id], before: nil, limit: 50).count == 6)
+        #expect(try await store.predictions(of: [], before: nil, limit: 50).isEmpty)
+    }
+
+    func outcomes() async throws {
+        let account = AccountID.make()
+        let (signal, version) = try await Fixtures.published(in: store, account: account)
+        let due = Timestamp.now()
+        _ = try await store.append(Fixtures.run(signal, version: version, rows: 2, dueAt: due))
+        let later = due + .seconds(3_600)
+        #expect(try await store.signalsToSettle(now: due, limit: 5).isEmpty)
+        #expect(try await store.signalsToSettle(now: later, limit: 5).map(\.accountID) == [account])
+        let pending = try await store.pendingOutcomes(signal.id, now: later, limit: 5)
+        #expect(pending.map(\.prediction.entry.seq) == [1, 2])
+        #expect(pending.allSatisfy { $0.giveUpAt > later })
+        let before = try #require(await store.head(signal.id)).revision
+        let outcome = SettledOutcome(
+            realised: RealisedOutcome(
+                state: .settled,
+                opensAt: due,
+                openPrice: DecimalText(units: 1),
+                closesAt: later,
+                closePrice: DecimalText(units: 2),
+                realisedReturn: DecimalText(units: 1),
+                correct: true
+            ),
+            counts: false,
+            settledAt: later
+        )
+        try await store.settle(signal.id, outcomes: [1: outcome], again: [2: later + .seconds(60)])
+        #expect(try #require(await store.head(signal.id)).revision > before)
+        // Once settled, for ever settled.
+        try await store.settle(signal.id, outcomes: [1: SettledOutcome(realised: .unresolved("no"), counts: false, settledAt: later)], again: [:])
+        let rows = try await store.predictions(PredictionQuery(signalID: signal.id, limit: 5))
+        #expect(rows.map(\.outcome) == [nil, outcome])
+        #expect(try await store.pendingOutcomes(signal.id, now: later, limit: 5).isEmpty)
+        #expect(try await store.pendingOutcomes(signal.id, now: later + .seconds(61), limit: 5).map(\.prediction.entry.seq) == [2])
+    }
+
+    func readModels() async throws {
+        let (signal, _) = try await Fixtures.published(in: store)
+        func cadence(_ version: Int64, _ outcome: OccurrenceOutcome) -> CadenceRecord {
+            CadenceRecord(lastDueAt: now, lastOutcome: outcome, lastReason: "r", nextDueAt: nil, version: version)
+        }
+        #expect(try await store.cadence(signal.id) == nil)
+        #expect(try await store.apply(cadence(5, .fired), to: signal.id))
+        #expect(try await store.apply(cadence(4, .missed), to: signal.id) == false)
+        #expect(try await store.apply(cadence(5, .missed), to: signal.id) == false)
+        #expect(try await store.cadence(signal.id) == cadence(5, .fired))
+        #expect(try await store.apply(cadence(6, .failed), to: signal.id))
+        #expect(try await store.apply(cadence(1, .failed), to: .make()) == false)
+
+        let id = InstrumentID.make()
+        func instrument(_ version: Int64, _ symbol: String, id: InstrumentID) -> KnownInstrument {
+            KnownInstrument(id: id, symbol: symbol, assetClass: "crypto", feed: .replay, active: true, version: version)
+        }
+        try await store.apply(instrument(2, "A", id: id))
+        try await store.apply(instrument(1, "B", id: id))
+        #expect(try await store.instrument(symbol: "A") == instrument(2, "A", id: id))
+        #expect(try await store.instrument(symbol: "B") == nil)
+        let other = InstrumentID.make()
+        try await store.apply(instrument(1, "A", id: other))
+        #expect(try await store.instrument(symbol: "A")?.id == other)
+        try await store.apply(KnownAccount(id: .make(), userID: .make(), roles: ["provider"], version: 1))
+        #expect(try await store.ledgerEpoch() == 1)
+    }
+
+    static let all: [(String, @Sendable (StoreContract) async throws -> Void)] = [
+        ("signals", { try await $0.signals() }), ("versions", { try await $0.versions() }), ("uploads", { try await $0.uploads() }),
+        ("subscriptions", { try await $0.subscriptions() }), ("ledger", { try await $0.ledger() }), ("seals", { try await $0.seals() }),
+        ("many signals", { try await $0.manySignals() }), ("outcomes", { try await $0.outcomes() }), ("read models", { try await $0.readModels() }),
+    ]
+}
+
+@Suite("Store contract")
+struct StoreContractTests {
+    @Test("In memory", arguments: StoreContract.all.indices)
+    func memory(index: Int) async throws {
+        try await StoreContract.all[index].1(StoreContract(store: InMemorySignalsStore()))
+    }
+
+    @Test("Postgres", .enabled(if: TestServers.hasPostgres, "no test Postgres"), arguments: StoreContract.all.indices)
+    func postgres(index: Int) async throws {
+        try await withPostgresStore { store, _, _ in try await StoreContract.all[index].1(StoreContract(store: store)) }
+    }
+}

@@ -1,0 +1,166 @@
+import Contracts
+import Cryptography
+import Messaging
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+
+@testable import BlobStore
+@testable import signals
+
+/// Values that tests begin with.
+enum Fixtures {
+    static let now = Timestamp(seconds: 1_760_000_000)
+
+    static func signal(account: AccountID = .make(), name: String = "Momentum") -> Signal {
+        .draft(accountID: account, createdBy: .make(), name: name, description: "What went up goes up.", now: now)
+    }
+
+    static func manifest(_ kind: OutputKind = .direction, instrument: String = "BTCUSD", rows: Int = 3) -> Manifest {
+        Manifest(
+            name: "Momentum",
+            schedule: .barClose(instrument: instrument, interval: "15s"),
+            inputs: [ManifestInput(instrument: instrument, interval: "15s", lookback: 20)],
+            output: ManifestOutput(kind: kind, instrument: instrument, horizonSeconds: 60, maximumRows: rows)
+        )
+    }
+
+    static func newVersion(_ signal: Signal, note: String = "", manifest: Manifest = manifest()) -> NewVersion {
+        NewVersion(
+            signalID: signal.id,
+            manifest: manifest,
+            files: [
+                ProjectFile(path: "auspex.toml", sha256: SHA256.digest(utf8: "toml" + note), bytes: 4),
+                ProjectFile(path: "app.py", sha256: SHA256.digest(utf8: "app"), bytes: 3),
+            ],
+            note: note,
+            createdBy: signal.createdBy,
+            createdAt: now
+        )
+    }
+
+    static func run(
+        _ signal: Signal,
+        version: SignalVersion,
+        rows: Int = 1,
+        jobID: JobID = .make(),
+        dueAt: Timestamp = .now(),
+        feed: FeedKind = .live,
+        targetFrom: Timestamp? = nil
+    ) -> CompletedRun {
+        let from = targetFrom ?? dueAt
+        return CompletedRun(
+            jobID: jobID,
+            attemptID: .make(),
+            signalID: signal.id,
+            versionID: version.id,
+            versionSHA256: version.sha256,
+            occurrenceID: .make(),
+            dueAt: dueAt,
+            asOf: dueAt,
+            feed: feed,
+            deadlineSeconds: 60,
+            barSeconds: 15,
+            envSHA256: SHA256.digest(utf8: "env"),
+            dataSHA256: SHA256.digest(utf8: "data"),
+            referencePrices: ["BTCUSD": DecimalText(units: 61_653, scale: 2)],
+            rows: (0..<rows).map { row in
+                PredictionRow(
+                    row: row,
+                    instrument: "BTCUSD",
+                    kind: .direction,
+                    value: .single(DecimalText(units: 1)),
+                    targetFrom: from,
+                    targetTo: from + .seconds(60)
+                )
+            }
+        )
+    }
+
+    /// A published signal with one version.
+    static func published(in store: any SignalsStore, account: AccountID = .make(), feed: FeedKind = .live) async throws -> (Signal, SignalVersion) {
+        let signal = signal(account: account)
+        try await store.create(signal)
+        let version = try await store.addVersion(newVersion(signal))
+        return (try await store.publish(signal.id, versionID: version.id, feed: feed, now: now), version)
+    }
+
+    static let signing: @Sendable (String) throws -> (signature: String, keyID: String) = { _ in ("signature", "key") }
+}
+
+/// Lends a Postgres store on a database of its own.
+func withPostgresStore<Outcome>(_ body: (PostgresSignalsStore, TestDatabase, PostgresPool) async throws -> Outcome) async throws -> Outcome {
+    try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
+        try await database.withPool { pool in
+            try await body(PostgresSignalsStore(pool: pool, outbox: Outbox(schema: "signals")), database, pool)
+        }
+    }
+}
+
+/// Blobs in memory.
+final class InMemoryBlobs: BlobStore {
+    private let kept = Mutex<[SHA256Digest: [UInt8]]>([:])
+
+    func put(_ bytes: [UInt8]) async throws -> SHA256Digest {
+        let digest = SHA256.digest(bytes)
+        kept.withLock { $0[digest] = bytes }
+        return digest
+    }
+    func get(_ digest: SHA256Digest) async throws -> [UInt8]? { kept.withLock { $0[digest] } }
+    func exists(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }
+    func delete(_ digest: SHA256Digest) async throws { kept.withLock { _ = $0.removeValue(forKey: digest) } }
+    var count: Int { kept.withLock { $0.count } }
+}
+
+/// Instruments and bars that a test sets.
+final class FakeMarket: MarketData {
+    struct State: Sendable {
+        var instruments: [String: InstrumentFacts] = ["BTCUSD": InstrumentFacts(symbol: "BTCUSD", feed: .live, baseIntervalSeconds: 15)]
+        /// Each bar with the moment at which it became known.
+        var bars: [(bar: OutcomeBar, knownAt: Timestamp)] = []
+        var isAway = false
+    }
+    let state = Mutex(State())
+
+    struct Away: Error {}
+
+    private func check() throws { if state.withLock({ $0.isAway }) { throw Away() } }
+
+    func instrument(_ symbol: String) async throws -> InstrumentFacts? {
+        try check()
+        return state.withLock { $0.instruments[symbol] }
+    }
+    func lastBar(_ symbol: String, intervalSeconds: Int, asOf: Timestamp) async throws -> OutcomeBar? {
+        try check()
+        return state.withLock { $0.bars.last { $0.knownAt <= asOf }?.bar }
+    }
+    func bars(_ symbol: String, intervalSeconds: Int, asOf: Timestamp, start: Timestamp, end: Timestamp) async throws -> [OutcomeBar] {
+        try check()
+        return state.withLock { $0.bars.filter { $0.knownAt <= asOf && $0.bar.start >= start && $0.bar.start < end }.map(\.bar) }
+    }
+}
+
+/// A ledger of jobs that remembers what it was asked.
+final class FakeJobs: JobLedger {
+    struct State: Sendable {
+        var requests: [JobRequest] = []
+        var ids: [String: JobID] = [:]
+        var standings: [JobID: JobStanding] = [:]
+        var results: [SHA256Digest: [UInt8]] = [:]
+    }
+    let state = Mutex(State())
+
+    func create(_ request: JobRequest) async throws -> JobReceipt {
+        state.withLock { state in
+            if let known = state.ids[request.idempotencyKey] { return JobReceipt(jobID: known, created: false) }
+            let id = JobID.make()
+            state.ids[request.idempotencyKey] = id
+            state.requests.append(request)
+            state.standings[id] = JobStanding(state: .pending)
+            return JobReceipt(jobID: id, created: true)
+        }
+    }
+    func job(_ id: JobID) async throws -> JobStanding? { state.withLock { $0.standings[id] } }
+    func result(_ sha256: SHA256Digest) async throws -> [UInt8]? { state.withLock { $0.results[sha256] } }
+}

@@ -1,0 +1,139 @@
+import Contracts
+import HTTPServing
+import Messaging
+import ServiceRuntime
+import Synchronization
+
+/// Hears, on every replica, what makes something in memory wrong: keys, sessions, subscriptions, predictions.
+///
+/// Nothing here is durable and nothing has to be: what is missed while the broker is away is bounded by the caches' own times.
+final class NewsListener: Component {
+    static let eventTypes = [
+        KeyChanged.eventType, SessionRevoked.eventType, UserChanged.eventType, SubscriptionChanged.eventType, PredictionRecorded.eventType,
+        SignalPublished.eventType, SignalUnpublished.eventType,
+    ]
+
+    /// What the news is for.
+    struct Audience: Sendable {
+        var keys: CachingAPIKeyVerifier
+        var denied: DenySet
+        var entitlements: EntitlementCache
+        var predictions: RevisionWatch
+        var hub: ChangeHub
+    }
+
+    let name = "news"
+    private let broadcast: EventBroadcast
+    private let audience: Audience
+    private let loop: EventLoop
+    private let time: any TimeSource
+    private let work = Mutex<Task<Void, Never>?>(nil)
+
+    init(
+        brokerURL: String,
+        audience: Audience,
+        auth: ServiceClient,
+        loop: EventLoop,
+        time: any TimeSource,
+        readiness: Readiness
+    ) throws {
+        self.audience = audience
+        self.loop = loop
+        self.time = time
+        broadcast = try EventBroadcast(
+            service: "signals",
+            listener: "news",
+            eventTypes: Self.eventTypes,
+            brokerURL: brokerURL,
+            loop: loop,
+            readiness: readiness,
+            onSubscribed: {
+                audience.keys.subscriptionChanged(isSubscribed: true)
+                audience.entitlements.hearing(true)
+                audience.hub.announceAll()
+                // Beside the news, not before it: auth may be slow to answer.
+                Task(on: loop) { await Self.loadDenied(into: audience.denied, from: auth, time: time) }
+            },
+            onEvent: { envelope in Self.apply(envelope, to: audience) }
+        )
+    }
+
+    func start() async throws {
+        try await broadcast.start()
+        let task = Task(on: loop) { [self] in
+            var wasSubscribed = false
+            while !Task.isCancelled {
+                let isSubscribed = broadcast.isSubscribed
+                if wasSubscribed, !isSubscribed {
+                    audience.keys.subscriptionChanged(isSubscribed: false)
+                    audience.entitlements.hearing(false)
+                }
+                wasSubscribed = isSubscribed
+                guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
+            }
+        }
+        work.withLock { $0 = task }
+    }
+
+    func stop() async {
+        let task = work.withLock { $0 }
+        task?.cancel()
+        await task?.value
+        await broadcast.stop()
+    }
+
+    /// One piece of news.
+    static func apply(_ envelope: Envelope, to audience: Audience) {
+        do {
+            switch envelope.type {
+            case KeyChanged.eventType:
+                let event = try envelope.body(as: KeyChanged.self)
+                audience.keys.keyChanged(event.keySHA256, generation: event.generation)
+            case SessionRevoked.eventType:
+                let event = try envelope.body(as: SessionRevoked.self)
+                audience.denied.revoke(session: event.sessionID, until: event.tokenExpiresAt)
+            case UserChanged.eventType:
+                let event = try envelope.body(as: UserChanged.self)
+                audience.denied.raise(user: event.userID, version: event.userVersion)
+            case SubscriptionChanged.eventType:
+                audience.entitlements.forget(try envelope.body(as: SubscriptionChanged.self).accountID)
+            case PredictionRecorded.eventType: audience.predictions.heard(try envelope.body(as: PredictionRecorded.self).signalID)
+            case SignalPublished.eventType: audience.predictions.heard(try envelope.body(as: SignalPublished.self).signalID)
+            case SignalUnpublished.eventType: audience.predictions.heard(try envelope.body(as: SignalUnpublished.self).signalID)
+            default: break
+            }
+        } catch {
+            Logger("news").warning("an event could not be read", ["type": .string(envelope.type), "reason": .string("\(error)")])
+        }
+    }
+
+    private struct Denied: Decodable {
+        struct Session: Decodable {
+            var sessionID: SessionID
+            var expiresAt: Timestamp
+        }
+        struct User: Decodable {
+            var userID: UserID
+            var userVersion: Int64
+        }
+        var sessions: [Session]
+        var users: [User]
+    }
+
+    /// Asks auth for everything that is denied, until it answers.
+    private static func loadDenied(into denied: DenySet, from auth: ServiceClient, time: any TimeSource) async {
+        var wait = Duration.milliseconds(200)
+        while !Task.isCancelled {
+            do {
+                let answer: Denied = try await auth.get("/internal/v1/sessions/revoked")
+                for session in answer.sessions { denied.revoke(session: session.sessionID, until: session.expiresAt) }
+                for user in answer.users { denied.raise(user: user.userID, version: user.userVersion) }
+                return
+            } catch {
+                Logger("news").debug("the deny set could not be loaded; trying again", ["reason": .string("\(error)")])
+                guard (try? await time.sleep(for: wait)) != nil else { return }
+                wait = min(wait * 2, .seconds(10))
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+import Contracts
+import HTTPServing
+import Messaging
+import Postgres
+import ServiceRuntime
+
+/// Hears that a run ended: checks its rows again, and appends all of them to the ledger or none.
+struct RunCompletedHandler: EventHandler {
+    static let consumerName = "runs"
+    static let eventTypes = [JobCompleted.eventType]
+
+    let store: PostgresSignalsStore
+    let jobs: any JobLedger
+    let time: any TimeSource
+
+    func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
+        let event = try envelope.body(as: JobCompleted.self)
+        guard event.kind == .signalRun, let summary = event.specSummary else { return .done }
+        return try await apply(event, summary, to: store.on(connection))
+    }
+
+    /// The rules, on any store.
+    func apply(_ event: JobCompleted, _ summary: JobSpecSummary, to store: any SignalsStore) async throws -> HandlerOutcome {
+        guard event.outcome == .completed else {
+            let reason = event.errorMessage ?? event.failureKind?.rawValue ?? event.outcome.rawValue
+            _ = try await store.record(ended(event, summary, .failed, rows: 0, row: nil, reason: reason), now: time.now())
+            return .done
+        }
+        let json: JSONValue
+        switch try await result(of: event) {
+        case .found(let found): json = found
+        case .away(let reason): return .dependencyAway(reason: reason)
+        case .missing: return .retry(reason: "the result is not in the scheduler's store")
+        }
+        let result: SignalRunResult
+        do {
+            result = try WireJSON.decode(from: json)
+        } catch let error as DecodingError {
+            return try await reject(
+                event,
+                summary,
+                rows: 0,
+                RowFault(row: nil, reason: "the result does not have the form of a run's: \(error.wirePath)"),
+                store
+            )
+        }
+        guard let version = try await store.version(summary.versionID), version.signalID == summary.signalID, version.sha256 == summary.versionSHA256
+        else {
+            return try await reject(
+                event,
+                summary,
+                rows: result.rows.count,
+                RowFault(row: nil, reason: "the version that ran is not one of this signal"),
+                store
+            )
+        }
+        if let fault = RowRules.firstFault(rows: result.rows, manifest: version.manifest, asOf: summary.asOf, feed: summary.feed) {
+            return try await reject(event, summary, rows: result.rows.count, fault, store)
+        }
+        _ = try await store.append(completed(event, summary, result, version))
+        return .done
+    }
+
+    private enum Result {
+        case found(JSONValue)
+        case away(String)
+        case missing
+    }
+
+    private func result(of event: JobCompleted) async throws -> Result {
+        if let result = event.result { return .found(result) }
+        guard let sha256 = event.resultSHA256 else { return .found(.null) }
+        do {
+            guard let bytes = try await jobs.result(sha256) else { return .missing }
+            return .found(try WireJSON.parse(bytes))
+        } catch let error as ServiceClientError where error.isPassing {
+            return .away(error.description)
+        }
+    }
+
+    private func completed(_ event: JobCompleted, _ summary: JobSpecSummary, _ result: SignalRunResult, _ version: SignalVersion) -> CompletedRun {
+        CompletedRun(
+            jobID: event.jobID,
+            attemptID: event.attemptID,
+            signalID: summary.signalID,
+            versionID: version.id,
+            versionSHA256: version.sha256,
+            occurrenceID: summary.occurrenceID,
+            dueAt: summary.dueAt,
+            asOf: summary.asOf,
+            feed: summary.feed,
+            deadlineSeconds: version.manifest.deadlineSeconds,
+            barSeconds: BarInterval(version.outcomeInterval)?.seconds ?? 60,
+            envSHA256: result.envSHA256,
+            dataSHA256: result.dataSHA256,
+            referencePrices: result.referencePrices.mapValues(\.value),
+            rows: result.rows
+        )
+    }
+
+    private func reject(_ event: JobCompleted, _ summary: JobSpecSummary, rows: Int, _ fault: RowFault, _ store: any SignalsStore) async throws
+        -> HandlerOutcome
+    {
+        _ = try await store.record(ended(event, summary, .rejected, rows: rows, row: fault.row, reason: fault.reason), now: time.now())
+        return .done
+    }
+
+    private func ended(_ event: JobCompleted, _ summary: JobSpecSummary, _ outcome: EndedRun.Outcome, rows: Int, row: Int?, reason: String)
+        -> EndedRun
+    {
+        // A NUL, which a stranger's code may well print, is the one character that Postgres cannot keep.
+        let reason = String(reason.prefix(1_000)).replacing("\0", with: "")
+        return EndedRun(
+            jobID: event.jobID,
+            attemptID: event.attemptID,
+            signalID: summary.signalID,
+            versionID: summary.versionID,
+            occurrenceID: summary.occurrenceID,
+            outcome: outcome,
+            reportedRows: rows,
+            badRow: row,
+            reason: reason,
+            dueAt: summary.dueAt
+        )
+    }
+}
+
+extension DecodingError {
+    /// Where the fault is, in the names of the wire.
+    var wirePath: String {
+        let context: Context
+        switch self {
+        case .typeMismatch(_, let found), .valueNotFound(_, let found), .keyNotFound(_, let found), .dataCorrupted(let found): context = found
+        @unknown default: return "an unknown place"
+        }
+        let path = context.codingPath.map { key in key.intValue.map { "[\($0)]" } ?? key.stringValue }.joined(separator: ".")
+        return "\(path.isEmpty ? "the whole" : path): \(context.debugDescription)"
+    }
+}

@@ -1,0 +1,82 @@
+import Contracts
+import Cryptography
+import HTTPServing
+import ServiceRuntime
+
+extension SignalsRoutes {
+    /// `POST /api/signals/{id}/versions/{version}/dry-run`: runs once in the sandbox on the newest bars and records nothing.
+    func startDryRun(_ request: Request) async throws -> Response {
+        let (signal, version, caller) = try await ownVersion(request)
+        let feed = try await market.feed(of: version)
+        let now = time.now()
+        let spec = SignalRunSpec(
+            signalID: signal.id,
+            versionID: version.id,
+            versionSHA256: version.sha256,
+            files: version.codeFiles,
+            manifest: version.manifest,
+            occurrenceID: nil,
+            dueAt: now,
+            asOf: now,
+            feed: feed
+        )
+        // The client's own key, when there is one, also makes the job once only.
+        let key =
+            request.headers["Idempotency-Key"].map { SHA256.digest(utf8: "\(caller.accountID)\n\(request.path)\n\($0)").hex }
+            ?? EventID.make().description
+        let receipt = try await jobs.create(
+            JobRequest(
+                kind: .dryRun,
+                resourceClass: version.manifest.class,
+                accountID: caller.accountID,
+                priority: .high,
+                spec: try WireJSON.value(of: spec),
+                idempotencyKey: "signals:dry-run:\(key)",
+                maxAttempts: 2
+            )
+        )
+        let dryRun = DryRun(jobID: receipt.jobID, signalID: signal.id, versionID: version.id, accountID: caller.accountID, createdAt: now)
+        return try await effects.run(request) { store in
+            try await store.add(dryRun)
+            return Self.json(
+                ["id": .string(receipt.jobID.description), "version": .integer(Int64(version.number)), "state": "pending"],
+                status: .accepted
+            )
+        }
+    }
+
+    /// `GET /api/signals/{id}/dry-runs/{job}`: how far it is; at the end its rows or what went wrong, and what the code printed.
+    func dryRun(_ request: Request) async throws -> Response {
+        let (signal, _) = try await ownSignal(request)
+        let jobID = try request.parameter("job", as: JobID.self)
+        guard let dryRun = try await store.dryRun(jobID), dryRun.signalID == signal.id, let version = try await store.version(dryRun.versionID) else {
+            throw Problem.notFound(field: "job")
+        }
+        guard let job = try await jobs.job(jobID) else { throw Problem.notFound(field: "job") }
+        var result = job.result
+        if result == nil, let sha256 = job.resultSHA256, let bytes = try await jobs.result(sha256) { result = try? WireJSON.parse(bytes) }
+        return Self.json([
+            "id": .string(jobID.description),
+            "version": .integer(Int64(version.number)),
+            "created_at": .string(dryRun.createdAt.iso8601),
+            "state": .string(job.state.rawValue),
+            "failure_kind": job.failureKind.map { .string($0) } ?? .null,
+            "error_message": job.errorMessage.map { .string($0) } ?? .null,
+            "result": result ?? .null,
+            "refusal": Self.refusal(of: result, version: version),
+            "log": job.log.map { .string($0) } ?? .null,
+            "log_truncated": .bool(job.logTruncated ?? false),
+        ])
+    }
+
+    /// What the ledger would say of these rows.
+    private static func refusal(of result: JSONValue?, version: SignalVersion) -> JSONValue {
+        guard let result else { return .null }
+        guard let run: SignalRunResult = try? WireJSON.decode(from: result) else {
+            return ["row": .null, "reason": "the result is not one of a run"]
+        }
+        // Whether a window lies in the future is judged by the real feed; a replay's rule lets either pass.
+        guard let fault = RowRules.firstFault(rows: run.rows, manifest: version.manifest, asOf: run.asOf, feed: .replay) else { return .null }
+        return ["row": fault.row.map { .integer(Int64($0)) } ?? .null, "reason": .string(fault.reason)]
+    }
+}

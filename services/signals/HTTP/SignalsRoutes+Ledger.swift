@@ -1,0 +1,63 @@
+import Contracts
+import Cryptography
+import HTTPServing
+import ServiceRuntime
+
+extension SignalsRoutes {
+    /// `GET /api/signals/{id}/ledger`: links and roots for everybody, payloads and nonces for the entitled.
+    func ledger(_ request: Request) async throws -> Response {
+        try request.query.reject(unknownExcept: ["after_seq", "limit"])
+        let signal = try await visibleSignal(request)
+        let afterSeq = Int64(try request.query.integer("after_seq", default: 0))
+        let limit = try request.query.integer("limit", range: 1...LedgerExports.maximumRows, default: 1_000)
+        guard
+            let export = try await exports.export(signal.id, afterSeq: afterSeq, limit: limit, isEntitled: try await isEntitled(request, to: signal))
+        else {
+            throw Problem.notFound(field: "id")
+        }
+        return .json(bytes: try await cpu.run(lane: .general) { try WireJSON.encode(export) })
+    }
+
+    private func isEntitled(_ request: Request, to signal: Signal) async throws -> Bool {
+        guard let caller = request.caller else { return false }
+        let isSubscribed = try await entitlements.isSubscribed(caller.accountID, to: signal.id)
+        return Entitlement.toPredictions(
+            signalID: signal.id,
+            owner: signal.accountID,
+            state: signal.state,
+            caller: caller,
+            isSubscribed: isSubscribed
+        ) == .granted
+    }
+
+    /// `GET /api/signals/ledger/seals`: every seal in order, so that the chain of roots can be followed from the first.
+    func seals(_ request: Request) async throws -> Response {
+        try request.query.reject(unknownExcept: ["after", "limit"])
+        let after = Int64(try request.query.integer("after", default: 0))
+        let limit = try request.query.integer("limit", range: 1...1_000, default: 100)
+        let seals = try await store.seals(after: after, limit: limit + 1)
+        let page = seals.prefix(limit)
+        return Self.json([
+            "items": .array(try page.map { try WireJSON.value(of: LedgerExport.Seal($0)) }),
+            "next_after": seals.count > limit ? page.last.map { .integer($0.number) } ?? .null : .null,
+        ])
+    }
+
+    /// `GET /api/signals/ledger/keys`: the public keys by which seals are signed, as a JWK set.
+    func ledgerKeys(_ request: Request) async throws -> Response {
+        try .json(JWKSet(keys: [signingKey.verifyingKey.jwk()]))
+    }
+
+    /// `GET /api/signals/ledger/days/{day}`: the last seal of a UTC day, to be kept where the operator of this platform cannot reach it.
+    func lastSealOfDay(_ request: Request) async throws -> Response {
+        let day = request.parameters["day"] ?? ""
+        guard let start = Timestamp(iso8601: day + "T00:00:00Z") else { throw Problem.notFound(field: "day") }
+        let end = start + .seconds(86_400)
+        guard let seal = try await store.lastSeal(before: end), let sealedAt = seal.sealedAt, sealedAt >= start else {
+            throw Problem.notFound(field: "day")
+        }
+        return Self.json([
+            "day": .string(day), "is_over": .bool(time.now() >= end), "seal": try WireJSON.value(of: LedgerExport.Seal(seal)),
+        ])
+    }
+}

@@ -1,0 +1,164 @@
+import Contracts
+import HTTPServing
+import ServiceRuntime
+
+extension SignalsRoutes {
+    private static let maximumWaitSeconds = 30
+
+    /// `GET /api/predictions/{id}`: the route that must be fast. A caller, a signal and a question that are known cost three short locks.
+    func signalPredictions(_ request: Request) async throws -> Response {
+        let caller = try request.requiredCaller()
+        let signalID = try request.parameter("id", as: SignalID.self)
+        let question = request.query.entries.isEmpty && !Self.wantsCSV(request) ? PredictionQuestion.usual : try await self.question(request)
+        if let (standing, answer) = reader.ready(question, about: signalID) {
+            try await check(caller, signalID, standing)
+            if !answer.isEmpty || request.query.string("wait") == nil { return Self.response(answer, question) }
+        }
+        guard let standing = try await reader.standing(of: signalID) else { throw Problem.notFound(field: "id") }
+        try await check(caller, signalID, standing)
+        let wait = try self.wait(request)
+        if wait > 0, question.afterSeq == nil {
+            throw Problem.badRequest(code: "missing_parameter", detail: "wait needs after_seq: the last seq that you have.", field: "after_seq")
+        }
+        return try await answer(question, about: signalID, waitingSeconds: wait, caller: caller)
+    }
+
+    private func answer(_ question: PredictionQuestion, about signalID: SignalID, waitingSeconds: Int, caller: Caller) async throws -> Response {
+        let deadline = time.monotonicNanoseconds() + UInt64(waitingSeconds) * 1_000_000_000
+        while true {
+            let mark = hub.mark
+            guard let answer = try await reader.answer(question, about: signalID), let standing = try await reader.standing(of: signalID) else {
+                throw Problem.notFound(field: "id")
+            }
+            // A subscription may end while its owner waits.
+            try await check(caller, signalID, standing)
+            let now = time.monotonicNanoseconds()
+            if !answer.isEmpty || now >= deadline { return Self.response(answer, question) }
+            _ = await hub.wait(for: [signalID], since: mark, timeout: .nanoseconds(Int64(deadline - now)))
+            if Task.isCancelled { return Self.response(answer, question) }
+        }
+    }
+
+    private func check(_ caller: Caller, _ signalID: SignalID, _ standing: PredictionReader.Standing) async throws {
+        let isReader = caller.owns(standing.owner) || caller.isAdmin
+        let isSubscribed: Bool
+        if isReader {
+            isSubscribed = false
+        } else if let ready = entitlements.ready(caller.accountID, signalID) {
+            isSubscribed = ready
+        } else {
+            isSubscribed = try await entitlements.isSubscribed(caller.accountID, to: signalID)
+        }
+        switch Entitlement.toPredictions(
+            signalID: signalID,
+            owner: standing.owner,
+            state: standing.state,
+            caller: caller,
+            isSubscribed: isSubscribed
+        )
+        {
+        case .granted: return
+        case .hidden: throw Problem.notFound(field: "id")
+        case .insufficientScope: throw Refusal.insufficientScope
+        case .notSubscribed: throw Refusal.notSubscribed
+        }
+    }
+
+    private func question(_ request: Request) async throws -> PredictionQuestion {
+        let query = request.query
+        try query.reject(unknownExcept: ["after_seq", "cursor", "limit", "wait", "format"])
+        var question = PredictionQuestion()
+        question.afterSeq = try query.integer("after_seq").map(Int64.init)
+        question.limit = try query.integer("limit", range: 1...500, default: PredictionQuestion.usual.limit)
+        if let text = query.string("cursor") {
+            guard let cursor = PredictionCursor(text) else {
+                throw Problem.badRequest(code: "invalid_cursor", detail: "The cursor is not one of ours.", field: "cursor")
+            }
+            guard try await store.ledgerEpoch() == cursor.epoch else {
+                throw Problem.conflict(code: "ledger_epoch_changed", detail: "The ledger was restored; begin again.", field: "cursor")
+            }
+            if question.afterSeq == nil { question.beforeSeq = cursor.seq } else { question.afterSeq = cursor.seq }
+        }
+        question.format = try Self.format(request)
+        return question
+    }
+
+    private static func format(_ request: Request) throws -> PredictionQuestion.Format {
+        switch try request.query.choice("format", of: ["json", "csv"]) {
+        case "csv": return .csv
+        case "json": return .json
+        default: return wantsCSV(request) ? .csv : .json
+        }
+    }
+
+    private static func wantsCSV(_ request: Request) -> Bool { request.headers["accept"]?.hasPrefix("text/csv") == true }
+
+    private func wait(_ request: Request) throws -> Int {
+        try request.query.integer("wait", range: 0...Self.maximumWaitSeconds, default: 0)
+    }
+
+    private static func response(_ answer: PredictionAnswer, _ question: PredictionQuestion) -> Response {
+        switch question.format {
+        case .json: .json(bytes: answer.body)
+        case .csv: .bytes(answer.body, contentType: "text/csv; charset=utf-8")
+        }
+    }
+
+    /// `GET /api/predictions`: all signals that the caller is subscribed to, newest first.
+    func allPredictions(_ request: Request) async throws -> Response {
+        let caller = try request.requiredCaller()
+        try request.query.reject(unknownExcept: ["cursor", "limit", "wait", "format"])
+        let limit = try request.query.integer("limit", range: 1...500, default: 50)
+        let format = try Self.format(request)
+        let wait = try self.wait(request)
+        let epoch = try await store.ledgerEpoch()
+        let before = try request.query.string("cursor").map { text -> PredictionPosition in
+            guard let cursor = FeedCursor(text) else {
+                throw Problem.badRequest(code: "invalid_cursor", detail: "The cursor is not one of ours.", field: "cursor")
+            }
+            guard cursor.epoch == epoch else {
+                throw Problem.conflict(code: "ledger_epoch_changed", detail: "The ledger was restored; begin again.", field: "cursor")
+            }
+            return cursor.position
+        }
+        let mark = hub.mark
+        let signals = try await readableSignals(caller)
+        if wait > 0, before == nil { _ = await hub.wait(for: Set(signals.map(\.id)), since: mark, timeout: .seconds(wait)) }
+        var rows = try await store.predictions(of: signals.map(\.id), before: before, limit: limit + 1)
+        let hasMore = rows.count > limit
+        if hasMore { rows.removeLast() }
+        if format == .csv { return .bytes(PredictionAnswers.csv(rows), contentType: "text/csv; charset=utf-8") }
+        let cursor = hasMore ? rows.last.map { FeedCursor(epoch: epoch, position: $0.position).text } : nil
+        return Self.json([
+            "items": .array(rows.map(PredictionAnswers.prediction)), "signals": .array(try await standings(of: signals)),
+            "ledger_epoch": .integer(epoch), "next_cursor": cursor.map { .string($0) } ?? .null,
+        ])
+    }
+
+    private func readableSignals(_ caller: Caller) async throws -> [Signal] {
+        var ids = try await entitlements.signals(of: caller.accountID)
+        if let named = caller.signals(named: Scope.readPredictions) {
+            guard !named.isEmpty else { throw Refusal.insufficientScope }
+            ids.formIntersection(named)
+        }
+        var signals: [Signal] = []
+        for id in ids.sorted() {
+            if let signal = try await store.signal(id), signal.state == .published { signals.append(signal) }
+        }
+        return signals
+    }
+
+    private func standings(of signals: [Signal]) async throws -> [JSONValue] {
+        var standings: [JSONValue] = []
+        for signal in signals {
+            guard let head = try await store.head(signal.id) else { continue }
+            var members = PredictionAnswers.standing(state: signal.state, cadence: try await store.cadence(signal.id))
+            members["signal_id"] = .string(signal.id.description)
+            members["feed"] = signal.feed.map { .string($0.rawValue) } ?? .null
+            members["seq"] = .integer(head.seq)
+            members["link"] = .string(head.link.hex)
+            standings.append(.object(members))
+        }
+        return standings
+    }
+}

@@ -1,0 +1,14 @@
+import ServiceRuntime
+
+@main
+enum Main {
+    static func main() async {
+        await ServiceProgram<SignalsSettings>(
+            name: "signals",
+            summary: "Signals, their versions, subscriptions, and the ledger of predictions.",
+            subcommands: [VerifyLedgerCommand.subcommand, AuditCommand.subcommand],
+            migrate: Application.migrate,
+            build: Application.build
+        ).run()
+    }
+}

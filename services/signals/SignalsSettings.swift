@@ -1,0 +1,24 @@
+import ServiceRuntime
+
+/// What signals is told by its environment.
+struct SignalsSettings: ServiceSettings {
+    let common: CommonSettings
+    let database: DatabaseSettings
+    let brokerURL: String
+    let blobRoot: String
+    let authURLs: [String]
+    let schedulerURLs: [String]
+    let marketdataURLs: [String]
+    let settlementSlots: Int
+
+    init(from reader: inout SettingsReader) {
+        common = CommonSettings(from: &reader)
+        database = DatabaseSettings(from: &reader)
+        brokerURL = PeerSettings.broker(from: &reader)
+        blobRoot = PeerSettings.blobRoot(from: &reader)
+        authURLs = PeerSettings.service("auth", from: &reader)
+        schedulerURLs = PeerSettings.service("scheduler", from: &reader)
+        marketdataURLs = PeerSettings.service("marketdata", from: &reader)
+        settlementSlots = reader.integer("AUSPEX_SETTLEMENT_SLOTS", help: "settlement jobs at once", default: 2, range: 1...64)
+    }
+}

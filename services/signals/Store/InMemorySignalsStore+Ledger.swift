@@ -1,0 +1,216 @@
+import Contracts
+import Synchronization
+
+extension InMemorySignalsStore {
+    func append(_ run: CompletedRun) async throws -> AppendOutcome {
+        let clock = Timestamp.now()
+        return try state.withLock { state in
+            guard var head = state.heads[run.signalID] else { throw SignalsStoreError.unknownSignal }
+            let madeAt = max(clock, head.madeAt ?? .distantPast)
+            if let known = state.runs[run.jobID] {
+                return AppendOutcome(
+                    isNew: false,
+                    firstSeq: known.firstSeq,
+                    lastSeq: known.lastSeq,
+                    head: head.link,
+                    madeAt: madeAt,
+                    late: known.late
+                )
+            }
+            let rows = run.chained(after: head.link, seq: head.seq, madeAt: madeAt)
+            let outcome = AppendOutcome(
+                isNew: true,
+                firstSeq: head.seq + 1,
+                lastSeq: head.seq + Int64(rows.count),
+                head: rows.last?.entry.link ?? head.link,
+                madeAt: madeAt,
+                late: rows.contains { $0.statement.late }
+            )
+            state.runs[run.jobID] = outcome
+            state.predictions[run.signalID, default: []] += rows
+            for row in rows { state.pending[run.signalID, default: [:]][row.entry.seq] = Settlement.waiting(for: row.statement, madeAt: madeAt) }
+            if !rows.isEmpty {
+                head.seq = outcome.lastSeq
+                head.link = outcome.head
+                head.madeAt = madeAt
+                head.revision += 1
+                state.heads[run.signalID] = head
+            }
+            state.said.append(
+                RunRecorded(
+                    jobID: run.jobID,
+                    signalID: run.signalID,
+                    occurrenceID: run.occurrenceID,
+                    firstSeq: outcome.firstSeq,
+                    lastSeq: outcome.lastSeq,
+                    rows: rows.count,
+                    late: outcome.late,
+                    recordedAt: madeAt
+                )
+            )
+            if !rows.isEmpty {
+                state.said.append(
+                    PredictionRecorded(
+                        signalID: run.signalID,
+                        firstSeq: outcome.firstSeq,
+                        lastSeq: outcome.lastSeq,
+                        headLink: outcome.head,
+                        madeAt: madeAt
+                    )
+                )
+            }
+            return outcome
+        }
+    }
+
+    func record(_ run: EndedRun, now: Timestamp) async throws -> Bool {
+        state.withLock { state in
+            guard state.signals[run.signalID] != nil, state.runs[run.jobID] == nil else { return false }
+            state.runs[run.jobID] = AppendOutcome(isNew: false, firstSeq: 0, lastSeq: 0, head: LedgerHash.zero, madeAt: now, late: false)
+            if run.outcome == .rejected {
+                state.said.append(
+                    RunRejected(jobID: run.jobID, signalID: run.signalID, occurrenceID: run.occurrenceID, row: run.badRow, reason: run.reason)
+                )
+            }
+            return true
+        }
+    }
+
+    func head(_ signalID: SignalID) async throws -> SignalHead? { state.withLock { $0.heads[signalID] } }
+
+    func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
+        state.withLock { state in
+            Dictionary(signalIDs.compactMap { id in state.heads[id].map { (id, $0.revision) } }, uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    func ledgerEpoch() async throws -> Int64 { 1 }
+
+    func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction] {
+        state.withLock { state in
+            let rows = (state.predictions[query.signalID] ?? []).filter { row in
+                row.entry.seq > query.afterSeq ?? 0 && row.entry.seq < query.beforeSeq ?? .max
+            }
+            return Array((query.afterSeq == nil ? rows.reversed() : rows).prefix(query.limit))
+        }
+    }
+
+    func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction] {
+        state.withLock { state in
+            let rows = Set(signalIDs).flatMap { state.predictions[$0] ?? [] }.sorted { $0.position > $1.position }
+            return Array(rows.filter { row in before.map { row.position < $0 } ?? true }.prefix(limit))
+        }
+    }
+
+    func seal(now: Timestamp, signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal? {
+        try state.withLock { state in
+            let grown = state.heads.values.filter { $0.sealedSeq < $0.seq }
+            guard !grown.isEmpty else { return nil }
+            let last = state.seals.last
+            var seal = LedgerSeal.next(
+                number: (last?.number ?? 0) + 1,
+                previousRoot: last?.root ?? LedgerHash.zero,
+                heads: grown.map { LedgerHead(signalID: $0.signalID, seq: $0.seq, link: $0.link) }
+            )
+            let sealedAt = max(now, last?.sealedAt ?? .distantPast)
+            let signed = try signing(LedgerSeal.signedText(number: seal.number, root: seal.root, sealedAt: sealedAt))
+            seal.sealedAt = sealedAt
+            seal.signature = signed.signature
+            seal.keyID = signed.keyID
+            state.seals.append(seal)
+            let reference = SealReference(number: seal.number, root: seal.root, sealedAt: sealedAt)
+            for head in grown {
+                state.heads[head.signalID]?.sealedSeq = head.seq
+                state.raiseRevision(head.signalID)
+                guard var rows = state.predictions[head.signalID] else { continue }
+                for index in rows.indices where rows[index].entry.seq > head.sealedSeq { rows[index].seal = reference }
+                state.predictions[head.signalID] = rows
+            }
+            return seal
+        }
+    }
+
+    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal] {
+        state.withLock { state in
+            state.seals.filter { seal in seal.heads.contains { $0.signalID == signalID && $0.seq > afterSeq && $0.seq <= throughSeq } }
+        }
+    }
+
+    func seals(after number: Int64, limit: Int) async throws -> [LedgerSeal] {
+        state.withLock { Array($0.seals.filter { $0.number > number }.prefix(limit)) }
+    }
+
+    func lastSeal(before moment: Timestamp) async throws -> LedgerSeal? {
+        state.withLock { $0.seals.last { $0.sealedAt.map { $0 < moment } ?? false } }
+    }
+
+    // MARK: Outcomes
+
+    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [(signalID: SignalID, accountID: AccountID)] {
+        state.withLock { state in
+            let due = state.pending.filter { $0.value.values.contains { $0.checkAt <= now } }.keys.sorted()
+            return due.prefix(limit).compactMap { id in state.signals[id].map { (id, $0.accountID) } }
+        }
+    }
+
+    func pendingOutcomes(_ signalID: SignalID, now: Timestamp, limit: Int) async throws -> [PendingOutcome] {
+        state.withLock { state in
+            let due = (state.pending[signalID] ?? [:]).filter { $0.value.checkAt <= now }
+            let rows = (state.predictions[signalID] ?? []).filter { due[$0.entry.seq] != nil }
+            return rows.prefix(limit).map { PendingOutcome(prediction: $0, giveUpAt: due[$0.entry.seq]?.giveUpAt ?? now) }
+        }
+    }
+
+    func settle(_ signalID: SignalID, outcomes: [Int64: SettledOutcome], again: [Int64: Timestamp]) async throws {
+        state.withLock { state in
+            guard var rows = state.predictions[signalID] else { return }
+            for index in rows.indices where rows[index].outcome == nil { rows[index].outcome = outcomes[rows[index].entry.seq] }
+            state.predictions[signalID] = rows
+            for seq in outcomes.keys { state.pending[signalID]?[seq] = nil }
+            for (seq, checkAt) in again { state.pending[signalID]?[seq]?.checkAt = checkAt }
+            if !outcomes.isEmpty { state.raiseRevision(signalID) }
+        }
+    }
+
+    // MARK: What others said
+
+    func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
+        state.withLock { state in
+            guard state.signals[signalID] != nil, state.cadence[signalID].map({ $0.version < cadence.version }) ?? true else { return false }
+            state.cadence[signalID] = cadence
+            state.raiseRevision(signalID)
+            return true
+        }
+    }
+
+    func cadence(_ signalID: SignalID) async throws -> CadenceRecord? { state.withLock { $0.cadence[signalID] } }
+
+    func apply(_ instrument: KnownInstrument) async throws {
+        state.withLock { state in
+            guard state.instruments[instrument.id].map({ $0.version < instrument.version }) ?? true else { return }
+            state.instruments = state.instruments.filter { $0.value.symbol != instrument.symbol }
+            state.instruments[instrument.id] = instrument
+        }
+    }
+
+    func instrument(symbol: String) async throws -> KnownInstrument? {
+        state.withLock { $0.instruments.values.first { $0.symbol == symbol } }
+    }
+
+    func apply(_ account: KnownAccount) async throws {
+        state.withLock { state in
+            guard state.accounts[account.id].map({ $0.version < account.version }) ?? true else { return }
+            state.accounts[account.id] = account
+        }
+    }
+}
+
+extension StoredPrediction {
+    var position: PredictionPosition { PredictionPosition(madeAt: entry.madeAt, signalID: statement.signalID, seq: entry.seq) }
+}
+
+extension PredictionPosition: Comparable {
+    static func < (left: PredictionPosition, right: PredictionPosition) -> Bool {
+        (left.madeAt, left.signalID, left.seq) < (right.madeAt, right.signalID, right.seq)
+    }
+}

@@ -1,0 +1,18 @@
+import Messaging
+import Postgres
+
+/// The schema's history, embedded in the binary.
+enum Migrations {
+    static let schema = "signals"
+
+    static func catalogue() throws -> MigrationCatalogue {
+        try MigrationCatalogue([
+            ("v001_create_signals", PackageResources.v001_create_signals_sql),
+            ("v002_create_ledger", PackageResources.v002_create_ledger_sql),
+            ("v003_create_cadence", PackageResources.v003_create_cadence_sql),
+            ("v004_create_idempotency_keys", PackageResources.v004_create_idempotency_keys_sql),
+            MessagingSchema.migration(version: 5, schema: schema),
+            ("v006_grant_messaging", PackageResources.v006_grant_messaging_sql),
+        ])
+    }
+}

@@ -1,0 +1,177 @@
+import Contracts
+import Cryptography
+import Postgres
+
+extension PostgresSignalsStore {
+    func append(_ run: CompletedRun) async throws -> AppendOutcome {
+        try await transaction { connection in
+            // Both travel together; the clock is read by the second statement, which runs when the first has the lock.
+            let answers = try await connection.pipeline([
+                "SELECT seq, link, made_at FROM heads WHERE signal_id = \(run.signalID) FOR UPDATE", "SELECT clock_timestamp()",
+            ])
+            guard let head = answers[0].first, let clock = answers[1].first else { throw SignalsStoreError.unknownSignal }
+            let (seq, link, lastMadeAt) = try head.decode(Int64.self, SHA256Digest.self, Timestamp?.self)
+            // A clock that was set back must not let made_at fall.
+            let madeAt = max(try clock.column(0, as: Timestamp.self), lastMadeAt ?? .distantPast)
+            if let known = try await recordedRun(run.jobID, link: link, madeAt: madeAt, on: connection) { return known }
+
+            let rows = run.chained(after: link, seq: seq, madeAt: madeAt)
+            let outcome = AppendOutcome(
+                isNew: true,
+                firstSeq: seq + 1,
+                lastSeq: seq + Int64(rows.count),
+                head: rows.last?.entry.link ?? link,
+                madeAt: madeAt,
+                late: rows.contains { $0.statement.late }
+            )
+            try await insert(run, rows: rows, outcome, on: connection)
+            try await say(run, outcome, on: connection)
+            return outcome
+        }
+    }
+
+    /// A run that is in the ledger already: a job has one.
+    private func recordedRun(_ jobID: JobID, link: SHA256Digest, madeAt: Timestamp, on connection: PostgresConnection) async throws -> AppendOutcome?
+    {
+        let rows = try await connection.query("SELECT first_seq, last_seq, late FROM runs WHERE job_id = \(jobID)")
+        guard let row = rows.first else { return nil }
+        let (first, last, late) = try row.decode(Int64?.self, Int64?.self, Bool.self)
+        return AppendOutcome(isNew: false, firstSeq: first ?? 0, lastSeq: last ?? 0, head: link, madeAt: madeAt, late: late)
+    }
+
+    private func insert(_ run: CompletedRun, rows: [StoredPrediction], _ outcome: AppendOutcome, on connection: PostgresConnection) async throws {
+        var statements: [SQL] = [
+            """
+            INSERT INTO runs (job_id, signal_id, version_id, occurrence_id, attempt_id, outcome, reported_rows, first_seq, last_seq, late, due_at, ended_at)
+            VALUES (\(run.jobID), \(run.signalID), \(run.versionID), \(run.occurrenceID), \(run.attemptID), 'recorded', \(rows.count),
+                \(outcome.firstSeq), \(outcome.lastSeq), \(outcome.late), \(run.dueAt), \(outcome.madeAt))
+            """
+        ]
+        for row in rows {
+            statements.append(Self.insertion(of: row))
+            let wait = Settlement.waiting(for: row.statement, madeAt: outcome.madeAt)
+            statements.append(
+                """
+                INSERT INTO pending_outcomes (signal_id, seq, check_at, give_up_at)
+                VALUES (\(run.signalID), \(row.entry.seq), \(wait.checkAt), \(wait.giveUpAt))
+                """
+            )
+        }
+        if !rows.isEmpty {
+            statements.append(
+                """
+                UPDATE heads SET seq = \(outcome.lastSeq), link = \(outcome.head), made_at = \(outcome.madeAt), revision = revision + 1
+                WHERE signal_id = \(run.signalID)
+                """
+            )
+        }
+        _ = try await connection.pipeline(statements)
+    }
+
+    private static func insertion(of row: StoredPrediction) -> SQL {
+        let statement = row.statement
+        return """
+            INSERT INTO predictions (signal_id, seq, made_at, job_id, row, version_sha256, env_sha256, data_sha256, instrument, kind, value, due_at, as_of,
+                target_from, target_to, reference_price, feed, late, payload, nonce, leaf, link)
+            VALUES (\(statement.signalID), \(row.entry.seq), \(row.entry.madeAt), \(statement.jobID), \(statement.row.row), \(statement.versionSHA256),
+                \(statement.envSHA256), \(statement.dataSHA256), \(statement.row.instrument), \(statement.row.kind.rawValue), \(statement.row.value.text),
+                \(statement.dueAt), \(statement.asOf), \(statement.row.targetFrom), \(statement.row.targetTo), \(statement.referencePrice?.text),
+                \(statement.feed.rawValue), \(statement.late), \(row.entry.payload), \(row.entry.nonce), \(row.entry.leaf), \(row.entry.link))
+            """
+    }
+
+    private func say(_ run: CompletedRun, _ outcome: AppendOutcome, on connection: PostgresConnection) async throws {
+        try await say(
+            RunRecorded(
+                jobID: run.jobID,
+                signalID: run.signalID,
+                occurrenceID: run.occurrenceID,
+                firstSeq: outcome.firstSeq,
+                lastSeq: outcome.lastSeq,
+                rows: run.rows.count,
+                late: outcome.late,
+                recordedAt: outcome.madeAt
+            ),
+            version: 1,
+            on: connection
+        )
+        guard !run.rows.isEmpty else { return }
+        try await say(
+            PredictionRecorded(
+                signalID: run.signalID,
+                firstSeq: outcome.firstSeq,
+                lastSeq: outcome.lastSeq,
+                headLink: outcome.head,
+                madeAt: outcome.madeAt
+            ),
+            version: outcome.lastSeq,
+            on: connection
+        )
+    }
+
+    func record(_ run: EndedRun, now: Timestamp) async throws -> Bool {
+        try await transaction { connection in
+            let inserted = try await connection.execute(
+                """
+                INSERT INTO runs (job_id, signal_id, version_id, occurrence_id, attempt_id, outcome, reported_rows, bad_row, reason, due_at, ended_at)
+                SELECT \(run.jobID), id, \(run.versionID), \(run.occurrenceID), \(run.attemptID), \(run.outcome.rawValue), \(run.reportedRows), \(run.badRow),
+                    \(run.reason), \(run.dueAt), \(now)
+                FROM signals WHERE id = \(run.signalID) ON CONFLICT (job_id) DO NOTHING
+                """
+            )
+            guard inserted == 1 else { return false }
+            if run.outcome == .rejected {
+                try await say(
+                    RunRejected(jobID: run.jobID, signalID: run.signalID, occurrenceID: run.occurrenceID, row: run.badRow, reason: run.reason),
+                    version: 1,
+                    on: connection
+                )
+            }
+            return true
+        }
+    }
+
+    func head(_ signalID: SignalID) async throws -> SignalHead? {
+        try await query("SELECT seq, link, made_at, sealed_seq, revision FROM heads WHERE signal_id = \(signalID)").first.map { row in
+            SignalHead(
+                signalID: signalID,
+                seq: try row.column(0),
+                link: try row.column(1),
+                madeAt: try row.column(2),
+                sealedSeq: try row.column(3),
+                revision: try row.column(4)
+            )
+        }
+    }
+
+    func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
+        let rows = try await query("SELECT signal_id, revision FROM heads WHERE signal_id = ANY (\(signalIDs))")
+        return try Dictionary(rows.map { try $0.decode(SignalID.self, Int64.self) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    func ledgerEpoch() async throws -> Int64 {
+        try await query("SELECT coalesce(max(epoch), 1) FROM ledger_epochs").first?.column(0) ?? 1
+    }
+}
+
+extension CompletedRun {
+    /// The rows as they stand behind the end of the chain.
+    func chained(after link: SHA256Digest, seq: Int64, madeAt: Timestamp) -> [StoredPrediction] {
+        var previous = link
+        var next = seq
+        return rows.map { row in
+            next += 1
+            let statement = statement(row, madeAt: madeAt)
+            let entry = LedgerEntry.appended(
+                payload: statement.payload,
+                nonce: RandomToken.bytes(16),
+                signalID: signalID,
+                seq: next,
+                madeAt: madeAt,
+                after: previous
+            )
+            previous = entry.link
+            return StoredPrediction(statement: statement, entry: entry)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import Contracts
+import Postgres
+
+extension PostgresSignalsStore {
+    func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
+        try await transaction { connection in
+            let applied = try await connection.execute(
+                """
+                INSERT INTO cadence (signal_id, last_due_at, last_outcome, last_reason, next_due_at, version)
+                SELECT id, \(cadence.lastDueAt), \(cadence.lastOutcome?.rawValue), \(cadence.lastReason), \(cadence.nextDueAt), \(cadence.version)
+                FROM signals WHERE id = \(signalID)
+                ON CONFLICT (signal_id) DO UPDATE SET last_due_at = excluded.last_due_at, last_outcome = excluded.last_outcome,
+                    last_reason = excluded.last_reason, next_due_at = excluded.next_due_at, version = excluded.version
+                WHERE cadence.version < excluded.version
+                """
+            )
+            if applied == 1 { try await raiseRevision(signalID, on: connection) }
+            return applied == 1
+        }
+    }
+
+    func cadence(_ signalID: SignalID) async throws -> CadenceRecord? {
+        try await query("SELECT last_due_at, last_outcome, last_reason, next_due_at, version FROM cadence WHERE signal_id = \(signalID)").first.map {
+            row in
+            CadenceRecord(
+                lastDueAt: try row.column(0),
+                lastOutcome: try row.optionalWord(1),
+                lastReason: try row.column(2),
+                nextDueAt: try row.column(3),
+                version: try row.column(4)
+            )
+        }
+    }
+
+    func apply(_ instrument: KnownInstrument) async throws {
+        try await transaction { connection in
+            let newer = try await connection.query("SELECT 1 FROM instruments WHERE id = \(instrument.id) AND version >= \(instrument.version)")
+            guard newer.isEmpty else { return }
+            // A symbol can pass from one instrument to another; the newest word about it counts.
+            try await connection.execute("DELETE FROM instruments WHERE symbol = \(instrument.symbol) AND id <> \(instrument.id)")
+            try await connection.execute(
+                """
+                INSERT INTO instruments (id, symbol, asset_class, feed, active, version)
+                VALUES (\(instrument.id), \(instrument.symbol), \(instrument.assetClass), \(instrument.feed.rawValue), \(instrument.active), \(instrument.version))
+                ON CONFLICT (id) DO UPDATE SET symbol = excluded.symbol, asset_class = excluded.asset_class, feed = excluded.feed,
+                    active = excluded.active, version = excluded.version WHERE instruments.version < excluded.version
+                """
+            )
+        }
+    }
+
+    func instrument(symbol: String) async throws -> KnownInstrument? {
+        try await query("SELECT id, symbol, asset_class, feed, active, version FROM instruments WHERE symbol = \(symbol)").first.map { row in
+            KnownInstrument(
+                id: try row.column(0),
+                symbol: try row.column(1),
+                assetClass: try row.column(2),
+                feed: try row.word(3),
+                active: try row.column(4),
+                version: try row.column(5)
+            )
+        }
+    }
+
+    func apply(_ account: KnownAccount) async throws {
+        _ = try await query(
+            """
+            INSERT INTO accounts (id, user_id, roles, version) VALUES (\(account.id), \(account.userID), \(account.roles), \(account.version))
+            ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, roles = excluded.roles, version = excluded.version
+            WHERE accounts.version < excluded.version
+            """
+        )
+    }
+}

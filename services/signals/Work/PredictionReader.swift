@@ -1,0 +1,185 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Answers about predictions, from memory where they are known to be right.
+///
+/// Each body is valid for one revision of its signal. It is served while the store has confirmed that revision within the last 900 ms: ``RevisionWatch``
+/// does that for all signals in use ten times a second with one statement, and builds new bodies before the old ones are dropped, so that a busy signal's
+/// readers never wait for a prediction that has just come. What the watch has not confirmed in time is read from the store. A new prediction is
+/// readable on every replica about 10 ms after its event, 100 ms after its commit without any event, and after 1 s in any case.
+///
+/// Nothing here belongs to a loop: a hit is one short lock and no hop.
+final class PredictionReader: Sendable {
+    /// How long a confirmation is good for.
+    static let confirmationNanoseconds: UInt64 = 900_000_000
+    static let maximumSignals = 10_000
+    static let maximumBodiesPerSignal = 8
+    /// A signal that nobody asked about for this long is forgotten.
+    static let idleNanoseconds: UInt64 = 60_000_000_000
+
+    /// What the answers to a signal's readers hang on.
+    struct Standing: Sendable {
+        var owner: AccountID
+        var state: SignalState
+    }
+
+    private struct Entry {
+        var standing: Standing
+        var revision: Int64
+        var confirmedAt: UInt64
+        var usedAt: UInt64
+        var bodies: [PredictionQuestion: PredictionAnswer]
+    }
+
+    private let store: any SignalsStore
+    private let time: any TimeSource
+    private let entries = Mutex<[SignalID: Entry]>([:])
+    private let hits: Counter
+    private let misses: Counter
+
+    init(store: any SignalsStore, time: any TimeSource) {
+        self.store = store
+        self.time = time
+        hits = Metrics.shared.counter("auspex_prediction_cache_hits_total", help: "Prediction bodies served from memory.")
+        misses = Metrics.shared.counter("auspex_prediction_cache_misses_total", help: "Prediction bodies read from the store.")
+    }
+
+    /// Owner and state of a signal; nil when there is none.
+    func standing(of signalID: SignalID) async throws -> Standing? {
+        let now = time.monotonicNanoseconds()
+        let known = entries.withLock { entries -> Standing? in
+            guard let entry = entries[signalID], now - entry.confirmedAt < Self.confirmationNanoseconds else { return nil }
+            return entry.standing
+        }
+        if let known { return known }
+        return try await load(signalID, questions: [])?.standing
+    }
+
+    /// The answer from memory if it is there and confirmed: the hot path.
+    func ready(_ question: PredictionQuestion, about signalID: SignalID) -> (standing: Standing, answer: PredictionAnswer)? {
+        let now = time.monotonicNanoseconds()
+        let found = entries.withLock { entries -> (Standing, PredictionAnswer)? in
+            guard let entry = entries[signalID], now - entry.confirmedAt < Self.confirmationNanoseconds, let answer = entry.bodies[question] else {
+                return nil
+            }
+            // Written rarely: a store to the map for every request would only cost.
+            if now - entry.usedAt > 1_000_000_000 { entries[signalID]?.usedAt = now }
+            return (entry.standing, answer)
+        }
+        guard let found else { return nil }
+        hits.increment()
+        return (found.0, found.1)
+    }
+
+    /// The answer, from the store when need be; nil when there is no such signal.
+    func answer(_ question: PredictionQuestion, about signalID: SignalID) async throws -> PredictionAnswer? {
+        if let ready = ready(question, about: signalID) { return ready.answer }
+        misses.increment()
+        return try await load(signalID, questions: [question])?.answers[question]
+    }
+
+    // MARK: Keeping bodies right
+
+    /// The signals in use.
+    var watched: [SignalID] {
+        let now = time.monotonicNanoseconds()
+        return entries.withLock { entries in
+            entries = entries.filter { now - min(now, $0.value.usedAt) < Self.idleNanoseconds }
+            return Array(entries.keys)
+        }
+    }
+
+    /// Takes what the store said of revisions at `askedAt`; returns the signals whose bodies have to be built anew.
+    func confirm(_ revisions: [SignalID: Int64], askedAt: UInt64) -> [SignalID] {
+        entries.withLock { entries in
+            var stale: [SignalID] = []
+            for (signalID, entry) in entries {
+                guard let revision = revisions[signalID] else { continue }
+                if revision == entry.revision {
+                    entries[signalID]?.confirmedAt = max(entry.confirmedAt, askedAt)
+                } else if revision > entry.revision {
+                    stale.append(signalID)
+                }
+            }
+            return stale
+        }
+    }
+
+    /// Builds the bodies of a signal anew; readers get the old ones meanwhile, for as long as those are confirmed.
+    func refresh(_ signalID: SignalID) async throws {
+        let questions = entries.withLock { $0[signalID].map { Array($0.bodies.keys) } }
+        guard let questions else { return }
+        _ = try await load(signalID, questions: questions)
+    }
+
+    /// Forgets everything, as after a time in which nothing could be heard.
+    func forgetAll() { entries.withLock { $0.removeAll() } }
+
+    private func load(_ signalID: SignalID, questions: [PredictionQuestion]) async throws -> (
+        standing: Standing, answers: [PredictionQuestion: PredictionAnswer]
+    )? {
+        let askedAt = time.monotonicNanoseconds()
+        // The head comes first: whatever is read after it is at least as new as its revision.
+        guard let head = try await store.head(signalID), let signal = try await store.signal(signalID) else {
+            entries.withLock { _ = $0.removeValue(forKey: signalID) }
+            return nil
+        }
+        let cadence = try await store.cadence(signalID)
+        let root = try await newestRoot(signalID, head: head)
+        let view = SignalView(signal: signal, head: head, cadence: cadence, root: root, epoch: try await store.ledgerEpoch())
+        var answers: [PredictionQuestion: PredictionAnswer] = [:]
+        for question in questions { answers[question] = try await answer(question, view: view) }
+        let standing = Standing(owner: signal.accountID, state: signal.state)
+        keep(signalID, standing: standing, revision: head.revision, answers: answers, askedAt: askedAt)
+        return (standing, answers)
+    }
+
+    private func newestRoot(_ signalID: SignalID, head: SignalHead) async throws -> SHA256Digest? {
+        guard head.sealedSeq > 0 else { return nil }
+        return try await store.seals(of: signalID, afterSeq: head.sealedSeq - 1, throughSeq: head.sealedSeq).last?.root
+    }
+
+    private func answer(_ question: PredictionQuestion, view: SignalView) async throws -> PredictionAnswer {
+        // One more than asked for tells whether there is a next page.
+        var rows = try await store.predictions(
+            PredictionQuery(signalID: view.signal.id, afterSeq: question.afterSeq, beforeSeq: question.beforeSeq, limit: question.limit + 1)
+        )
+        let hasMore = rows.count > question.limit
+        if hasMore { rows.removeLast() }
+        let cursor = hasMore ? rows.last.map { PredictionCursor(epoch: view.epoch, seq: $0.entry.seq).text } : nil
+        let body =
+            switch question.format {
+            case .json: PredictionAnswers.page(view, rows: rows, nextCursor: cursor)
+            case .csv: PredictionAnswers.csv(rows)
+            }
+        return PredictionAnswer(body: body, lastSeq: rows.map(\.entry.seq).max() ?? view.head.seq, isEmpty: rows.isEmpty)
+    }
+
+    private func keep(
+        _ signalID: SignalID,
+        standing: Standing,
+        revision: Int64,
+        answers: [PredictionQuestion: PredictionAnswer],
+        askedAt: UInt64
+    ) {
+        entries.withLock { entries in
+            if var entry = entries[signalID], entry.revision >= revision {
+                // Somebody has loaded something newer meanwhile: then only that is kept.
+                guard entry.revision == revision else { return }
+                entry.confirmedAt = max(entry.confirmedAt, askedAt)
+                entry.usedAt = max(entry.usedAt, askedAt)
+                if entry.bodies.count + answers.count > Self.maximumBodiesPerSignal { entry.bodies = entry.bodies.filter { $0.key == .usual } }
+                entry.bodies.merge(answers) { _, new in new }
+                entries[signalID] = entry
+            } else {
+                if entries.count >= Self.maximumSignals, entries[signalID] == nil, let oldest = entries.min(by: { $0.value.usedAt < $1.value.usedAt })
+                {
+                    entries[oldest.key] = nil
+                }
+                let usedAt = entries[signalID]?.usedAt ?? askedAt
+                entries[signalID] = Entry(standing: standing, revision: revision, confirmedAt: askedAt, usedAt: usedAt, bodies: answers)
+            }
+        }
+    }
+}

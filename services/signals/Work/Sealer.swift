@@ -1,0 +1,70 @@
+import Contracts
+import Cryptography
+import ServiceRuntime
+import Synchronization
+
+/// Signs seals with the service's own key, whose public half everybody may have.
+struct LedgerSigner: Sendable {
+    let key: SigningKey
+
+    func sign(_ text: String) throws -> (signature: String, keyID: String) {
+        (Base64URL.encode(try key.signature(for: Array(text.utf8))), key.keyID)
+    }
+
+    /// Whether a seal carries a good signature of one of these keys.
+    static func isGood(_ seal: LedgerSeal, keys: [String: VerifyingKey]) -> Bool {
+        guard let keyID = seal.keyID, let key = keys[keyID], let signature = seal.signature.flatMap({ Base64URL.decode($0) }),
+            let sealedAt = seal.sealedAt
+        else { return false }
+        let text = LedgerSeal.signedText(number: seal.number, root: seal.root, sealedAt: sealedAt)
+        return key.isValid(signature: signature, for: Array(text.utf8))
+    }
+}
+
+/// Seals all chains that have grown, once a second; with several replicas the one that gets the lock does it.
+final class Sealer: Component {
+    let name = "sealer"
+    private let store: any SignalsStore
+    private let signer: LedgerSigner
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let work = Mutex<Task<Void, Never>?>(nil)
+    private let logger = Logger("sealer")
+
+    init(store: any SignalsStore, signer: LedgerSigner, time: any TimeSource, loop: EventLoop) {
+        self.store = store
+        self.signer = signer
+        self.time = time
+        self.loop = loop
+    }
+
+    func start() async throws {
+        let task = Task(on: loop) { [self] in
+            while !Task.isCancelled {
+                await round()
+                guard (try? await time.sleep(for: .seconds(1))) != nil else { return }
+            }
+        }
+        work.withLock { $0 = task }
+    }
+
+    func stop() async {
+        let task = work.withLock { $0 }
+        task?.cancel()
+        await task?.value
+        // What was appended in the last second should not wait for the next start.
+        await round()
+    }
+
+    /// Seals what is there to seal now.
+    func round() async {
+        do {
+            let signer = signer
+            if let seal = try await store.seal(now: time.now(), signing: { try signer.sign($0) }) {
+                logger.debug("sealed", ["seal": .integer(Int(seal.number)), "heads": .integer(seal.heads.count)])
+            }
+        } catch {
+            logger.warning("could not seal; trying again in a second", ["reason": .string("\(error)")])
+        }
+    }
+}

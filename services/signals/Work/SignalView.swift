@@ -1,0 +1,32 @@
+import Contracts
+
+/// What every answer about a signal's predictions stands on, read together.
+struct SignalView: Sendable {
+    var signal: Signal
+    var head: SignalHead
+    var cadence: CadenceRecord?
+    /// Of the newest seal that covers a prediction of this signal.
+    var root: SHA256Digest?
+    var epoch: Int64
+}
+
+/// What a subscriber asks of one signal; two equal questions have one answer until the signal's revision rises.
+struct PredictionQuestion: Sendable, Hashable {
+    enum Format: Sendable, Hashable { case json, csv }
+
+    var afterSeq: Int64?
+    var beforeSeq: Int64?
+    var limit = 50
+    var format = Format.json
+
+    /// Without anything after the question mark.
+    static let usual = PredictionQuestion()
+}
+
+/// A ready answer.
+struct PredictionAnswer: Sendable {
+    var body: [UInt8]
+    /// The highest seq inside; the head's when it holds none.
+    var lastSeq: Int64
+    var isEmpty: Bool
+}
