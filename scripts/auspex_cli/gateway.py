@@ -150,7 +150,7 @@ class Gateway:
 
     def allow_demo(self, key: str, signals: list[str]) -> None:
         """Lets the page read the demo signals: the gateway adds the key, so that no browser ever holds it. GET only, these signals only."""
-        lines = ["location = /demo/signals.json { root %s; default_type application/json; expires -1; }" % self.folder]
+        lines = [f"location = /demo/signals.json {{ alias {self.folder}/signals.json; default_type application/json; expires -1; }}"]
         for signal in signals:
             if not re.fullmatch(r"[0-9a-f-]{36}", signal):
                 raise Failure(f"'{signal}' is not the id of a signal", step="show the demo signals on the page")

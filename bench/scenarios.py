@@ -1,0 +1,187 @@
+"""The scenarios, each a function that yields lines: what ours reached beside what the peer reached in the same call."""
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import load
+from auspex_demo.api import API
+from stage import KeyRevoker
+
+
+@dataclass
+class Line:
+    """One figure beside its peer's."""
+
+    scenario: str
+    what: str
+    ours: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        beside = f"   {self.peer}: {self.peer_value:,.1f}  ({self.ours / self.peer_value:.1f}x)" if self.peer_value else ""
+        return f"{self.what:48} {self.ours:>12,.2f} {self.unit}{beside}{'   ' + self.note if self.note else ''}"
+
+
+def _percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def pull(stage, peers, options) -> Iterator[Line]:
+    """Predictions with an API key, 32 connections, while one is recorded and a key revoked each second."""
+    signal_id = stage.publish(1)
+    keys = stage.reader_keys(signal_id, 50)
+    reader = API(stage.url("signals"), key=keys[0])
+    end = time.monotonic() + 60
+    while not reader.get(f"/api/predictions/{signal_id}")["items"] and time.monotonic() < end:
+        time.sleep(0.2)
+    before = reader.get(f"/api/predictions/{signal_id}?limit=1")["items"][0]["seq"]
+    revoker = KeyRevoker(stage, signal_id)
+    revoker.start()
+    started = time.monotonic()
+    ours = load.measure(
+        stage.url("signals"), f"/api/predictions/{signal_id}", keys, stage.pid("signals"), seconds=options.seconds, repeats=options.repeats)
+    elapsed = time.monotonic() - started
+    revoker.stop()
+    recorded = reader.get(f"/api/predictions/{signal_id}?limit=1")["items"][0]["seq"] - before
+    stage.unpublish(signal_id)
+    theirs = peers.http(options.seconds, options.repeats)
+    note = f"{recorded / elapsed:.2f} predictions/s recorded meanwhile, {ours.refused} refused, {ours.broken} broken"
+    uncached, cached = theirs.get("/api/predictions/", {}), theirs.get("/cached/predictions/", {})
+    yield Line("pull", "prediction pull, requests/s", ours.requests_per_second, "1/s", "FastAPI uncached", uncached.get("rps"), note)
+    yield Line("pull", "prediction pull, requests/s", ours.requests_per_second, "1/s", "FastAPI cached", cached.get("rps"))
+    yield Line("pull", "prediction pull, p99", ours.p99_ms, "ms", "FastAPI cached", cached.get("p99_ms"), f"p50 {ours.p50_ms:.2f} ms")
+    cost = cached.get("server_cpu_us_per_req")
+    yield Line("pull", "prediction pull, requests a CPU second", ours.requests_per_cpu_second, "1/s", "FastAPI cached", 1e6 / cost if cost else None)
+    if revoker.stale_seconds:
+        yield Line("pull", "a revoked key still read for, at most", max(revoker.stale_seconds), "s", note=f"{len(revoker.stale_seconds)} keys revoked; bound 1 s")
+    stage.peer_http = theirs
+
+
+def floor(stage, peers, options) -> Iterator[Line]:
+    """The cheapest public route: what HTTP itself costs."""
+    ours = load.measure(stage.url("auth"), "/.well-known/jwks.json", ["aus_none"], stage.pid("auth"), seconds=options.seconds, repeats=options.repeats)
+    theirs = (getattr(stage, "peer_http", None) or peers.http(options.seconds, options.repeats)).get("/plain", {})
+    stage.peer_http = getattr(stage, "peer_http", None) or {}
+    yield Line("floor", "HTTP floor, requests/s", ours.requests_per_second, "1/s", "FastAPI /plain", theirs.get("rps"), f"p99 {ours.p99_ms:.2f} ms")
+    cost = theirs.get("server_cpu_us_per_req")
+    yield Line("floor", "HTTP floor, requests a CPU second", ours.requests_per_cpu_second, "1/s", "FastAPI /plain", 1e6 / cost if cost else None)
+
+
+def point_read(stage, peers, options) -> Iterator[Line]:
+    """A row by its key from Postgres for each request: an instrument, read as a person with a key."""
+    market = stage.market()
+    key = stage.job.as_(stage.cast.subscriber).post("/api/keys", {"name": "bars", "scopes": ["bars:read"]})["key"]
+    ours = load.measure(
+        stage.url("marketdata"), f"/api/instruments/{market.source.symbol}", [key], stage.pid("marketdata"), seconds=options.seconds, repeats=options.repeats)
+    theirs = (getattr(stage, "peer_http", None) or peers.http(options.seconds, options.repeats)).get("/api/predictions/", {})
+    yield Line("point_read", "Postgres point read, requests/s", ours.requests_per_second, "1/s", "FastAPI uncached", theirs.get("rps"), f"p99 {ours.p99_ms:.2f} ms")
+    cost = theirs.get("server_cpu_us_per_req")
+    yield Line("point_read", "Postgres point read, requests a CPU second", ours.requests_per_cpu_second, "1/s", "FastAPI uncached", 1e6 / cost if cost else None)
+
+
+def events(stage, peers, options) -> Iterator[Line]:
+    """From the commit of an event to the commit of its effect in another service: registrations, said by auth, applied by signals."""
+    count = 200
+    for number in range(count):
+        stage.platform.api.post("/api/register", {"email": f"event-{number}-{time.time_ns()}@bench.example", "password": "correct horse battery staple"})
+    end = time.monotonic() + 30
+    query = (
+        "SELECT count(*), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY took), 0) FROM ("
+        "SELECT extract(epoch FROM heard.handled_at - said.appended_at) * 1000 AS took FROM auth.outbox AS said "
+        "JOIN signals.inbox AS heard ON heard.event_id = said.id WHERE said.type = 'auth.account.created.v1' "
+        "AND said.appended_at > clock_timestamp() - interval '2 minutes') AS pairs")
+    while True:
+        found, p50, p99 = stage.platform.sql(query).split("|")
+        if int(found) >= count or time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    yield Line("events", "event committed to handled, p50", float(p50), "ms", note=f"{found} events, append to the handler's insert")
+    yield Line("events", "event committed to handled, p99", float(p99), "ms")
+
+
+def jobs(stage, peers, options) -> Iterator[Line]:
+    """No-op jobs, durable, created through the API's code path, claimed and finished by the services' own workers."""
+    account = stage.platform.sql("SELECT account_id FROM auth.users LIMIT 1") or stage.cast.provider.account_id
+    rates, latencies = [], []
+    for _ in range(options.repeats):
+        started = time.monotonic()
+        began = stage.platform.sql("SELECT clock_timestamp()")
+        senders = [threading.Thread(target=_create, args=(stage, account, options.jobs // 4)) for _ in range(4)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        total = options.jobs // 4 * 4
+        done = f"SELECT count(*) FROM scheduler.jobs WHERE kind = 'noop' AND state = 'completed' AND created_at >= '{began}'"
+        end = time.monotonic() + 300
+        while int(stage.platform.sql(done)) < total and time.monotonic() < end:
+            time.sleep(0.05)
+        rates.append(total / (time.monotonic() - started))
+    began = stage.platform.sql("SELECT clock_timestamp()")
+    client = stage.service_client("signals", "scheduler")
+    for number in range(300):
+        next_at = time.monotonic() + 0.01
+        client.call("POST", "/internal/v1/jobs", _noop(account, f"latency-{time.time_ns()}-{number}"))
+        time.sleep(max(0.0, next_at - time.monotonic()))
+    time.sleep(3)
+    text = stage.platform.sql(
+        f"SELECT extract(epoch FROM started_at - created_at) * 1000 FROM scheduler.jobs WHERE kind = 'noop' AND created_at >= '{began}' AND started_at IS NOT NULL")
+    latencies = [float(line) for line in text.splitlines()]
+    theirs = peers.jobs(options.jobs, options.repeats) or {}
+    yield Line("jobs", "no-op jobs, created to finished", statistics.median(rates), "1/s", "Celery acks_late", theirs.get("jobs_per_s"))
+    yield Line("jobs", "no-op job, created to claimed, p50", _percentile(latencies, 0.5), "ms", "Celery publish to body", theirs.get("lat_p50_ms"), f"{len(latencies)} jobs, about 100 a second")
+    yield Line("jobs", "no-op job, created to claimed, p99", _percentile(latencies, 0.99), "ms", "Celery publish to body", theirs.get("lat_p99_ms"))
+
+
+def _noop(account: str, key: str) -> dict:
+    return {
+        "kind": "noop", "resource_class": "marketdata", "account_id": account, "priority": "normal", "spec": {}, "idempotency_key": key, "max_attempts": 3}
+
+
+def _create(stage, account: str, count: int) -> None:
+    client = stage.service_client("signals", "scheduler")
+    for number in range(count):
+        client.call("POST", "/internal/v1/jobs", _noop(account, f"burst-{threading.get_ident()}-{time.time_ns()}-{number}"))
+
+
+def latency(stage, peers, options) -> Iterator[Line]:
+    """From the due time to a prediction that a subscriber can read, polled each 5 ms; idle platform, plain Python."""
+    signal_id = stage.publish(1)
+    reader = API(stage.url("signals"), key=stage.reader_keys(signal_id, 1)[0])
+    took, seen = [], 0
+    end = time.monotonic() + options.occurrences * 1.5 + 60
+    while len(took) < options.occurrences and time.monotonic() < end:
+        items = reader.get(f"/api/predictions/{signal_id}?after_seq={seen}&limit=50")["items"]
+        now = time.time()
+        for row in items:
+            seen = max(seen, row["seq"])
+            due = _epoch(row["due_at"])
+            if now - due < 30:
+                took.append((now - due) * 1000)
+        time.sleep(0.005)
+    stage.unpublish(signal_id)
+    # The first ones wait for a cold sandbox and a schedule that has just been armed; they count all the same.
+    yield Line("latency", "due to readable, p50", _percentile(took, 0.5), "ms", note=f"{len(took)} occurrences, bar 150 ms")
+    yield Line("latency", "due to readable, p99", _percentile(took, 0.99), "ms", note="bar 500 ms")
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def memory(stage, peers, options) -> Iterator[Line]:
+    """Resident memory of each service, idle."""
+    for service in ("auth", "signals", "scheduler", "executor", "marketdata"):
+        yield Line("memory", f"{service}, resident", load.resident_mib(stage.pid(service)), "MiB", note="bar 40")
+
+
+# Memory first: idle is what comes before work.
+ALL = {"memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "jobs": jobs}

@@ -1,0 +1,91 @@
+"""What no single service can see: whether the books of all services agree. Each query gives a line for each fault, and none when all is well.
+
+What is younger than the grace period may still be on its way (an outbox, a queue, a retry): it is not judged yet.
+"""
+
+from dataclasses import dataclass
+
+from .servers.postgres import PostgresServer
+
+GRACE = "interval '60 seconds'"
+# A restarted broker or database may hold an event back for as long as the retry ladder's first steps take.
+SENT_WITHIN = "interval '60 seconds'"
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    sql: str
+
+    def faults(self, server: PostgresServer) -> list[str]:
+        text = server.run_sql(f"BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{self.sql};\nCOMMIT;", "auspex")
+        return [line for line in text.splitlines() if line]
+
+
+CHECKS = [
+    Check(
+        "every ended run of a signal was heard by signals, once",
+        f"""SELECT 'job ' || job.job_id || ' ended as ' || job.state || ' but signals has no run of it'
+            FROM scheduler.jobs AS job LEFT JOIN signals.runs AS run ON run.job_id = job.job_id
+            WHERE job.kind = 'signal_run' AND job.state IN ('completed', 'failed') AND run.job_id IS NULL
+              AND job.completed_at < clock_timestamp() - {GRACE}""",
+    ),
+    Check(
+        "every recorded run belongs to a job that completed",
+        """SELECT 'run ' || run.job_id || ' is recorded, but its job is ' || coalesce(job.state, 'not there')
+           FROM signals.runs AS run LEFT JOIN scheduler.jobs AS job ON job.job_id = run.job_id
+           WHERE run.outcome = 'recorded' AND job.state IS DISTINCT FROM 'completed'""",
+    ),
+    Check(
+        "the ledger holds exactly the rows that the executor reported",
+        """SELECT 'job ' || job.job_id || ' reported ' || jsonb_array_length(job.result -> 'rows') || ' rows, the ledger holds ' || count(prediction.seq)
+           FROM scheduler.jobs AS job
+           JOIN signals.runs AS run ON run.job_id = job.job_id AND run.outcome = 'recorded'
+           LEFT JOIN signals.predictions AS prediction ON prediction.job_id = job.job_id
+           WHERE job.kind = 'signal_run' AND jsonb_typeof(job.result -> 'rows') = 'array'
+           GROUP BY job.job_id, job.result HAVING count(prediction.seq) <> jsonb_array_length(job.result -> 'rows')""",
+    ),
+    Check(
+        "every prediction comes from a recorded run of an occurrence",
+        """SELECT 'prediction ' || prediction.signal_id || ' seq ' || prediction.seq || ' has no occurrence'
+           FROM signals.predictions AS prediction
+           LEFT JOIN scheduler.occurrences AS occurrence ON occurrence.job_id = prediction.job_id
+           WHERE occurrence.occurrence_id IS NULL""",
+    ),
+    Check(
+        "no occurrence put its rows into the ledger twice",
+        """SELECT 'occurrence ' || occurrence_id || ' was recorded by ' || count(*) || ' jobs'
+           FROM signals.runs WHERE outcome = 'recorded' AND occurrence_id IS NOT NULL GROUP BY occurrence_id HAVING count(*) > 1""",
+    ),
+    Check(
+        "every job that runs has a lease, and no lease is left of an ended one",
+        f"""SELECT 'job ' || job.job_id || ' runs without a lease' FROM scheduler.jobs AS job
+            LEFT JOIN scheduler.leases AS lease ON lease.job_id = job.job_id AND lease.attempt_id = job.attempt_id
+            WHERE job.state = 'running' AND lease.job_id IS NULL
+            UNION ALL
+            SELECT 'job ' || lease.job_id || ' is ' || coalesce(job.state, 'not there') || ' but leased by ' || lease.worker
+            FROM scheduler.leases AS lease LEFT JOIN scheduler.jobs AS job ON job.job_id = lease.job_id
+            WHERE job.state IS DISTINCT FROM 'running'
+            UNION ALL
+            SELECT 'job ' || lease.job_id || ': the lease of ' || lease.worker || ' ran out and nobody took it back'
+            FROM scheduler.leases AS lease WHERE lease.expires_at < clock_timestamp() - {GRACE}""",
+    ),
+    *(
+        Check(
+            f"the outbox of {schema} is drained",
+            f"""SELECT 'event ' || id || ' ' || type || ' of ' || appended_at || ' is unsent after ' || attempts || ' attempts' || coalesce(': ' || last_error, '')
+                FROM {schema}.outbox WHERE sent_at IS NULL AND appended_at < clock_timestamp() - {SENT_WITHIN}""",
+        )
+        for schema in ("auth", "signals", "scheduler", "marketdata")
+    ),
+    Check(
+        "what the scheduler counts as recorded is what signals recorded",
+        f"""SELECT 'occurrence ' || occurrence.occurrence_id || ' of job ' || occurrence.job_id || ' is recorded, the scheduler has not heard it'
+            FROM scheduler.occurrences AS occurrence JOIN signals.runs AS run ON run.job_id = occurrence.job_id AND run.outcome = 'recorded'
+            WHERE occurrence.recorded_at IS NULL AND run.ended_at < clock_timestamp() - {GRACE}
+            UNION ALL
+            SELECT 'occurrence ' || occurrence.occurrence_id || ' counts as recorded, signals has no such run'
+            FROM scheduler.occurrences AS occurrence LEFT JOIN signals.runs AS run ON run.job_id = occurrence.job_id AND run.outcome = 'recorded'
+            WHERE occurrence.recorded_at IS NOT NULL AND run.job_id IS NULL""",
+    ),
+]

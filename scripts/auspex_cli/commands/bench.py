@@ -1,0 +1,28 @@
+"""Measure: prediction pull, HTTP floor, point read, events, jobs, latency, memory; each beside its peer
+
+usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--occurrences N] [--no-peers]
+
+Builds in release mode and brings up a private platform of its own. Peers come from ../shared/peers (or AUSPEX_SHARED)
+and run in the same call. Results are kept in bench/results/latest.json."""
+
+import os
+import subprocess
+
+from .. import packages, toolchain
+from ..layout import REPOSITORY, Layout
+from ..locking import exclusive
+from ..packages import Need
+from ..python_environment import environment
+
+BENCH = REPOSITORY / "bench"
+
+
+def run(arguments: list[str]) -> int:
+    layout = Layout(REPOSITORY / "var" / "bench")
+    layout.prepare()
+    with exclusive(layout.run / "lock", "another './auspex bench' is running in this checkout"):
+        packages.ensure([*packages.RUN, *packages.BUILD, Need("wrk", "/usr/bin/wrk", "the load generator")], layout.log("apt"))
+        toolchain.build(layout)
+        requirements = BENCH / "requirements.txt"
+        python = environment(layout.var / "venv", ["-r", str(requirements)], layout.log("pip"), watched=(requirements,), name="the peers and drivers of the benchmark")
+        return subprocess.run([python, str(BENCH / "run.py"), *arguments], env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}).returncode
