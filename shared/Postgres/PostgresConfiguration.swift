@@ -16,6 +16,8 @@ public struct PostgresConfiguration: Sendable {
     public var applicationName: String
     /// How many prepared statements a connection keeps.
     public var maximumPreparedStatements: Int
+    /// Further settings of every session, such as `enable_seqscan`: names and values are the program's own.
+    public var sessionSettings: [String: String] = [:]
     /// How many callers may wait on one loop; one more is refused at once.
     public var maximumWaiters: Int
 
@@ -46,6 +48,7 @@ public struct PostgresConfiguration: Sendable {
     /// The settings that every session of ours starts with.
     var sessionOptions: String {
         var options = "-c statement_timeout=\(milliseconds(statementTimeout)) -c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=60000"
+        for (name, value) in sessionSettings.sorted(by: { $0.key < $1.key }) { options += " -c \(name)=\(value)" }
         if let schema {
             // The server splits options at blanks; a backslash keeps one.
             let escaped = quotedIdentifier(schema).flatMap { $0 == " " || $0 == "\\" ? ["\\", $0] : [$0] }
