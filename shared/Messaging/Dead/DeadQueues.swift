@@ -12,6 +12,7 @@ public actor DeadQueues {
     private let service: String
     private let consumers: [String]
     private static let channel: UInt16 = 1
+    private static let patience = Duration.seconds(5)
 
     /// The dead queues of a service's consumers.
     public init(brokerURL: String, service: String, consumers: [String]) throws {
@@ -99,48 +100,45 @@ public actor DeadQueues {
     }
 
     /// Holds the messages that are there now, unanswered.
+    ///
+    /// The broker's count lags behind what another command has just given back, so it only says when there may be enough.
     private func take(_ connection: WireConnection, consumer: String, limit: Int) throws -> [Taken] {
         let queue = Topology.deadQueue(of: Topology.queue(service: service, consumer: consumer))
-        let count = min(limit, try connection.declareQueue(Self.channel, queue, passive: true))
-        guard count > 0 else { return [] }
-        try connection.limitPrefetch(Self.channel, to: UInt16(clamping: count))
+        let count = try connection.declareQueue(Self.channel, queue, passive: true)
+        let most = min(limit, Int(UInt16.max))
+        guard most > 0 else { return [] }
+        try connection.limitPrefetch(Self.channel, to: UInt16(most))
         try connection.consume(Self.channel, queue: queue, tag: "dead")
         var taken: [Taken] = []
-        try wait(connection) { event in
+        while taken.count < most {
+            let patience = taken.count < count ? Self.patience : .milliseconds(300)
+            guard let event = try next(connection, within: patience) else { break }
             if case .delivery(let delivery) = event { taken.append((delivery, Self.dead(delivery.message))) }
-            return taken.count >= min(count, Int(UInt16.max))
         }
         try connection.cancel(Self.channel, tag: "dead")
         return taken
     }
 
     private func waitForConfirm(_ connection: WireConnection) throws(BrokerError) {
-        var failure: BrokerError?
-        let isConfirmed = try wait(connection) { event in
+        while let event = try next(connection, within: Self.patience) {
             switch event {
-            case .returned(_, let reason): failure = BrokerError(.unroutable, message: reason)
-            case .refused: failure = BrokerError(.refused(replyCode: 0), message: "negative confirm")
-            case .acknowledged: return true
+            case .returned(_, let reason): throw BrokerError(.unroutable, message: reason)
+            case .refused: throw BrokerError(.refused(replyCode: 0), message: "negative confirm")
+            case .acknowledged: return
             default: break
             }
-            return failure != nil
         }
-        if let failure { throw failure }
-        if !isConfirmed { throw BrokerError(.timeout) }
+        throw BrokerError(.timeout)
     }
 
-    /// Reads until `isEnough`, five seconds after the last event at most; false when it was not.
-    @discardableResult
-    private func wait(_ connection: WireConnection, until isEnough: (WireEvent) -> Bool) throws(BrokerError) -> Bool {
-        var deadline = monotonicNanoseconds() + 5_000_000_000
-        while monotonicNanoseconds() < deadline {
-            while let event = try connection.nextEvent() {
-                if isEnough(event) { return true }
-                deadline = monotonicNanoseconds() + 5_000_000_000
-            }
-            connection.waitUntilReadable(milliseconds: 100)
+    private func next(_ connection: WireConnection, within patience: Duration) throws(BrokerError) -> WireEvent? {
+        let deadline = monotonicNanoseconds() + UInt64(patience.wholeMicroseconds) * 1_000
+        while true {
+            if let event = try connection.nextEvent() { return event }
+            let now = monotonicNanoseconds()
+            guard now < deadline else { return nil }
+            connection.waitUntilReadable(milliseconds: Int32((deadline - now) / 1_000_000) + 1)
         }
-        return false
     }
 
     private static func dead(_ message: WireMessage) -> DeadMessage {

@@ -10,6 +10,7 @@ actor WakeupLink {
     private var waiters: [UInt64: Waiter] = [:]
     private var nextWaiter: UInt64 = 0
     private var found: Set<ResourceClass> = []
+    private var made: Set<ResourceClass> = []
     private var consumed: Set<ResourceClass> = []
     private var retryAt: UInt64 = 0
     private nonisolated let stopped = Atomic<Bool>(false)
@@ -32,6 +33,7 @@ actor WakeupLink {
         session.onEvent = { [unowned self] event in take(event) }
         session.onLost = { [unowned self] _ in
             found = []
+            made = []
             consumed = []
         }
         session.onTick = { [unowned self] in if monotonicNanoseconds() >= retryAt { adjust() } }
@@ -57,7 +59,10 @@ actor WakeupLink {
     }
 
     private func send(_ resourceClass: ResourceClass) {
-        guard session.connection != nil, find(resourceClass) else { return }
+        guard session.connection != nil else { return }
+        let isMade = make(resourceClass)
+        adjust()
+        guard isMade else { return }
         var message = WireMessage(body: [])
         message.isPersistent = false
         try? session.use { (connection) throws(BrokerError) in
@@ -134,29 +139,46 @@ actor WakeupLink {
         try connection.limitPrefetch(1, to: 1)
     }
 
-    /// Makes sure of a class's queue; false when this user may not make it and nobody has yet.
+    /// Makes sure of a class's queue and of the way to it; false when this user may not.
+    ///
+    /// Who tells does so even if the queue is there: its maker may not have come to the binding yet.
+    private func make(_ resourceClass: ResourceClass) -> Bool {
+        if made.contains(resourceClass) { return true }
+        let queue = Topology.wakeupQueue(resourceClass)
+        let isMade = try? session.use { (connection) throws(BrokerError) -> Bool in
+            do throws(BrokerError) {
+                try connection.declareQueue(1, queue, arguments: Topology.wakeupArguments)
+                try connection.bind(1, queue: queue, exchange: Topology.wakeupsExchange, routingKey: queue)
+                return true
+            } catch where error.code == .refused(replyCode: 403) {
+                try connection.reopenChannel(1)
+                try connection.limitPrefetch(1, to: 1)
+                // A channel that is closed takes its consumers with it.
+                consumed = []
+                return false
+            }
+        }
+        guard isMade == true else { return false }
+        made.insert(resourceClass)
+        return true
+    }
+
+    /// Makes sure of a class's queue for one who hears: an executor may not make it, and waits until somebody has.
     private func find(_ resourceClass: ResourceClass) -> Bool {
-        if found.contains(resourceClass) { return true }
+        if found.contains(resourceClass) || made.contains(resourceClass) { return true }
         let queue = Topology.wakeupQueue(resourceClass)
         let isThere = try? session.use { (connection) throws(BrokerError) -> Bool in
             do throws(BrokerError) {
                 try connection.declareQueue(1, queue, passive: true)
                 return true
-            } catch  where error.code == .refused(replyCode: 404) {
+            } catch where error.code == .refused(replyCode: 404) {
                 try connection.reopenChannel(1)
                 try connection.limitPrefetch(1, to: 1)
-            }
-            do throws(BrokerError) {
-                try connection.declareQueue(1, queue, arguments: Topology.wakeupArguments)
-                try connection.bind(1, queue: queue, exchange: Topology.wakeupsExchange, routingKey: queue)
-                return true
-            } catch  where error.code == .refused(replyCode: 403) {
-                try connection.reopenChannel(1)
-                try connection.limitPrefetch(1, to: 1)
+                consumed = []
                 return false
             }
         }
-        guard isThere == true else { return false }
+        guard isThere == true || (session.connection != nil && make(resourceClass)) else { return false }
         found.insert(resourceClass)
         return true
     }
@@ -169,11 +191,10 @@ actor WakeupLink {
             consumed.remove(resourceClass)
             try? session.use { (connection) throws(BrokerError) in try connection.cancel(1, tag: resourceClass.rawValue) }
         }
-        for resourceClass in wanted.subtracting(consumed) {
-            guard find(resourceClass) else {
-                retryAt = monotonicNanoseconds() + 1_000_000_000
-                continue
-            }
+        // First all look-ups, then the consumers: a look-up that is refused closes the channel and ends the consumers on it.
+        let there = wanted.filter { find($0) }
+        if there.count < wanted.count { retryAt = monotonicNanoseconds() + 1_000_000_000 }
+        for resourceClass in there.subtracting(consumed) {
             consumed.insert(resourceClass)
             try? session.use { (connection) throws(BrokerError) in
                 try connection.consume(1, queue: Topology.wakeupQueue(resourceClass), tag: resourceClass.rawValue)
