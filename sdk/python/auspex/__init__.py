@@ -9,10 +9,64 @@ For authors of signals::
         close = context.bars("BTCUSD").close
         return Prediction(1 if close[-1] > close[-2] else -1)
 
+For subscribers::
+
+    from auspex import Client
+
+    client = Client("https://auspex.example", api_key="aus_...")
+    for prediction in client.follow(signal_id):
+        print(prediction.seq, prediction.value)
+
 Nothing here needs more than the standard library; numpy and pandas are used where they are installed.
 """
 
 from .author import Context, InvalidPrediction, Prediction, signal
 from .bars import Bars
 
-__all__ = ["Bars", "Context", "InvalidPrediction", "Prediction", "signal"]
+# Made when asked for: a run in the sandbox should not pay for the client.
+_LATER = {
+    "Client": "client",
+    "AsyncClient": "async_client",
+    "verify_ledger": "ledger",
+    "join_ledgers": "ledger",
+    "LedgerFault": "ledger",
+    "LedgerFormatError": "ledger",
+    "Verdict": "ledger",
+    "AuspexError": "errors",
+    "ConnectionFailed": "errors",
+    "ProblemError": "errors",
+    "BadRequest": "errors",
+    "Unauthorized": "errors",
+    "Forbidden": "errors",
+    "NotFound": "errors",
+    "Conflict": "errors",
+    "RateLimited": "errors",
+    "Unavailable": "errors",
+    "UnreadableAnswer": "errors",
+    "MissingRows": "errors",
+    "LedgerRestarted": "errors",
+    "RecordedPrediction": "models",
+    "PredictionPage": "models",
+    "Signal": "models",
+    "Version": "models",
+    "DryRun": "models",
+    "Subscription": "models",
+    "Outcome": "models",
+    "Seal": "models",
+}
+
+__all__ = ["Bars", "Context", "InvalidPrediction", "Prediction", "signal", *_LATER]
+
+
+def __getattr__(name):
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module 'auspex' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

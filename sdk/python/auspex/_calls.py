@@ -1,0 +1,111 @@
+"""Every call that a client can make, once for the synchronous and the asynchronous one."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+from ._messages import Call, once, segment
+from .models import DryRun, Page, PredictionPage, Signal, Subscription, Version
+
+LONGEST_WAIT = 30
+
+
+def predictions(signal_id: str, after_seq: Optional[int], limit: Optional[int], wait: Optional[int], cursor: Optional[str]) -> Call:
+    if wait is not None and not 0 <= wait <= LONGEST_WAIT:
+        raise ValueError(f"wait lies between 0 and {LONGEST_WAIT} seconds")
+    query = {"after_seq": after_seq, "limit": limit, "wait": wait or None, "cursor": cursor}
+    return Call("GET", f"/api/predictions/{segment(signal_id)}", PredictionPage.read, query, waits=wait or 0, repeatable=True)
+
+
+def signals(instrument: Optional[str], interval: Optional[str], text: Optional[str], mine: bool, limit: Optional[int], cursor: Optional[str]) -> Call:
+    query = {"instrument": instrument, "interval": interval, "q": text, "mine": "true" if mine else None, "limit": limit, "cursor": cursor}
+    return Call("GET", "/api/signals", Page.of(Signal.read), query, repeatable=True)
+
+
+def signal(signal_id: str) -> Call:
+    return Call("GET", f"/api/signals/{segment(signal_id)}", Signal.read, repeatable=True)
+
+
+def ledger(signal_id: str, after_seq: int, limit: int) -> Call:
+    return Call("GET", f"/api/signals/{segment(signal_id)}/ledger", query={"after_seq": after_seq, "limit": limit}, repeatable=True)
+
+
+def ledger_keys() -> Call:
+    return Call("GET", "/api/signals/ledger/keys", repeatable=True)
+
+
+def subscriptions(cursor: Optional[str]) -> Call:
+    return Call("GET", "/api/subscriptions", Page.of(Subscription.read), {"cursor": cursor}, repeatable=True)
+
+
+def subscribe(signal_id: str) -> Call:
+    return Call("POST", "/api/subscriptions", Subscription.read, json={"signal_id": signal_id}, **once())
+
+
+def unsubscribe(subscription_id: str) -> Call:
+    return Call("DELETE", f"/api/subscriptions/{segment(subscription_id)}", **once())
+
+
+def register(email: str, password: str, roles: Sequence[str], display_name: Optional[str]) -> Call:
+    body = {"email": email, "password": password, "roles": list(roles)}
+    if display_name is not None:
+        body["display_name"] = display_name
+    return Call("POST", "/api/register", json=body, needs_login=False, **once())
+
+
+def login(email: str, password: str) -> Call:
+    return Call("POST", "/api/login", json={"email": email, "password": password}, needs_login=False)
+
+
+def refresh(token: str) -> Call:
+    return Call("POST", "/api/refresh", json={"refresh_token": token}, needs_login=False)
+
+
+def create_key(name: str, scopes: Iterable[str], expires_at: Optional[str]) -> Call:
+    body = {"name": name, "scopes": list(scopes)}
+    if expires_at is not None:
+        body["expires_at"] = expires_at
+    # Not repeated by itself: a repeated answer would come without the key.
+    return Call("POST", "/api/keys", json=body)
+
+
+def create_signal(name: str, description: str) -> Call:
+    return Call("POST", "/api/signals", Signal.read, json={"name": name, "description": description}, **once())
+
+
+def upload_blob(signal_id: str, sha256: str, data: bytes) -> Call:
+    return Call("PUT", f"/api/signals/{segment(signal_id)}/blobs/{sha256}", data=data, repeatable=True, waits=60)
+
+
+def create_version(signal_id: str, files: Sequence[Mapping[str, Any]], note: str) -> Call:
+    return Call("POST", f"/api/signals/{segment(signal_id)}/versions", Version.read, json={"files": list(files), "note": note}, waits=60, **once())
+
+
+def start_dry_run(signal_id: str, version: int) -> Call:
+    return Call("POST", f"/api/signals/{segment(signal_id)}/versions/{int(version)}/dry-run", lambda answer: answer["id"], **once())
+
+
+def dry_run(signal_id: str, run_id: str) -> Call:
+    return Call("GET", f"/api/signals/{segment(signal_id)}/dry-runs/{segment(run_id)}", DryRun.read, repeatable=True)
+
+
+def publish(signal_id: str, version: Optional[int]) -> Call:
+    body = {} if version is None else {"version": int(version)}
+    return Call("POST", f"/api/signals/{segment(signal_id)}/publish", Signal.read, json=body, **once())
+
+
+def unpublish(signal_id: str, reason: Optional[str]) -> Call:
+    body = {} if reason is None else {"reason": reason}
+    return Call("POST", f"/api/signals/{segment(signal_id)}/unpublish", Signal.read, json=body, **once())
+
+
+def jobs(query: Mapping[str, Any]) -> Call:
+    return Call("GET", "/api/jobs", query=query, repeatable=True)
+
+
+def job_log(job_id: str) -> Call:
+    return Call("GET", f"/api/jobs/{segment(job_id)}/logs", repeatable=True)
+
+
+def bars(query: Mapping[str, Any]) -> Call:
+    return Call("GET", "/api/bars", query=query, repeatable=True)

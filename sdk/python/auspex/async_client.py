@@ -1,0 +1,281 @@
+"""The asynchronous client: the same calls as :class:`auspex.Client`, on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any, AsyncIterator, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from . import _calls
+from ._credentials import Credentials
+from ._following import Place
+from ._messages import Call, Endpoint, read_answer, split_head
+from ._retry import ATTEMPTS, Backoff
+from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
+from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
+
+_Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
+LARGEST_ANSWER = 256 * 1024 * 1024
+
+
+class AsyncClient:
+    """A client of one platform for programs on asyncio.
+
+    >>> async def main(signal_id):
+    ...     async with AsyncClient("https://auspex.example", api_key="aus_...") as client:
+    ...         async for prediction in client.follow(signal_id):
+    ...             print(prediction.seq, prediction.value)
+
+    It keeps idle connections and uses as many as there are calls at once. It belongs to the event loop that first used it.
+    """
+
+    def __init__(
+        self, base_url: str, api_key: Optional[str] = None, *, key: Optional[str] = None, access_token: Optional[str] = None,
+        refresh_token: Optional[str] = None, timeout: float = 15.0, context: Optional[ssl.SSLContext] = None,
+    ):
+        self._endpoint = Endpoint.parse(base_url)
+        self._base_url = base_url
+        self._credentials = Credentials(api_key or key, access_token, refresh_token)
+        self._timeout = timeout
+        self._context = context or (ssl.create_default_context() if self._endpoint.scheme == "https" else None)
+        self._idle: List[_Streams] = []
+        self._renewing: Optional[asyncio.Lock] = None
+
+    @classmethod
+    async def login(cls, base_url: str, email: str, password: str, **options: Any) -> "AsyncClient":
+        """A client for a user; its token is renewed by itself for as long as the session lives."""
+        client = cls(base_url, **options)
+        client._credentials.take(await client.call(_calls.login(email, password)))
+        return client
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._base_url!r}, {self._credentials!r})"
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the idle connections."""
+        idle, self._idle = self._idle, []
+        for _, writer in idle:
+            writer.close()
+
+    # Subscribers
+
+    async def predictions(
+        self, signal_id: str, *, after_seq: Optional[int] = None, limit: Optional[int] = None, wait: Optional[int] = None,
+        cursor: Optional[str] = None,
+    ) -> PredictionPage:
+        """Rows of a signal; see :meth:`auspex.Client.predictions`."""
+        return await self.call(_calls.predictions(signal_id, after_seq, limit, wait, cursor))
+
+    async def history(self, signal_id: str, *, limit: int = 200) -> AsyncIterator[RecordedPrediction]:
+        """Every row from the newest to the first, page by page."""
+        cursor = None
+        while True:
+            page = await self.predictions(signal_id, limit=limit, cursor=cursor)
+            for row in page.items:
+                yield row
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def follow(self, signal_id: str, *, after_seq: Optional[int] = None, wait: int = 30) -> AsyncIterator[RecordedPrediction]:
+        """Each new row as it is recorded, for ever; see :meth:`auspex.Client.follow`."""
+        place = Place(after_seq)
+        backoff = Backoff()
+        while True:
+            try:
+                page = await self.predictions(signal_id, after_seq=place.seq, wait=wait if place.seq is not None else None)
+            except (ConnectionFailed, Unavailable, RateLimited) as error:
+                await asyncio.sleep(backoff.next(getattr(error, "retry_after", None)))
+                continue
+            backoff.reset()
+            for row in place.take(page):
+                yield row
+
+    async def signals(
+        self, *, instrument: Optional[str] = None, interval: Optional[str] = None, text: Optional[str] = None, mine: bool = False,
+        limit: Optional[int] = None,
+    ) -> AsyncIterator[Signal]:
+        """Published signals and one's own, filtered."""
+        cursor = None
+        while True:
+            page: Page = await self.call(_calls.signals(instrument, interval, text, mine, limit, cursor))
+            for item in page.items:
+                yield item
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def signal(self, signal_id: str) -> Signal:
+        """One signal."""
+        return await self.call(_calls.signal(signal_id))
+
+    async def subscribe(self, signal_id: str) -> Subscription:
+        """Subscribes; the same again gives the same subscription."""
+        return await self.call(_calls.subscribe(signal_id))
+
+    async def unsubscribe(self, subscription_id: str) -> None:
+        """Ends a subscription."""
+        await self.call(_calls.unsubscribe(subscription_id))
+
+    async def create_key(self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None) -> str:
+        """Makes an API key and returns its text, which is shown this once only."""
+        return (await self.call(_calls.create_key(name, scopes, expires_at)))["key"]
+
+    async def ledger(self, signal_id: str, *, after_seq: int = 0, limit: int = 1000) -> Mapping[str, Any]:
+        """A part of the ledger as a document for :func:`auspex.verify_ledger`."""
+        return await self.call(_calls.ledger(signal_id, after_seq, limit))
+
+    async def ledger_keys(self) -> Mapping[str, Any]:
+        """The public keys that seals are signed with, as a JWK set."""
+        return await self.call(_calls.ledger_keys())
+
+    # Providers
+
+    async def create_signal(self, name: str, description: str = "") -> Signal:
+        """Makes a signal without code yet."""
+        return await self.call(_calls.create_signal(name, description))
+
+    async def upload_blob(self, signal_id: str, sha256: str, data: bytes) -> None:
+        """Uploads a file, or one part of a large one, of at most 8 MiB."""
+        await self.call(_calls.upload_blob(signal_id, sha256, data))
+
+    async def create_version(self, signal_id: str, files: Sequence[Mapping[str, Any]], note: str = "") -> Version:
+        """Uploads a version; see :meth:`auspex.Client.create_version`."""
+        return await self.call(_calls.create_version(signal_id, files, note))
+
+    async def dry_run(self, signal_id: str, version: int, *, timeout: float = 900.0, poll: float = 0.5) -> DryRun:
+        """Runs a version once in the sandbox, records nothing, and waits for the end."""
+        run_id = await self.call(_calls.start_dry_run(signal_id, version))
+        end = asyncio.get_running_loop().time() + timeout
+        while True:
+            run: DryRun = await self.call(_calls.dry_run(signal_id, run_id))
+            if run.is_over:
+                return run
+            if asyncio.get_running_loop().time() > end:
+                raise AuspexError(f"the dry run {run_id} is not over after {timeout:.0f} s")
+            await asyncio.sleep(poll)
+
+    async def publish(self, signal_id: str, version: Optional[int] = None) -> Signal:
+        """Publishes a version, or the newest one."""
+        return await self.call(_calls.publish(signal_id, version))
+
+    async def unpublish(self, signal_id: str, reason: Optional[str] = None) -> Signal:
+        """Ends the runs of a signal; its ledger stays."""
+        return await self.call(_calls.unpublish(signal_id, reason))
+
+    # Travel
+
+    async def call(self, call: Call) -> Any:
+        """Makes a call, again if it may be repeated and was lost."""
+        backoff = Backoff()
+        renewed = False
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._once(call)
+            except ProblemError as error:
+                if error.status == 401 and not renewed and call.needs_login and self._credentials.can_renew(error.code):
+                    await self._renew()
+                    renewed = True
+                    continue
+                if not (isinstance(error, Unavailable) and call.repeatable and attempt < ATTEMPTS):
+                    raise
+                await asyncio.sleep(backoff.next(error.retry_after))
+            except ConnectionFailed:
+                if not call.repeatable or attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(backoff.next())
+        return await self._once(call)
+
+    async def _renew(self) -> None:
+        if self._renewing is None:
+            self._renewing = asyncio.Lock()
+        token = self._credentials.refresh_token
+        async with self._renewing:
+            if token is not None and token == self._credentials.refresh_token:
+                self._credentials.take(await self._once(_calls.refresh(token)))
+
+    async def _once(self, call: Call) -> Any:
+        while self._idle and call.repeatable:
+            streams = self._idle.pop()
+            if streams[0].at_eof() or streams[1].is_closing():
+                streams[1].close()
+                continue
+            try:
+                return await self._exchange(streams, call)
+            except ConnectionFailed:
+                # A kept connection that the server has closed meanwhile says nothing about the server.
+                break
+        return await self._exchange(await self._connect(), call)
+
+    async def _connect(self) -> _Streams:
+        try:
+            return await asyncio.wait_for(
+                asyncio.open_connection(self._endpoint.host, self._endpoint.port, ssl=self._context), self._timeout)
+        except (OSError, asyncio.TimeoutError) as error:
+            raise ConnectionFailed(f"{self._base_url} does not answer: {error or type(error).__name__}") from error
+
+    async def _exchange(self, streams: _Streams, call: Call) -> Any:
+        reader, writer = streams
+        try:
+            status, headers, body, keeps = await asyncio.wait_for(self._send(reader, writer, call), self._timeout + call.waits)
+        except (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError, ValueError) as error:
+            writer.close()
+            raise ConnectionFailed(f"{self._base_url} does not answer: {error or type(error).__name__}") from error
+        except BaseException:
+            writer.close()
+            raise
+        if keeps:
+            self._idle.append(streams)
+        else:
+            writer.close()
+        return read_answer(call, status, headers, body)
+
+    async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call) -> Tuple[int, Dict[str, str], bytes, bool]:
+        body = call.body or b""
+        headers = {"Host": self._endpoint.authority, **call.headers()}
+        if call.needs_login:
+            headers.update(self._credentials.headers())
+        if body or call.method in ("POST", "PUT"):
+            headers["Content-Length"] = str(len(body))
+        lines = [f"{call.method} {self._endpoint.prefix}{call.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise AuspexError("a header or a path holds a line end")
+        writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+        await writer.drain()
+        while True:
+            status, answer = split_head(await reader.readuntil(b"\r\n\r\n"))
+            if status >= 200:
+                break
+        keeps = answer.get("connection", "").lower() != "close"
+        if status in (204, 304):
+            return status, answer, b"", keeps
+        if "chunked" in answer.get("transfer-encoding", "").lower():
+            return status, answer, await self._read_chunks(reader), keeps
+        if "content-length" in answer:
+            length = int(answer["content-length"])
+            if not 0 <= length <= LARGEST_ANSWER:
+                raise UnreadableAnswer("the answer is too large")
+            return status, answer, await reader.readexactly(length), keeps
+        return status, answer, await reader.read(LARGEST_ANSWER), False
+
+    @staticmethod
+    async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+        parts: List[bytes] = []
+        total = 0
+        while True:
+            size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
+            total += size
+            if size < 0 or total > LARGEST_ANSWER:
+                raise UnreadableAnswer("the answer is too large")
+            if size == 0:
+                while await reader.readuntil(b"\r\n") != b"\r\n":
+                    pass
+                return b"".join(parts)
+            parts.append(await reader.readexactly(size))
+            await reader.readexactly(2)
