@@ -27,8 +27,8 @@ func service(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: 
         resources: migrations ? [.embedInCode("Migrations")] : [], swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: strict)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", exclude: exclude, swiftSettings: strict)
 }
 
 let package = Package(
@@ -67,7 +67,7 @@ let package = Package(
         .executableTarget(
             name: "sandbox-launch", path: "services/executor/SandboxLauncher", linkerSettings: [.linkedLibrary("seccomp")]),
 
-        tests("Contracts", ["Contracts"]),
+        tests("Contracts", ["Contracts"], exclude: ["Golden"]),
         tests("ServiceRuntime", ["ServiceRuntime"]),
         tests("Cryptography", ["Cryptography"]),
         tests("HTTPServing", ["HTTPServing", "TestSupport"]),

@@ -37,8 +37,6 @@ final class WireConnection {
             amqp_destroy_connection(state)
             throw error
         }
-        var limit = timeval(tv_sec: 5, tv_usec: 0)
-        setsockopt(fileDescriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
     var fileDescriptor: Int32 { amqp_get_sockfd(state) }
@@ -212,7 +210,8 @@ final class WireConnection {
 
     // MARK: Errors
 
-    /// A broker that is short of memory stops reading; then it is better to start again than to wait in a write that has no time limit.
+    /// A broker that is short of memory stops reading; then it is better to start again than to wait in a write that has no time limit. The
+    /// library's sockets never block, so SO_SNDTIMEO would not end such a write.
     private func waitUntilWritable() throws(BrokerError) {
         var descriptor = pollfd(fd: fileDescriptor, events: Int16(POLLOUT), revents: 0)
         guard poll(&descriptor, 1, 5_000) == 1 else {
