@@ -46,7 +46,7 @@ enum Application {
         let jobs = SchedulerJobs(scheduler: scheduler)
 
         // Who asks.
-        let tokenKeys = TokenKeyCache(control: loops.control, readiness: readiness, time: time) { try await auth.get("/.well-known/jwks.json") }
+        let tokenKeys = TokenKeyCache(auth: auth, control: loops.control, readiness: readiness, time: time)
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)

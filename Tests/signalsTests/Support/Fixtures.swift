@@ -1,3 +1,4 @@
+import BlobStore
 import Contracts
 import Cryptography
 import Messaging
@@ -6,7 +7,6 @@ import ServiceRuntime
 import Synchronization
 import TestSupport
 
-@testable import BlobStore
 @testable import signals
 
 /// Values that tests begin with.
@@ -107,9 +107,15 @@ final class InMemoryBlobs: BlobStore {
         kept.withLock { $0[digest] = bytes }
         return digest
     }
+    func put(contentsOf path: String) async throws -> SHA256Digest { throw TestSupportError("not here") }
     func get(_ digest: SHA256Digest) async throws -> [UInt8]? { kept.withLock { $0[digest] } }
     func exists(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }
-    func delete(_ digest: SHA256Digest) async throws { kept.withLock { _ = $0.removeValue(forKey: digest) } }
+    func touch(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }
+    func delete(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0.removeValue(forKey: digest) != nil } }
+    func delete(_ digest: SHA256Digest, olderThan age: Duration) async throws -> Bool { try await delete(digest) }
+    func list() async throws -> [BlobEntry] {
+        kept.withLock { $0.map { BlobEntry(digest: $0.key, bytes: Int64($0.value.count), refreshedAt: Fixtures.now) } }
+    }
     var count: Int { kept.withLock { $0.count } }
 }
 

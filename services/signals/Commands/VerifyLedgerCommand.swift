@@ -38,7 +38,7 @@ enum VerifyLedgerCommand {
         }
         var signatureIsGood: (LedgerSeal) -> Bool = { _ in true }
         if let keysPath {
-            guard let data = try? Data(contentsOf: URL(filePath: keysPath)), let set: JWKSet = try? WireJSON.decode(from: [UInt8](data)) else {
+            guard let data = try? Data(contentsOf: URL(filePath: keysPath)), let set = try? JWKSet(json: [UInt8](data)) else {
                 throw CommandError(message: "'\(keysPath)' is not a JWK set")
             }
             let keys = set.verifyingKeys()

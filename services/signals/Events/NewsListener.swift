@@ -107,28 +107,12 @@ final class NewsListener: Component {
         }
     }
 
-    private struct Denied: Decodable {
-        struct Session: Decodable {
-            var sessionID: SessionID
-            var expiresAt: Timestamp
-        }
-        struct User: Decodable {
-            var userID: UserID
-            var userVersion: Int64
-        }
-        var sessions: [Session]
-        var users: [User]
-    }
-
     /// Asks auth for everything that is denied, until it answers.
     private static func loadDenied(into denied: DenySet, from auth: ServiceClient, time: any TimeSource) async {
         var wait = Duration.milliseconds(200)
         while !Task.isCancelled {
             do {
-                let answer: Denied = try await auth.get("/internal/v1/sessions/revoked")
-                for session in answer.sessions { denied.revoke(session: session.sessionID, until: session.expiresAt) }
-                for user in answer.users { denied.raise(user: user.userID, version: user.userVersion) }
-                return
+                return try await denied.load(from: auth)
             } catch {
                 Logger("news").debug("the deny set could not be loaded; trying again", ["reason": .string("\(error)")])
                 guard (try? await time.sleep(for: wait)) != nil else { return }

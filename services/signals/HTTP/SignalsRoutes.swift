@@ -47,13 +47,13 @@ struct SignalsRoutes: Sendable {
         people.post("/api/subscriptions", subscribe)
         people.delete("/api/subscriptions/{id}", unsubscribe)
 
-        let public_ = router.grouped(anybody)
-        public_.get("/api/signals", listSignals)
-        public_.get("/api/signals/{id}", signal)
-        public_.get("/api/signals/{id}/ledger", ledger)
-        public_.get("/api/signals/ledger/seals", seals)
-        public_.get("/api/signals/ledger/keys", ledgerKeys)
-        public_.get("/api/signals/ledger/days/{day}", lastSealOfDay)
+        let everybody = router.grouped(anybody)
+        everybody.get("/api/signals", listSignals)
+        everybody.get("/api/signals/{id}", signal)
+        everybody.get("/api/signals/{id}/ledger", ledger)
+        everybody.get("/api/signals/ledger/seals", seals)
+        everybody.get("/api/signals/ledger/keys", ledgerKeys)
+        everybody.get("/api/signals/ledger/days/{day}", lastSealOfDay)
         return router
     }
 

@@ -40,7 +40,7 @@ final class Housekeeping: Component {
     func round() async {
         do {
             let forgotten = try await store.forgetUploads(before: time.now() - .seconds(86_400), limit: 500)
-            for digest in forgotten { _ = try await blobs.delete(digest) }
+            for digest in forgotten { try await blobs.delete(digest, olderThan: .seconds(86_400)) }
             try await idempotency.sweep()
         } catch {
             Logger("housekeeping").warning("not done; trying again in ten minutes", ["reason": .string("\(error)")])

@@ -51,6 +51,9 @@ struct VersionDrafts: Sendable {
         for (description, file) in zip(descriptions, files) {
             // What was uploaded a day ago must not be swept away while it is being taken over.
             if case .bytes = description.content { continue }
+            guard try await blobs.touch(file.sha256) else {
+                throw UploadProblems(problems: [UploadProblem(code: "unknown_blob", field: file.path, message: "the content is not there any more")])
+            }
             try await store.record(Upload(accountID: accountID, sha256: file.sha256, bytes: file.bytes, uploadedAt: now))
         }
         for description in descriptions {

@@ -1,0 +1,209 @@
+import Contracts
+import Cryptography
+import HTTPServing
+import Messaging
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+
+@testable import signals
+
+/// Somebody with an account.
+struct Person: Sendable {
+    let userID = UserID.make()
+    let accountID = AccountID.make()
+    var roles: [String]
+
+    static func provider() -> Person { Person(roles: ["provider"]) }
+    static func subscriber() -> Person { Person(roles: ["subscriber"]) }
+    static func admin() -> Person { Person(roles: ["admin"]) }
+}
+
+/// What auth would say of API keys.
+final class FakeAuth: APIKeyVerifier {
+    let verdicts = Mutex<[SHA256Digest: APIKeyVerdict]>([:])
+    let asked = Mutex(0)
+
+    func verdict(on keySHA256: SHA256Digest) async throws -> APIKeyVerdict {
+        asked.withLock { $0 += 1 }
+        return verdicts.withLock { $0[keySHA256] } ?? APIKeyVerdict(outcome: .notFound)
+    }
+
+    func makeKey(_ person: Person, scopes: [String]) -> APIKeyText {
+        let key = APIKeyText.make()
+        verdicts.withLock {
+            $0[key.sha256] = APIKeyVerdict(
+                outcome: .valid, keyID: .make(), accountID: person.accountID, userID: person.userID, roles: person.roles, scopes: scopes, generation: 1)
+        }
+        return key
+    }
+
+    func revoke(_ key: APIKeyText) { verdicts.withLock { $0[key.sha256] = APIKeyVerdict(outcome: .disabled, generation: 2) } }
+}
+
+/// The service without its neighbours: real store, real tokens, real routes.
+struct TestPlatform: Sendable {
+    let pool: PostgresPool
+    let store: PostgresSignalsStore
+    let blobs = InMemoryBlobs()
+    let market = FakeMarket()
+    let jobs = FakeJobs()
+    let auth = FakeAuth()
+    let tokenKey: SigningKey
+    let ledgerKey: SigningKey
+    let reader: PredictionReader
+    let entitlements: EntitlementCache
+    let hub: ChangeHub
+    let watch: RevisionWatch
+    let keys: CachingAPIKeyVerifier
+    let denied = DenySet()
+    let router: Router
+    let internalRouter: Router
+    let time: any TimeSource = SystemTimeSource()
+
+    init(pool: PostgresPool) throws {
+        self.pool = pool
+        let outbox = Outbox(schema: "signals")
+        store = PostgresSignalsStore(pool: pool, outbox: outbox)
+        let tokenKey = try SigningKey.generate()
+        self.tokenKey = tokenKey
+        ledgerKey = try SigningKey.generate()
+        reader = PredictionReader(store: store, time: time)
+        entitlements = EntitlementCache(store: store, time: time)
+        hub = ChangeHub(time: time)
+        watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
+        keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
+        keys.subscriptionChanged(isSubscribed: true)
+        entitlements.hearing(true)
+        let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
+        let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
+        let routes = SignalsRoutes(
+            store: store, effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool, outbox: outbox)), blobs: blobs,
+            drafts: VersionDrafts(store: store, blobs: blobs, time: time), reader: reader, entitlements: entitlements, hub: hub,
+            market: InstrumentDirectory(store: store, market: market), jobs: jobs, exports: LedgerExports(store: store), signingKey: ledgerKey,
+            cpu: try CPUPool(threads: 1), time: time)
+        router = routes.publicRouter(
+            known: UserAuthentication(tokens: tokens, apiKeys: keys), anybody: UserAuthentication(tokens: tokens, apiKeys: keys, isRequired: false))
+        var inside = Router(problemOf: SignalsRoutes.problem)
+        let jwks = JWKSet(keys: [Self.scheduler.verifyingKey.jwk(service: "scheduler"), Self.executor.verifyingKey.jwk(service: "executor")])
+        let verifier = try ServiceTokenVerifier(jwks: jwks)
+        routes.addInternalRoutes(
+            to: &inside, authenticating: { ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: $0) },
+            jobTokens: JobTokenVerifier(keys: try ServiceKeys(jwks)))
+        internalRouter = inside
+    }
+
+    static let scheduler = (try? SigningKey.generate()).unsafelyUnwrapped
+    static let executor = (try? SigningKey.generate()).unsafelyUnwrapped
+
+    /// A client with a person's access token; nobody's without one.
+    func client(_ person: Person?) throws -> RequestClient {
+        var client = RequestClient(router: router)
+        if let person {
+            let claims = AccessTokenClaims(
+                userID: person.userID, accountID: person.accountID, sessionID: .make(), userVersion: 1, roles: person.roles, now: .now())
+            client.headers = [("Authorization", "Bearer \(try JWT.sign(claims, with: tokenKey))")]
+        }
+        return client
+    }
+
+    func client(key: APIKeyText) -> RequestClient {
+        var client = RequestClient(router: router)
+        client.headers = [("X-API-Key", key.text)]
+        return client
+    }
+
+    func service(_ name: String, key: SigningKey) throws -> RequestClient {
+        var client = RequestClient(router: internalRouter)
+        client.headers = [("Authorization", "Service \(try ServiceTokenSource(service: name, key: key).token(audience: "signals"))")]
+        return client
+    }
+
+    static let manifest = """
+        name = "Momentum"
+        [schedule]
+        kind = "bar_close"
+        instrument = "BTCUSD"
+        interval = "15s"
+        [[inputs]]
+        instrument = "BTCUSD"
+        interval = "15s"
+        lookback = 20
+        [output]
+        kind = "direction"
+        instrument = "BTCUSD"
+        horizon_seconds = 60
+        maximum_rows = 3
+        """
+
+    static func files(app: String = "def predict(context):\n    return 1\n", manifest: String = manifest) -> JSONValue {
+        [
+            "files": [
+                ["path": "app.py", "text": .string(app)], ["path": "auspex.toml", "text": .string(manifest)],
+                ["path": "requirements.txt", "content_base64": "bnVtcHkK"],
+            ], "note": "a try",
+        ]
+    }
+
+    /// A published signal, made through the API.
+    func publish(_ provider: Person) async throws -> SignalID {
+        let client = try client(provider)
+        let made = try await client.post("/api/signals", json: ["name": "Momentum"] as JSONValue)
+        let id = try made.json()["id"]?.string ?? ""
+        _ = try await client.post("/api/signals/\(id)/versions", json: Self.files())
+        _ = try await client.post("/api/signals/\(id)/publish", json: JSONValue.object([:]))
+        guard let signalID = SignalID(id) else { throw TestSupportError("not published: \(made.text)") }
+        return signalID
+    }
+
+    /// The event by which the scheduler says that a run of a signal ended.
+    func completed(_ signalID: SignalID, jobID: JobID = .make(), rows: Int = 1, dueAt: Timestamp = .now(), change: (inout JSONValue) -> Void = { _ in })
+        async throws -> Envelope
+    {
+        guard let signal = try await store.signal(signalID), let versionID = signal.publishedVersionID, let version = try await store.version(versionID)
+        else { throw TestSupportError("the signal is not published") }
+        let result = SignalRunResult(
+            rows: (0..<rows).map { row in
+                PredictionRow(
+                    row: row, instrument: "BTCUSD", kind: .direction, value: .single(DecimalText(units: 1)), targetFrom: dueAt,
+                    targetTo: dueAt + .seconds(60))
+            }, envSHA256: SHA256.digest(utf8: "env"), dataSHA256: SHA256.digest(utf8: "data"), asOf: dueAt,
+            referencePrices: ["BTCUSD": Price(DecimalText(units: 600))], python: "3.11.2", sandboxLevel: .full, stagesMs: [:])
+        var json = try WireJSON.value(of: result)
+        change(&json)
+        let event = JobCompleted(
+            jobID: jobID, kind: .signalRun, accountID: signal.accountID, outcome: .completed, attempt: 1, attemptID: .make(),
+            specSummary: JobSpecSummary(
+                signalID: signalID, versionID: versionID, versionSHA256: version.sha256, occurrenceID: .make(), dueAt: dueAt, asOf: dueAt, feed: .live,
+                deadlineSeconds: 60, output: version.manifest.output), result: json, finishedAt: .now())
+        return try Envelope(event, subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
+    }
+
+    /// Hears that a run ended, as the consumer would.
+    func hear(_ envelope: Envelope) async throws -> HandlerOutcome {
+        let handler = RunCompletedHandler(store: store, jobs: jobs, time: time)
+        return try await pool.withTransaction { try await handler.handle(envelope, on: $0) }
+    }
+
+    func said(_ type: String) async throws -> [Envelope] {
+        try await pool.query("SELECT envelope FROM outbox WHERE type = \(type) ORDER BY id").map { try Envelope(decoding: $0.column(0)) }
+    }
+}
+
+/// Lends a platform on a database of its own.
+func withPlatform<Outcome>(_ body: (TestPlatform) async throws -> Outcome) async throws -> Outcome {
+    try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
+        try await database.withPool(maximumConnections: 6) { pool in try await body(try TestPlatform(pool: pool)) }
+    }
+}
+
+extension RequestClient.Answer {
+    /// Status and problem code, such as `404 not_found`.
+    var verdict: String { status < 400 ? "\(status)" : "\(status) \(problemCode ?? "-")" }
+}
+
+extension RequestClient {
+    /// A post without a body.
+    func post(_ path: String) async throws -> Answer { try await send(.post, path) }
+}
