@@ -175,7 +175,7 @@ struct APIKeyStateTests {
 
     @Test func verdictsInTheirOrder() {
         #expect(KeyVerdict.decide(key: nil, owner: nil, now: now).outcome == .notFound)
-        #expect(KeyVerdict.decide(key: key(.revoked), owner: owner(), now: now).outcome == .notFound)
+        #expect(KeyVerdict.decide(key: key(.revoked), owner: owner(), now: now).outcome == .disabled)
         #expect(KeyVerdict.decide(key: key(.disabled, expiresAt: now), owner: owner(), now: now).outcome == .disabled)
         #expect(KeyVerdict.decide(key: key(), owner: owner(disabledAt: now), now: now).outcome == .disabled)
         #expect(KeyVerdict.decide(key: key(expiresAt: now), owner: owner(), now: now).outcome == .expired)

@@ -101,7 +101,7 @@ struct ServiceTests {
             #expect(try await asking(service.executor).get("/internal/v1/sessions/revoked").status == 200)
 
             #expect(try await person.delete("/api/keys/\(try made.decode(NewKeyOutput.self).id)").status == 204)
-            #expect(try await asking(service.signals).post(verify, json: question).decode(Verdict.self).outcome == "NOT_FOUND")
+            #expect(try await asking(service.signals).post(verify, json: question).decode(Verdict.self).outcome == "DISABLED")
             #expect(try await person.get("/api/logout").status == 204)
             #expect(try await person.get("/api/me").status == 401)
         }

@@ -63,14 +63,16 @@ enum Application {
             address: common.listenAddress,
             port: common.port,
             router: routes.publicRouter(),
-            loops: loops.serving
+            loops: loops.serving,
+            limits: HTTPLimits(accessLog: common.accessLog)
         )
         let internalServer = HTTPServer(
             name: "internal",
             address: common.listenAddress,
             port: common.internalPort,
             router: internalRouter,
-            loops: loops.serving
+            loops: loops.serving,
+            limits: HTTPLimits(accessLog: common.accessLog)
         )
 
         return [

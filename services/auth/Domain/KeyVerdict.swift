@@ -2,15 +2,13 @@ import Contracts
 
 /// What a service learns about a presented API key.
 struct KeyVerdict: Sendable, Hashable {
-    /// Why a key may or may not be used; the words are part of the protocol between the services.
-    enum Outcome: String, Sendable, Codable, CaseIterable {
-        case valid = "VALID"
-        case notFound = "NOT_FOUND"
-        case disabled = "DISABLED"
-        case expired = "EXPIRED"
-        case usageExceeded = "USAGE_EXCEEDED"
-        case rateLimited = "RATE_LIMITED"
-        case insufficientPermissions = "INSUFFICIENT_PERMISSIONS"
+    /// Whether a key works; what depends on the request (rates, credits, scopes) is judged by the service that serves it.
+    enum Outcome: Sendable, Hashable {
+        case valid
+        case notFound
+        /// Switched off or revoked, or its owner is disabled.
+        case disabled
+        case expired
     }
 
     let outcome: Outcome
@@ -20,11 +18,9 @@ struct KeyVerdict: Sendable, Hashable {
     let roles: [Role]
 
     /// The verdict on what the store holds, in the fixed order: exists, enabled, not expired.
-    ///
-    /// Rates and scopes depend on the request and are checked by the service that serves it.
     static func decide(key: APIKey?, owner: User?, now: Timestamp) -> KeyVerdict {
-        guard let key, let owner, key.state != .revoked else { return KeyVerdict(outcome: .notFound, key: nil, roles: []) }
-        if key.state == .disabled || owner.isDisabled { return KeyVerdict(outcome: .disabled, key: key, roles: owner.roles) }
+        guard let key, let owner else { return KeyVerdict(outcome: .notFound, key: nil, roles: []) }
+        if key.state == .disabled || key.state == .revoked || owner.isDisabled { return KeyVerdict(outcome: .disabled, key: key, roles: owner.roles) }
         if key.hasExpired(at: now) { return KeyVerdict(outcome: .expired, key: key, roles: owner.roles) }
         return KeyVerdict(outcome: .valid, key: key, roles: owner.roles)
     }

@@ -8,18 +8,6 @@ extension AuthRoutes {
         let keySHA256: SHA256Digest
     }
 
-    private struct VerdictAnswer: Encodable {
-        let outcome: KeyVerdict.Outcome
-        let keyID: APIKeyID?
-        let accountID: AccountID?
-        let userID: UserID?
-        let roles: [String]
-        let scopes: [String]
-        let expiresAt: Timestamp?
-        let generation: Int64
-        let checkedAt: Timestamp
-    }
-
     private struct RevokedAnswer: Encodable {
         struct DeniedSession: Encodable {
             let sessionID: SessionID
@@ -39,8 +27,8 @@ extension AuthRoutes {
         let verdict = try await keys.verdict(on: body.keySHA256)
         if let key = verdict.key, verdict.outcome == .valid { usage.note(key.id) }
         return try .json(
-            VerdictAnswer(
-                outcome: verdict.outcome,
+            APIKeyVerdict(
+                outcome: verdict.wireOutcome,
                 keyID: verdict.key?.id,
                 accountID: verdict.key?.accountID,
                 userID: verdict.key?.userID,
@@ -67,5 +55,17 @@ extension AuthRoutes {
                 users: users.map { .init(userID: $0.id, userVersion: $0.version) }
             )
         )
+    }
+}
+
+extension KeyVerdict {
+    /// The outcome in the words of the protocol between the services.
+    fileprivate var wireOutcome: APIKeyVerdict.Outcome {
+        switch outcome {
+        case .valid: .valid
+        case .notFound: .notFound
+        case .disabled: .disabled
+        case .expired: .expired
+        }
     }
 }
