@@ -45,11 +45,18 @@ import Testing
     }
 
     private final class Hints: WakeupSource {
-        let body = Mutex<(@Sendable (ResourceClass) -> Void)?>(nil)
-        let classes = Mutex<[Set<ResourceClass>]>([])
-        func onWakeup(_ body: @escaping @Sendable (ResourceClass) -> Void) { self.body.withLock { $0 = body } }
-        func listen(to classes: Set<ResourceClass>) { self.classes.withLock { $0.append(classes) } }
-        func hint() { body.withLock { $0 }?(.small) }
+        private let waiting = Mutex<(classes: [ResourceClass], signal: TestSignal<ResourceClass>)?>(nil)
+        var listening: [ResourceClass] { waiting.withLock { $0?.classes ?? [] } }
+
+        func next(of classes: [ResourceClass], within limit: Duration) async -> ResourceClass? {
+            let signal = TestSignal<ResourceClass>()
+            waiting.withLock { $0 = (classes, signal) }
+            let hint = try? await signal.next(timeout: limit)
+            waiting.withLock { if $0?.signal === signal { $0 = nil } }
+            return hint
+        }
+
+        func hint() { waiting.withLock { $0?.signal.signal(.small) } }
     }
 
     private func withWorker(
@@ -127,14 +134,15 @@ import Testing
         try await withWorker(slots: [.small: 1], handler: handler, wakeups: hints) { scheduler, _ in
             try await eventually { scheduler.read { $0.claimRequests.count } >= 1 }
             scheduler.change { $0.waiting = [.sample()] }
+            try await eventually { hints.listening == [.small] }
             hints.hint()
             _ = try await handler.begun.next(timeout: .seconds(2))
-            try await eventually { hints.classes.withLock { $0.last } == [] }
+            try await eventually { hints.listening == [] }
             handler.open()
-            try await eventually { hints.classes.withLock { $0.last } == [.small] }
+            try await eventually { hints.listening == [.small] }
             try await eventually { scheduler.read { $0.finished.count } == 1 }
         }
-        #expect(hints.classes.withLock { $0.last } == [])
+        #expect(hints.listening == [])
     }
 
     @Test func resultsOutliveASchedulerThatIsAway() async throws {

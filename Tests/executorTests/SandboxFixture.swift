@@ -1,3 +1,4 @@
+import Bars
 import Contracts
 import FoundationEssentials
 import Glibc
@@ -69,7 +70,7 @@ struct SandboxFixture: Sendable {
         return SandboxFixture(
             loops: loops,
             cpu: cpu,
-            sandbox: Sandbox(host: host, loops: loops.serving),
+            sandbox: Sandbox(host: host, loops: loops.serving, cpu: cpu),
             report: report,
             runtime: runtime,
             root: root
@@ -78,20 +79,21 @@ struct SandboxFixture: Sendable {
 
     static let output = ManifestOutput(kind: .direction, instrument: "BTCUSD", horizonSeconds: 60, maximumRows: 2)
 
-    /// Two hundred rising bars.
-    static func series(rows: Int = 200) -> InputSeries {
-        let prices = (0..<rows).map { 600 + Double($0) / 4 }
-        let times = (0..<rows).map { asOf.microseconds - Int64(rows - $0) * 15_000_000 }
-        return InputSeries(
-            instrument: "BTCUSD",
-            interval: "15s",
-            time: times,
-            open: prices,
-            high: prices.map { $0 + 1 },
-            low: prices.map { $0 - 1 },
-            close: prices,
-            volume: [Double](repeating: 2.5, count: rows)
+    /// Two hundred rising bars, as market data would send them.
+    static func series(rows: Int = 200, hasVolume: Bool = true) throws -> InputSeries {
+        let starts = (0..<rows).map { asOf.microseconds - Int64(rows - $0) * 15_000_000 }
+        func column(_ shift: Int64) -> ScaledColumn { ScaledColumn(.integers((0..<rows).map { 60_000 + Int64($0) * 25 + shift }, scale: 2)) }
+        let bars = try BarSeries(
+            starts: starts,
+            ends: starts.map { $0 + 15_000_000 },
+            open: column(0),
+            high: column(100),
+            low: column(-100),
+            close: column(0),
+            volume: hasVolume ? ScaledColumn(.integers([Int64](repeating: 25, count: rows), scale: 1)) : nil
         )
+        let bytes = BinaryBars.encode(bars, intervalSeconds: 15, dataDigest: [UInt8](repeating: 7, count: 32))
+        return InputSeries(instrument: "BTCUSD", interval: "15s", bars: try BarsBody(bytes))
     }
 
     /// Runs an author's `app.py` as the service would.
@@ -116,7 +118,7 @@ struct SandboxFixture: Sendable {
             parameters: ["window": 3],
             output: output,
             asOf: Self.asOf,
-            series: [Self.series()],
+            series: [try Self.series()],
             limits: limits,
             python: python
         )

@@ -31,6 +31,7 @@ actor WorkerCore {
     private var batchLimit = 20
     private var isStopped = false
     private var listening: Set<ResourceClass> = []
+    private var listener: Task<Void, Never>?
     private var background: [Task<Void, Never>] = []
     private let kicks: AsyncStream<Void>
     private nonisolated let kicker: AsyncStream<Void>.Continuation
@@ -72,7 +73,6 @@ actor WorkerCore {
     // MARK: Life
 
     func start() {
-        wakeups?.onWakeup { [kicker] _ in kicker.yield() }
         listen()
         background = [
             Task(on: control) { await self.exchangeLoop() },
@@ -85,7 +85,7 @@ actor WorkerCore {
     /// Takes no more jobs, lets short ones end, gives the others back, delivers what is done.
     func stop(grace: Duration) async {
         book.drain()
-        wakeups?.listen(to: [])
+        listen()
         let deadline = time.monotonicNanoseconds() + UInt64(grace.wholeMicroseconds) * 1000
         while book.runningCount > 0, time.monotonicNanoseconds() < deadline { try? await time.sleep(for: .milliseconds(20)) }
         let released = book.releaseRunning()
@@ -217,12 +217,27 @@ actor WorkerCore {
         }
     }
 
+    /// Hears hints of the classes with a free slot and of no others: a hint that a full worker takes is lost to those who have room.
     private func listen() {
         guard let wakeups else { return }
         let wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
         if wanted == listening { return }
         listening = wanted
-        wakeups.listen(to: wanted)
+        listener?.cancel()
+        listener = nil
+        if wanted.isEmpty { return }
+        let classes = wanted.sorted { $0.rawValue < $1.rawValue }
+        listener = Task(on: control) { [time, kicker] in
+            while !Task.isCancelled {
+                let asked = time.monotonicNanoseconds()
+                if await wakeups.next(of: classes, within: .seconds(30)) != nil {
+                    kicker.yield()
+                } else if time.monotonicNanoseconds() - asked < 1_000_000_000 {
+                    // The source is stopping or its broker is away: it is not asked in a circle.
+                    try? await time.sleep(for: .seconds(1))
+                }
+            }
+        }
     }
 
     // MARK: Jobs

@@ -20,7 +20,7 @@ struct AuthorRuntime: Sendable {
         let target = root + "/runner-\(getpid())"
         let package = target + "/auspex"
         let files = FileManager.default
-        if files.fileExists(atPath: target) { try files.removeItem(atPath: target) }
+        FileTree.remove(target)
         try files.createDirectory(atPath: package, withIntermediateDirectories: true)
         for module in modules { try files.copyItem(atPath: "\(source)/auspex/\(module)", toPath: "\(package)/\(module)") }
         let compiled = try ChildProcess.run(
@@ -32,13 +32,17 @@ struct AuthorRuntime: Sendable {
         return AuthorRuntime(folder: target)
     }
 
-    /// Removes the copy, and those of executors that were killed. Blocks.
-    static func removeCopies(below root: String, keepingOthers: Bool) {
+    /// Removes the copies of executors that were killed. Blocks.
+    static func removeOrphans(below root: String) {
         for name in (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? [] where name.hasPrefix("runner-") {
-            guard let pid = pid_t(name.dropFirst("runner-".count)) else { continue }
-            if pid == getpid() ? keepingOthers : kill(pid, 0) == 0 || errno == EPERM { continue }
-            try? FileManager.default.removeItem(atPath: "\(root)/\(name)")
+            guard let pid = pid_t(name.dropFirst("runner-".count)), kill(pid, 0) != 0, errno == ESRCH else { continue }
+            FileTree.remove("\(root)/\(name)")
         }
+    }
+
+    /// Removes this process' copy. Blocks.
+    static func removeOwnCopy(below root: String) {
+        FileTree.remove("\(root)/runner-\(getpid())")
     }
 
     /// Finds the folder that holds `auspex/_runner.py`: beside an installation or above a build folder.

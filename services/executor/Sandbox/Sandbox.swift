@@ -1,4 +1,5 @@
 import Glibc
+import JobWorker
 import ServiceRuntime
 import Synchronization
 
@@ -7,6 +8,7 @@ final class Sandbox: Sendable {
     /// What the machine offers.
     let host: SandboxHost
     private let loops: [EventLoop]
+    private let cpu: CPUPool
 
     private struct State {
         var slots: Set<Int> = []
@@ -16,14 +18,16 @@ final class Sandbox: Sendable {
     /// Of the process, because users and names of groups are the machine's.
     private static let state = Mutex(State())
 
-    /// Runs on the given loops in turn.
-    init(host: SandboxHost, loops: [EventLoop]) {
+    /// Watches runs on the given loops in turn, and starts them on the pool.
+    init(host: SandboxHost, loops: [EventLoop], cpu: CPUPool) {
         precondition(!loops.isEmpty)
         self.host = host
         self.loops = loops
+        self.cpu = cpu
     }
 
-    /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first, five seconds later by force.
+    /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first and five seconds later by force, or by force at
+    /// once when the job that it belongs to is no longer ours.
     func run(_ command: SandboxCommand) async throws -> SandboxOutcome {
         let (slot, number) = Self.state.withLock { state -> (Int, Int) in
             var slot = 0
@@ -37,11 +41,15 @@ final class Sandbox: Sendable {
         let run = SandboxRun(loop: loop, limits: command.limits)
         let arguments = LaunchArguments(command: command, host: host).list(name: "\(getpid())-\(number)", slot: slot)
         try Task.checkCancellation()
-        try await run.start(launcher: host.launcher, arguments: arguments, input: command.input)
+        let (launcher, input) = (host.launcher, command.input)
+        await run.attach(try await cpu.run { try SandboxRun.spawn(launcher: launcher, arguments: arguments, input: input) })
+        let interruption = JobInterruption.current
         return try await withTaskCancellationHandler {
             try await run.outcome()
         } onCancel: {
+            let isImmediate = interruption?.reason?.isImmediate == true
             Task(on: loop) {
+                if isImmediate { return await run.kill() }
                 await run.terminate()
                 try? await Task.sleep(for: .seconds(5))
                 await run.kill()

@@ -108,7 +108,7 @@ struct SandboxDetection: Sendable {
         limits.memoryBytes = 128 << 20
         let command = SandboxCommand(arguments: ["/usr/bin/python3", "-ISB", "-c", Self.program], limits: limits)
         do {
-            let outcome = try await Sandbox(host: host, loops: loops).run(command)
+            let outcome = try await Sandbox(host: host, loops: loops, cpu: cpu).run(command)
             let answer = String(decoding: outcome.result, as: UTF8.self)
             if answer == "contained" { return nil }
             return answer.isEmpty ? "no answer, exit code \(outcome.exitCode): \(outcome.log.text.prefix(300))" : answer

@@ -34,8 +34,17 @@ actor SandboxRun {
         log = CapturedLog(capacity: limits.logBytes)
     }
 
-    /// Starts the launcher; throws when the machine does not allow it.
-    func start(launcher: String, arguments: [String], input: InputFrame?) throws {
+    /// A launcher that was started, with our ends of its pipes.
+    struct Started: Sendable {
+        fileprivate let pid: pid_t
+        fileprivate let output: Int32
+        fileprivate let results: Int32
+        fileprivate let status: Int32
+        fileprivate let control: Int32
+    }
+
+    /// Starts the launcher; throws when the machine does not allow it. Blocks until the launcher's program is loaded: not for a loop.
+    static func spawn(launcher: String, arguments: [String], input: InputFrame?) throws(SandboxError) -> Started {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         guard null >= 0 else { throw SandboxError.system(call: "open /dev/null", code: errno) }
         defer { close(null) }
@@ -52,15 +61,20 @@ actor SandboxRun {
                 ]
             )
             for end in [output.writeEnd, results.writeEnd, status.writeEnd, control.readEnd] { close(end) }
-            self.control = control.writeEnd
-            watch(output.readEnd, .log)
-            watch(results.readEnd, .result)
-            watch(status.readEnd, .status)
-            collectLater(pid)
+            return Started(pid: pid, output: output.readEnd, results: results.readEnd, status: status.readEnd, control: control.writeEnd)
         } catch {
             for pipe in pipes { pipe.close() }
             throw error
         }
+    }
+
+    /// Takes over a launcher that was started.
+    func attach(_ started: Started) {
+        control = started.control
+        watch(started.output, .log)
+        watch(started.results, .result)
+        watch(started.status, .status)
+        collectLater(started.pid)
     }
 
     /// How it ended; returns when it has.

@@ -1,0 +1,175 @@
+import Contracts
+import Cryptography
+import HTTPServing
+import ServiceRuntime
+import Synchronization
+import Testing
+
+@testable import executor
+
+/// Scheduler, signals and market data as an executor sees them, over real HTTP on one port.
+final class FakePlatform: Sendable {
+    struct State {
+        var waiting: [ClaimedJob] = []
+        var finished: [FinishedJob] = []
+        var blobs: [SHA256Digest: [UInt8]] = [:]
+        var blobRequests = 0
+        var barsQueries: [[String: String]] = []
+        var jobTokens: Set<String> = []
+        var cancelled: Set<AttemptID> = []
+    }
+
+    private let state = Mutex(State())
+    private let server: HTTPServer
+    private let loops: LoopGroup
+    private let http = HTTPClient()
+
+    init() async throws {
+        loops = try LoopGroup.start(count: 1)
+        var router = Router()
+        let holder = Holder()
+        router.post("/internal/v1/jobs/claim") { request in try holder.get().claim(request) }
+        router.post("/internal/v1/jobs/renew") { request in try holder.get().renew(request) }
+        router.post("/internal/v1/jobs/finish") { request in try holder.get().finish(request) }
+        router.post("/internal/v1/jobs/release") { _ in .noContent }
+        router.get("/internal/v1/blobs/{sha256}") { request in try holder.get().blob(request) }
+        router.get("/internal/v1/bars") { request in try holder.get().bars(request) }
+        server = HTTPServer(
+            name: "fake-platform",
+            address: "127.0.0.1",
+            port: 0,
+            router: router,
+            loops: loops.serving,
+            limits: HTTPLimits(accessLog: false)
+        )
+        holder.set(self)
+        try await server.start()
+    }
+
+    private final class Holder: Sendable {
+        private let value = Mutex<FakePlatform?>(nil)
+        func set(_ platform: FakePlatform) { value.withLock { $0 = platform } }
+        func get() throws -> FakePlatform { try #require(value.withLock { $0 }) }
+    }
+
+    func stop() async {
+        await server.stop()
+        await loops.stop()
+    }
+
+    func client(_ audience: String) -> ServiceClient {
+        ServiceClient(baseURLs: ["http://127.0.0.1:\(server.boundPort)"], audience: audience, tokens: nil, http: http)
+    }
+
+    func read<T: Sendable>(_ body: (State) -> T) -> T { state.withLock { body($0) } }
+    func change(_ body: (inout State) -> Void) { state.withLock { body(&$0) } }
+
+    /// Stores files and makes a run of them wait; gives its attempt.
+    func enqueue(
+        _ files: [String: String],
+        python: String = "3.11",
+        output: ManifestOutput = SandboxFixture.output,
+        inputs: [ManifestInput] = [ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 200)],
+        kind: JobKind = .signalRun,
+        storesFiles: Bool = true,
+        timeLimitSeconds: Int = 20
+    ) throws -> AttemptID {
+        var code: [CodeFile] = []
+        for (path, text) in files.sorted(by: { $0.key < $1.key }) {
+            let bytes = Array(text.utf8)
+            let digest = SHA256.digest(bytes)
+            if storesFiles { change { $0.blobs[digest] = bytes } }
+            code.append(CodeFile(path: path, sha256: digest, bytes: Int64(bytes.count)))
+        }
+        let manifest = Manifest(name: "test", python: python, schedule: .interval(seconds: 60), inputs: inputs, output: output)
+        let spec = SignalRunSpec(
+            signalID: SignalID.make(),
+            versionID: SignalVersionID.make(),
+            versionSHA256: SHA256.digest(utf8: "version"),
+            files: code,
+            manifest: manifest,
+            occurrenceID: OccurrenceID.make(),
+            dueAt: SandboxFixture.asOf,
+            asOf: SandboxFixture.asOf,
+            feed: .live
+        )
+        let job = ClaimedJob(
+            jobID: JobID.make(),
+            attemptID: AttemptID.make(),
+            attempt: 1,
+            kind: kind,
+            resourceClass: .signal,
+            accountID: AccountID.make(),
+            priority: .normal,
+            spec: try WireJSON.value(of: spec),
+            leaseSeconds: 30,
+            timeLimitSeconds: timeLimitSeconds,
+            jobToken: "the-job-token",
+            enqueuedAt: Timestamp.now()
+        )
+        change { $0.waiting.append(job) }
+        return job.attemptID
+    }
+
+    private func win(_ classes: [ClassSlots], _ state: inout State) -> [ClaimedJob] {
+        var won: [ClaimedJob] = []
+        for room in classes {
+            let fitting = Array(state.waiting.filter { $0.resourceClass == room.class }.prefix(room.slots))
+            won += fitting
+            state.waiting.removeAll { job in fitting.contains { $0.attemptID == job.attemptID } }
+        }
+        return won
+    }
+
+    private func claim(_ request: Request) throws -> Response {
+        let body = try WireJSON.decode(ClaimRequest.self, from: request.body)
+        return try .json(ClaimAnswer(jobs: state.withLock { win(body.classes, &$0) }))
+    }
+
+    private func renew(_ request: Request) throws -> Response {
+        let body = try WireJSON.decode(RenewRequest.self, from: request.body)
+        let cancelled = read { $0.cancelled }
+        return try .json(
+            RenewAnswer(
+                leases: body.leases.map {
+                    LeaseStanding(jobID: $0.jobID, attemptID: $0.attemptID, state: cancelled.contains($0.attemptID) ? .cancelRequested : .held)
+                }
+            )
+        )
+    }
+
+    private func finish(_ request: Request) throws -> Response {
+        let body = try WireJSON.decode(FinishRequest.self, from: request.body)
+        let jobs = state.withLock { state in
+            state.finished += body.finished
+            return body.next.map { win($0.classes, &state) } ?? []
+        }
+        let receipts = body.finished.map { FinishReceipt(jobID: $0.jobID, attemptID: $0.attemptID, state: .accepted) }
+        return try .json(FinishAnswer(finished: receipts, jobs: jobs))
+    }
+
+    private func blob(_ request: Request) throws -> Response {
+        let digest = try request.parameter("sha256", as: SHA256Digest.self)
+        let bytes = state.withLock { state in
+            state.blobRequests += 1
+            state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
+            return state.blobs[digest]
+        }
+        guard let bytes else { throw Problem.notFound(field: "sha256") }
+        return .bytes(bytes, contentType: "application/octet-stream")
+    }
+
+    private func bars(_ request: Request) throws -> Response {
+        let names = ["instrument", "interval", "countback", "as_of", "format"]
+        let query = Dictionary(uniqueKeysWithValues: names.map { ($0, request.query.string($0) ?? "") })
+        state.withLock { state in
+            state.barsQueries.append(query)
+            state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
+        }
+        guard query["instrument"] == "BTCUSD" else { throw Problem.notFound(field: "instrument") }
+        let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 0)
+        var response = Response.bytes(series.bars.bytes, contentType: "application/vnd.auspex.bars")
+        response.headers["X-Auspex-Data-SHA256"] = SHA256.digest(utf8: "revisions").hex
+        return response
+    }
+}

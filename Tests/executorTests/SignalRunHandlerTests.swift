@@ -1,0 +1,136 @@
+import Contracts
+import Cryptography
+import JobWorker
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import executor
+
+/// A job from its claim to its result, with everything but the other services being real.
+@Suite(.serialized) struct SignalRunHandlerTests {
+    private static let app = """
+        from auspex import signal, Prediction
+        @signal
+        def predict(context):
+            print("as of", context.as_of_microseconds)
+            return Prediction(1 if context.bars().close[-1] > context.bars().close[0] else -1)
+        """
+
+    private func withExecutor(_ body: (FakePlatform) async throws -> Void) async throws {
+        let fixture = try await SandboxFixture.shared.get()
+        let platform = try await FakePlatform()
+        let root = SandboxFixture.temporaryFolder
+        let codeCache = DiskCache(root: root + "/code", capacityBytes: 1 << 30, cpu: fixture.cpu)
+        let environments = EnvironmentStore(
+            root: root + "/environments",
+            capacityBytes: 1 << 30,
+            uv: nil,
+            index: PackageIndex(environment: [:]) { _ in nil },
+            sandbox: fixture.sandbox,
+            cpu: fixture.cpu
+        )
+        try codeCache.prepare()
+        try environments.prepare()
+        let handler = SignalRunHandler(
+            inputs: RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata")),
+            code: CodeTree(cache: codeCache, cpu: fixture.cpu),
+            environments: environments,
+            pythons: try await PythonInterpreter.discover(in: fixture.sandbox),
+            sandbox: fixture.sandbox,
+            runtime: fixture.runtime,
+            cpu: fixture.cpu
+        )
+        let worker = JobWorker(
+            worker: "executor-test",
+            scheduler: platform.client("scheduler"),
+            classes: [.signal: 2],
+            handlers: [handler, NoopHandler()],
+            control: fixture.loops.control,
+            loops: fixture.loops.serving,
+            grace: .milliseconds(100)
+        )
+        do {
+            try await worker.start()
+            try await body(platform)
+        } catch {
+            await worker.stop()
+            throw error
+        }
+        await worker.stop()
+        await platform.stop()
+        FileTree.remove(root)
+    }
+
+    private func finished(_ platform: FakePlatform, _ attempt: AttemptID) async throws -> FinishedJob {
+        try await eventuallyValue(timeout: .seconds(20)) { platform.read { $0.finished.first { $0.attemptID == attempt } } }
+    }
+
+    @Test func aRunGivesTheWholeResult() async throws {
+        try await withExecutor { platform in
+            let attempt = try platform.enqueue(["app.py": Self.app])
+            let finished = try await finished(platform, attempt)
+            #expect(finished.outcome == .completed, "\(finished)")
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result))
+            #expect(result.rows.map(\.value) == [.single(DecimalText(units: 1))])
+            #expect(result.dataSHA256 == SHA256.digest(utf8: "revisions"))
+            #expect(result.referencePrices == ["BTCUSD": Price(DecimalText(units: 64975, scale: 2))])
+            #expect(result.asOf == SandboxFixture.asOf && result.python.hasPrefix("3."))
+            #expect(Set(result.stagesMs.keys) == ["bars", "code", "environment", "sandbox", "import", "predict"])
+            #expect(finished.log == "as of \(SandboxFixture.asOf.microseconds)\n" && !finished.logTruncated)
+            #expect(finished.cpuSeconds > 0 && finished.memoryPeakBytes > 0)
+            let query = try #require(platform.read { $0.barsQueries.first })
+            #expect(
+                query == [
+                    "instrument": "BTCUSD", "interval": "15s", "countback": "200", "as_of": SandboxFixture.asOf.iso8601, "format": "binary",
+                ]
+            )
+            #expect(platform.read { $0.jobTokens } == ["the-job-token"])
+        }
+    }
+
+    @Test func codeIsFetchedOnceForManyRuns() async throws {
+        try await withExecutor { platform in
+            let attempts = try (0..<4).map { _ in try platform.enqueue(["app.py": Self.app, "data/table.csv": "1,2\n"]) }
+            for attempt in attempts { #expect(try await finished(platform, attempt).outcome == .completed) }
+            #expect(platform.read { $0.blobRequests } == 2)
+        }
+    }
+
+    @Test func failuresCarryTheirKindAndWords() async throws {
+        try await withExecutor { platform in
+            let cases: [(files: [String: String], python: String, inputs: [ManifestInput], kind: FailureKind, words: String)] = [
+                (["app.py": "raise ValueError('broken model')"], "3.11", [], .exception, "ValueError: broken model"),
+                (["app.py": Self.app, "requirements.txt": "-r /etc/passwd"], "3.11", [], .policy, "requirements.txt line 1"),
+                (["app.py": Self.app, "requirements.txt": "numpy"], "3.11", [], .infra, "AUSPEX_UV"),
+                (["app.py": Self.app], "2.7", [], .policy, "asks for Python 2.7"),
+                (
+                    ["app.py": Self.app], "3.11", [ManifestInput(instrument: "NOPE", interval: "15s", lookback: 5)], .exception,
+                    "bars of NOPE 15s"
+                ),
+            ]
+            for item in cases {
+                let attempt = try platform.enqueue(item.files, python: item.python, inputs: item.inputs)
+                let finished = try await finished(platform, attempt)
+                #expect(finished.outcome == .failed && finished.failureKind == item.kind, "\(finished)")
+                #expect(finished.errorMessage?.contains(item.words) == true, "\(finished.errorMessage ?? "")")
+            }
+        }
+    }
+
+    @Test func aMissingFileIsOurFault() async throws {
+        try await withExecutor { platform in
+            let attempt = try platform.enqueue(["app.py": "# lost\n" + Self.app], storesFiles: false)
+            let finished = try await finished(platform, attempt)
+            #expect(finished.failureKind == .infra && finished.errorMessage?.contains("not in the store") == true, "\(finished)")
+        }
+    }
+
+    @Test func theTimeLimitOfTheJobHolds() async throws {
+        try await withExecutor { platform in
+            let attempt = try platform.enqueue(["app.py": "while True: pass"], timeLimitSeconds: 1)
+            let finished = try await finished(platform, attempt)
+            #expect(finished.failureKind == .timeLimit && finished.errorMessage == "the run took longer than 1 s")
+        }
+    }
+}

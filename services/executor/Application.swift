@@ -1,0 +1,72 @@
+import Contracts
+import Cryptography
+import FoundationEssentials
+import HTTPServing
+import JobWorker
+import Messaging
+import ServiceRuntime
+
+/// The whole object graph of the service, in start order. There is no database: who runs strangers' code holds the fewest secrets.
+enum Application {
+    static func build(_ settings: ExecutorSettings, _ environment: ServiceEnvironment) async throws -> [any Component] {
+        let (loops, readiness, cpu) = (environment.loops, environment.readiness, environment.cpu)
+
+        // What the machine allows; below what is demanded the executor does not start.
+        let detection = SandboxDetection(configuration: settings.sandbox, loops: loops.serving, cpu: cpu)
+        let (host, report) = try await detection.require()
+        announce(host, report)
+        let sandbox = Sandbox(host: host, loops: loops.serving, cpu: cpu)
+        let pythons = try await PythonInterpreter.discover(in: sandbox)
+        guard !pythons.isEmpty else { throw SandboxError.refused("no Python works in the sandbox") }
+
+        // What lies on the disk.
+        let storage = ExecutorStorage(settings: settings, sandbox: sandbox, cpu: cpu)
+        let runtime = try await storage.prepare()
+
+        // Who is asked for code, bars and jobs.
+        let tokens = try ServiceTokenSource(service: "executor", keyFile: settings.common.serviceKeyFile)
+        let http = HTTPClient(time: environment.time)
+        func client(_ name: String, _ urls: [String], deadline: Duration) -> ServiceClient {
+            ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http, deadline: deadline)
+        }
+        let handler = SignalRunHandler(
+            inputs: RunInputs(
+                signals: client("signals", settings.signalsURLs, deadline: .seconds(60)),
+                marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(30))
+            ),
+            code: storage.code,
+            environments: storage.environments,
+            pythons: pythons,
+            sandbox: sandbox,
+            runtime: runtime,
+            cpu: cpu
+        )
+        let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "executor", loop: loops.control, readiness: nil)
+        let worker = JobWorker(
+            worker: settings.workerName,
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(10)),
+            classes: settings.slots,
+            handlers: [handler, NoopHandler()],
+            wakeups: BrokerHints(wakeups: wakeups),
+            timeSource: environment.time,
+            control: loops.control,
+            loops: loops.serving,
+            readiness: readiness.register("scheduler")
+        )
+        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, wakeups, worker]
+    }
+
+    private static func announce(_ host: SandboxHost, _ report: SandboxDetection.Report) {
+        let logger = Logger("sandbox")
+        for level in [SandboxLevel.full, .reduced] {
+            Metrics.shared.gauge("auspex_sandbox_level", help: "1 for the level of isolation that runs have.", labels: ["level": level.rawValue])
+                .set(level == host.level ? 1 : 0)
+        }
+        let found: [String: LogValue] = ["level": .string(host.level.rawValue), "found": .string(report.lines.joined(separator: "; "))]
+        if host.level == .full {
+            logger.notice("sandboxes work", found)
+        } else {
+            logger.warning("sandboxes are reduced: memory and processes are bounded for each process, not for a run", found)
+        }
+    }
+}

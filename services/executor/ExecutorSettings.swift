@@ -1,0 +1,118 @@
+import Contracts
+import FoundationEssentials
+import Glibc
+import ServiceRuntime
+
+/// The least level of isolation at which the executor works.
+enum LeastSandboxLevel: String, CaseIterable {
+    case full, reduced
+
+    var level: SandboxLevel { self == .full ? .full : .reduced }
+}
+
+/// The settings of the executor.
+struct ExecutorSettings: ServiceSettings {
+    let common: CommonSettings
+    /// RabbitMQ, for hints.
+    let brokerURL: String
+    /// Where jobs come from.
+    let schedulerURLs: [String]
+    /// Where code comes from.
+    let signalsURLs: [String]
+    /// Where bars come from.
+    let marketdataURLs: [String]
+    /// How it names itself to the scheduler.
+    let workerName: String
+    /// How many jobs of each class it runs at once.
+    let slots: [ResourceClass: Int]
+    /// The folder of environments, code and the runner.
+    let root: String
+    /// What environments may take on the disk, in bytes.
+    let environmentCacheBytes: Int
+    /// What code may take on the disk, in bytes.
+    let codeCacheBytes: Int
+    /// The installer of packages; nil when there is none.
+    let uv: String?
+    /// The folder that holds the SDK's `auspex` package; nil when it was not found.
+    let sdkFolder: String?
+    /// How sandboxes are made.
+    let sandbox: SandboxConfiguration
+
+    init(from reader: inout SettingsReader) {
+        common = CommonSettings(from: &reader)
+        brokerURL = PeerSettings.broker(from: &reader)
+        schedulerURLs = PeerSettings.service("scheduler", from: &reader)
+        signalsURLs = PeerSettings.service("signals", from: &reader)
+        marketdataURLs = PeerSettings.service("marketdata", from: &reader)
+        workerName =
+            reader.optionalString("AUSPEX_WORKER_NAME", help: "how it names itself to the scheduler; host and process by default")
+            ?? "executor-\(Self.hostName)-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        var slots: [ResourceClass: Int] = [:]
+        let defaults: [(ResourceClass, Int)] = [
+            (.signal, max(2, CPULane.processors)), (.small, max(2, CPULane.processors)), (.standard, 1), (.large, 0), (.gpu, 0),
+        ]
+        for (name, count) in defaults {
+            let key = "AUSPEX_SLOTS_\(name.rawValue.uppercased())"
+            slots[name] = reader.integer(key, help: "jobs of class \(name.rawValue) at once", default: count, range: 0...1000)
+        }
+        self.slots = slots.filter { $0.value > 0 }
+        root = Self.absolute(
+            reader.string("AUSPEX_EXECUTOR_ROOT", help: "folder of environments and code, kept between starts", default: "/var/tmp/auspex-executor")
+        )
+        environmentCacheBytes =
+            reader.integer("AUSPEX_ENVIRONMENT_CACHE_MEGABYTES", help: "disk for Python environments", default: 10240, range: 100...1_000_000) << 20
+        codeCacheBytes = reader.integer("AUSPEX_CODE_CACHE_MEGABYTES", help: "disk for signals' files", default: 2048, range: 100...1_000_000) << 20
+        uv =
+            reader.optionalString("AUSPEX_UV", help: "the program uv, which installs packages; the one on PATH by default")
+            ?? Self.onPath("uv")
+        let program = Self.program
+        sdkFolder =
+            reader.optionalString("AUSPEX_SDK_PATH", help: "folder that holds the Python package auspex; found beside the program by default")
+            ?? AuthorRuntime.locate(from: program)
+        sandbox = Self.sandbox(from: &reader, program: program)
+        if self.slots.isEmpty { reader.report("all AUSPEX_SLOTS_… are 0: this executor would do nothing") }
+        if let uv, access(uv, X_OK) != 0 { reader.report("AUSPEX_UV names '\(uv)', which is no program") }
+    }
+
+    /// The part that `doctor` needs too, which runs without the other settings.
+    static func sandbox(from reader: inout SettingsReader, program: String = program) -> SandboxConfiguration {
+        let beside = program.prefix(upTo: program.lastIndex(of: "/") ?? program.startIndex) + "/sandbox-launch"
+        return SandboxConfiguration(
+            launcher: reader.optionalString("AUSPEX_SANDBOX_LAUNCHER", help: "the program sandbox-launch; the one beside this program by default")
+                ?? String(beside),
+            leastLevel: reader.choice(
+                "AUSPEX_SANDBOX_LEVEL",
+                help: "least isolation to work at: full counts memory and processes by cgroups, reduced by limits of each process",
+                default: LeastSandboxLevel.reduced
+            ).level,
+            systemRoot: reader.string("AUSPEX_SANDBOX_ROOT", help: "root of the system that runs see at /usr", default: "/"),
+            firstUserID: UInt32(
+                reader.integer(
+                    "AUSPEX_SANDBOX_USER",
+                    help: "first user id of runs when the executor is root; the thousand ids from there are its own",
+                    default: 200_001,
+                    range: 1000...2_000_000_000
+                )
+            ),
+            cgroupName: reader.string("AUSPEX_CGROUP_NAME", help: "name of the cgroup that holds a group for each run", default: "auspex")
+        )
+    }
+
+    /// This program's path.
+    static var program: String { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "/" }
+
+    private static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, 255)
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func absolute(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    }
+
+    private static func onPath(_ name: String) -> String? {
+        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+        return folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+    }
+}

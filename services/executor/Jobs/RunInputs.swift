@@ -1,0 +1,133 @@
+import Contracts
+import Cryptography
+import HTTPServing
+
+/// Whose fault it is that a run could not begin.
+struct RunObstacle: Error, Sendable {
+    /// `infra` is tried again; the others are the author's.
+    var kind: FailureKind
+    /// For the author.
+    var reason: String
+}
+
+/// The bars of a run with what the record of its predictions says about them.
+struct RunBars: Sendable {
+    /// The manifest's inputs in their order.
+    var series: [InputSeries]
+    /// The hash of the revisions that were served.
+    var dataSHA256: SHA256Digest
+    /// The last known price of the output's instrument; absent when nobody knows one.
+    var referencePrices: [String: Price]
+}
+
+/// Fetches what a run needs from the other services, within its job token.
+struct RunInputs: Sendable {
+    private let signals: ServiceClient
+    private let marketdata: ServiceClient
+
+    init(signals: ServiceClient, marketdata: ServiceClient) {
+        self.signals = signals
+        self.marketdata = marketdata
+    }
+
+    private static func headers(_ jobToken: String) -> Headers {
+        var headers = Headers()
+        headers["X-Auspex-Job"] = jobToken
+        return headers
+    }
+
+    /// One file of the code by its hash.
+    func file(_ sha256: SHA256Digest, jobToken: String) async throws -> [UInt8] {
+        do {
+            let maximum = Int(CodeTree.maximumBytes)
+            guard
+                let bytes = try await signals.getBytes(
+                    "/internal/v1/blobs/\(sha256.hex)",
+                    headers: Self.headers(jobToken),
+                    maximumBytes: maximum
+                )
+            else { throw RunObstacle(kind: .infra, reason: "a file of the code is not in the store: \(sha256.hex)") }
+            return bytes
+        } catch let error as ServiceClientError {
+            throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)")
+        }
+    }
+
+    /// All inputs at once, as they were known at `asOf`.
+    func bars(_ manifest: Manifest, asOf: Timestamp, jobToken: String) async throws -> RunBars {
+        let bodies = try await withThrowingTaskGroup(of: (Int, BarsBody, SHA256Digest).self) { group in
+            for (index, input) in manifest.inputs.enumerated() {
+                group.addTask {
+                    let (body, digest) = try await bars(input.instrument, input.interval, input.lookback, asOf, jobToken)
+                    return (index, body, digest)
+                }
+            }
+            return try await group.reduce(into: [(Int, BarsBody, SHA256Digest)]()) { $0.append($1) }.sorted { $0.0 < $1.0 }
+        }
+        let series = zip(manifest.inputs, bodies).map { InputSeries(instrument: $0.instrument, interval: $0.interval, bars: $1.1) }
+        return RunBars(
+            series: series,
+            dataSHA256: Self.combined(bodies.map { $0.2 }),
+            referencePrices: try await referencePrices(manifest, series, asOf, jobToken)
+        )
+    }
+
+    /// The digest of one answer is its own; that of several hashes their digests in the order of the inputs.
+    static func combined(_ digests: [SHA256Digest]) -> SHA256Digest {
+        if digests.count == 1, let only = digests.first { return only }
+        var hasher = SHA256.Hasher()
+        for digest in digests { hasher.update(digest.bytes) }
+        return hasher.finalize()
+    }
+
+    private func referencePrices(
+        _ manifest: Manifest,
+        _ series: [InputSeries],
+        _ asOf: Timestamp,
+        _ jobToken: String
+    ) async throws -> [String: Price] {
+        let symbol = manifest.output.instrument
+        // Of several inputs of the instrument, the one whose last bar ended last.
+        let own = series.filter { $0.instrument == symbol && $0.bars.lastClose != nil }.max {
+            ($0.bars.lastEnd ?? .distantPast) < ($1.bars.lastEnd ?? .distantPast)
+        }
+        if let close = own?.bars.lastClose { return [symbol: Price(close)] }
+        let interval = manifest.inputs.first?.interval ?? "1m"
+        // Not among the inputs: asked for by itself, and done without where the instrument has no such bars.
+        do {
+            let (body, _) = try await bars(symbol, interval, 1, asOf, jobToken)
+            return body.lastClose.map { [symbol: Price($0)] } ?? [:]
+        } catch let obstacle as RunObstacle where obstacle.kind != .infra {
+            return [:]
+        }
+    }
+
+    private func bars(
+        _ instrument: String,
+        _ interval: String,
+        _ lookback: Int,
+        _ asOf: Timestamp,
+        _ jobToken: String
+    ) async throws -> (BarsBody, SHA256Digest) {
+        do {
+            let answer = try await marketdata.send(
+                .get,
+                "/internal/v1/bars",
+                query: [
+                    ("instrument", instrument), ("interval", interval), ("countback", "\(lookback)"), ("as_of", asOf.iso8601), ("format", "binary"),
+                ],
+                headers: Self.headers(jobToken)
+            )
+            guard let digest = answer.headers["X-Auspex-Data-SHA256"].flatMap({ SHA256Digest(hex: $0) }) else {
+                throw RunObstacle(kind: .infra, reason: "market data did not say which revisions it served")
+            }
+            return (try BarsBody(answer.body), digest)
+        } catch let error as BarsBody.Malformed {
+            throw RunObstacle(kind: .infra, reason: "\(error)")
+        } catch let error as ServiceClientError {
+            // What market data calls wrong about the question is the manifest's fault.
+            let isTheirs = [400, 404, 422].contains(error.status ?? 0)
+            throw RunObstacle(kind: isTheirs ? .exception : .infra, reason: "bars of \(instrument) \(interval): \(error)")
+        }
+    }
+}
