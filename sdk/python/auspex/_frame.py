@@ -9,8 +9,7 @@ The header's ``inputs`` list ``{"instrument", "interval", "rows", "columns": {na
 The executor writes this block, `auspex-sdk run` writes the same for a run at home, and `_runner` reads it.
 """
 
-import json
-
+from . import _wire
 from .bars import COLUMNS, Bars
 
 MAGIC = b"AUSPEXI1"
@@ -23,7 +22,7 @@ def decode(block):
     if bytes(view[:8]) != MAGIC:
         raise ValueError("the input does not begin like an input frame")
     length = int.from_bytes(view[8:16], "little")
-    header = json.loads(bytes(view[16 : 16 + length]))
+    header = _wire.loads(str(view[16 : 16 + length], "utf-8"))
     bars = []
     for item in header["inputs"]:
         rows = item["rows"]
@@ -56,7 +55,7 @@ def encode(header, inputs):
             starts.append(position)
             position += -(-len(block) // ALIGNMENT) * ALIGNMENT
         placed = [{**item, "columns": {name: starts[index] for name, index in item["columns"].items()}} for item in described]
-        return starts, json.dumps({**header, "inputs": placed}).encode()
+        return starts, _wire.dumps({**header, "inputs": placed}).encode()
 
     # The offsets stand in the header, whose length moves them: start from a generous place until it fits.
     base = ALIGNMENT

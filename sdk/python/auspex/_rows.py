@@ -86,11 +86,18 @@ def microseconds(value, what):
 
 
 def iso(number):
-    """Microseconds since 1970 UTC as ISO text with all six digits."""
-    from datetime import datetime, timedelta, timezone
-
-    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=number)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    """Microseconds since 1970 UTC as ISO text with all six digits. By arithmetic: importing datetime costs a plain run a millisecond."""
+    seconds, fraction = divmod(number, 1000000)
+    days, clock = divmod(seconds, 86400)
+    # Days to a civil date with years that begin in March, so that the leap day is the last of its year.
+    era, day_of_era = divmod(days + 719468, 146097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    return f"{year:04}-{month:02}-{day:02}T{clock // 3600:02}:{clock // 60 % 60:02}:{clock % 60:02}.{fraction:06}Z"
 
 
 def _at_most(number, bound):

@@ -5,12 +5,11 @@ Descriptor 3 takes a line end when the author's code is about to be loaded, then
 interpreter down costs more than many runs, and would run the author's exit handlers after the answer.
 """
 
-import json
 import os
 import sys
 import time
 
-from . import _frame
+from . import _frame, _wire
 from ._rows import rows_of
 from .author import Context, InvalidPrediction
 
@@ -107,7 +106,7 @@ def _describe(error):
 
 
 def _write(answer):
-    data = memoryview(json.dumps(answer, separators=(",", ":")).encode())
+    data = memoryview(_wire.dumps(answer).encode())
     while data:
         data = data[os.write(RESULT_DESCRIPTOR, data) :]
 

@@ -203,6 +203,11 @@ def verify_ledger(document: Mapping[str, Any], keys: Optional[Mapping[str, Any]]
     return Verdict(str(signal_id), len(raw_rows), len(raw_seals), checker.payloads, checker.signatures, fault)
 
 
+def verify_export(document: Mapping[str, Any], keys: Optional[Mapping[str, Any]] = None) -> Optional[LedgerFault]:
+    """The first fault of a ledger document, or None when it is sound."""
+    return verify_ledger(document, keys).fault
+
+
 def _points(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     listed = keys.get("keys")
     if not isinstance(listed, list):

@@ -1,0 +1,231 @@
+"""A signal's folder: its manifest with all defaults, and the files that are uploaded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from .author import KINDS
+from .errors import AuspexError
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # before Python 3.11
+    import tomli as tomllib  # type: ignore[import-not-found, no-redef]
+
+MANIFEST = "auspex.toml"
+LARGEST_PROJECT = 200 * 1024 * 1024
+MOST_FILES = 100
+LARGEST_PART = 8 * 1024 * 1024
+LARGEST_INLINE = 512 * 1024
+SKIPPED = {"__pycache__", "venv", "node_modules"}
+TIME_LIMITS = {"small": 60, "standard": 600, "large": 3600, "gpu": 3600}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class ProjectError(AuspexError):
+    """Something in the folder is not as it has to be; the text says where and what would be right."""
+
+
+def interval_seconds(text: str) -> int:
+    """A bar length in seconds.
+
+    >>> interval_seconds("15s"), interval_seconds("4h")
+    (15, 14400)
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,6})([smhdw])", text) if isinstance(text, str) else None
+    if not found:
+        raise ProjectError(f"{text!r} is not a bar length such as 15s, 1m, 4h or 1d")
+    return int(found[1]) * UNITS[found[2]]
+
+
+class _Table:
+    """Reads one table of the manifest; what nobody asked for is most likely misspelt."""
+
+    def __init__(self, members: Any, path: str):
+        if not isinstance(members, dict):
+            raise ProjectError(f"{MANIFEST}: {path or 'the file'} must be a table")
+        self._members = members
+        self._path = path
+        self._known: List[str] = []
+
+    def take(self, key: str, kind: type, default: Any = None, required: bool = False) -> Any:
+        self._known.append(key)
+        if key not in self._members:
+            if required:
+                raise ProjectError(f"{MANIFEST}: {self._path}{key} is missing")
+            return default
+        value = self._members[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be {_NAMES[kind]}")
+        return value
+
+    def number(self, key: str, lowest: int, default: Optional[int] = None) -> int:
+        value = self.take(key, int, default, required=default is None)
+        if value < lowest:
+            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be at least {lowest}")
+        return value
+
+    def word(self, key: str, words: Tuple[str, ...], default: Optional[str] = None) -> str:
+        value = self.take(key, str, default, required=default is None)
+        if value not in words:
+            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be one of {', '.join(words)}")
+        return value
+
+    def done(self) -> None:
+        for key in sorted(set(self._members) - set(self._known)):
+            raise ProjectError(f"{MANIFEST}: {self._path}{key} is not a key that is known here; known are {', '.join(sorted(self._known))}")
+
+
+_NAMES = {str: "text", int: "a whole number", dict: "a table", list: "a list of tables"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """Bars that the signal reads."""
+
+    instrument: str
+    interval: str
+    lookback: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``auspex.toml`` says, with its defaults."""
+
+    name: str
+    entry_point: str
+    python: str
+    resource_class: str
+    inputs: Tuple[Input, ...]
+    output: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+
+    @property
+    def time_limit_seconds(self) -> int:
+        return TIME_LIMITS[self.resource_class]
+
+    @classmethod
+    def parse(cls, text: str) -> "Manifest":
+        """Reads a manifest; raises :class:`ProjectError` with the key that is at fault.
+
+        >>> Manifest.parse('name = "a"\\n[schedule]\\nkind="interval"\\nseconds=60\\n[output]\\nkind="prize"\\n')
+        Traceback (most recent call last):
+        ...
+        auspex._project.ProjectError: auspex.toml: output.kind must be one of direction, probability, price, return, quantiles
+        """
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ProjectError(f"{MANIFEST}: {error}") from None
+        top = _Table(document, "")
+        name = top.take("name", str, required=True)
+        entry_point = top.take("entry_point", str, "app:predict")
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", entry_point):
+            raise ProjectError(f'{MANIFEST}: entry_point must be module:function, such as "app:predict"')
+        python = top.take("python", str, "3.11")
+        resource_class = top.word("class", tuple(TIME_LIMITS), "small")
+        top.number("deadline_seconds", 1, 60)
+        _check_schedule(_Table(top.take("schedule", dict, required=True), "schedule."))
+        inputs = tuple(_read_input(item, f"inputs[{index}].") for index, item in enumerate(top.take("inputs", list, [])))
+        output = _read_output(_Table(top.take("output", dict, required=True), "output."))
+        parameters = top.take("parameters", dict, {})
+        top.done()
+        return cls(name, entry_point, python, resource_class, inputs, output, parameters)
+
+
+def _check_schedule(table: _Table) -> None:
+    kind = table.word("kind", ("interval", "cron", "bar_close"))
+    if kind == "interval":
+        table.number("seconds", 1)
+    elif kind == "cron":
+        table.take("expression", str, required=True)
+        table.take("zone", str, "UTC")
+    else:
+        table.take("instrument", str, required=True)
+        interval_seconds(table.take("interval", str, required=True))
+    table.done()
+
+
+def _read_input(members: Any, path: str) -> Input:
+    table = _Table(members, path)
+    found = Input(table.take("instrument", str, required=True), table.take("interval", str, required=True), table.number("lookback", 1, 100))
+    interval_seconds(found.interval)
+    table.done()
+    return found
+
+
+def _read_output(table: _Table) -> Dict[str, Any]:
+    output = {
+        "kind": table.word("kind", KINDS), "instrument": table.take("instrument", str, required=True),
+        "horizon_seconds": table.number("horizon_seconds", 1), "maximum_rows": table.number("maximum_rows", 1, 1),
+    }
+    table.done()
+    return output
+
+
+@dataclass(frozen=True)
+class ProjectFile:
+    """One file of the folder."""
+
+    path: str
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def parts(self) -> Iterator[bytes]:
+        """The content in parts that one request may carry."""
+        for start in range(0, max(1, len(self.data)), LARGEST_PART):
+            yield self.data[start : start + LARGEST_PART]
+
+    def inline(self) -> Dict[str, Any]:
+        """The file inside the request that makes the version."""
+        try:
+            text = self.data.decode("utf-8")
+            if "\x00" not in text:
+                return {"path": self.path, "text": text}
+        except UnicodeDecodeError:
+            pass
+        return {"path": self.path, "content_base64": base64.b64encode(self.data).decode()}
+
+
+class Project:
+    """A signal's folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        path = self.folder / MANIFEST
+        if not path.is_file():
+            raise ProjectError(f"there is no {MANIFEST} in {folder}: begin with `auspex-sdk init FOLDER`")
+        try:
+            self.manifest = Manifest.parse(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise ProjectError(f"{MANIFEST} is not UTF-8 text") from None
+
+    def files(self) -> List[ProjectFile]:
+        """All files that belong to a version: nothing hidden, no caches, no links."""
+        found: List[ProjectFile] = []
+        total = 0
+        for path in sorted(self.folder.rglob("*")):
+            relative = path.relative_to(self.folder)
+            if any(part.startswith(".") or part in SKIPPED for part in relative.parts) or path.suffix == ".pyc":
+                continue
+            if path.is_symlink():
+                raise ProjectError(f"{relative} is a link; a version holds files only")
+            if not path.is_file():
+                continue
+            total += path.stat().st_size
+            if total > LARGEST_PROJECT:
+                raise ProjectError(f"the folder has more than {LARGEST_PROJECT // 1024 // 1024} MB")
+            found.append(ProjectFile(relative.as_posix(), path.read_bytes()))
+            if len(found) > MOST_FILES:
+                raise ProjectError(f"the folder has more than {MOST_FILES} files")
+        if not any(item.path == "app.py" for item in found):
+            raise ProjectError(f"there is no app.py in {self.folder}")
+        return found

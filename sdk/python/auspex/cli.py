@@ -1,0 +1,355 @@
+"""``auspex-sdk``: from an empty folder to a first prediction with init, run, publish and logs; and ``verify-ledger``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from . import _calls, _frame
+from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, interval_seconds
+from ._sample_bars import SECOND, inputs_at_home
+from .client import Client
+from .errors import AuspexError, ProblemError
+from .ledger import LedgerFormatError, verify_ledger
+from .models import DryRun, read_list
+
+TEMPLATE = Path(__file__).parent / "_template"
+SETTINGS = Path(".auspex") / "project.json"
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class UsageError(AuspexError):
+    """The command line lacks something."""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs a command; gives the exit code: 0 for success, 1 for a failure, 2 for a mistake on the command line."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 2
+    try:
+        return options.run(options)
+    except UsageError as error:
+        return _complain(error, 2)
+    except ProblemError as error:
+        hint = f" (request {error.request_id})" if error.request_id else ""
+        _complain(f"{error}{hint}", 1)
+        for problem in error.document.get("problems") or ():
+            print(f"  {problem.get('field')}: {problem.get('message')}", file=sys.stderr)
+        return 1
+    except (AuspexError, OSError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _complain(error: Any, code: int) -> int:
+    print(f"auspex-sdk: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="auspex-sdk", description="Write, try and publish signals; check ledgers.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    init = commands.add_parser("init", help="begin a signal in a new folder")
+    init.add_argument("folder", type=Path)
+    init.add_argument("--instrument", default="BTCUSD", help="what it reads and predicts (default: %(default)s)")
+    init.add_argument("--interval", default="1m", help="bar length, such as 15s, 1m, 1h (default: %(default)s)")
+    init.set_defaults(run=init_project)
+
+    run = commands.add_parser("run", help="run the signal here, under the same contract as in the sandbox")
+    run.add_argument("folder", type=Path, nargs="?", default=Path("."))
+    run.add_argument("--bars", action="append", default=[], metavar="[INSTRUMENT=]FILE", help="bars from a CSV file instead of made-up ones")
+    run.add_argument("--json", action="store_true", help="print the answer as JSON")
+    run.set_defaults(run=run_project)
+
+    def platform(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--url", help="the platform (default: AUSPEX_URL, what was used before, or %s)" % DEFAULT_URL)
+        command.add_argument("--signal", help="the signal's id (default: the one that this folder was published as)")
+
+    publish = commands.add_parser("publish", help="upload the folder, try it in the sandbox, publish it")
+    publish.add_argument("folder", type=Path, nargs="?", default=Path("."))
+    platform(publish)
+    publish.add_argument("--note", default="", help="what is new in this version")
+    publish.add_argument("--no-try", action="store_true", help="publish without a run in the sandbox first")
+    publish.add_argument("--try-only", action="store_true", help="upload and try, but do not publish")
+    publish.set_defaults(run=publish_project)
+
+    logs = commands.add_parser("logs", help="show how the last runs went and what they printed")
+    logs.add_argument("folder", type=Path, nargs="?", default=Path("."))
+    platform(logs)
+    logs.add_argument("-n", "--count", type=int, default=5, help="how many runs (default: %(default)s)")
+    logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs")
+    logs.set_defaults(run=show_logs)
+
+    verify = commands.add_parser("verify-ledger", help="check a ledger document; ends with 1 when it is bad")
+    verify.add_argument("file", help="a document of GET /api/signals/ID/ledger, or - for the standard input")
+    verify.add_argument("--keys", type=Path, help="a document of GET /api/signals/ledger/keys: checks the signatures too")
+    verify.set_defaults(run=verify_file)
+    return parser
+
+
+# init
+
+
+def init_project(options: argparse.Namespace) -> int:
+    folder: Path = options.folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not empty")
+    horizon = interval_seconds(options.interval)
+    if not options.instrument or any(character in options.instrument for character in '"\\\n'):
+        raise UsageError("an instrument is a symbol such as BTCUSD")
+    name = folder.resolve().name.replace("-", " ").replace("_", " ").strip().capitalize() or "My signal"
+    values = {"NAME": name.replace('"', "'").replace("\\", "/"), "INSTRUMENT": options.instrument, "INTERVAL": options.interval, "HORIZON": str(horizon)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted(TEMPLATE.iterdir()):
+        if not source.is_file() or source.suffix == ".pyc":
+            continue
+        text = source.read_text(encoding="utf-8")
+        for key, value in values.items():
+            text = text.replace(f"@{key}@", value)
+        (folder / source.name).write_text(text, encoding="utf-8")
+    print(f"{folder}: app.py, auspex.toml, requirements.txt")
+    print(f"next: cd {folder} && auspex-sdk run")
+    return 0
+
+
+# run
+
+
+def run_project(options: argparse.Namespace) -> int:
+    project = Project(options.folder)
+    manifest = project.manifest
+    as_of, inputs = inputs_at_home(manifest.inputs, _bar_files(options.bars), time.time_ns() // 1000)
+    header = {
+        "entry_point": manifest.entry_point, "parameters": manifest.parameters, "output": dict(manifest.output), "as_of_microseconds": as_of,
+    }
+    answer, log, code = _run_here(project, _frame.encode(header, inputs))
+    if options.json:
+        print(json.dumps({**answer, "log": log}, indent=2))
+        return code
+    made_up = [instrument for instrument, _, _ in inputs] if not options.bars else []
+    note = f" (made-up bars of {', '.join(dict.fromkeys(made_up))})" if made_up else ""
+    print(f"{manifest.name}, as of {_moment(as_of)}{note}")
+    if f"{sys.version_info.major}.{sys.version_info.minor}" != manifest.python:
+        print(f"note: this is Python {sys.version_info.major}.{sys.version_info.minor}; the sandbox will use {manifest.python}")
+    _show_log(log)
+    return _show_answer(answer, project) or code
+
+
+def _bar_files(texts: Sequence[str]) -> Dict[str, Path]:
+    files: Dict[str, Path] = {}
+    for text in texts:
+        instrument, equals, path = text.partition("=")
+        files[instrument if equals else "*"] = Path(path if equals else text)
+    return files
+
+
+def _run_here(project: Project, frame: bytes) -> tuple:
+    with tempfile.TemporaryDirectory(prefix="auspex-run-") as folder:
+        source, result = Path(folder) / "input", Path(folder) / "result.json"
+        source.write_bytes(frame)
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "auspex._local_run", str(source), str(project.folder), str(result)]
+        try:
+            run = subprocess.run(
+                command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=project.manifest.time_limit_seconds,
+                check=False)
+        except subprocess.TimeoutExpired as expired:
+            message = f"the run took longer than the {project.manifest.time_limit_seconds} s of its class"
+            return {"error": {"kind": "time_limit", "message": message}}, (expired.stdout or b"").decode(errors="replace"), 1
+        log = run.stdout.decode(errors="replace")
+        if not result.exists():
+            return {"error": {"kind": "exception", "message": f"the process ended with code {run.returncode} before its answer"}}, log, 1
+        answer = json.loads(result.read_text(encoding="utf-8"))
+        return answer, log, 1 if "error" in answer else 0
+
+
+def _show_log(log: str) -> None:
+    for line in log.rstrip().splitlines():
+        print(f"  | {line}")
+
+
+def _show_answer(answer: Dict[str, Any], project: Project) -> int:
+    error = answer.get("error")
+    if error:
+        print(f"failed, {error['kind']}: {error['message'].splitlines()[0]}")
+        if "ModuleNotFoundError" in error["message"]:
+            print(f"is it installed here? pip install -r {project.folder / 'requirements.txt'}")
+        return 1
+    _show_rows(answer["rows"])
+    stages = ", ".join(f"{name} {milliseconds:.0f} ms" for name, milliseconds in answer.get("stages_ms", {}).items())
+    if stages:
+        print(stages)
+    return 0
+
+
+def _show_rows(rows: Sequence[Dict[str, Any]]) -> None:
+    if not rows:
+        print("no prediction")
+    for row in rows:
+        value = row["value"] if isinstance(row["value"], str) else json.dumps(row["value"])
+        print(f"row {row['row']}: {row['instrument']} {row['kind']} {value} for {row['target_from']} to {row['target_to']}")
+
+
+def _moment(microseconds: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# publish and logs
+
+
+class _Remembered:
+    """What a folder was published as; kept beside it, without any key."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / SETTINGS
+        self.values: Dict[str, str] = {}
+        if self._path.is_file():
+            try:
+                self.values = json.loads(self._path.read_text(encoding="utf-8"))
+            except ValueError:
+                raise ProjectError(f"{self._path} is not JSON any more; remove it") from None
+
+    def save(self, **changes: str) -> None:
+        self.values.update(changes)
+        self._path.parent.mkdir(exist_ok=True)
+        self._path.write_text(json.dumps(self.values, indent=2) + "\n", encoding="utf-8")
+
+
+def _client(options: argparse.Namespace, remembered: _Remembered) -> tuple:
+    url = options.url or os.environ.get("AUSPEX_URL") or remembered.values.get("url") or DEFAULT_URL
+    key = os.environ.get("AUSPEX_API_KEY")
+    if not key:
+        if not sys.stdin.isatty():
+            raise UsageError("set AUSPEX_API_KEY to an API key with the scope signals:write")
+        key = getpass.getpass(f"API key for {url} (scope signals:write): ").strip()
+    try:
+        return url, Client(url, api_key=key)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def publish_project(options: argparse.Namespace) -> int:
+    project = Project(options.folder)
+    files = project.files()
+    remembered = _Remembered(project.folder)
+    url, client = _client(options, remembered)
+    signal_id = options.signal or (remembered.values.get("signal_id") if remembered.values.get("url") == url else None)
+    if signal_id is None:
+        signal_id = client.create_signal(project.manifest.name).id
+        print(f"signal {signal_id}: {project.manifest.name}")
+    remembered.save(url=url, signal_id=signal_id)
+    version = client.create_version(signal_id, [_upload(client, signal_id, item) for item in files], options.note)
+    print(f"version {version.number}: {len(files)} files, {sum(len(item.data) for item in files):,} bytes, sha256 {version.sha256[:12]}…")
+    if not options.no_try:
+        run = client.dry_run(signal_id, version.number)
+        if not _show_dry_run(run):
+            print("not published: the run in the sandbox failed")
+            return 1
+    if options.try_only:
+        return 0
+    client.publish(signal_id, version.number)
+    print(f"published: {url}/api/signals/{signal_id}")
+    print("next: auspex-sdk logs --follow")
+    return 0
+
+
+def _upload(client: Client, signal_id: str, item: Any) -> Dict[str, Any]:
+    if len(item.data) <= LARGEST_INLINE:
+        return item.inline()
+    import hashlib
+
+    parts = list(item.parts())
+    digests = [hashlib.sha256(part).hexdigest() for part in parts]
+    for number, (part, digest) in enumerate(zip(parts, digests), 1):
+        client.upload_blob(signal_id, digest, part)
+        print(f"  {item.path}: {number} of {len(parts)} parts")
+    return {"path": item.path, "sha256": item.sha256, **({"parts": digests} if len(parts) > 1 else {})}
+
+
+def _show_dry_run(run: DryRun) -> bool:
+    print("in the sandbox:")
+    _show_log(run.log)
+    if run.state != "completed":
+        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {(run.error_message or 'no reason given').splitlines()[0]}")
+        return False
+    if run.refusal:
+        where = f"row {run.refusal['row']}: " if run.refusal.get("row") is not None else ""
+        print(f"the rows would be refused: {where}{run.refusal.get('reason')}")
+        return False
+    _show_rows(run.rows)
+    return True
+
+
+def show_logs(options: argparse.Namespace) -> int:
+    remembered = _Remembered(options.folder.resolve())
+    url, client = _client(options, remembered)
+    signal_id = options.signal or remembered.values.get("signal_id")
+    if not signal_id:
+        raise UsageError(f"{options.folder} has not been published yet: run `auspex-sdk publish`, or give --signal ID")
+    shown: List[str] = []
+    while True:
+        runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "limit": max(options.count, 20)})))
+        fresh = [job for job in runs if job["id"] not in shown and job["state"] in ("completed", "failed", "cancelled")]
+        for job in reversed(fresh[: options.count] if not shown else fresh):
+            _show_job(client, job)
+        shown += [job["id"] for job in fresh]
+        if not options.follow:
+            if not runs:
+                print("no runs yet")
+            return 0
+        time.sleep(2)
+
+
+def _show_job(client: Client, job: Dict[str, Any]) -> None:
+    words = [job.get("finished_at") or job.get("created_at") or "", job.get("kind", ""), job["state"]]
+    if job.get("failure_kind"):
+        words.append(job["failure_kind"])
+    print(" ".join(word for word in words if word))
+    _show_log(_job_log(client, job["id"]))
+    if job.get("error_message"):
+        print(f"  ! {job['error_message'].splitlines()[0]}")
+
+
+def _job_log(client: Client, job_id: str) -> str:
+    try:
+        answer = client.call(_calls.job_log(job_id))
+    except ProblemError as error:
+        if error.status == 404:  # it printed nothing, or the log has been cleaned up
+            return ""
+        raise
+    if isinstance(answer, bytes):
+        return answer.decode(errors="replace")
+    return (answer or {}).get("text") or (answer or {}).get("log") or ""
+
+
+# verify-ledger
+
+
+def verify_file(options: argparse.Namespace) -> int:
+    try:
+        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
+        document = json.loads(text)
+        keys = json.loads(options.keys.read_text(encoding="utf-8")) if options.keys else None
+        verdict = verify_ledger(document, keys)
+    except (ValueError, LedgerFormatError) as error:
+        return _complain(f"{options.file} is not a ledger document: {error}", 2)
+    print(verdict)
+    return 0 if verdict else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
