@@ -90,10 +90,23 @@ import Testing
                     data: ["thing": "old", "value": 1]
                 )
                 try await fixture.publisher.publish(old)
+                // Said by one service in the name of another.
+                let forged = Envelope(
+                    id: .make(),
+                    type: ThingChanged.eventType,
+                    subject: "s",
+                    subjectVersion: 1,
+                    occurredAt: .now(),
+                    recordedAt: .now(),
+                    producer: "other",
+                    data: ["thing": "forged", "value": 1]
+                )
+                try await fixture.publisher.publish(forged)
                 try await fixture.say("good", 1)
                 #expect(try await handled.next() == "good")
-                let dead = try await theDead(of: fixture, count: 5)
-                #expect(dead.filter { $0.reason.hasPrefix("not an event") }.count == 3)
+                let dead = try await theDead(of: fixture, count: 6)
+                #expect(dead.contains { $0.messageID == forged.id.description && $0.reason.contains("other cannot say") })
+                #expect(dead.filter { $0.reason.hasPrefix("not an event") }.count == 4)
                 #expect(dead.contains { $0.messageID == wrong.id.description && $0.reason.contains("thing: expected a string") })
                 #expect(dead.contains { $0.messageID == old.id.description && $0.reason.contains("longer ago than the inbox remembers") })
             }
@@ -165,6 +178,29 @@ import Testing
                 try await eventually("an empty queue") { try await fixture.broker.messages(in: MessagingFixture.queue) == 0 }
                 #expect(try await fixture.count("SELECT count(*) FROM effects") == 30)
                 #expect(try await fixture.count("SELECT sum(version)::int8 FROM things WHERE version = value") == 28 + 29 + 30)
+            }
+        }
+    }
+
+    @Test func aDatabaseThatIsAwayPausesConsumingByItself() async throws {
+        try await withMessaging { fixture in
+            let isAway = Atomic<Bool>(true)
+            let tally = Tally()
+            let consumer = try fixture.consumer { envelope, connection in
+                if isAway.load(ordering: .acquiring) {
+                    tally.add("away")
+                    throw PostgresError(.connectionLost)
+                }
+                try await connection.execute("INSERT INTO effects (event_id, thing, value) VALUES (\(envelope.id), 'x', 1)")
+                return .done
+            }
+            try await running([consumer, fixture.relay()]) {
+                try await fixture.say("thing", 1)
+                // More often than the ladder has rungs.
+                try await eventually("many tries") { tally["away"] >= 6 }
+                isAway.store(false, ordering: .releasing)
+                try await eventually("the effect") { try await fixture.count("SELECT count(*) FROM effects") == 1 }
+                #expect(try await fixture.count("SELECT count(*) FROM dead_letters") == 0)
             }
         }
     }

@@ -131,6 +131,26 @@ import Testing
         }
     }
 
+    @Test func aRelayStopsThoughTheBrokerIsAway() async throws {
+        try await withMessaging { fixture in
+            let nobody = try BrokerPublisher(brokerURL: "amqp://guest:guest@127.0.0.1:1/", service: "test")
+            try await running([nobody]) {
+                let relay = OutboxRelay(pool: fixture.pool, publisher: nobody, schema: MessagingFixture.service, loop: fixture.loop)
+                try await relay.start()
+                try await fixture.say("thing", 1)
+                try await eventually("the lock") {
+                    try await fixture.count("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") >= 1
+                }
+                await relay.stop()
+            }
+            // The row is still there for the next relay.
+            let consumer = try fixture.recordingConsumer()
+            try await running([consumer, fixture.relay()]) {
+                try await eventually("the effect") { try await fixture.count("SELECT count(*) FROM effects") == 1 }
+            }
+        }
+    }
+
     @Test func correlationAndTraceTravelFromRequestToEventToEvent() async throws {
         try await withMessaging { fixture in
             let heard = TestSignal<(Envelope, RequestContextValue?)>()

@@ -1,5 +1,6 @@
 internal import Contracts
 internal import ServiceRuntime
+internal import Synchronization
 
 /// A delivery and the connection that it came over: only there can it be answered.
 struct HeldDelivery: Sendable {
@@ -25,6 +26,7 @@ actor ConsumerLink {
 
     private let configuration: Configuration
     private let session: BrokerSession
+    private nonisolated let stopped = Atomic<Bool>(false)
     private let mover: ConfirmedChannel
     private let onDelivery: @Sendable (HeldDelivery) -> Void
     private var epoch: UInt64 = 0
@@ -101,6 +103,7 @@ actor ConsumerLink {
     }
 
     nonisolated func stop() async {
+        guard !stopped.exchange(true, ordering: .acquiringAndReleasing) else { return }
         await disconnect()
         await thread.stop()
     }

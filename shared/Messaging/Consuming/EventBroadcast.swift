@@ -51,6 +51,7 @@ private actor BroadcastLink {
     private nonisolated let thread: DedicatedThread
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
     private let session: BrokerSession
+    private nonisolated let stopped = Atomic<Bool>(false)
     private let queue: String
     private let eventTypes: [String]
     private let inbox: BroadcastInbox
@@ -77,7 +78,7 @@ private actor BroadcastLink {
         }
         session.onEvent = { [session, inbox] event in
             switch event {
-            case .delivery(let delivery): inbox.push(.event(delivery.message.body))
+            case .delivery(let delivery): inbox.push(.event(delivery.message.body, routingKey: delivery.routingKey))
             case .consumerCancelled: session.lose(BrokerError(.connectionLost, message: "the queue was deleted"))
             default: break
             }
@@ -87,6 +88,7 @@ private actor BroadcastLink {
     }
 
     nonisolated func stop() async {
+        guard !stopped.exchange(true, ordering: .acquiringAndReleasing) else { return }
         await disconnect()
         await thread.stop()
     }
@@ -99,7 +101,10 @@ private actor BroadcastLink {
 
 /// What a broadcast has heard and not told yet, in order.
 private final class BroadcastInbox: Sendable {
-    enum Item { case subscribed, event([UInt8]) }
+    enum Item {
+        case subscribed
+        case event([UInt8], routingKey: String)
+    }
 
     private struct State {
         var items: [Item] = []
@@ -142,9 +147,9 @@ private final class BroadcastInbox: Sendable {
             for item in items {
                 switch item {
                 case .subscribed: await onSubscribed()
-                case .event(let bytes):
+                case .event(let bytes, let routingKey):
                     do {
-                        await onEvent(try Envelope(decoding: bytes))
+                        await onEvent(try Envelope(received: bytes, routingKey: routingKey))
                     } catch {
                         Logger("broadcast").error("not an event", ["listener": .string(name), "error": .string("\(error)")])
                     }

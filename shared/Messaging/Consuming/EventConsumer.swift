@@ -41,6 +41,7 @@ public final class EventConsumer: Component {
     private let schema: String
     private let handler: any EventHandler
     private let consumerName: String
+    private let eventTypes: Set<String>
     private let pool: PostgresPool
     private let loop: EventLoop
     private let options: ConsumerOptions
@@ -69,6 +70,7 @@ public final class EventConsumer: Component {
         self.schema = schema ?? service
         self.handler = handler
         consumerName = Handler.consumerName
+        eventTypes = Set(Handler.eventTypes)
         self.pool = pool
         self.loop = loop
         self.options = options
@@ -117,7 +119,7 @@ public final class EventConsumer: Component {
 
     private func process(_ held: HeldDelivery) async {
         let startedAt = timeSource.monotonicNanoseconds()
-        let outcome = await evaluate(held.delivery.message)
+        let outcome = await evaluate(held.delivery)
         metrics.handled(outcome, seconds: Double(timeSource.monotonicNanoseconds() - startedAt) / 1e9)
         switch outcome {
         case .done:
@@ -131,13 +133,18 @@ public final class EventConsumer: Component {
 
     // MARK: Handling
 
-    private func evaluate(_ message: WireMessage) async -> HandlerOutcome {
+    private func evaluate(_ delivery: WireDelivery) async -> HandlerOutcome {
+        let message = delivery.message
         let envelope: Envelope
         do {
-            envelope = try Envelope(decoding: message.body)
+            // What came back to this queue was checked the first time, and its routing key is the queue's name.
+            let isFirst = delivery.exchange == Topology.eventsExchange
+            envelope = try Envelope(received: message.body, routingKey: isFirst ? delivery.routingKey : nil)
         } catch {
             return .deadLetter(reason: "not an event: \(error)")
         }
+        // A binding that an older version of the service made.
+        guard eventTypes.contains(envelope.type) else { return .done }
         if let saidAt = UUIDv7.moment(of: envelope.id.uuid), timeSource.now() - saidAt > options.memory {
             return .deadLetter(reason: "said at \(saidAt), which is longer ago than the inbox remembers")
         }
@@ -170,7 +177,7 @@ public final class EventConsumer: Component {
             return rolledBack.outcome
         } catch let error as DecodingError {
             return .deadLetter(reason: "its data does not fit: \(error.briefly)")
-        } catch let error as PostgresError where error.isUnavailable || error.code == .timeout {
+        } catch let error as PostgresError where error.isUnavailable {
             return .dependencyAway(reason: error.description)
         } catch {
             logger.warning("a handler failed", ["queue": .string(name), "event": .string(envelope.id.description), "error": .string("\(error)")])

@@ -80,11 +80,10 @@ actor RelayWorker {
         let session = try await openSession()
         while true {
             try await takeLocks(session)
-            var sent = 0
             while !held.isEmpty {
-                let count = try await sendBatch(session)
-                sent += count
-                if count < Self.batchSize || (isDraining && monotonicNanoseconds() > drainUntil) { break }
+                let (count, failure) = try await sendBatch(session)
+                if let failure { await waitForBroker(after: failure) } else if count < Self.batchSize { break }
+                if isDraining && (failure != nil || monotonicNanoseconds() > drainUntil) { break }
             }
             if isDraining { return }
             try await clean()
@@ -115,8 +114,15 @@ actor RelayWorker {
         }
     }
 
-    /// Publishes a batch and gives its size.
-    private func sendBatch(_ session: PostgresConnection) async throws -> Int {
+    /// Looks ten times a second whether the broker is back; a drain ends the waiting.
+    private func waitForBroker(after failure: BrokerError) async {
+        metrics.failed()
+        logger.debug("events could not be published; trying again", ["reason": .string(failure.debugDescription)])
+        repeat { _ = await bell.wait(atMost: .milliseconds(100), on: loop) } while !publisher.isConnected && !isDraining
+    }
+
+    /// Publishes a batch and gives its size, and why some of it could not be sent.
+    private func sendBatch(_ session: PostgresConnection) async throws -> (count: Int, failure: BrokerError?) {
         let shards = (0..<Outbox.shardCount).filter { held.contains($0 % groups) }.map { Int16($0) }
         let rows = try await session.query(
             """
@@ -125,7 +131,7 @@ actor RelayWorker {
             ORDER BY id LIMIT \(Self.batchSize)
             """
         )
-        guard !rows.isEmpty else { return 0 }
+        guard !rows.isEmpty else { return (0, nil) }
         var ids: [EventID] = []
         var appended: [Timestamp] = []
         var messages: [OutgoingMessage] = []
@@ -136,11 +142,15 @@ actor RelayWorker {
             messages.append(.event(id: id, type: type, bytes: bytes, traceparent: traceparent))
         }
         let outcomes = await publisher.publish(messages)
-        try await mark(ids, appended, outcomes, session)
-        return rows.count
+        return (rows.count, try await mark(ids, appended, outcomes, session))
     }
 
-    private func mark(_ ids: [EventID], _ appended: [Timestamp], _ outcomes: [PublishOutcome], _ session: PostgresConnection) async throws {
+    private func mark(
+        _ ids: [EventID],
+        _ appended: [Timestamp],
+        _ outcomes: [PublishOutcome],
+        _ session: PostgresConnection
+    ) async throws -> BrokerError? {
         var sent: [EventID] = []
         var failure: BrokerError?
         let now = Timestamp.now()
@@ -161,10 +171,7 @@ actor RelayWorker {
                 "UPDATE \(identifier: schema).outbox SET sent_at = clock_timestamp() WHERE id = ANY(\(sent)) AND sent_at IS NULL"
             )
         }
-        guard let failure else { return }
-        metrics.failed()
-        if !isDraining { await publisher.connected() }
-        throw failure
+        return failure
     }
 
     /// Nobody listens for it yet: the row stays and is tried again later, ever more rarely up to once a minute.

@@ -15,6 +15,7 @@ public actor BrokerPublisher: Component {
     private let session: BrokerSession
     private let channel: ConfirmedChannel
     private var connectionWaiters: [UnsafeContinuation<Void, Never>] = []
+    private nonisolated let up = Atomic<Bool>(false)
     private nonisolated let stopped = Atomic<Bool>(false)
 
     /// A publisher for a service; throws when the URL is not one or no thread can be had.
@@ -36,13 +37,17 @@ public actor BrokerPublisher: Component {
             try channel.open(connection)
         }
         session.onEvent = { [channel] event in _ = channel.take(event) }
-        session.onLost = { [channel] error in channel.lost(error) }
+        session.onLost = { [unowned self] error in
+            up.store(false, ordering: .releasing)
+            channel.lost(error)
+        }
         session.onTick = { [unowned self] in
             channel.checkPatience()
-            if session.connection != nil { resumeWaiters() }
+            guard session.connection != nil else { return }
+            up.store(true, ordering: .releasing)
+            resumeWaiters()
         }
         session.start()
-        if session.connection != nil { resumeWaiters() }
     }
 
     /// Ends the connection; what is unconfirmed fails.
@@ -59,6 +64,9 @@ public actor BrokerPublisher: Component {
         let message = OutgoingMessage.event(id: envelope.id, type: envelope.type, bytes: bytes, traceparent: envelope.traceparent)
         if let error = await publish([message])[0].error { throw error }
     }
+
+    /// Whether there is a connection just now.
+    public nonisolated var isConnected: Bool { up.load(ordering: .acquiring) }
 
     /// Returns once there is a connection, or the publisher was stopped.
     public nonisolated func connected() async {
@@ -82,6 +90,7 @@ public actor BrokerPublisher: Component {
     }
 
     private func disconnect() {
+        up.store(false, ordering: .releasing)
         channel.lost(BrokerError(.stopped))
         session.stop()
         resumeWaiters()

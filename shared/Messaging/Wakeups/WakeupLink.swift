@@ -150,7 +150,7 @@ actor WakeupLink {
                 try connection.declareQueue(1, queue, arguments: Topology.wakeupArguments)
                 try connection.bind(1, queue: queue, exchange: Topology.wakeupsExchange, routingKey: queue)
                 return true
-            } catch where error.code == .refused(replyCode: 403) {
+            } catch  where error.code == .refused(replyCode: 403) {
                 try connection.reopenChannel(1)
                 try connection.limitPrefetch(1, to: 1)
                 // A channel that is closed takes its consumers with it.
@@ -171,7 +171,7 @@ actor WakeupLink {
             do throws(BrokerError) {
                 try connection.declareQueue(1, queue, passive: true)
                 return true
-            } catch where error.code == .refused(replyCode: 404) {
+            } catch  where error.code == .refused(replyCode: 404) {
                 try connection.reopenChannel(1)
                 try connection.limitPrefetch(1, to: 1)
                 consumed = []

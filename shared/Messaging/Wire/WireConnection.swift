@@ -16,27 +16,17 @@ final class WireConnection {
     /// Connects and logs in; throws `unavailable` when nobody answers within five seconds and `refused` when the broker does not want us.
     init(to url: BrokerURL, name: String) throws(BrokerError) {
         guard let state = amqp_new_connection() else { throw BrokerError(.unavailable, message: "out of memory") }
+        // From here on an error ends in deinit, which frees the state.
         self.state = state
-        guard let socket = amqp_tcp_socket_new(state) else {
-            amqp_destroy_connection(state)
-            throw BrokerError(.unavailable, message: "out of memory")
-        }
+        guard let socket = amqp_tcp_socket_new(state) else { throw BrokerError(.unavailable, message: "out of memory") }
         var patience = timeval(tv_sec: 5, tv_usec: 0)
         let opened = amqp_socket_open_noblock(socket, url.host, Int32(url.port), &patience)
-        guard opened == AMQP_STATUS_OK.rawValue else {
-            amqp_destroy_connection(state)
-            throw BrokerError(.unavailable, message: Self.words(opened))
-        }
+        guard opened == AMQP_STATUS_OK.rawValue else { throw BrokerError(.unavailable, message: Self.words(opened)) }
         var handshake = timeval(tv_sec: 5, tv_usec: 0)
         amqp_set_handshake_timeout(state, &handshake)
         var answer = timeval(tv_sec: 10, tv_usec: 0)
         amqp_set_rpc_timeout(state, &answer)
-        do {
-            try check(auspex_amqp_login_named(state, url.virtualHost, Self.heartbeatSeconds, url.user, url.password, name))
-        } catch {
-            amqp_destroy_connection(state)
-            throw error
-        }
+        try check(auspex_amqp_login_named(state, url.virtualHost, Self.heartbeatSeconds, url.user, url.password, name))
     }
 
     var fileDescriptor: Int32 { amqp_get_sockfd(state) }
