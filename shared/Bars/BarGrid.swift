@@ -82,7 +82,8 @@ public struct PeriodGrid: BarGrid {
             day = day + -1
         }
         let spanEnd = clock.beginning(of: next)
-        return .bucket(start: start ?? clock.beginning(of: first), end: end ?? spanEnd, spanEnd: spanEnd)
+        guard let start, let end else { return .gap(until: spanEnd) }
+        return .bucket(start: start, end: end, spanEnd: spanEnd)
     }
 
     /// The trading dates of the period that holds a date: the first, and the first of the next period.

@@ -15,6 +15,7 @@ enum BarAssembly {
     /// One chunk that was read: the revision, and how many of its bars were known.
     struct VectorEntry: Sendable, Hashable {
         var key: ChunkKey
+        var edition: Int
         var knownRows: Int
     }
 
@@ -35,7 +36,7 @@ enum BarAssembly {
             for info in choice.infos {
                 guard let stored = series[info.key] else { throw MarketdataError.damagedChunk("\(info.key.day.text) is missing") }
                 let known = PointInTime.known(stored, asOf: moment)
-                vector.append(VectorEntry(key: info.key, knownRows: known.count))
+                vector.append(VectorEntry(key: info.key, edition: info.edition, knownRows: known.count))
                 sides.append(known)
             }
             if sides.count == 2 { isApproximate = true }
@@ -95,7 +96,7 @@ enum BarAssembly {
         for entry in vector where entry.knownRows > 0 {
             let series = entry.key.series
             text += "\(entry.key.instrumentID) \(series.intervalSeconds) \(series.side.rawValue) \(series.origin.rawValue) "
-            text += "\(entry.key.day.text) \(entry.key.revision) \(entry.knownRows)\n"
+            text += "\(entry.key.day.text) \(entry.edition) \(entry.knownRows)\n"
         }
         return SHA256.digest(Array(text.utf8))
     }

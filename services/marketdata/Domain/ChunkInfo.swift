@@ -19,6 +19,8 @@ struct ChunkKey: Sendable, Hashable {
 /// What is known of a stored chunk without reading its bars.
 struct ChunkInfo: Sendable, Equatable {
     var key: ChunkKey
+    /// 1, and one more for each correction: what readers call the revision.
+    var edition: Int
     var rows: Int
     /// When the first bar became known (microseconds since 1970).
     var firstEnd: Int64

@@ -83,7 +83,7 @@ struct DayWindow: Sendable {
             isApproximate: made.isApproximate,
             nextStart: nextStart,
             dataSHA256: BarAssembly.digest(vector),
-            revision: vector.map(\.key.revision).max() ?? 0
+            revision: vector.map(\.edition).max() ?? 0
         )
     }
 }

@@ -6,7 +6,10 @@ CREATE TABLE chunks (
     -- imported: as the vendor had it; derived: made by us out of ticks, and read only where nothing was imported.
     origin text NOT NULL CHECK (origin IN ('imported', 'derived')),
     day date NOT NULL,
+    -- Counts what was stored of the day.
     revision integer NOT NULL CHECK (revision > 0),
+    -- Counts corrections, from 1: what readers call the revision. Rows added beyond the old ones change no earlier answer, nor this.
+    edition integer NOT NULL CHECK (edition > 0),
     rows integer NOT NULL CHECK (rows > 0),
     first_start timestamptz NOT NULL,
     -- When the first bar became known: before this moment the chunk says nothing at all.

@@ -28,6 +28,7 @@ struct ImportBatch: Sendable {
 /// What the store knows of a day before an import touches it.
 struct LatestChunk: Sendable {
     var revision: Int
+    var edition: Int
     var coverage: Range<Int64>
     var recordedAt: Int64
     var bytes: [UInt8]
@@ -38,6 +39,7 @@ struct ChunkDraft: Sendable {
     var series: SeriesKey
     var day: CivilDay
     var revision: Int
+    var edition: Int
     var change: DayMerge.Change
     var rows: Int
     var firstStart: Int64
@@ -56,6 +58,7 @@ struct ChunkDraft: Sendable {
         self.day = day.day
         revision = (latest?.revision ?? 0) + 1
         change = merged.change
+        edition = (latest?.edition ?? 1) + (merged.change == .revised ? 1 : 0)
         rows = merged.bars.count
         firstStart = merged.bars.starts.first ?? 0
         firstEnd = merged.bars.ends.first ?? 0

@@ -45,6 +45,8 @@ protocol MarketdataStore: Sendable {
     func releaseLease(of id: ReplayID, runner: String) async throws
     /// Changes the state if it is one of `from`; gives the replay after the change, nothing otherwise.
     func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay?
+    /// Ends a running replay whose bars are all released and, for a loop, makes the next one in the same transaction; gives the next one.
+    func finishReplay(_ id: ReplayID, next: ReplayDraft?) async throws -> Replay?
     /// Releases everything up to a recorded time and announces closes, in one transaction; nothing when the lease or the state is gone.
     func release(_ step: ReplayStep, runner: String) async throws -> Timestamp?
     /// The recorded time up to which a replay was known at a moment; nothing before its beginning.

@@ -93,6 +93,7 @@ final class MemoryMarketdataStore: MarketdataStore {
                     infos.append(
                         ChunkInfo(
                             key: key,
+                            edition: chunk.draft.edition,
                             rows: chunk.draft.rows,
                             firstEnd: chunk.draft.firstEnd,
                             lastEnd: chunk.draft.lastEnd,
@@ -123,7 +124,13 @@ final class MemoryMarketdataStore: MarketdataStore {
             var drafts: [ChunkDraft] = []
             for day in batch.days {
                 let latest = state.chunks[instrument.id]?[day.series]?[day.day]?.last.map {
-                    LatestChunk(revision: $0.draft.revision, coverage: $0.draft.coverage, recordedAt: $0.recordedAt, bytes: $0.draft.bytes)
+                    LatestChunk(
+                        revision: $0.draft.revision,
+                        edition: $0.draft.edition,
+                        coverage: $0.draft.coverage,
+                        recordedAt: $0.recordedAt,
+                        bytes: $0.draft.bytes
+                    )
                 }
                 if let draft = try ChunkDraft(day, latest: latest) { drafts.append(draft) } else { days.unchanged += 1 }
             }
@@ -173,42 +180,50 @@ final class MemoryMarketdataStore: MarketdataStore {
 
     // MARK: Replays
 
-    func createReplay(_ draft: ReplayDraft) async throws -> Replay {
+    func createReplay(_ draft: ReplayDraft) async throws -> Replay { try state.withLock { try Self.create(draft, in: &$0) } }
+
+    func finishReplay(_ id: ReplayID, next: ReplayDraft?) async throws -> Replay? {
         try state.withLock { state in
-            guard var instrument = state.instruments[draft.sourceInstrumentID] else { throw MarketdataError.unknownInstrument("") }
-            let source = instrument.symbol
-            let number = (state.replays.values.filter { $0.sourceInstrumentID == draft.sourceInstrumentID }.map(\.number).max() ?? 0) + 1
-            instrument.id = draft.instrumentID
-            instrument.symbol = InstrumentSymbol.replay(of: source, number: number)
-            instrument.feed = .replay
-            instrument.replayOf = draft.sourceInstrumentID
-            instrument.baseIntervalSeconds = draft.baseIntervalSeconds
-            instrument.createdAt = draft.createdAt
-            state.instruments[instrument.id] = instrument
-            let replay = Replay(
-                id: draft.id,
-                instrumentID: instrument.id,
-                symbol: instrument.symbol,
-                sourceInstrumentID: draft.sourceInstrumentID,
-                sourceSymbol: source,
-                number: number,
-                accountID: draft.accountID,
-                state: .running,
-                baseIntervalSeconds: draft.baseIntervalSeconds,
-                speed: draft.speed,
-                loops: draft.loops,
-                startsAt: draft.startsAt,
-                endsAt: draft.endsAt,
-                revisionsAsOf: draft.revisionsAsOf,
-                releasedThrough: draft.startsAt,
-                releasedBars: 0,
-                createdAt: draft.createdAt
-            )
-            state.replays[replay.id] = replay
-            state.releases[replay.id] = [(draft.createdAt, draft.startsAt)]
-            state.said.append("instrument.changed \(instrument.symbol)")
-            return replay
+            guard state.replays[id]?.state == .running else { return nil }
+            state.replays[id]?.state = .finished
+            return try next.map { try Self.create($0, in: &state) }
         }
+    }
+
+    private static func create(_ draft: ReplayDraft, in state: inout State) throws -> Replay {
+        guard var instrument = state.instruments[draft.sourceInstrumentID] else { throw MarketdataError.unknownInstrument("") }
+        let source = instrument.symbol
+        let number = (state.replays.values.filter { $0.sourceInstrumentID == draft.sourceInstrumentID }.map(\.number).max() ?? 0) + 1
+        instrument.id = draft.instrumentID
+        instrument.symbol = InstrumentSymbol.replay(of: source, number: number)
+        instrument.feed = .replay
+        instrument.replayOf = draft.sourceInstrumentID
+        instrument.baseIntervalSeconds = draft.baseIntervalSeconds
+        instrument.createdAt = draft.createdAt
+        state.instruments[instrument.id] = instrument
+        let replay = Replay(
+            id: draft.id,
+            instrumentID: instrument.id,
+            symbol: instrument.symbol,
+            sourceInstrumentID: draft.sourceInstrumentID,
+            sourceSymbol: source,
+            number: number,
+            accountID: draft.accountID,
+            state: .running,
+            baseIntervalSeconds: draft.baseIntervalSeconds,
+            speed: draft.speed,
+            loops: draft.loops,
+            startsAt: draft.startsAt,
+            endsAt: draft.endsAt,
+            revisionsAsOf: draft.revisionsAsOf,
+            releasedThrough: draft.startsAt,
+            releasedBars: 0,
+            createdAt: draft.createdAt
+        )
+        state.replays[replay.id] = replay
+        state.releases[replay.id] = [(draft.createdAt, draft.startsAt)]
+        state.said.append("instrument.changed \(instrument.symbol)")
+        return replay
     }
 
     func replay(id: ReplayID) async throws -> Replay? { state.withLock { $0.replays[id] } }

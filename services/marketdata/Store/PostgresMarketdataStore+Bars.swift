@@ -34,7 +34,7 @@ extension PostgresMarketdataStore {
         return try await pool.query(
             """
             SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
-                c.interval_seconds, c.side, c.origin, c.day, c.revision, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to
+                c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to
             FROM unnest(\(query.series.map { Int64($0.intervalSeconds) })::bigint[], \(query.series.map(\.side.rawValue))::text[],
                 \(query.series.map(\.origin.rawValue))::text[]) AS wanted (interval_seconds, side, origin)
             JOIN chunks c ON c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side AND c.origin = wanted.origin
@@ -43,11 +43,12 @@ extension PostgresMarketdataStore {
             ORDER BY c.interval_seconds, c.side, c.origin, c.day, c.revision DESC
             """
         ).map { row in
-            let (interval, side, origin, day, revision, rows, firstEnd, lastEnd, from, to) = try row.decode(
+            let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to) = try row.decode(
                 Int.self,
                 PriceSide.self,
                 SeriesOrigin.self,
                 CivilDay.self,
+                Int.self,
                 Int.self,
                 Int.self,
                 Timestamp.self,
@@ -58,6 +59,7 @@ extension PostgresMarketdataStore {
             let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
             return ChunkInfo(
                 key: ChunkKey(instrumentID: query.instrumentID, series: series, day: day, revision: revision),
+                edition: edition,
                 rows: rows,
                 firstEnd: firstEnd.microseconds,
                 lastEnd: lastEnd.microseconds,
@@ -128,7 +130,7 @@ extension PostgresMarketdataStore {
                         instrumentID: instrument.id,
                         symbol: instrument.symbol,
                         day: CivilDate(daysSince1970: Int64(draft.day.number)),
-                        revision: Int64(draft.revision)
+                        revision: Int64(draft.edition)
                     )
                     _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
                 }
@@ -179,7 +181,7 @@ extension PostgresMarketdataStore {
     ) async throws -> [Int: LatestChunk] {
         let rows = try await connection.query(
             """
-            SELECT DISTINCT ON (wanted.place) wanted.place, c.revision, c.covered_from, c.covered_to, c.recorded_at, c.bytes
+            SELECT DISTINCT ON (wanted.place) wanted.place, c.revision, c.edition, c.covered_from, c.covered_to, c.recorded_at, c.bytes
             FROM unnest(\(days.map { Int64($0.series.intervalSeconds) })::bigint[], \(days.map(\.series.side.rawValue))::text[],
                 \(days.map(\.series.origin.rawValue))::text[], \(days.map(\.day))::date[])
                 WITH ORDINALITY AS wanted (interval_seconds, side, origin, day, place)
@@ -190,7 +192,8 @@ extension PostgresMarketdataStore {
         )
         var latest: [Int: LatestChunk] = [:]
         for row in rows {
-            let (place, revision, from, to, recordedAt, bytes) = try row.decode(
+            let (place, revision, edition, from, to, recordedAt, bytes) = try row.decode(
+                Int.self,
                 Int.self,
                 Int.self,
                 Timestamp.self,
@@ -200,6 +203,7 @@ extension PostgresMarketdataStore {
             )
             latest[place - 1] = LatestChunk(
                 revision: revision,
+                edition: edition,
                 coverage: from.microseconds..<to.microseconds,
                 recordedAt: recordedAt.microseconds,
                 bytes: bytes
@@ -216,9 +220,9 @@ extension PostgresMarketdataStore {
             func times(_ value: (ChunkDraft) -> Int64) -> [Timestamp] { part.map { Timestamp(microseconds: value($0)) } }
             _ = try await connection.execute(
                 """
-                INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, rows, first_start, first_end, last_end,
+                INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end,
                     covered_from, covered_to, sha256, recorded_at, import_id, bytes)
-                SELECT \(instrument), d.interval_seconds, d.side, d.origin, d.day, d.revision, d.rows, d.first_start, d.first_end, d.last_end,
+                SELECT \(instrument), d.interval_seconds, d.side, d.origin, d.day, d.revision, d.edition, d.rows, d.first_start, d.first_end, d.last_end,
                     d.covered_from, d.covered_to, d.sha256,
                     CASE d.change
                         WHEN 'revised' THEN \(batch.recordedAt)
@@ -231,11 +235,11 @@ extension PostgresMarketdataStore {
                     \(batch.id), d.bytes
                 FROM unnest(\(part.map { Int64($0.series.intervalSeconds) })::bigint[], \(part.map(\.series.side.rawValue))::text[],
                     \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[],
-                    \(part.map { Int64($0.rows) })::bigint[], \(times(\.firstStart))::timestamptz[], \(times(\.firstEnd))::timestamptz[],
+                    \(part.map { Int64($0.edition) })::bigint[], \(part.map { Int64($0.rows) })::bigint[], \(times(\.firstStart))::timestamptz[], \(times(\.firstEnd))::timestamptz[],
                     \(times(\.lastEnd))::timestamptz[], \(times(\.coverage.lowerBound))::timestamptz[],
                     \(times(\.coverage.upperBound))::timestamptz[], \(part.map(\.sha256.bytes))::bytea[], \(part.map(\.change.rawValue))::text[],
                     \(part.map(\.bytes))::bytea[])
-                    AS d (interval_seconds, side, origin, day, revision, rows, first_start, first_end, last_end, covered_from, covered_to, sha256,
+                    AS d (interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end, covered_from, covered_to, sha256,
                         change, bytes)
                 """
             )

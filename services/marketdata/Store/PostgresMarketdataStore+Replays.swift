@@ -4,51 +4,63 @@ import Postgres
 
 extension PostgresMarketdataStore {
     func createReplay(_ draft: ReplayDraft) async throws -> Replay {
-        let replay = try await pool.withTransaction { connection in
-            // The source's row lock makes the numbers gapless.
-            let row = try await connection.query(
-                """
-                SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
-                    version, created_at
-                FROM instruments WHERE id = \(draft.sourceInstrumentID) FOR UPDATE
-                """
-            ).first
-            guard let row else { throw MarketdataError.unknownInstrument(draft.sourceInstrumentID.description) }
-            let source = try Self.instrument(row)
-            let number = try await connection.query(
-                "SELECT coalesce(max(number), 0) + 1 FROM replays WHERE source_instrument_id = \(source.id)"
-            ).first?.column(0, as: Int.self)
-            var instrument = source
-            instrument.id = draft.instrumentID
-            instrument.symbol = InstrumentSymbol.replay(of: source.symbol, number: number ?? 1)
-            instrument.feed = .replay
-            instrument.replayOf = source.id
-            instrument.baseIntervalSeconds = draft.baseIntervalSeconds
-            instrument.version = 1
-            instrument.createdAt = draft.createdAt
-            try await insert(instrument, on: connection)
-            _ = try await connection.execute(
-                """
-                INSERT INTO replays (id, instrument_id, source_instrument_id, number, account_id, state, base_interval_seconds, speed, loops, starts_at,
-                    ends_at, revisions_as_of, released_through, created_at)
-                VALUES (\(draft.id), \(draft.instrumentID), \(source.id), \(number ?? 1), \(draft.accountID), \(Replay.State.running),
-                    \(draft.baseIntervalSeconds), \(draft.speed), \(draft.loops), \(draft.startsAt), \(draft.endsAt), \(draft.revisionsAsOf),
-                    \(draft.startsAt), \(draft.createdAt))
-                """
-            )
-            // What was before the start is known from the beginning: a model needs its lookback.
-            _ = try await connection.execute(
-                """
-                INSERT INTO replay_releases (replay_id, known_at, released_through, bars)
-                VALUES (\(draft.id), \(draft.createdAt), \(draft.startsAt), 0)
-                """
-            )
-            let made = try await connection.query(Self.selectReplays + "WHERE r.id = \(draft.id)").first
-            guard let made else { throw MarketdataError.unknownReplay }
-            return try Self.replay(made)
-        }
+        let replay = try await pool.withTransaction { connection in try await create(draft, on: connection) }
         outbox.poke()
         return replay
+    }
+
+    func finishReplay(_ id: ReplayID, next: ReplayDraft?) async throws -> Replay? {
+        let replay = try await pool.withTransaction { connection -> Replay? in
+            let finished = try await connection.execute("UPDATE replays SET state = 'finished' WHERE id = \(id) AND state = 'running'")
+            guard finished == 1, let next else { return nil }
+            return try await create(next, on: connection)
+        }
+        if replay != nil { outbox.poke() }
+        return replay
+    }
+
+    private func create(_ draft: ReplayDraft, on connection: PostgresConnection) async throws -> Replay {
+        // The source's row lock makes the numbers gapless.
+        let row = try await connection.query(
+            """
+            SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
+                version, created_at
+            FROM instruments WHERE id = \(draft.sourceInstrumentID) FOR UPDATE
+            """
+        ).first
+        guard let row else { throw MarketdataError.unknownInstrument(draft.sourceInstrumentID.description) }
+        let source = try Self.instrument(row)
+        let number = try await connection.query(
+            "SELECT coalesce(max(number), 0) + 1 FROM replays WHERE source_instrument_id = \(source.id)"
+        ).first?.column(0, as: Int.self)
+        var instrument = source
+        instrument.id = draft.instrumentID
+        instrument.symbol = InstrumentSymbol.replay(of: source.symbol, number: number ?? 1)
+        instrument.feed = .replay
+        instrument.replayOf = source.id
+        instrument.baseIntervalSeconds = draft.baseIntervalSeconds
+        instrument.version = 1
+        instrument.createdAt = draft.createdAt
+        try await insert(instrument, on: connection)
+        _ = try await connection.execute(
+            """
+            INSERT INTO replays (id, instrument_id, source_instrument_id, number, account_id, state, base_interval_seconds, speed, loops, starts_at,
+                ends_at, revisions_as_of, released_through, created_at)
+            VALUES (\(draft.id), \(draft.instrumentID), \(source.id), \(number ?? 1), \(draft.accountID), \(Replay.State.running),
+                \(draft.baseIntervalSeconds), \(draft.speed), \(draft.loops), \(draft.startsAt), \(draft.endsAt), \(draft.revisionsAsOf),
+                \(draft.startsAt), \(draft.createdAt))
+            """
+        )
+        // What was before the start is known from the beginning: a model needs its lookback.
+        _ = try await connection.execute(
+            """
+            INSERT INTO replay_releases (replay_id, known_at, released_through, bars)
+            VALUES (\(draft.id), \(draft.createdAt), \(draft.startsAt), 0)
+            """
+        )
+        let made = try await connection.query(Self.selectReplays + "WHERE r.id = \(draft.id)").first
+        guard let made else { throw MarketdataError.unknownReplay }
+        return try Self.replay(made)
     }
 
     func replay(id: ReplayID) async throws -> Replay? {

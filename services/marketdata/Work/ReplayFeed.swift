@@ -51,11 +51,15 @@ final class ReplayFeed: Component {
 
     /// Ends the runs and gives the leases back, so that other replicas go on at once.
     func stop() async {
-        let (supervisor, runs) = state.withLock { ($0.supervisor, Array($0.runs.values)) }
+        let (supervisor, runs) = state.withLock { ($0.supervisor, $0.runs) }
         supervisor?.cancel()
-        for run in runs { run.cancel() }
+        for run in runs.values { run.cancel() }
         await supervisor?.value
-        for run in runs { await run.value }
+        for (id, run) in runs {
+            await run.value
+            // Not in the run's own task: cancelled, it can no longer ask the database for anything.
+            try? await store.releaseLease(of: id, runner: runner)
+        }
     }
 
     /// A replay was made or resumed: look at once.
@@ -84,14 +88,13 @@ final class ReplayFeed: Component {
             let end = try await ReplayRun(store: store, reader: reader, time: time, runner: runner).run(replay)
             switch end {
             case .finished:
-                guard try await store.changeReplay(replay.id, from: [.running], to: .finished) != nil else { return }
-                logger.notice("replay finished", ["symbol": .string(replay.symbol)])
-                if replay.loops { try await beginAgain(replay) }
-            case .notOurs: break
-            case .cancelled: try await store.releaseLease(of: replay.id, runner: runner)
+                let next = try await store.finishReplay(replay.id, next: try await nextRound(of: replay))
+                logger.notice("replay finished", ["symbol": .string(replay.symbol), "next": .string(next?.symbol ?? "-")])
+                if next != nil { wake() }
+            case .notOurs, .cancelled: break
             }
-        } catch is CancellationError {
-            try? await store.releaseLease(of: replay.id, runner: runner)
+        } catch  where Task.isCancelled {
+            return
         } catch {
             // The lease stays ours; the next claim brings the replay back.
             logger.warning("a replay stumbled", ["symbol": .string(replay.symbol), "error": .string("\(error)")])
@@ -99,8 +102,12 @@ final class ReplayFeed: Component {
     }
 
     /// A loop is a new replay with a new number: what was released once is never released again.
-    private func beginAgain(_ replay: Replay) async throws {
-        let draft = ReplayDraft(
+    private func nextRound(of replay: Replay) async throws -> ReplayDraft? {
+        guard replay.loops else { return nil }
+        // A short loop at high speed must not fill the list of instruments by itself.
+        let rest = replay.createdAt + Self.shortestRound - time.now()
+        if rest > .zero { try await time.sleep(for: rest) }
+        return ReplayDraft(
             id: .make(),
             instrumentID: .make(),
             sourceInstrumentID: replay.sourceInstrumentID,
@@ -113,7 +120,7 @@ final class ReplayFeed: Component {
             revisionsAsOf: replay.revisionsAsOf,
             createdAt: time.now()
         )
-        _ = try await store.createReplay(draft)
-        wake()
     }
+
+    private static let shortestRound = Duration.seconds(4)
 }

@@ -4,6 +4,7 @@ import Bars
 enum HeaderedReader {
     private struct Columns {
         var line: Int
+        var count: Int
         var index: [String: Int] = [:]
 
         func first(_ names: String...) -> Int? { names.lazy.compactMap { index[$0] }.first }
@@ -33,6 +34,10 @@ enum HeaderedReader {
             dateOnly = dateOnly && stamp.isDateOnly
             if let symbolColumn, named == nil { named = row.text(symbolColumn) }
             let day = CivilDay(utcMicroseconds: zone.utc(fromLocal: floorDivide(stamp.microseconds, 1_000_000)) * 1_000_000)
+            guard row.count == columns.count else {
+                problems.add(line: row.line, column: "row", reason: "\(row.count) fields where \(columns.count) would be right", day: day)
+                return
+            }
             let amount = volume.flatMap { row.number($0) }
             if amount == nil, let volume, !row.bytes(volume).isEmpty {
                 problems.add(line: row.line, column: "volume", reason: "a decimal number would be right", day: day)
@@ -114,7 +119,7 @@ enum HeaderedReader {
             let seconds = floorDivide(stamp.microseconds, 1_000_000)
             let instant = zone.utc(fromLocal: seconds) * 1_000_000 + (stamp.microseconds - seconds * 1_000_000)
             let day = CivilDay(utcMicroseconds: instant)
-            guard let value = row.number(price), let size = row.number(amount), size.double >= 0 else {
+            guard row.count == columns.count, let value = row.number(price), let size = row.number(amount), size.double >= 0 else {
                 problems.add(line: row.line, column: "price", reason: "price and amount as decimal numbers would be right", day: day)
                 return
             }
@@ -138,7 +143,7 @@ enum HeaderedReader {
         for (number, line) in text.firstLines(3).enumerated() {
             let names = line.lowercased().split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmedASCII }
             guard isHeader(Set(names)) else { continue }
-            var columns = Columns(line: number + 1)
+            var columns = Columns(line: number + 1, count: names.count)
             for (index, name) in names.enumerated() where columns.index[name] == nil { columns.index[name] = index }
             return columns
         }

@@ -1,0 +1,120 @@
+import Bars
+import Contracts
+import FoundationEssentials
+import HTTPServing
+import Messaging
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import marketdata
+
+/// The stores that have to behave alike.
+enum StoreKind: String, CaseIterable, Sendable {
+    case memory, postgres
+}
+
+/// Lends a fresh store; the one in Postgres is skipped where there is no server.
+func withStore(_ kind: StoreKind, time: any TimeSource = SystemTimeSource(), _ body: (any MarketdataStore) async throws -> Void) async throws {
+    switch kind {
+    case .memory: try await body(MemoryMarketdataStore(time: time))
+    case .postgres: try await withPostgresStore { store, _ in try await body(store) }
+    }
+}
+
+/// Lends a store in a database of its own, and the pool beneath it.
+func withPostgresStore(_ body: (PostgresMarketdataStore, PostgresPool) async throws -> Void) async throws {
+    try await withDatabase(service: "marketdata", catalogue: try Migrations.catalogue()) { database in
+        try await database.withPool { pool in
+            let cpu = try CPUPool(threads: 1)
+            defer { cpu.stop() }
+            try await body(PostgresMarketdataStore(pool: pool, outbox: Outbox(schema: "marketdata"), cpu: cpu), pool)
+        }
+    }
+}
+
+/// What stands on a store.
+struct Bench: Sendable {
+    let store: any MarketdataStore
+    let reader: BarReader
+    let importer: Importer
+    let cpu: CPUPool
+
+    init(_ store: any MarketdataStore, time: any TimeSource = SystemTimeSource(), results: any ResultCache = NoResultCache()) throws {
+        self.store = store
+        cpu = try CPUPool(threads: 1)
+        reader = BarReader(store: store, calendars: Calendars(store: store, time: time), results: results, cpu: cpu, time: time)
+        importer = Importer(store: store, cpu: cpu, time: time)
+    }
+
+    /// Imports text as a file of that name.
+    @discardableResult
+    func take(_ text: String, as name: String, symbol: String? = nil, assetClass: AssetClass? = nil) async throws -> ImportOutcome {
+        try await importer.run(Array(text.utf8), path: name, options: ImportOptions(symbol: symbol, assetClass: assetClass))
+    }
+
+    /// The closes that a request gives.
+    func closes(_ symbol: String, _ interval: String, _ change: (inout BarRequest) -> Void = { _ in }) async throws -> [String] {
+        var request = BarRequest(symbol: symbol, interval: try BarInterval(text: interval))
+        request.countback = 500
+        change(&request)
+        let answer = try await reader.read(request)
+        return (0..<answer.bars.count).map { answer.bars.close.text(at: $0) ?? "-" }
+    }
+}
+
+/// A moment by its text.
+func at(_ text: String) -> Timestamp {
+    guard let moment = Timestamp(iso8601: text) else { preconditionFailure("\(text) is no time") }
+    return moment
+}
+
+/// Minutes of a coin: `count` rows from a time on, the close counting up from `first`.
+func minutes(from start: String, count: Int, first: Int = 100, skipping: Set<Int> = []) -> String {
+    var lines = ["time,open,high,low,close,volume"]
+    for index in 0..<count where !skipping.contains(index) {
+        let time = (at(start) + .seconds(60 * index)).iso8601.prefix(19)
+        let price = first + index
+        lines.append("\(time),\(price),\(price).75,\(price - 1).5,\(price).25,0.\(index % 9 + 1)")
+    }
+    return lines.joined(separator: "\n") + "\n"
+}
+
+/// Remembers in memory, and counts.
+final class CountingCache: ResultCache {
+    private let state = Mutex<(values: [SHA256Digest: [UInt8]], hits: Int)>(([:], 0))
+
+    var hits: Int { state.withLock { $0.hits } }
+    var count: Int { state.withLock { $0.values.count } }
+
+    func value(_ key: SHA256Digest) async -> [UInt8]? {
+        state.withLock { state in
+            if state.values[key] != nil { state.hits += 1 }
+            return state.values[key]
+        }
+    }
+
+    func store(_ bytes: [UInt8], for key: SHA256Digest) async { state.withLock { $0.values[key] = bytes } }
+}
+
+/// A coin that trades around the clock.
+func coin(_ symbol: String, id: InstrumentID = .make()) -> Instrument {
+    Instrument(
+        id: id,
+        symbol: symbol,
+        assetClass: .crypto,
+        calendar: "always-open",
+        timeZone: "UTC",
+        tickSize: DecimalText("0.01"),
+        lotSize: DecimalText("0.00000001"),
+        volumeUnit: .base,
+        baseIntervalSeconds: nil,
+        feed: .live,
+        replayOf: nil,
+        active: true,
+        version: 1,
+        createdAt: at("2026-01-01T00:00:00Z")
+    )
+}
