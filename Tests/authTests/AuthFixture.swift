@@ -30,6 +30,8 @@ struct AuthFixture: Sendable {
     let passwords: PasswordHasher
     /// The events that committed transactions have announced, in order.
     let announced: @Sendable () async throws -> [AnnouncedEvent]
+    /// The pool of the store in Postgres.
+    let pool: PostgresPool?
 
     static let password = "correct horse battery"
 
@@ -116,6 +118,7 @@ func withAuth(
             registrationPolicy: registrationPolicy,
             bcryptCost: bcryptCost,
             announced: { store.state.events },
+            pool: nil,
             body
         )
     case .postgres:
@@ -128,6 +131,7 @@ func withAuth(
                     registrationPolicy: registrationPolicy,
                     bcryptCost: bcryptCost,
                     announced: { try await outboxEvents(pool) },
+                    pool: pool,
                     body
                 )
             }
@@ -141,6 +145,7 @@ private func withAuth(
     registrationPolicy: ThrottlePolicy,
     bcryptCost: Int,
     announced: @escaping @Sendable () async throws -> [AnnouncedEvent],
+    pool: PostgresPool?,
     _ body: @Sendable (AuthFixture) async throws -> Void
 ) async throws {
     let cpu = try CPUPool(threads: 1)
@@ -168,7 +173,8 @@ private func withAuth(
             routes: routes,
             client: RequestClient(router: routes.publicRouter()),
             passwords: passwords,
-            announced: announced
+            announced: announced,
+            pool: pool
         )
     )
 }

@@ -26,6 +26,7 @@ extension AuthRoutes {
         let body = try request.json(VerifyBody.self)
         let verdict = try await keys.verdict(on: body.keySHA256)
         if let key = verdict.key, verdict.outcome == .valid { usage.note(key.id) }
+        metrics.countVerdict(verdict.wireOutcome.rawValue)
         return try .json(
             APIKeyVerdict(
                 outcome: verdict.wireOutcome,

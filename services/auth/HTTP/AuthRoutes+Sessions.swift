@@ -25,7 +25,9 @@ extension AuthRoutes {
     func login(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: [])
         let body = try request.json(LoginBody.self)
-        let tokens = try await sessions.login(email: body.email, password: body.password, origin: request.origin)
+        let tokens = try await metrics.counting("login") {
+            try await sessions.login(email: body.email, password: body.password, origin: request.origin)
+        }
         return try answer(tokens, to: request, inCookies: body.useCookies ?? false)
     }
 
@@ -34,10 +36,12 @@ extension AuthRoutes {
         try request.query.reject(unknownExcept: [])
         guard request.body.isEmpty, let cookie = request.cookie(SessionCookies.refreshName) else {
             let body = try request.json(RefreshBody.self)
-            return try answer(try await sessions.refresh(body.refreshToken, origin: request.origin), to: request, inCookies: false)
+            let tokens = try await metrics.counting("refresh") { try await sessions.refresh(body.refreshToken, origin: request.origin) }
+            return try answer(tokens, to: request, inCookies: false)
         }
         guard SameOrigin.holds(for: request) else { throw AuthError.crossSite }
-        return try answer(try await sessions.refresh(cookie, origin: request.origin), to: request, inCookies: true)
+        let tokens = try await metrics.counting("refresh") { try await sessions.refresh(cookie, origin: request.origin) }
+        return try answer(tokens, to: request, inCookies: true)
     }
 
     /// `POST /api/logout`, and `GET` for clients of the old kind.
@@ -46,7 +50,9 @@ extension AuthRoutes {
         // HEAD reaches a GET route, but must not change anything.
         guard request.method != .head else { return .noContent }
         let caller = try request.caller()
-        try await sessions.revoke(caller.session.id, .logout, by: caller.user, origin: request.origin)
+        try await store.transaction { transaction in
+            try await sessions.revoke(caller.session.id, .logout, by: caller.user, origin: request.origin, in: transaction)
+        }
         var response = Response.noContent
         SessionCookies.clear(on: &response, for: request)
         return response
@@ -67,8 +73,11 @@ extension AuthRoutes {
     func revokeSession(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: [])
         let caller = try request.caller()
-        try await sessions.revoke(try request.parameter("id", as: SessionID.self), .owner, by: caller.user, origin: request.origin)
-        return .noContent
+        let id = try request.parameter("id", as: SessionID.self)
+        return try await idempotency.run(request) { transaction in
+            try await sessions.revoke(id, .owner, by: caller.user, origin: request.origin, in: transaction)
+            return .noContent
+        }
     }
 
     private func answer(_ tokens: IssuedTokens, to request: Request, inCookies: Bool) throws -> Response {

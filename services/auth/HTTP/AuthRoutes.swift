@@ -14,6 +14,7 @@ struct AuthRoutes: Sendable {
     let store: any AuthStore
     let time: any TimeSource
     let idempotency: Idempotency<AuthIdempotencyStore>
+    let metrics = AuthMetrics()
 
     init(
         store: any AuthStore,

@@ -92,14 +92,18 @@ struct Sessions: Sendable {
     }
 
     /// Ends a session of the caller; somebody else's, or one that is over, does not exist for the caller.
-    func revoke(_ id: SessionID, _ reason: Session.Revocation, by user: User, origin: RequestOrigin) async throws {
-        try await store.transaction { transaction in
-            let now = time.now()
-            guard let session = try await transaction.session(id, locking: true), session.userID == user.id, session.isLive(at: now) else {
-                throw AuthError.notFound
-            }
-            try await transaction.revoke(session, reason, actor: user.id, origin: origin, at: now)
+    func revoke(
+        _ id: SessionID,
+        _ reason: Session.Revocation,
+        by user: User,
+        origin: RequestOrigin,
+        in transaction: any AuthTransaction
+    ) async throws {
+        let now = time.now()
+        guard let session = try await transaction.session(id, locking: true), session.userID == user.id, session.isLive(at: now) else {
+            throw AuthError.notFound
         }
+        try await transaction.revoke(session, reason, actor: user.id, origin: origin, at: now)
     }
 
     /// Whom an access token speaks for: its signature, then the session and the user as they are at this moment.
