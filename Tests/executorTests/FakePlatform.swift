@@ -1,14 +1,16 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import JobWorker
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import executor
 
 /// Scheduler, signals and market data as an executor sees them, over real HTTP on one port.
-final class FakePlatform: Sendable {
+final class FakePlatform: WakeupSource {
     struct State {
         var waiting: [ClaimedJob] = []
         var finished: [FinishedJob] = []
@@ -23,6 +25,7 @@ final class FakePlatform: Sendable {
     private let server: HTTPServer
     private let loops: LoopGroup
     private let http = HTTPClient()
+    private let hints = TestSignal<Void>()
 
     init() async throws {
         loops = try LoopGroup.start(count: 1)
@@ -59,6 +62,10 @@ final class FakePlatform: Sendable {
 
     func client(_ audience: String) -> ServiceClient {
         ServiceClient(baseURLs: ["http://127.0.0.1:\(server.boundPort)"], audience: audience, tokens: nil, http: http)
+    }
+
+    func next(of classes: [ResourceClass], within limit: Duration) async -> ResourceClass? {
+        (try? await hints.next(timeout: limit)).map { .signal }
     }
 
     func read<T: Sendable>(_ body: (State) -> T) -> T { state.withLock { body($0) } }
@@ -108,6 +115,7 @@ final class FakePlatform: Sendable {
             enqueuedAt: Timestamp.now()
         )
         change { $0.waiting.append(job) }
+        hints.signal()
         return job.attemptID
     }
 

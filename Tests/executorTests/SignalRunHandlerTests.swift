@@ -46,6 +46,7 @@ import Testing
             scheduler: platform.client("scheduler"),
             classes: [.signal: 2],
             handlers: [handler, NoopHandler()],
+            wakeups: platform,
             control: fixture.loops.control,
             loops: fixture.loops.serving,
             grace: .milliseconds(100)

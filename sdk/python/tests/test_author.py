@@ -1,0 +1,185 @@
+"""The contract between an author's code and a run: bars in, rows out."""
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import textwrap
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from auspex import Bars, InvalidPrediction, Prediction, signal
+from auspex import _frame, _rows, _runner, _wire
+
+AS_OF = 1475928060000000
+OUTPUT = {"kind": "price", "instrument": "BTCUSD", "horizon_seconds": 60, "maximum_rows": 3}
+
+
+def columns(rows=5):
+    prices = [600 + row / 4 for row in range(rows)]
+    return {"time": [AS_OF - (rows - row) * 15000000 for row in range(rows)], "open": prices, "high": prices, "low": prices,
+            "close": prices, "volume": [2.5] * rows}
+
+
+def header(**changes):
+    return {"entry_point": "app:predict", "parameters": {"window": 3}, "as_of_microseconds": AS_OF, "output": OUTPUT, **changes}
+
+
+def rows(returned, **output):
+    return _rows.rows_of(returned, {**OUTPUT, **output}, AS_OF)
+
+
+def test_a_frame_comes_back_as_it_was():
+    block = _frame.encode(header(), [("BTCUSD", "15s", columns()), ("SPY", "1m", columns(0))])
+    read, bars = _frame.decode(block)
+    assert read["parameters"] == {"window": 3}
+    assert [(one.instrument, one.interval, len(one)) for one in bars] == [("BTCUSD", "15s", 5), ("SPY", "1m", 0)]
+    assert list(bars[0].close) == columns()["close"] and list(bars[0].time) == columns()["time"]
+    with pytest.raises(AttributeError, match="no column 'clsoe'"):
+        bars[0].clsoe
+    with pytest.raises(ValueError):
+        _frame.decode(b"something else entirely")
+
+
+def test_columns_share_the_memory_of_the_block():
+    block = bytes(_frame.encode(header(), [("BTCUSD", "15s", columns())]))
+    column = _frame.decode(block)[1][0].close
+    with pytest.raises((TypeError, ValueError)):
+        column[0] = 1.0
+    if hasattr(column, "flags"):
+        assert not column.flags.owndata
+
+
+@pytest.mark.parametrize("value, text", [
+    (1, "1"), (0, "0"), (-0.0, "0"), (616.53, "616.53"), (1e-7, "0.0000001"), (-1.5e22, "-15000000000000000000000"), (1e16, "10000000000000000"),
+    (Decimal("616.530"), "616.53"), (Decimal("1E+3"), "1000"), ("0616.50", "616.5"), ("-0", "0"), ("-0.50", "-0.5"),
+])
+def test_values_become_decimal_text(value, text):
+    assert _rows.decimal_text(value) == text
+
+
+def test_random_floats_keep_their_value():
+    random.seed(1)
+    for _ in range(2000):
+        value = random.uniform(-1, 1) * 10 ** random.randint(-20, 20)
+        assert float(_rows.decimal_text(value)) == value
+
+
+@pytest.mark.parametrize("value", [True, None, float("nan"), float("inf"), Decimal("NaN"), "1e5", "", "1.", ".5", "+1", "٣", " 1", [1], "9" * 65])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises(InvalidPrediction):
+        _rows.decimal_text(value)
+
+
+@pytest.mark.parametrize("kind, value, words", [
+    ("direction", 2, "a direction is -1, 0 or 1"), ("direction", 0.5, "a direction"), ("probability", 1.01, "between 0 and 1"),
+    ("probability", -0.1, "between 0 and 1"), ("quantiles", 5, "a mapping"), ("quantiles", {}, "no level"), ("quantiles", {0: 1}, "between 0 and 1"),
+    ("quantiles", {1: 1}, "between 0 and 1"), ("quantiles", {0.1: 2, 0.9: 1}, "above the value"), ("quantiles", {"0.5": 1, 0.5: 1}, "twice"),
+])
+def test_values_that_do_not_fit_their_kind(kind, value, words):
+    with pytest.raises(InvalidPrediction, match=words) as raised:
+        rows(Prediction(value), kind=kind)
+    assert raised.value.row == 0
+
+
+def test_a_row_has_its_defaults_from_the_manifest():
+    assert rows(Prediction("616.530")) == [{
+        "row": 0, "instrument": "BTCUSD", "kind": "price", "value": "616.53", "target_from": "2016-10-08T12:01:00.000000Z",
+        "target_to": "2016-10-08T12:02:00.000000Z"}]
+    assert rows(None) == [] and rows([]) == []
+    assert [row["row"] for row in rows(Prediction(1) for _ in range(3))] == [0, 1, 2]
+
+
+def test_targets_in_all_their_spellings():
+    later = datetime(2016, 10, 8, 14, 5, tzinfo=timezone(timedelta(hours=2)))
+    for target in (later, int(later.timestamp()) * 1000000, "2016-10-08T12:05:00+00:00"):
+        assert rows(Prediction(1, target_to=target))[0]["target_to"] == "2016-10-08T12:05:00.000000Z"
+    for wrong in (datetime(2016, 10, 8, 12, 5), "soon", 1.5, True, AS_OF, 10**30):
+        with pytest.raises(InvalidPrediction):
+            rows(Prediction(1, target_to=wrong))
+    with pytest.raises(InvalidPrediction, match="known already"):
+        rows(Prediction(1, target_from=AS_OF - 1))
+
+
+@pytest.mark.parametrize("returned, row, words", [
+    (7, None, "must return a Prediction"), ([Prediction(1), 7], 1, "must be a Prediction"), ([Prediction(1)] * 4, 3, "maximum_rows"),
+    (Prediction(1, "ETHUSD"), 0, "manifest promises 'BTCUSD'"), (Prediction(1, kind="direction"), 0, "manifest promises 'price'"),
+])
+def test_rows_that_break_the_promise(returned, row, words):
+    with pytest.raises(InvalidPrediction, match=words) as raised:
+        rows(returned)
+    assert raised.value.row == row
+
+
+def test_times_are_written_by_the_calendar():
+    random.seed(2)
+    for _ in range(5000):
+        number = random.randint(_rows.EARLIEST, _rows.LATEST)
+        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=number)
+        assert _rows.iso(number) == moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def test_small_json_is_json():
+    value = {"a": [1, 2.5, None, True, False, "é\n\"\U0001F600", {"b": {}}], "c": -1e-9, "d": [], "e": 12345678901234567890}
+    assert json.loads(_wire.dumps(value)) == value == _wire.loads(json.dumps(value))
+    for wrong in ("", "{", "{} x", "nul"):
+        with pytest.raises(ValueError):
+            _wire.loads(wrong)
+    with pytest.raises(ValueError):
+        _wire.dumps(math.nan)
+
+
+def test_a_context_names_what_there_is(tmp_path):
+    (tmp_path / "model.json").write_text("{}")
+    bars = [Bars("BTCUSD", "15s", 0, {}), Bars("BTCUSD", "1m", 0, {})]
+    from auspex import Context
+
+    context = Context(bars, {}, AS_OF, OUTPUT, str(tmp_path))
+    assert context.bars("BTCUSD", "1m") is bars[1] and context.instruments == ["BTCUSD"]
+    assert context.as_of == datetime(2016, 10, 8, 12, 1, tzinfo=timezone.utc)
+    assert context.path("model.json") == str(tmp_path / "model.json")
+    with pytest.raises(KeyError, match="2 inputs fit 'BTCUSD'"):
+        context.bars("BTCUSD")
+    with pytest.raises(ValueError):
+        context.path("../secret")
+    with pytest.raises(FileNotFoundError):
+        context.path("missing.json")
+
+
+def test_the_runner_speaks_over_its_descriptors(tmp_path):
+    """As in the sandbox, but without one: the frame at descriptor 4, the answer at 3, prints in the log."""
+    (tmp_path / "app.py").write_text(textwrap.dedent("""
+        from auspex import Prediction, signal
+        @signal
+        def predict(context):
+            print("bars", len(context.bars()))
+            return Prediction(context.bars().close[-1])
+    """))
+    (tmp_path / "frame").write_bytes(_frame.encode(header(), [("BTCUSD", "15s", columns())]))
+    program = textwrap.dedent(f"""
+        import os, sys
+        sys.path.insert(0, {os.path.dirname(os.path.dirname(_frame.__file__))!r})
+        os.dup2(os.open({str(tmp_path / 'answer')!r}, os.O_WRONLY | os.O_CREAT), 3)
+        os.dup2(os.open({str(tmp_path / 'frame')!r}, os.O_RDONLY), 4)
+        from auspex import _runner
+        _runner.APPLICATION_PATH = {str(tmp_path)!r}
+        _runner.main()
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "bars 5\n", "")
+    answer = (tmp_path / "answer").read_text()
+    assert answer.startswith("\n")
+    assert json.loads(answer)["rows"][0]["value"] == "601"
+
+
+def test_the_decorator_only_marks():
+    @signal
+    def predict(context):
+        return context
+
+    assert predict(5) == 5 and predict.__auspex_signal__
+    assert _runner.RESULT_DESCRIPTOR == 3
