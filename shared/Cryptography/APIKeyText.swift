@@ -19,16 +19,23 @@ public struct APIKeyText: Sendable, Hashable {
     /// A new random key (190 bits).
     public static func make() -> APIKeyText {
         let body = marker + RandomToken.base62(randomCharacters)
-        return APIKeyText(text: body + checksum(of: body))
+        return APIKeyText(text: body + String(decoding: checksum(of: Array(body.utf8)[...]), as: UTF8.self))
     }
 
     /// The key in a text that came from outside; nil when marker, length, alphabet or checksum is wrong.
+    ///
+    /// On the way of every request with a key, hence bytes and no characters.
     public init?(parsing text: String) {
-        guard text.utf8.count == Self.length, text.hasPrefix(Self.marker) else { return nil }
-        let body = String(text.prefix(Self.length - Self.checksumCharacters))
-        guard body.utf8.dropFirst(Self.marker.utf8.count).allSatisfy(RandomToken.base62Alphabet.contains) else { return nil }
-        guard constantTimeEquals(Self.checksum(of: body), String(text.suffix(Self.checksumCharacters))) else { return nil }
+        let bytes = Array(text.utf8)
+        guard bytes.count == Self.length, bytes.starts(with: Self.marker.utf8) else { return nil }
+        let body = bytes.prefix(Self.length - Self.checksumCharacters)
+        guard body.dropFirst(Self.marker.utf8.count).allSatisfy(Self.isBase62) else { return nil }
+        guard constantTimeEquals(Self.checksum(of: body), Array(bytes.suffix(Self.checksumCharacters))) else { return nil }
         self.text = text
+    }
+
+    private static func isBase62(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
     }
 
     /// What a store keeps and looks the key up by.
@@ -38,14 +45,14 @@ public struct APIKeyText: Sendable, Hashable {
     public var prefix: String { String(text.prefix(8)) }
 
     /// Six base62 characters made of the first 40 bits of the body's SHA-256, most significant first.
-    static func checksum(of body: String) -> String {
-        var number = SHA256.digest(utf8: body).bytes.prefix(5).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        var characters: [UInt8] = []
-        for _ in 0..<checksumCharacters {
-            characters.append(RandomToken.base62Alphabet[Int(number % 62)])
+    static func checksum(of body: ArraySlice<UInt8>) -> [UInt8] {
+        var number = SHA256.digest(body).bytes.prefix(5).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        var characters = [UInt8](repeating: 0, count: checksumCharacters)
+        for position in characters.indices.reversed() {
+            characters[position] = RandomToken.base62Alphabet[Int(number % 62)]
             number /= 62
         }
-        return String(decoding: characters.reversed(), as: UTF8.self)
+        return characters
     }
 }
 
