@@ -143,7 +143,7 @@ def jobs(stage, peers, options) -> Iterator[Line]:
 
 def _noop(account: str, key: str) -> dict:
     return {
-        "kind": "noop", "resource_class": "marketdata", "account_id": account, "priority": "normal", "spec": {}, "idempotency_key": key, "max_attempts": 3}
+        "kind": "noop", "resource_class": "small", "account_id": account, "priority": "normal", "spec": {}, "idempotency_key": key, "max_attempts": 3}
 
 
 def _create(stage, account: str, count: int) -> None:

@@ -9,6 +9,7 @@ from .console import Failure
 from .deployment import Deployment
 from .layout import DATABASE_SERVICES, REPOSITORY, SERVICES
 from .process import ProcessSpec, basic_environment
+from .python_environment import uv
 from .users import private_file
 
 DATABASE = "auspex"
@@ -60,7 +61,7 @@ class ServicePlan:
             "AUSPEX_BROKER_URL_FILE": str(secret(f"{service}/broker-url")),
         }
         if service == "executor":
-            values |= self._executor()
+            values |= self._executor(replica)
         else:
             values |= {
                 "AUSPEX_PORT": str(ports.public(service, replica)),
@@ -79,14 +80,32 @@ class ServicePlan:
                 values[f"AUSPEX_{other.upper()}_URL"] = ",".join(addresses)
         return values | deployment.settings.for_services()
 
-    def _executor(self) -> dict[str, str]:
-        return {}
+    def _executor(self, replica: int) -> dict[str, str]:
+        """Executors of all platforms of a machine need user ids and a control group of their own."""
+        base = self.deployment.ports.base
+        return {
+            "AUSPEX_EXECUTOR_ROOT": str(self.deployment.layout.state / "executor"),
+            "AUSPEX_UV": uv(self.deployment.layout),
+            "AUSPEX_SDK_PATH": str(REPOSITORY / "sdk" / "python"),
+            "AUSPEX_SANDBOX_USER": str(200_001 + (base // 500) * 10_000 + 1_000 * replica),
+            "AUSPEX_CGROUP_NAME": f"auspex-{base}-{replica + 1}",
+        }
+
+    @staticmethod
+    def executor_in_container() -> dict[str, str]:
+        """The same inside the executor's image."""
+        return {
+            "AUSPEX_EXECUTOR_ROOT": "/work", "AUSPEX_UV": "/usr/local/bin/uv", "AUSPEX_SDK_PATH": "/app/sdk", "AUSPEX_SANDBOX_USER": "200001",
+            "AUSPEX_CGROUP_NAME": "auspex",
+        }
 
     def processes(self) -> list[ProcessSpec]:
         """All replicas of all services, in start order; their settings also stand in `run/<service>.env` for reading."""
         specs = []
         layout = self.deployment.layout
-        (layout.state / "blobs").mkdir(exist_ok=True)
+        for name in ("blobs", "executor"):
+            (layout.state / name).mkdir(exist_ok=True)
+            (layout.state / name).chmod(0o700 if name == "blobs" else 0o755)
         for service in ("auth", "marketdata", "signals", "scheduler", "executor"):
             for replica in range(self.deployment.choices.replicas):
                 name = process_name(service, replica)

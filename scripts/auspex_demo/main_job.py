@@ -116,7 +116,7 @@ class MainJob:
         program = (
             "import json, sys\n"
             "from auspex import Client\n"
-            "client = Client(sys.argv[1], key=sys.stdin.readline().strip())\n"
+            "client = Client(sys.argv[1], api_key=sys.stdin.readline().strip())\n"
             "for prediction in client.follow(sys.argv[2], after_seq=0):\n"
             "    print(json.dumps({'seq': prediction.seq}))\n"
             "    break\n"
@@ -124,7 +124,7 @@ class MainJob:
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY / "sdk" / "python"), "LANG": "C.UTF-8"}
         try:
             result = subprocess.run(
-                [self.python, "-c", program, self.api.base, which.id], input=cast.key + "\n", env=environment, capture_output=True, text=True,
+                [self.python, "-B", "-c", program, self.api.base, which.id], input=cast.key + "\n", env=environment, capture_output=True, text=True,
                 timeout=seconds)
         except subprocess.TimeoutExpired:
             raise Failure(self._why_none(cast, which)) from None
@@ -136,7 +136,7 @@ class MainJob:
         provider = self.as_(cast.provider)
         detail = provider.get(f"/api/signals/{which.id}")
         jobs = provider.get("/api/jobs?limit=3").get("items", [])
-        last = f"; last job {jobs[0]['id']}: {jobs[0]['state']} {jobs[0].get('error_message') or ''}" if jobs else "; no job was made"
+        last = f"; last job {jobs[0]['job_id']}: {jobs[0]['state']} {jobs[0].get('error_message') or ''}" if jobs else "; no job was made"
         return f"no prediction of {which.name} came (last outcome {detail.get('last_outcome')}, {detail.get('last_reason')}){last}"
 
     def settled(self, cast: Cast, which: Published, seconds: float = 90) -> dict:
@@ -165,15 +165,18 @@ class MainJob:
         return self.api.acting_as(key=cast.key).get(f"/api/signals/{which.id}/ledger?limit=10000")
 
     def verdict(self, export: dict) -> dict:
-        """What the SDK's independent verifier says of an export: {ok, seq, reason}."""
+        """What the SDK's independent verifier says of an export: {ok, text, seq of the first bad row}."""
         program = (
             "import json, sys\n"
-            "from auspex.ledger import verify_export\n"
-            "fault = verify_export(json.load(sys.stdin))\n"
-            "print(json.dumps({'ok': fault is None, 'fault': None if fault is None else str(fault), 'seq': getattr(fault, 'seq', None)}))\n"
+            "from auspex import verify_ledger\n"
+            "document, keys = json.load(sys.stdin)\n"
+            "verdict = verify_ledger(document, keys)\n"
+            "print(json.dumps({'ok': bool(verdict), 'text': str(verdict), 'seq': verdict.fault.seq if verdict.fault else None}))\n"
         )
+        keys = self.api.get("/api/signals/ledger/keys")
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY / "sdk" / "python"), "LANG": "C.UTF-8"}
-        result = subprocess.run([self.python, "-c", program], input=json.dumps(export), env=environment, capture_output=True, text=True)
+        result = subprocess.run(
+            [self.python, "-B", "-c", program], input=json.dumps([export, keys]), env=environment, capture_output=True, text=True)
         if result.returncode != 0:
             raise Failure(f"the verifier failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
         return json.loads(result.stdout)
@@ -183,7 +186,8 @@ class MainJob:
     def kill_executor_in_a_run(self, cast: Cast, seconds: float = 60) -> dict:
         """kill -9 to the executor while a run of the slower signal is in it; gives the job."""
         provider = self.as_(cast.provider)
-        job = until(lambda: next(iter(provider.get("/api/jobs?state=running&limit=1")["items"]), None), seconds, "a run to interrupt", 0.02)
+        question = f"/api/jobs?state=running&kind=signal_run&signal_id={cast.signals[-1].id}&limit=1"
+        job = until(lambda: next(iter(provider.get(question)["items"]), None), seconds, "a run to interrupt", 0.02)
         pids = [entry["pid"] for name, entry in self.control.status().items() if name.startswith("executor") and entry["pid"]]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -194,11 +198,11 @@ class MainJob:
         provider = self.as_(cast.provider)
 
         def ended():
-            current = provider.get(f"/api/jobs/{job['id']}")
+            current = provider.get(f"/api/jobs/{job['job_id']}")
             return current if current["state"] in ("completed", "failed", "cancelled") else None
 
         current = until(ended, seconds, "the end of the interrupted run", 0.5)
-        rows = [row for one in cast.signals for row in self.rows(cast, one, 500) if row["job_id"] == job["id"]]
+        rows = [row for one in cast.signals for row in self.rows(cast, one, 500) if row["job_id"] == job["job_id"]]
         current["rows_recorded"] = len(rows)
         return current
 

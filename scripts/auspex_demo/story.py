@@ -74,7 +74,7 @@ def _tell_predictions(teller: Teller, job: MainJob, cast: Cast) -> None:
 
 def _tell_kill(teller: Teller, job: MainJob, cast: Cast) -> dict:
     interrupted = job.kill_executor_in_a_run(cast)
-    teller.tell(f"The executor is killed (kill -9) in the middle of run {interrupted['id']}; the supervisor brings it back")
+    teller.tell(f"The executor is killed (kill -9) in the middle of run {interrupted['job_id']}; the supervisor brings it back")
     return interrupted
 
 
@@ -97,12 +97,12 @@ def _tell_ledger(teller: Teller, job: MainJob, cast: Cast) -> None:
     bad = job.verdict(copied)
     teller.tell(
         "The subscriber's own verifier (no code shared with the platform) on an export, and on a copy with one byte changed",
-        f"as exported: {'good, ' + str(len(export['rows'])) + ' rows' if whole['ok'] else whole['fault']}",
-        f"one byte of row {seq} changed: {bad['fault'] or 'NOT NOTICED'}")
+        f"as exported: {whole['text']}",
+        f"one byte of row {seq} changed: {bad['text']}")
 
 
 def _tell_end_of_kill(teller: Teller, job: MainJob, cast: Cast, interrupted: dict) -> None:
     ended = job.ended_once(cast, interrupted)
     teller.tell(
         f"The interrupted run ended once: {ended['state']} on attempt {ended['attempt']}, {ended['rows_recorded']} row of it in the ledger",
-        f"job {ended['id']}")
+        f"job {ended['job_id']}")
