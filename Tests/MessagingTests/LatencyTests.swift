@@ -31,4 +31,36 @@ import Testing
             }
         }
     }
+
+    @Test func aBacklogIsWorkedOffInWindowsAndNotOneByOne() async throws {
+        try await withMessaging { fixture in
+            let tally = Tally()
+            let consumer = try fixture.consumer { _, _ in
+                tally.add("handled")
+                return .done
+            }
+            try await fixture.pool.withTransaction { connection in
+                for value in 0..<2_000 {
+                    try await fixture.outbox.append(ThingChanged(thing: "t\(value % 50)", value: value), subjectVersion: 1, on: connection)
+                }
+            }
+            try await running([consumer]) {
+                // A queue must be there first, or the first window comes back.
+                try await eventually("the queue") { try await fixture.broker.messages(in: MessagingFixture.queue) != nil }
+                let start = SystemTimeSource().monotonicNanoseconds()
+                try await running([fixture.relay()]) {
+                    try await eventually(timeout: .seconds(60), "all marks") {
+                        try await fixture.count("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0
+                    }
+                    let published = SystemTimeSource().monotonicNanoseconds()
+                    try await eventually(timeout: .seconds(60), "all handled") { tally["handled"] == 2_000 }
+                    let handled = SystemTimeSource().monotonicNanoseconds()
+                    let rates = [published, handled].map { Int(2_000 / (Double($0 - start) / 1e9)) }
+                    print("backlog of 2000 events: append to confirm \(rates[0]) events/s, to handled \(rates[1]) events/s")
+                    // One sweep per event would be 5 events/s.
+                    #expect(rates[0] > 100)
+                }
+            }
+        }
+    }
 }
