@@ -35,7 +35,7 @@ struct ConcurrencyTests {
                 try await auth.client.post("/api/refresh", json: ["refresh_token": ada.tokens.refreshToken ?? ""])
             }
             #expect(found.filter { $0 == 200 }.count == 1 && found.filter { $0 == 401 }.count == 5)
-            #expect(try await ada.client.get("/api/me").problemCode == "session_revoked")
+            #expect(try await ada.client.get("/api/me").problemCode == "token_revoked")
             #expect(try await auth.announced().filter { $0.type == "auth.session.revoked.v1" }.count == 1)
         }
     }

@@ -80,7 +80,7 @@ struct ProfileRouteTests {
             let again = try await ada.client.post("/api/me/password", json: body, headers: key)
             #expect(again.status == 204 && again.headers["idempotency-replayed"] == "true")
             #expect(try await ada.client.get("/api/me").status == 200)
-            #expect(try await other.client.get("/api/me").problemCode == "session_revoked")
+            #expect(try await other.client.get("/api/me").problemCode == "token_revoked")
             #expect(try await auth.client.post("/api/login", json: LoginInput(email: ada.email, password: AuthFixture.password)).status == 401)
             _ = try await auth.logIn(ada.email, password: "another password")
         }

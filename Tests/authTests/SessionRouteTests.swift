@@ -119,7 +119,7 @@ struct SessionRouteTests {
             let afterwards = try await auth.client.post("/api/refresh", json: ["refresh_token": second])
             #expect(afterwards.status == 401 && afterwards.problemCode == "invalid_refresh_token")
             let me = try await client.get("/api/me")
-            #expect(me.status == 401 && me.problemCode == "session_revoked")
+            #expect(me.status == 401 && me.problemCode == "token_revoked")
 
             let events = try await auth.announced().filter { $0.type == "auth.session.revoked.v1" }
             #expect(events.map(\.subject) == [tokens.sessionID.description])
@@ -144,7 +144,7 @@ struct SessionRouteTests {
         try await withAuth(kind) { auth in
             let ada = try await auth.person()
             auth.time.advance(by: .seconds(901 + 5))
-            #expect(try await ada.client.get("/api/me").problemCode == "unauthorized")
+            #expect(try await ada.client.get("/api/me").problemCode == "token_expired")
             auth.time.advance(by: .seconds(Session.lifetimeSeconds))
             let late = try await auth.client.post("/api/refresh", json: ["refresh_token": ada.tokens.refreshToken ?? ""])
             #expect(late.status == 401)
@@ -160,7 +160,7 @@ struct SessionRouteTests {
             #expect(try await ada.client.get("/api/me").status == 200, "HEAD changes nothing")
             let answer = try await ada.client.send(method == "POST" ? .post : .get, "/api/logout")
             #expect(answer.status == 204)
-            #expect(try await ada.client.get("/api/me").problemCode == "session_revoked")
+            #expect(try await ada.client.get("/api/me").problemCode == "token_revoked")
             #expect(try await auth.client.post("/api/refresh", json: ["refresh_token": ada.tokens.refreshToken ?? ""]).status == 401)
             #expect(try await other.client.get("/api/me").status == 200)
         }
@@ -294,7 +294,7 @@ struct SessionRouteTests {
 
             #expect(try await eve.client.delete("/api/me/sessions/\(second.tokens.sessionID)").status == 404)
             #expect(try await ada.client.delete("/api/me/sessions/\(second.tokens.sessionID)").status == 204)
-            #expect(try await second.client.get("/api/me").problemCode == "session_revoked")
+            #expect(try await second.client.get("/api/me").problemCode == "token_revoked")
             #expect(try await ada.client.delete("/api/me/sessions/\(second.tokens.sessionID)").status == 404)
             #expect(try await ada.client.delete("/api/me/sessions/nonsense").status == 404)
         }

@@ -23,7 +23,7 @@ struct AuthSettings: ServiceSettings {
         registrationsPerHour = reader.integer(
             "AUSPEX_REGISTRATIONS_PER_HOUR",
             help: "registrations from one address before each has to wait",
-            default: 100,
+            default: 1_000,
             range: 1...1_000_000
         )
         signingPeriodDays = reader.integer("AUSPEX_SIGNING_PERIOD_DAYS", help: "how long a key signs access tokens", default: 30, range: 1...365)

@@ -20,8 +20,12 @@ enum AuthError: Error, Equatable {
     case invalidRefreshToken
     /// The refresh token was used before: its session has been revoked.
     case refreshTokenReused
-    /// The access token is missing, malformed, forged or has ended.
+    /// There is no access token.
     case unauthenticated
+    /// The access token is malformed, forged, or of a session that nobody knows.
+    case tokenInvalid
+    /// The access token has ended: refresh it.
+    case tokenExpired
     /// The session of the access token is over.
     case sessionRevoked
     /// The user has changed since the access token was made: refresh it.

@@ -16,7 +16,9 @@ extension AuthError: ProblemRepresentable {
         case .refreshTokenReused:
             .unauthorized(code: "refresh_token_reused", detail: "The refresh token was used before, so its session has been ended; log in again.")
         case .unauthenticated: .unauthorized(code: "unauthorized", detail: "This needs a valid access token.")
-        case .sessionRevoked: .unauthorized(code: "session_revoked", detail: "The session of this token is over; log in again.")
+        case .tokenInvalid: .unauthorized(code: "invalid_token", detail: "The access token is not valid.")
+        case .tokenExpired: .unauthorized(code: "token_expired", detail: "The access token has expired; refresh it.")
+        case .sessionRevoked: .unauthorized(code: "token_revoked", detail: "The session of this token is over; log in again.")
         case .tokenSuperseded: .unauthorized(code: "token_superseded", detail: "The user has changed since this token was made; refresh it.")
         case .keysNotAccepted:
             .forbidden(code: "insufficient_scope", detail: "Accounts are managed with an access token; no API key has a scope for it.")

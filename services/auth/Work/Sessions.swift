@@ -118,7 +118,7 @@ struct Sessions: Sendable {
                 issuer: AccessTokenClaims.issuer
             )
         } catch {
-            throw AuthError.unauthenticated
+            throw error == .expired ? AuthError.tokenExpired : AuthError.tokenInvalid
         }
         let found = try await store.transaction { transaction -> (Session, User)? in
             guard let session = try await transaction.session(claims.sessionID, locking: false),
@@ -126,7 +126,7 @@ struct Sessions: Sendable {
             else { return nil }
             return (session, user)
         }
-        guard let (session, user) = found, user.id == claims.userID else { throw AuthError.unauthenticated }
+        guard let (session, user) = found, user.id == claims.userID else { throw AuthError.tokenInvalid }
         guard session.isLive(at: time.now()) else { throw AuthError.sessionRevoked }
         guard !user.isDisabled else { throw AuthError.userDisabled }
         guard claims.userVersion >= user.version else { throw AuthError.tokenSuperseded }
