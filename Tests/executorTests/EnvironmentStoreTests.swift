@@ -106,6 +106,26 @@ import Testing
         }
     }
 
+    @Test func executorsWithOtherUsersShareOneFolder() async throws {
+        guard let uv = Self.installer() else { return print("skipped: no uv on this machine, environments were not tested") }
+        let root = SandboxFixture.temporaryFolder
+        defer { FileTree.remove(root) }
+        let index = PackageIndex(environment: ProcessInfo.processInfo.environment) { path in
+            FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+        }
+        for (number, (first, package)) in [(UInt32(200_001), "tzdata"), (UInt32(210_001), "six")].enumerated() {
+            let fixture = try await SandboxFixture.make(level: nil, cgroupName: "auspex-share-\(number)", firstUserID: first)
+            let store = EnvironmentStore(root: root, capacityBytes: 1 << 30, uv: uv, index: index, sandbox: fixture.sandbox, cpu: fixture.cpu)
+            try store.prepare()
+            let python = try #require(try await PythonInterpreter.discover(in: fixture.sandbox).first)
+            do {
+                _ = try await store.environment(for: try RequirementsFile(parsing: package), python: python)
+            } catch let error as EnvironmentError where number == 0 && error.kind == .infra {
+                return print("skipped: the package index cannot be reached (\(error.reason.prefix(200)))")
+            }
+        }
+    }
+
     @Test func thePlainInterpreterNeedsNothing() async throws {
         let fixture = try await SandboxFixture.shared.get()
         let index = PackageIndex(environment: [:]) { _ in nil }

@@ -49,8 +49,16 @@ struct EnvironmentStore: Sendable {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             _ = chmod(folder, 0o755)
         }
-        if let owner = sandbox.host.firstUserID { _ = chown(root + "/downloads", owner, owner) }
+        // Executors may share the folder: whoever came first decided whose the downloads are.
+        if let first = sandbox.host.firstUserID, builder == nil { _ = chown(root + "/downloads", first, first) }
         try cache.prepare()
+    }
+
+    /// The user that builds: the owner of the downloads; nil when the executor is not root or nothing has been prepared. Blocks.
+    private var builder: UInt32? {
+        var found = stat()
+        guard sandbox.host.firstUserID != nil, stat(root + "/downloads", &found) == 0, found.st_uid != 0 else { return nil }
+        return found.st_uid
     }
 
     /// The environment of these requirements for this interpreter; built if it is not there.
@@ -106,10 +114,9 @@ struct EnvironmentStore: Sendable {
     // MARK: Building
 
     private func install(_ lock: String, _ python: PythonInterpreter, into folder: String) async throws {
-        let owner = sandbox.host.firstUserID
         try await cpu.run {
             try Data(lock.utf8).write(to: URL(filePath: folder + "/lock.txt"))
-            if let owner, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
+            if let owner = builder, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
         }
         let outcome = try await installer(
             [
@@ -124,10 +131,9 @@ struct EnvironmentStore: Sendable {
 
     private func workFolder() async throws -> String {
         let folder = "\(root)/ready/tmp.\(getpid()).\(UUID().uuidString.prefix(8))"
-        let owner = sandbox.host.firstUserID
         try await cpu.run {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-            if let owner, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
+            if let owner = builder, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
         }
         return folder
     }
@@ -178,7 +184,7 @@ struct EnvironmentStore: Sendable {
             ],
             mounts: mounts,
             environment: environment,
-            purpose: .build,
+            purpose: .build(userID: try await cpu.run { builder }),
             limits: limits
         )
         return try await sandbox.run(command)

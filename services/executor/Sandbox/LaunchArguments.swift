@@ -30,7 +30,7 @@ struct LaunchArguments {
             "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)))",
         ]
         if let first = host.firstUserID {
-            options += ["--uid", "\(command.purpose == .build ? first : first + 1 + UInt32(slot))"]
+            options += ["--uid", "\(userID(first, slot))"]
             // bwrap runs as that user, who may not pass the folders above a mount: the launcher shows it under /mnt.
             for (index, mount) in command.mounts.enumerated() { options += ["--stage", "\(index)=\(mount.source)"] }
         }
@@ -42,10 +42,17 @@ struct LaunchArguments {
         return options
     }
 
+    private func userID(_ first: UInt32, _ slot: Int) -> UInt32 {
+        switch command.purpose {
+        case .build(let userID): userID ?? first
+        case .run: first + 1 + UInt32(slot)
+        }
+    }
+
     private func bubblewrap() -> [String] {
         let system = host.systemRoot == "/" ? "" : host.systemRoot
         var list = ["--unshare-user", "--unshare-all"]
-        if command.purpose == .build { list.append("--share-net") }
+        if case .build = command.purpose { list.append("--share-net") }
         list += [
             "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid", "1000", "--gid", "1000",
             "--hostname", "sandbox", "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",

@@ -14,8 +14,8 @@ struct SandboxCommand: Sendable {
     enum Purpose: Sendable {
         /// An author's code: no network, a user of its own.
         case run
-        /// The building of an environment by a trusted program: the host's network, the user that owns environments.
-        case build
+        /// The building of an environment by a trusted program: the host's network, the user that owns the folder of downloads.
+        case build(userID: UInt32?)
     }
 
     /// The program's path inside and its arguments.
