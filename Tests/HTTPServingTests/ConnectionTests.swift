@@ -264,10 +264,85 @@ import Testing
             #expect(answer.hasSuffix("\r\n\r\n10.1.2.3"))
         }
         var limits = HTTPLimits()
-        limits.trustedProxies = []
+        limits.trustedProxies = .none
         try await withServer(router, limits: limits) { _, port in
             let answer = try await exchange(port, request)
             #expect(answer.hasSuffix("\r\n\r\n127.0.0.1"))
+        }
+    }
+
+    @Test func knowsPrivateAddresses() {
+        for address in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.3.4", "::1", "fd00::7"] {
+            #expect(TrustedProxies.privateNetworks.contains(address), "\(address)")
+        }
+        for address in ["8.8.8.8", "172.32.0.1", "172.15.255.255", "192.169.0.1", "11.0.0.1", "2001:db8::1", "127.0.0", ""] {
+            #expect(!TrustedProxies.privateNetworks.contains(address), "\(address)")
+        }
+    }
+
+    @Test func aSlowDownloadIsNotAnIdleConnection() async throws {
+        var limits = HTTPLimits()
+        limits.idleTimeout = .milliseconds(150)
+        limits.writeTimeout = .seconds(5)
+        try await withServer(router(), limits: limits) { _, port in
+            for connection in ["keep-alive", "close"] {
+                let client = try RawClient(port: port, receiveBufferBytes: 4096)
+                await client.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: \(connection)\r\n\r\n")
+                try await Task.sleep(for: .milliseconds(600))
+                #expect(await client.readToEnd().utf8.count > 5_000_000)
+                await client.finish()
+            }
+        }
+    }
+
+    @Test func whoTakesNothingIsCutOff() async throws {
+        var limits = HTTPLimits()
+        limits.writeTimeout = .milliseconds(200)
+        try await withServer(router(), limits: limits) { _, port in
+            let client = try RawClient(port: port, receiveBufferBytes: 4096)
+            await client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await Task.sleep(for: .milliseconds(800))
+            #expect(await client.readToEnd().utf8.count < 5_000_000)
+            await client.finish()
+        }
+    }
+
+    @Test func answersDoNotPileUpForWhoDoesNotTakeThem() async throws {
+        let made = Mutex(0)
+        var router = Router()
+        router.get("/large") { _ in
+            made.withLock { $0 += 1 }
+            return .bytes([UInt8](repeating: 65, count: 1_000_000), contentType: "text/plain")
+        }
+        try await withServer(router) { _, port in
+            let client = try RawClient(port: port, receiveBufferBytes: 4096)
+            await client.send(String(repeating: "GET /large HTTP/1.1\r\nHost: a\r\n\r\n", count: 40))
+            try await Task.sleep(for: .milliseconds(300))
+            // What the kernel takes and one answer more.
+            #expect(made.withLock { $0 } < 12, "\(made.withLock { $0 })")
+            await client.endInput()
+            let answer = await client.readToEnd()
+            #expect(answer.utf8.count { $0 == 65 } >= 1_000_000)
+            await client.finish()
+        }
+    }
+
+    @Test func memoryForBodiesIsGivenBack() async throws {
+        var limits = HTTPLimits()
+        limits.maximumBufferedBytes = 1000
+        try await withServer(router(), limits: limits) { _, port in
+            let part = String(repeating: "x", count: 0x300)
+            let head = "POST /length HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            for _ in 0..<5 {
+                #expect(try await exchange(port, head + "Transfer-Encoding: chunked\r\n\r\n300\r\n\(part)\r\nzz\r\n").hasPrefix("HTTP/1.1 400 "))
+                let refused = try await exchange(port, head + "Content-Length: 2000\r\n\r\n\(part)\(part)\(part)")
+                #expect(refused.hasPrefix("HTTP/1.1 503 "), "\(refused)")
+                #expect(try await exchange(port, head + "Content-Length: 768\r\n\r\n\(part)").hasSuffix("\r\n\r\n768"))
+                let leaving = try RawClient(port: port)
+                await leaving.send(head + "Content-Length: 2000\r\n\r\n\(part)")
+                await leaving.finish()
+            }
+            #expect(await eventuallyHolds { (try? await exchange(port, head + "Content-Length: 768\r\n\r\n\(part)"))?.hasSuffix("768") ?? false })
         }
     }
 }

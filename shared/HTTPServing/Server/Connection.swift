@@ -107,9 +107,13 @@ final class Connection: @unchecked Sendable {
         // A client that pipelines without end is not read further until its answers are out.
         switch phase {
         case .busy, .streaming: if pending.count > 64 * 1024 { watcher.wantsRead = false }
+        case .head: if isHeldBack, pending.count > 64 * 1024 { watcher.wantsRead = false }
         default: break
         }
     }
+
+    /// A client that asks on without taking its answers waits: what is made for it would pile up here.
+    private var isHeldBack: Bool { unsent > 64 * 1024 }
 
     private func consumePending() {
         guard !consuming else { return }
@@ -128,6 +132,7 @@ final class Connection: @unchecked Sendable {
             while index < data.count {
                 switch phase {
                 case .head:
+                    if isHeldBack { return index }
                     // An empty line before a request is forgiven, as RFC 9112 asks.
                     if scanned == 0, data[index] == 0x0D, index + 1 < data.count, data[index + 1] == 0x0A {
                         index += 2
@@ -146,9 +151,13 @@ final class Connection: @unchecked Sendable {
                 case .body(var request):
                     // Taken out of the phase so that the growing body is not copied.
                     phase = .busy
-                    let used = try request.reader.consume(UnsafeRawBufferPointer(rebasing: data[index...]))
-                    index += used
-                    try reserve(&request)
+                    do throws(MessageFault) {
+                        index += try request.reader.consume(UnsafeRawBufferPointer(rebasing: data[index...]))
+                        try reserve(&request)
+                    } catch {
+                        release(request.reserved)
+                        throw error
+                    }
                     if request.reader.isComplete {
                         dispatch(request)
                     } else {
@@ -201,10 +210,7 @@ final class Connection: @unchecked Sendable {
         guard more > 0 else { return }
         let total = server.shared.bufferedBytes.add(more, ordering: .relaxed).newValue
         request.reserved += more
-        if total > server.limits.maximumBufferedBytes {
-            release(request.reserved)
-            throw .overloaded
-        }
+        if total > server.limits.maximumBufferedBytes { throw .overloaded }
     }
 
     private func release(_ bytes: Int) {
@@ -404,6 +410,7 @@ final class Connection: @unchecked Sendable {
     }
 
     private func endStream() {
+        release(inFlight?.reservedBytes ?? 0)
         inFlight = nil
         task = nil
         guard case .streaming = phase else { return }
@@ -461,7 +468,15 @@ final class Connection: @unchecked Sendable {
         }
         if output.isEmpty {
             watcher?.wantsWrite = false
-            if case .closing = phase { shutDownOutput() }
+            switch phase {
+            case .closing: shutDownOutput()
+            case .head:
+                deadline = monotonicNanoseconds() + server.nanoseconds.idle
+                isReadingHead = false
+                if !watcher.wantsRead { watcher.wantsRead = true }
+                if !pending.isEmpty { consumePending() }
+            default: break
+            }
         } else {
             watcher?.wantsWrite = true
         }
@@ -473,14 +488,11 @@ final class Connection: @unchecked Sendable {
         watcher.wantsRead = false
         sawEnd = true
         switch phase {
-        case .head:
-            close()
-        case .body(let request):
-            release(request.reserved)
-            close()
-        case .busy, .streaming:
-            clientGone()
-        case .closing: close()
+        case .head where !output.isEmpty:
+            // It has said all it wanted, and still takes what it asked for.
+            phase = .closing
+        case .head, .body, .closing: close()
+        case .busy, .streaming: clientGone()
         case .closed: break
         }
     }
@@ -536,10 +548,11 @@ final class Connection: @unchecked Sendable {
             if let streamEndsAt, Timestamp.now() >= streamEndsAt { return endStreamNow() }
             if now > lastWrite + server.nanoseconds.heartbeat { _ = streamWrite(Array(": alive\n\n".utf8)) }
         case .head:
-            guard now > deadline else { return }
+            // An answer that is still being taken is not an idle connection; whether it moves is checked above.
+            guard now > deadline, output.isEmpty else { return }
             if isReadingHead || !pending.isEmpty { fail(.timedOut) } else { close() }
         case .body: if now > deadline { fail(.timedOut) }
-        case .closing: if now > deadline { close() }
+        case .closing: if now > deadline, output.isEmpty { close() }
         case .busy, .closed: break
         }
     }
@@ -552,6 +565,7 @@ final class Connection: @unchecked Sendable {
     /// The server stops: idle connections end now, requests in flight end with their answer, streams end.
     func drain() {
         switch phase {
+        case .head where !output.isEmpty: phase = .closing
         case .head where pending.isEmpty && !isReadingHead: close()
         case .streaming: endStreamNow()
         default: break

@@ -28,8 +28,8 @@ public struct HTTPLimits: Sendable {
     public var maximumUnsentEventBytes = 256 * 1024
     /// How often an event stream says that it is alive.
     public var heartbeatInterval = Duration.seconds(15)
-    /// Whose `X-Forwarded-For` is believed: connections from these addresses. The gateway is on loopback or on a private network of containers.
-    public var trustedProxies: [String] = ["127.0.0.1", "::1"]
+    /// Whose `X-Forwarded-For` is believed: the gateway is on loopback or on a private network of containers.
+    public var trustedProxies = TrustedProxies.privateNetworks
     /// Which requests get a line in the access log.
     public var accessLog = AccessLogPolicy.all
 

@@ -30,7 +30,6 @@ final class ServerLoop: @unchecked Sendable {
     let metrics: ServerMetrics
     let accessLog: AccessLog
     var date = DateHeader()
-    private let trusted: Set<String>
     private let openConnections: Gauge
     private var listener: Int32 = -1
     private var listenerWatcher: SocketWatcher?
@@ -47,7 +46,6 @@ final class ServerLoop: @unchecked Sendable {
         input = .allocate(byteCount: 64 * 1024, alignment: 16)
         metrics = ServerMetrics(server: name)
         accessLog = AccessLog(policy: limits.accessLog, server: name)
-        trusted = Set(limits.trustedProxies)
         openConnections = Metrics.shared.gauge("auspex_http_connections", help: "Open client connections.", labels: ["server": name])
     }
 
@@ -81,7 +79,11 @@ final class ServerLoop: @unchecked Sendable {
             var on: Int32 = 1
             setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
             let text = address.text
-            let connection = Connection(server: self, descriptor: descriptor, peer: Peer(address: text, isTrusted: trusted.contains(text)))
+            let connection = Connection(
+                server: self,
+                descriptor: descriptor,
+                peer: Peer(address: text, isTrusted: limits.trustedProxies.contains(text))
+            )
             connections[descriptor] = connection
             openConnections.set(Double(open))
             connection.start()
