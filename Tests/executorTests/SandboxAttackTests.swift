@@ -200,7 +200,7 @@ import Testing
         }
     }
 
-    @Test func aMemoryBombOfManyProcessesEndsAsOutOfMemory() async throws {
+    @Test(arguments: levels) func aMemoryBombOfManyProcessesEndsAsOutOfMemory(_ level: SandboxLevel) async throws {
         let app = """
             import os, time
             def predict(context):
@@ -211,7 +211,7 @@ import Testing
                         os._exit(0)
                 time.sleep(2)
             """
-        try await attack(.full, app, change: { $0.memoryBytes = 256 << 20 }) { verdict, _ in
+        try await attack(level, app, change: { $0.memoryBytes = 256 << 20 }) { verdict, _ in
             #expect(verdict.failureKind == .outOfMemory, "\(verdict)")
         }
     }

@@ -34,8 +34,8 @@ struct LaunchArguments {
             // bwrap runs as that user, who may not pass the folders above a mount: the launcher shows it under /mnt.
             for (index, mount) in command.mounts.enumerated() { options += ["--stage", "\(index)=\(mount.source)"] }
         }
-        guard host.level == .full else { return options }
-        for folder in host.cgroups { options += [folder.option, folder.value] }
+        // With cgroups the kernel keeps these bounds; without, the launcher looks at the memory of the whole run now and then.
+        if host.level == .full { for folder in host.cgroups { options += [folder.option, folder.value] } }
         options += [
             "--memory-bytes", "\(limits.memoryBytes)", "--processes", "\(limits.processes)", "--cpu-thousandths", "\(limits.cpuThousandths)",
         ]

@@ -157,7 +157,7 @@ actor SandboxRun {
             switch status.killed {
             case "deadline": .deadline
             case "order": .order
-            case nil, "leftover": nil
+            case nil, "leftover", "memory": nil
             default: .outside
             }
         // A flood counts even when the program ended before the order reached it: what it said is incomplete.

@@ -63,6 +63,9 @@ void cgroup_kill(const struct options *options);
 struct usage cgroup_usage(const struct options *options);
 void cgroup_remove(struct options *options);
 
+// memory.c
+uint64_t memory_of_tree(pid_t root);
+
 // filter.c
 int filter_descriptor(void);
 

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { status_descriptor = 5, control_descriptor = 6 };
+enum { status_descriptor = 5, control_descriptor = 6, memory_look_milliseconds = 50 };
 
 struct run {
     pid_t child;
@@ -28,6 +28,7 @@ struct run {
     const char *killed;
     uint64_t cpu_microseconds;
     uint64_t resident_peak_bytes;
+    bool out_of_memory;
 };
 
 static uint64_t monotonic_microseconds(void) {
@@ -105,7 +106,15 @@ static bool collect(struct run *run) {
     }
 }
 
+/// Looks at the memory of a run that no cgroup counts; true when it is over its bound.
+static bool is_too_large(const struct options *options, struct run *run) {
+    uint64_t bytes = memory_of_tree(run->child);
+    if (bytes > run->resident_peak_bytes) run->resident_peak_bytes = bytes;
+    return bytes > options->memory_bytes;
+}
+
 static void watch(const struct options *options, struct run *run, int signals, uint64_t started) {
+    bool looks = options->cgroup_count == 0 && options->memory_bytes > 0;
     uint64_t deadline = options->wall_milliseconds ? started + options->wall_milliseconds * 1000 : 0;
     uint64_t grace = 0;
     struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = control_descriptor, .events = POLLIN}};
@@ -129,6 +138,14 @@ static void watch(const struct options *options, struct run *run, int signals, u
                 continue;
             }
             timeout = (int)((deadline - now) / 1000) + 1;
+        }
+        if (looks && !run->ended && !run->killed) {
+            if (is_too_large(options, run)) {
+                run->out_of_memory = true;
+                kill_everything(options, run, "memory");
+                continue;
+            }
+            if (timeout < 0 || timeout > memory_look_milliseconds) timeout = memory_look_milliseconds;
         }
         if (poll(watched, watched[1].fd < 0 ? 1 : 2, timeout) <= 0) continue;
         if (watched[0].revents) {
@@ -159,7 +176,8 @@ static void report(const struct options *options, const struct run *run, uint64_
         "process_limit_hits=%llu\n",
         WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1, WIFSIGNALED(run->status) ? WTERMSIG(run->status) : 0,
         run->killed ? run->killed : "no", (unsigned long long)(monotonic_microseconds() - started),
-        (unsigned long long)run->cpu_microseconds, (unsigned long long)peak, (unsigned long long)usage.out_of_memory_kills,
+        (unsigned long long)run->cpu_microseconds, (unsigned long long)peak,
+        (unsigned long long)(usage.out_of_memory_kills + (run->out_of_memory ? 1 : 0)),
         (unsigned long long)usage.process_limit_hits);
     say(line);
 }
