@@ -8,11 +8,6 @@ public struct TrustedProxies: Sendable, Hashable {
     private let networks: [Network]
     private let includesLocalIPv6: Bool
 
-    private init(networks: [Network], includesLocalIPv6: Bool) {
-        self.networks = networks
-        self.includesLocalIPv6 = includesLocalIPv6
-    }
-
     /// Nobody: every client is who it connects as.
     public static let none = TrustedProxies(networks: [], includesLocalIPv6: false)
 
