@@ -75,6 +75,8 @@ struct AuthRoutes: Sendable {
 
     /// The routes of the internal port, each with the services that may call it.
     func addInternalRoutes(to router: inout Router, authenticating callers: ([String]) -> any Middleware) {
+        // The other services know auth by its internal address, and the keys are public anyway.
+        router.get("/.well-known/jwks.json", jwks)
         router.grouped(callers(["signals", "marketdata", "scheduler"])).post("/internal/v1/keys/verify", verifyKey)
         router.grouped(callers(["signals", "marketdata", "scheduler", "executor", "auth"])).get("/internal/v1/sessions/revoked", revokedSessions)
     }
