@@ -29,7 +29,10 @@ import Testing
             speed: speed,
             loops: loops
         )
-        return try await Replays(store: bench.store, reader: bench.reader, time: SystemTimeSource(), feed: feed).begin(wish, account: .make())
+        let draft = try await Replays(store: bench.store, reader: bench.reader, time: SystemTimeSource(), feed: feed).draft(wish, account: .make())
+        let replay = try await bench.store.createReplay(draft)
+        feed?.wake()
+        return replay
     }
 
     private func closes(_ pool: PostgresPool, _ symbol: String) async throws -> [BarsClosed] {

@@ -27,13 +27,14 @@ private struct TrustingAuthentication: Middleware {
 }
 
 @Suite struct RouteTests {
-    private func client(_ bench: Bench, account: AccountID = .make()) -> RequestClient {
+    private func client(_ bench: Bench, account: AccountID = .make(), effects: (any Effects)? = nil) -> RequestClient {
         let time = SystemTimeSource()
         let routes = MarketdataRoutes(
             store: bench.store,
             reader: bench.reader,
             importer: bench.importer,
             replays: Replays(store: bench.store, reader: bench.reader, time: time, feed: nil),
+            effects: effects ?? PlainEffects(store: bench.store),
             time: time
         )
         var router = Router(problemOf: MarketdataRoutes.problem)
@@ -198,6 +199,30 @@ private struct TrustingAuthentication: Middleware {
         #expect(bars["count"] == .integer(0))
     }
 
+    @Test(.enabled(if: TestServers.hasPostgres)) func aRepeatedRequestTakesEffectOnce() async throws {
+        try await withPostgresStore { store, _ in
+            let bench = try Bench(store)
+            try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 5), as: "BTCUSD.csv")
+            let administrator = client(bench, effects: PostgresEffects(store: store)).with(header: "X-Test", "admin")
+            let client = administrator.with(header: "Idempotency-Key", "once")
+            let first = try await client.post("/api/replays", json: ["instrument": "BTCUSD"])
+            let again = try await client.post("/api/replays", json: ["instrument": "BTCUSD"])
+            #expect(first.status == 201)
+            #expect(again.status == 201)
+            #expect(first.body == again.body)
+            #expect(again.headers["idempotency-replayed"] == "true")
+            #expect(try await client.post("/api/replays", json: ["instrument": "ETHUSD"]).status >= 400)
+            #expect(try await store.replays(after: nil, limit: 9).count == 1)
+            struct New: Encodable {
+                var symbol = "ETHUSD"
+                var assetClass = "crypto"
+            }
+            #expect(try await client.post("/api/instruments", json: New()).status == 201)
+            #expect(try await client.post("/api/instruments", json: New()).status == 201)
+            #expect(try await administrator.with(header: "Idempotency-Key", "other").post("/api/instruments", json: New()).problemCode == "symbol_taken")
+        }
+    }
+
     private struct ReplayState: Decodable { let state: String }
 }
 
@@ -207,7 +232,16 @@ private struct TrustingAuthentication: Middleware {
         try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 30), as: "BTCUSD.csv")
         let time = SystemTimeSource()
         let replays = Replays(store: bench.store, reader: bench.reader, time: time, feed: nil)
-        return (MarketdataRoutes(store: bench.store, reader: bench.reader, importer: bench.importer, replays: replays, time: time), bench)
+        return (
+            MarketdataRoutes(
+                store: bench.store,
+                reader: bench.reader,
+                importer: bench.importer,
+                replays: replays,
+                effects: PlainEffects(store: bench.store),
+                time: time
+            ), bench
+        )
     }
 
     @Test func anExecutorReadsWithinItsJobTokenOnly() async throws {

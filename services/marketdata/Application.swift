@@ -65,6 +65,7 @@ enum Application {
             reader: reader,
             importer: Importer(store: store, cpu: environment.cpu, time: time),
             replays: Replays(store: store, reader: reader, time: time, feed: feed),
+            effects: PostgresEffects(store: store),
             time: time
         )
 

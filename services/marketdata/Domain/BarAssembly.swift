@@ -48,7 +48,7 @@ enum BarAssembly {
         var parts = try BarSeries.concatenate(finer)
         // Rows of a day or more are no part of a session: only shorter ones are held against it.
         if let filter = plan.filter { parts = Self.filter(parts, with: filter) }
-        let volumeRule: Resampler.VolumeRule = plan.price == .trade ? .sum : .last
+        let volumeRule: Resampler.VolumeRule = plan.addsVolumes ? .sum : .last
         let made = PointInTime.complete(Resampler(grid: plan.grid, volumeRule: volumeRule).resample(parts), asOf: moment, partial: partial)
         let merged = try merge(kept, made.series)
         let lastIsPartial = made.lastIsPartial && merged.ends.last == made.series.ends.last

@@ -14,6 +14,8 @@ struct BarPlan: Sendable {
     let intervals: [Int]
     /// Sides to read: both sides where the middle has to be made of them.
     let sides: [PriceSide]
+    /// Whether volumes add up: trades do, and what foreign exchange calls volume; the sizes of other quotes do not.
+    let addsVolumes: Bool
 
     /// Plans a request over the series that had a known bar at the moment (microseconds since 1970).
     init(
@@ -27,6 +29,7 @@ struct BarPlan: Sendable {
         let series = all.filter { $0.firstEnd <= moment }
         let price = try Self.price(request.price, series)
         self.price = price
+        addsVolumes = price == .trade || instrument.assetClass == .forex
         sides = price == .mid ? [.mid, .bid, .ask] : [price]
         session = request.session ?? (request.interval.isDaily ? .regular : .all)
         let usable = Set(

@@ -96,8 +96,10 @@ extension MarketdataRoutes {
             version: 1,
             createdAt: time.now()
         )
-        try await store.create(instrument)
-        return try .json(InstrumentAnswer(instrument), status: .created)
+        return try await effects.run(request) { store in
+            try await store.create(instrument)
+            return try .json(InstrumentAnswer(instrument), status: .created)
+        }
     }
 
     /// A session of somebody with one of the roles; no API key has a scope for this.

@@ -42,8 +42,10 @@ extension MarketdataRoutes {
             speed: speed,
             loops: body.loop ?? false
         )
-        let replay = try await replays.begin(wish, account: try request.authenticated().accountID)
-        return try .json(ReplayAnswer(replay), status: .created)
+        let draft = try await replays.draft(wish, account: try request.authenticated().accountID)
+        let response = try await effects.run(request) { try .json(ReplayAnswer(try await $0.createReplay(draft)), status: .created) }
+        replays.feed?.wake()
+        return response
     }
 
     /// `GET /api/replays`, newest first

@@ -10,6 +10,7 @@ struct MarketdataRoutes: Sendable {
     let reader: BarReader
     let importer: Importer
     let replays: Replays
+    let effects: any Effects
     let time: any TimeSource
 
     /// Adds the public routes; `authentication` finds out who asks, by access token or API key.

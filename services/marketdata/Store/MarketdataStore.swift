@@ -2,15 +2,13 @@ import Bars
 import Contracts
 
 /// Everything that marketdata remembers. Two implementations pass one contract suite: Postgres, and memory for tests.
-protocol MarketdataStore: Sendable {
+protocol MarketdataStore: EffectStore {
     // MARK: Instruments
 
     func instrument(symbol: String) async throws -> Instrument?
     func instrument(id: InstrumentID) async throws -> Instrument?
     /// In order of symbol, those after one; `containing` is a part of the symbol.
     func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument]
-    /// Adds an instrument and says so; throws `symbolTaken`.
-    func create(_ instrument: Instrument) async throws
     /// A calendar saved here, which goes before a built-in one of the same name.
     func calendar(named name: String) async throws -> ExchangeCalendar?
     func save(_ calendars: [ExchangeCalendar]) async throws
@@ -32,8 +30,6 @@ protocol MarketdataStore: Sendable {
 
     // MARK: Replays
 
-    /// Makes the replay and its instrument, with the next number of its source.
-    func createReplay(_ draft: ReplayDraft) async throws -> Replay
     func replay(id: ReplayID) async throws -> Replay?
     func replay(instrument: InstrumentID) async throws -> Replay?
     func replays(after id: ReplayID?, limit: Int) async throws -> [Replay]

@@ -10,6 +10,7 @@ enum Migrations {
             ("v003_create_replays", PackageResources.v003_create_replays_sql),
             MessagingSchema.migration(version: 4, schema: PostgresMarketdataStore.schema),
             ("v005_grant_messaging", PackageResources.v005_grant_messaging_sql),
+            ("v006_create_idempotency_keys", PackageResources.v006_create_idempotency_keys_sql),
         ])
     }
 }

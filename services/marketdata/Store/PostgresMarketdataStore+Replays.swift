@@ -19,7 +19,7 @@ extension PostgresMarketdataStore {
         return replay
     }
 
-    private func create(_ draft: ReplayDraft, on connection: PostgresConnection) async throws -> Replay {
+    func create(_ draft: ReplayDraft, on connection: PostgresConnection) async throws -> Replay {
         // The source's row lock makes the numbers gapless.
         let row = try await connection.query(
             """

@@ -20,7 +20,8 @@ struct Replays: Sendable {
         var loops: Bool
     }
 
-    func begin(_ wish: Wish, account: AccountID) async throws -> Replay {
+    /// A replay that is ready to be made: the source is there, and has bars from the asked start on.
+    func draft(_ wish: Wish, account: AccountID) async throws -> ReplayDraft {
         guard let source = try await store.instrument(symbol: wish.symbol) else { throw MarketdataError.unknownInstrument(wish.symbol) }
         guard source.feed != .replay else {
             throw MarketdataError.invalid(field: "instrument", code: "replay_of_replay", detail: "Name the instrument itself, not a replay of it.")
@@ -28,7 +29,7 @@ struct Replays: Sendable {
         let now = time.now()
         let (first, seconds) = try await firstBar(of: source, wish, now: now)
         if let end = wish.end, end <= first { throw MarketdataError.nothingToReplay }
-        let draft = ReplayDraft(
+        return ReplayDraft(
             id: .make(),
             instrumentID: .make(),
             sourceInstrumentID: source.id,
@@ -41,9 +42,6 @@ struct Replays: Sendable {
             revisionsAsOf: now,
             createdAt: now
         )
-        let replay = try await store.createReplay(draft)
-        feed?.wake()
-        return replay
     }
 
     /// The first stored bar from the asked start on, of the asked interval or else of the shortest that has one soonest.
