@@ -55,7 +55,11 @@ struct WholePathTests {
             #expect(first["root"] == .null)
 
             let sealer = Sealer(
-                store: platform.store, signer: LedgerSigner(key: platform.ledgerKey), time: platform.time, loop: TestLoop.shared)
+                store: platform.store,
+                signer: LedgerSigner(key: platform.ledgerKey),
+                time: platform.time,
+                loop: TestLoop.shared
+            )
             await sealer.round()
             await platform.watch.look()
             let sealed = try await program.get("/api/predictions/\(id)").json()
@@ -83,7 +87,9 @@ struct WholePathTests {
         try await withPlatform { platform in
             let (provider, reader) = (Person.provider(), Person.subscriber())
             let (one, two) = (try await platform.publish(provider), try await platform.publish(provider))
-            for id in [one, two] { _ = try await platform.client(reader).post("/api/subscriptions", json: ["signal_id": .string(id.description)] as JSONValue) }
+            for id in [one, two] {
+                _ = try await platform.client(reader).post("/api/subscriptions", json: ["signal_id": .string(id.description)] as JSONValue)
+            }
             for _ in 0..<5 {
                 _ = try await platform.hear(platform.completed(one))
                 _ = try await platform.hear(platform.completed(two))
@@ -170,7 +176,9 @@ struct WholePathTests {
             #expect(try await client.post("/api/signals/\(id)/publish").verdict == "409 no_version")
             _ = try await client.post("/api/signals/\(id)/versions", json: TestPlatform.files())
             let changed = TestPlatform.files(
-                app: "def predict(context):\n    return -1\n", manifest: TestPlatform.manifest.replacing("horizon_seconds = 60", with: "horizon_seconds = 30"))
+                app: "def predict(context):\n    return -1\n",
+                manifest: TestPlatform.manifest.replacing("horizon_seconds = 60", with: "horizon_seconds = 30")
+            )
             #expect(try await client.post("/api/signals/\(id)/versions", json: changed).json()["number"] == 2)
             let diff = try await client.get("/api/signals/\(id)/versions/2/diff?from=1").json()
             #expect(diff["manifest"]?[0] == ["field": "output.horizon_seconds", "from": 60, "to": 30])
@@ -210,10 +218,15 @@ struct WholePathTests {
             let other = try #require(try await platform.client(thief).post("/api/signals", json: ["name": "y"] as JSONValue).json()["id"]?.string)
             body = TestPlatform.files()
             let stolen = try await platform.client(thief).post(
-                "/api/signals/\(other)/versions", json: with(["path": "weights.bin", "sha256": .string(whole.hex)]))
+                "/api/signals/\(other)/versions",
+                json: with(["path": "weights.bin", "sha256": .string(whole.hex)])
+            )
             #expect(stolen.verdict == "422 unknown_blob")
 
-            let bad = try await client.post("/api/signals/\(id)/versions", json: TestPlatform.files(manifest: "name = 5\n[schedule]\nkind = \"never\""))
+            let bad = try await client.post(
+                "/api/signals/\(id)/versions",
+                json: TestPlatform.files(manifest: "name = 5\n[schedule]\nkind = \"never\"")
+            )
             #expect(bad.verdict == "422 bad_manifest")
             #expect(try bad.json()["problems"]?.array?.compactMap { $0["field"]?.string }.contains("auspex.toml: schedule.kind") == true)
         }
@@ -266,15 +279,25 @@ struct WholePathTests {
             #expect(try await executor.get("/internal/v1/blobs/\(digest)").verdict == "401 job_token_missing")
             func token(_ files: [SHA256Digest], key: SigningKey = TestPlatform.scheduler) throws -> [(String, String)] {
                 let claims = JobTokenClaims(
-                    jobID: .make(), attemptID: .make(), kind: "signal_run", signalID: id, codeSHA256: nil, files: files, instruments: [], asOf: .now(),
-                    now: .now(), lifetimeSeconds: 60)
+                    jobID: .make(),
+                    attemptID: .make(),
+                    kind: "signal_run",
+                    signalID: id,
+                    codeSHA256: nil,
+                    files: files,
+                    instruments: [],
+                    asOf: .now(),
+                    now: .now(),
+                    lifetimeSeconds: 60
+                )
                 return [("X-Auspex-Job", try JWT.sign(claims, with: key))]
             }
             #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest])).text.contains("def predict"))
             #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([])).verdict == "403 outside_job_token")
             #expect(
                 try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest], key: TestPlatform.executor)).verdict
-                    == "401 invalid_job_token")
+                    == "401 invalid_job_token"
+            )
         }
     }
 }

@@ -34,7 +34,14 @@ final class FakeAuth: APIKeyVerifier {
         let key = APIKeyText.make()
         verdicts.withLock {
             $0[key.sha256] = APIKeyVerdict(
-                outcome: .valid, keyID: .make(), accountID: person.accountID, userID: person.userID, roles: person.roles, scopes: scopes, generation: 1)
+                outcome: .valid,
+                keyID: .make(),
+                accountID: person.accountID,
+                userID: person.userID,
+                roles: person.roles,
+                scopes: scopes,
+                generation: 1
+            )
         }
         return key
     }
@@ -79,18 +86,32 @@ struct TestPlatform: Sendable {
         let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
         let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let routes = SignalsRoutes(
-            store: store, effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool, outbox: outbox)), blobs: blobs,
-            drafts: VersionDrafts(store: store, blobs: blobs, time: time), reader: reader, entitlements: entitlements, hub: hub,
-            market: InstrumentDirectory(store: store, market: market), jobs: jobs, exports: LedgerExports(store: store), signingKey: ledgerKey,
-            cpu: try CPUPool(threads: 1), time: time)
+            store: store,
+            effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool, outbox: outbox)),
+            blobs: blobs,
+            drafts: VersionDrafts(store: store, blobs: blobs, time: time),
+            reader: reader,
+            entitlements: entitlements,
+            hub: hub,
+            market: InstrumentDirectory(store: store, market: market),
+            jobs: jobs,
+            exports: LedgerExports(store: store),
+            signingKey: ledgerKey,
+            cpu: try CPUPool(threads: 1),
+            time: time
+        )
         router = routes.publicRouter(
-            known: UserAuthentication(tokens: tokens, apiKeys: keys), anybody: UserAuthentication(tokens: tokens, apiKeys: keys, isRequired: false))
+            known: UserAuthentication(tokens: tokens, apiKeys: keys),
+            anybody: UserAuthentication(tokens: tokens, apiKeys: keys, isRequired: false)
+        )
         var inside = Router(problemOf: SignalsRoutes.problem)
         let jwks = JWKSet(keys: [Self.scheduler.verifyingKey.jwk(service: "scheduler"), Self.executor.verifyingKey.jwk(service: "executor")])
         let verifier = try ServiceTokenVerifier(jwks: jwks)
         routes.addInternalRoutes(
-            to: &inside, authenticating: { ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: $0) },
-            jobTokens: JobTokenVerifier(keys: try ServiceKeys(jwks)))
+            to: &inside,
+            authenticating: { ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: $0) },
+            jobTokens: JobTokenVerifier(keys: try ServiceKeys(jwks))
+        )
         internalRouter = inside
     }
 
@@ -102,7 +123,13 @@ struct TestPlatform: Sendable {
         var client = RequestClient(router: router)
         if let person {
             let claims = AccessTokenClaims(
-                userID: person.userID, accountID: person.accountID, sessionID: .make(), userVersion: 1, roles: person.roles, now: .now())
+                userID: person.userID,
+                accountID: person.accountID,
+                sessionID: .make(),
+                userVersion: 1,
+                roles: person.roles,
+                now: .now()
+            )
             client.headers = [("Authorization", "Bearer \(try JWT.sign(claims, with: tokenKey))")]
         }
         return client
@@ -158,25 +185,60 @@ struct TestPlatform: Sendable {
     }
 
     /// The event by which the scheduler says that a run of a signal ended.
-    func completed(_ signalID: SignalID, jobID: JobID = .make(), rows: Int = 1, dueAt: Timestamp = .now(), change: (inout JSONValue) -> Void = { _ in })
+    func completed(
+        _ signalID: SignalID,
+        jobID: JobID = .make(),
+        rows: Int = 1,
+        dueAt: Timestamp = .now(),
+        change: (inout JSONValue) -> Void = { _ in }
+    )
         async throws -> Envelope
     {
-        guard let signal = try await store.signal(signalID), let versionID = signal.publishedVersionID, let version = try await store.version(versionID)
+        guard let signal = try await store.signal(signalID), let versionID = signal.publishedVersionID,
+            let version = try await store.version(versionID)
         else { throw TestSupportError("the signal is not published") }
         let result = SignalRunResult(
             rows: (0..<rows).map { row in
                 PredictionRow(
-                    row: row, instrument: "BTCUSD", kind: .direction, value: .single(DecimalText(units: 1)), targetFrom: dueAt,
-                    targetTo: dueAt + .seconds(60))
-            }, envSHA256: SHA256.digest(utf8: "env"), dataSHA256: SHA256.digest(utf8: "data"), asOf: dueAt,
-            referencePrices: ["BTCUSD": Price(DecimalText(units: 600))], python: "3.11.2", sandboxLevel: .full, stagesMs: [:])
+                    row: row,
+                    instrument: "BTCUSD",
+                    kind: .direction,
+                    value: .single(DecimalText(units: 1)),
+                    targetFrom: dueAt,
+                    targetTo: dueAt + .seconds(60)
+                )
+            },
+            envSHA256: SHA256.digest(utf8: "env"),
+            dataSHA256: SHA256.digest(utf8: "data"),
+            asOf: dueAt,
+            referencePrices: ["BTCUSD": Price(DecimalText(units: 600))],
+            python: "3.11.2",
+            sandboxLevel: .full,
+            stagesMs: [:]
+        )
         var json = try WireJSON.value(of: result)
         change(&json)
         let event = JobCompleted(
-            jobID: jobID, kind: .signalRun, accountID: signal.accountID, outcome: .completed, attempt: 1, attemptID: .make(),
+            jobID: jobID,
+            kind: .signalRun,
+            accountID: signal.accountID,
+            outcome: .completed,
+            attempt: 1,
+            attemptID: .make(),
             specSummary: JobSpecSummary(
-                signalID: signalID, versionID: versionID, versionSHA256: version.sha256, occurrenceID: .make(), dueAt: dueAt, asOf: dueAt, feed: .live,
-                deadlineSeconds: 60, output: version.manifest.output), result: json, finishedAt: .now())
+                signalID: signalID,
+                versionID: versionID,
+                versionSHA256: version.sha256,
+                occurrenceID: .make(),
+                dueAt: dueAt,
+                asOf: dueAt,
+                feed: .live,
+                deadlineSeconds: 60,
+                output: version.manifest.output
+            ),
+            result: json,
+            finishedAt: .now()
+        )
         return try Envelope(event, subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
     }
 

@@ -1,0 +1,206 @@
+import Contracts
+import Cryptography
+import Messaging
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import signals
+
+@Suite("Runs that ended", .enabled(if: TestServers.hasPostgres, "no test Postgres"))
+struct RunEventTests {
+    @Test("One bad row refuses the run with its number and reason")
+    func rejected() async throws {
+        try await withPlatform { platform in
+            let id = try await platform.publish(Person.provider())
+            func changing(_ row: Int, _ key: String, to value: JSONValue) -> (inout JSONValue) -> Void {
+                { json in
+                    guard case .object(var members) = json, var rows = members["rows"]?.array, case .object(var fields) = rows[row] else { return }
+                    fields[key] = value
+                    rows[row] = .object(fields)
+                    members["rows"] = .array(rows)
+                    json = .object(members)
+                }
+            }
+            let cases: [((inout JSONValue) -> Void, Int?)] = [
+                (changing(1, "value", to: "2"), 1), (changing(0, "instrument", to: "ETHUSD"), 0), (changing(0, "value", to: 1), nil),
+                ({ $0 = .null }, nil), ({ $0 = ["rows": []] }, nil),
+            ]
+            for (change, _) in cases { #expect(try await platform.hear(platform.completed(id, rows: 2, change: change)) == .done) }
+            let said = try await platform.said(RunRejected.eventType).map { try $0.body(as: RunRejected.self) }
+            #expect(said.map(\.row) == cases.map(\.1))
+            #expect(said.allSatisfy { !$0.reason.isEmpty })
+            #expect(try await platform.store.head(id)?.seq == 0)
+            #expect(try await platform.store.auditRuns().isEmpty)
+        }
+    }
+
+    @Test("Failed runs are remembered, other kinds and strangers' signals are none of ours, a foreign version is refused")
+    func others() async throws {
+        try await withPlatform { platform in
+            let id = try await platform.publish(Person.provider())
+            let good = try await platform.completed(id)
+            let event = try good.body(as: JobCompleted.self)
+            func heard(_ change: (JobCompleted) -> JobCompleted) async throws -> HandlerOutcome {
+                try await platform.hear(try Envelope(change(event), subjectVersion: 1, occurredAt: .now(), recordedAt: .now()))
+            }
+            func copy(_ event: JobCompleted, kind: JobKind = .signalRun, outcome: JobOutcome = .completed, summary: JobSpecSummary?) -> JobCompleted {
+                JobCompleted(
+                    jobID: .make(),
+                    kind: kind,
+                    accountID: event.accountID,
+                    outcome: outcome,
+                    failureKind: outcome == .failed ? .exception : nil,
+                    errorMessage: outcome == .failed ? "boom\0" : nil,
+                    attempt: 1,
+                    specSummary: summary,
+                    result: event.result,
+                    finishedAt: .now()
+                )
+            }
+            let summary = try #require(event.specSummary)
+            func summarised(signalID: SignalID? = nil, sha256: SHA256Digest? = nil) -> JobSpecSummary {
+                JobSpecSummary(
+                    signalID: signalID ?? summary.signalID,
+                    versionID: summary.versionID,
+                    versionSHA256: sha256 ?? summary.versionSHA256,
+                    occurrenceID: nil,
+                    dueAt: summary.dueAt,
+                    asOf: summary.asOf,
+                    feed: .live,
+                    deadlineSeconds: 60,
+                    output: summary.output
+                )
+            }
+            #expect(try await heard { copy($0, kind: .dryRun, summary: summary) } == .done)
+            #expect(try await heard { copy($0, outcome: .failed, summary: summary) } == .done)
+            #expect(try await heard { copy($0, summary: summarised(signalID: .make())) } == .done)
+            #expect(try await heard { copy($0, summary: summarised(sha256: LedgerHash.zero)) } == .done)
+            #expect(try await platform.store.head(id)?.seq == 0)
+            let outcomes = try await platform.pool.query("SELECT outcome, reason FROM runs ORDER BY outcome").map {
+                try $0.decode(String.self, String.self)
+            }
+            #expect(outcomes.map(\.0) == ["failed", "rejected"])
+            #expect(outcomes[0].1 == "boom")
+        }
+    }
+
+    @Test("A large result is fetched by its hash; while the scheduler does not have it, the event comes again")
+    func largeResult() async throws {
+        try await withPlatform { platform in
+            let id = try await platform.publish(Person.provider())
+            let event = try await platform.completed(id).body(as: JobCompleted.self)
+            let bytes = WireJSON.encode(try #require(event.result))
+            let digest = SHA256.digest(bytes)
+            let large = JobCompleted(
+                jobID: event.jobID,
+                kind: event.kind,
+                accountID: event.accountID,
+                outcome: .completed,
+                attempt: 1,
+                specSummary: event.specSummary,
+                resultSHA256: digest,
+                finishedAt: .now()
+            )
+            let envelope = try Envelope(large, subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
+            guard case .retry = try await platform.hear(envelope) else {
+                Issue.record("it should be tried again")
+                return
+            }
+            platform.jobs.state.withLock { $0.results[digest] = bytes }
+            #expect(try await platform.hear(envelope) == .done)
+            #expect(try await platform.store.head(id)?.seq == 1)
+        }
+    }
+
+    @Test(
+        "Through a real broker: every event twice and in any order gives one ledger, and readers are woken",
+        .enabled(if: TestServers.hasBroker, "no test broker")
+    )
+    func broker() async throws {
+        try await withVirtualHost { broker in
+            try await withPlatform { platform in
+                let provider = Person.provider()
+                let id = try await platform.publish(provider)
+                let loop = TestLoop.shared
+                let publisher = try BrokerPublisher(brokerURL: broker.url, service: "signals")
+                let relay = OutboxRelay(pool: platform.pool, publisher: publisher, schema: "signals", loop: loop)
+                let runs = try EventConsumer(
+                    service: "signals",
+                    handler: RunCompletedHandler(store: platform.store, jobs: platform.jobs, time: platform.time),
+                    pool: platform.pool,
+                    brokerURL: broker.url,
+                    loop: loop
+                )
+                let cadence = try EventConsumer(
+                    service: "signals",
+                    handler: OccurrenceSettledHandler(store: platform.store),
+                    pool: platform.pool,
+                    brokerURL: broker.url,
+                    loop: loop
+                )
+                let woken = TestSignal<SignalID>()
+                let audience = NewsListener.Audience(
+                    keys: platform.keys,
+                    denied: platform.denied,
+                    entitlements: platform.entitlements,
+                    predictions: platform.watch,
+                    hub: platform.hub
+                )
+                let subscribed = TestSignal<Bool>()
+                let news = try EventBroadcast(
+                    service: "signals",
+                    listener: "news",
+                    eventTypes: NewsListener.eventTypes,
+                    brokerURL: broker.url,
+                    loop: loop,
+                    onSubscribed: { subscribed.signal(true) },
+                    onEvent: { envelope in
+                        NewsListener.apply(envelope, to: audience)
+                        if envelope.type == PredictionRecorded.eventType, let signal = SignalID(envelope.subject) { woken.signal(signal) }
+                    }
+                )
+                let parts: [any Component] = [publisher, relay, runs, cadence, news]
+                for part in parts { try await part.start() }
+                _ = try await subscribed.next()
+                try await eventually("the queues are there") {
+                    guard try await broker.messages(in: "signals.runs") != nil else { return false }
+                    return try await broker.messages(in: "signals.cadence") != nil
+                }
+
+                let due = Timestamp.now()
+                var envelopes: [Envelope] = []
+                for index in 0..<8 {
+                    envelopes.append(try await platform.completed(id, rows: 1 + index % 3, dueAt: due))
+                    let settled = OccurrenceSettled(
+                        signalID: id,
+                        scheduleID: .make(),
+                        occurrenceID: .make(),
+                        dueAt: due + .seconds(index),
+                        outcome: index == 7 ? .late : .fired,
+                        nextDueAt: due + .seconds(index + 1)
+                    )
+                    envelopes.append(try Envelope(settled, subjectVersion: Int64(index + 1), occurredAt: .now(), recordedAt: .now()))
+                }
+                for envelope in (envelopes + envelopes).shuffled() { try await publisher.publish(envelope) }
+                let expected: Int64 = 1 + 2 + 3 + 1 + 2 + 3 + 1 + 2
+                try await eventually("all rows are there") { try await platform.store.head(id)?.seq == expected }
+                try await eventually("the last due time is there") { try await platform.store.cadence(id)?.version == 8 }
+                #expect(try await platform.store.cadence(id)?.lastOutcome == .late)
+                for _ in 0..<8 { #expect(try await woken.next() == id) }
+                #expect(try await LedgerExports(store: platform.store).firstFault(of: id) { _ in true }.fault == nil)
+                #expect(try await platform.store.auditRuns().isEmpty)
+                #expect(try await platform.client(provider).get("/api/predictions/\(id)").json()["seq"]?.integer == expected)
+
+                // Who waits hears of it through the broker alone: nobody looks at the revisions here.
+                async let answer = platform.client(provider).get("/api/predictions/\(id)?after_seq=\(expected)&wait=30")
+                try await eventually("somebody waits") { platform.hub.watched == [id] }
+                try await publisher.publish(try await platform.completed(id))
+                #expect(try await answer.json()["items"]?[0]?["seq"]?.integer == expected + 1)
+                for part in parts.reversed() { await part.stop() }
+            }
+        }
+    }
+}

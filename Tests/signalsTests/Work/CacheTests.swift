@@ -1,0 +1,91 @@
+import Contracts
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import signals
+
+@Suite("Caches")
+struct CacheTests {
+    @Test("Subscriptions are known for 30 s while changes are heard, for 1 s while they are not, and dropped by a change")
+    func entitlements() async throws {
+        let store = InMemorySignalsStore()
+        let clock = ManualTimeSource()
+        let cache = EntitlementCache(store: store, time: clock)
+        let (signal, _) = try await Fixtures.published(in: store)
+        let account = AccountID.make()
+        #expect(cache.ready(account, signal.id) == nil)
+        #expect(try await cache.isSubscribed(account, to: signal.id) == false)
+        _ = try await store.subscribe(account, to: signal.id, now: clock.now())
+        #expect(cache.ready(account, signal.id) == false)
+        clock.advance(by: .seconds(1))
+        #expect(try await cache.isSubscribed(account, to: signal.id))
+        cache.hearing(true)
+        #expect(cache.ready(account, signal.id) == nil)
+        _ = try await cache.signals(of: account)
+        clock.advance(by: .seconds(29))
+        #expect(cache.ready(account, signal.id) == true)
+        cache.forget(.make())
+        #expect(cache.ready(account, signal.id) == true)
+        cache.forget(account)
+        #expect(cache.ready(account, signal.id) == nil)
+        _ = try await cache.signals(of: account)
+        clock.advance(by: .seconds(30))
+        #expect(cache.ready(account, signal.id) == nil)
+    }
+
+    @Test("A body is served as long as its revision is confirmed, and built anew when that rose")
+    func reader() async throws {
+        let store = InMemorySignalsStore()
+        let clock = ManualTimeSource()
+        let reader = PredictionReader(store: store, time: clock)
+        let hub = ChangeHub(time: clock)
+        let watch = RevisionWatch(store: store, reader: reader, hub: hub, time: clock, loop: TestLoop.shared)
+        let (signal, version) = try await Fixtures.published(in: store)
+        #expect(reader.ready(.usual, about: signal.id) == nil)
+        #expect(try await reader.answer(.usual, about: signal.id)?.isEmpty == true)
+        #expect(reader.ready(.usual, about: signal.id)?.answer.isEmpty == true)
+        _ = try await store.append(Fixtures.run(signal, version: version))
+        // Still within the time that the confirmation is good for.
+        #expect(reader.ready(.usual, about: signal.id)?.answer.isEmpty == true)
+        await watch.look()
+        #expect(reader.ready(.usual, about: signal.id)?.answer.lastSeq == 1)
+        clock.advance(by: .milliseconds(899))
+        #expect(reader.ready(.usual, about: signal.id) != nil)
+        clock.advance(by: .milliseconds(1))
+        #expect(reader.ready(.usual, about: signal.id) == nil)
+        await watch.look()
+        #expect(reader.ready(.usual, about: signal.id) != nil)
+        clock.advance(by: .seconds(61))
+        #expect(reader.watched.isEmpty)
+        #expect(try await reader.answer(.usual, about: .make()) == nil)
+    }
+
+    @Test("A few questions about a signal are kept, not all that anybody thinks of")
+    func bounded() async throws {
+        let store = InMemorySignalsStore()
+        let reader = PredictionReader(store: store, time: ManualTimeSource())
+        let (signal, _) = try await Fixtures.published(in: store)
+        _ = try await reader.answer(.usual, about: signal.id)
+        for limit in 1...100 { _ = try await reader.answer(PredictionQuestion(limit: limit), about: signal.id) }
+        #expect(reader.ready(.usual, about: signal.id) != nil)
+        let kept = (1...100).filter { reader.ready(PredictionQuestion(limit: $0), about: signal.id) != nil }
+        #expect(kept.count <= PredictionReader.maximumBodiesPerSignal)
+    }
+
+    @Test("News that came between looking and waiting are not missed; a caller that goes leaves nothing behind")
+    func hub() async throws {
+        let hub = ChangeHub(time: SystemTimeSource())
+        let (one, other) = (SignalID.make(), SignalID.make())
+        let mark = hub.mark
+        hub.announce(one)
+        #expect(await hub.wait(for: [one], since: mark, timeout: .seconds(10)))
+        #expect(await hub.wait(for: [other], since: mark, timeout: .milliseconds(1)) == false)
+        #expect(await hub.wait(for: [], since: mark, timeout: .seconds(10)) == false)
+        let waiting = Task(on: TestLoop.shared) { await hub.wait(for: [one, other], since: hub.mark, timeout: .seconds(60)) }
+        try await eventually { hub.watched.count == 2 }
+        waiting.cancel()
+        #expect(await waiting.value == false)
+        #expect(hub.watched.isEmpty)
+    }
+}
