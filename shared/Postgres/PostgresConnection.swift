@@ -27,6 +27,7 @@ public actor PostgresConnection {
     var plainWaiter: UnsafeContinuation<Void, Never>?
     var drainWaiters: [UnsafeContinuation<Void, Never>] = []
     var pendingBegin: SQL?
+    var commitHooks: [@Sendable () -> Void] = []
     var onClose: (@Sendable (PostgresConnection) -> Void)?
     var onNotification: (@Sendable (_ channel: String, _ payload: String) -> Void)?
 
@@ -126,7 +127,13 @@ public actor PostgresConnection {
     // MARK: Transactions
 
     /// Remembers to begin a transaction; `BEGIN` travels with the first statement and costs no round trip.
-    func beginLater(_ begin: SQL) { pendingBegin = begin }
+    func beginLater(_ begin: SQL) {
+        pendingBegin = begin
+        commitHooks = []
+    }
+
+    /// Calls back on the loop once the transaction that is under way has been committed; never if it is rolled back.
+    public func afterCommit(_ body: @escaping @Sendable () -> Void) { commitHooks.append(body) }
 
     /// Commits, unless nothing was sent since ``beginLater(_:)``.
     func commit() async throws {
@@ -137,11 +144,15 @@ public actor PostgresConnection {
         let failed = handle.map { PQtransactionStatus($0) == PQTRANS_INERROR } ?? false
         _ = try await perform("COMMIT", cancellable: false)
         // The server answers COMMIT of a failed transaction with a quiet ROLLBACK.
+        let hooks = commitHooks
+        commitHooks = []
         if failed { throw PostgresError(.misuse, message: "an error inside the transaction was swallowed, so it was rolled back") }
+        for hook in hooks { hook() }
     }
 
     /// Rolls back; also when the task has been cancelled.
     func rollback() async {
+        commitHooks = []
         if pendingBegin != nil {
             pendingBegin = nil
             return

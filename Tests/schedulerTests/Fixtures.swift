@@ -1,0 +1,117 @@
+import Contracts
+import Cryptography
+import Messaging
+import Postgres
+import TestSupport
+import Testing
+
+@testable import scheduler
+
+/// Values that tests begin with.
+enum Fixture {
+    static let account = AccountID.make()
+    static let start = Timestamp(seconds: 1_760_000_400)
+
+    static func publication(
+        _ cadence: Cadence = .interval(seconds: 3_600),
+        signal: SignalID = .make(),
+        account: AccountID = account,
+        at time: Timestamp = start,
+        feed: FeedKind = .live
+    ) -> SignalPublished {
+        let digest = SHA256.digest(utf8: "app.py")
+        return SignalPublished(
+            signalID: signal,
+            accountID: account,
+            versionID: .make(),
+            versionSHA256: digest,
+            files: [CodeFile(path: "app.py", sha256: digest, bytes: 6)],
+            manifest: Manifest(
+                name: "test",
+                schedule: cadence,
+                inputs: [ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 10)],
+                output: ManifestOutput(kind: .direction, instrument: "BTCUSD", horizonSeconds: 60, maximumRows: 1)
+            ),
+            feed: feed,
+            publishedAt: time
+        )
+    }
+
+    static func job(
+        _ key: String,
+        class resourceClass: ResourceClass = .small,
+        account: AccountID = account,
+        priority: Priority = .normal,
+        kind: JobKind = .noop,
+        spec: JSONValue = .object([:])
+    ) -> NewJob {
+        NewJob(
+            accountID: account,
+            kind: kind,
+            resourceClass: resourceClass,
+            priority: priority,
+            spec: spec,
+            inputSHA256: SHA256.digest(WireJSON.encode(spec)),
+            idempotencyKey: key
+        )
+    }
+
+    static func claim(_ slots: Int = 10, class resourceClass: ResourceClass = .small, id: ClaimID = .make(), worker: String = "worker") -> Claim {
+        Claim(id: id, worker: worker, classes: [ClassSlots(class: resourceClass, slots: slots)])
+    }
+
+    static func finished(
+        _ job: Job,
+        _ outcome: FinishedJob.Outcome = .completed,
+        failure: FailureKind? = nil,
+        result: JSONValue? = nil,
+        log: String? = nil
+    ) throws -> FinishedJob {
+        FinishedJob(
+            jobID: job.id,
+            attemptID: try #require(job.attemptID),
+            outcome: outcome,
+            failureKind: failure,
+            errorMessage: failure.map { "\($0)" },
+            result: result,
+            resultSHA256: nil,
+            cpuSeconds: 0.5,
+            memoryPeakBytes: 1_000,
+            log: log,
+            logTruncated: false
+        )
+    }
+}
+
+/// The two stores that one suite of tests holds.
+enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
+    case memory, postgres
+    var testDescription: String { rawValue }
+
+    static let available: [StoreKind] = TestServers.hasPostgres ? [.memory, .postgres] : [.memory]
+
+    func with(_ body: @Sendable (any SchedulerStore) async throws -> Void) async throws {
+        switch self {
+        case .memory: try await body(InMemorySchedulerStore())
+        case .postgres: try await withPostgresStore { store, _ in try await body(store) }
+        }
+    }
+}
+
+/// Lends a store in a database of its own.
+func withPostgresStore(_ body: @Sendable (PostgresSchedulerStore, TestDatabase) async throws -> Void) async throws {
+    try await withDatabase(service: "scheduler", catalogue: try Migrations.catalogue()) { database in
+        let pool = PostgresPool(
+            configuration: PostgresSchedulerStore.configuration(url: database.url, maximumConnections: 4),
+            loops: [TestLoop.shared]
+        )
+        try await pool.start()
+        do {
+            try await body(PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema)), database)
+            await pool.stop()
+        } catch {
+            await pool.stop()
+            throw error
+        }
+    }
+}

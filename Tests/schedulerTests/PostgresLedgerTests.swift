@@ -1,0 +1,210 @@
+import Contracts
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import scheduler
+
+/// What only the real store can show: several at once, leases that end, plans of the claim.
+@Suite(.enabled(if: TestServers.hasPostgres))
+struct PostgresLedgerTests {
+    private func expire(_ store: PostgresSchedulerStore) async throws {
+        try await store.pool.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second'")
+    }
+
+    @Test func aStaleWorkerThatComesBackChangesNothing() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert([Fixture.job("a")])
+            let first = try #require(try await store.claim(Fixture.claim(worker: "first")).first)
+            try await expire(store)
+            let lost = try await store.expireLeases(limit: 10)
+            #expect(lost == 1)
+            let standing = try await store.renew([LeaseRenewal(jobID: first.id, attemptID: try #require(first.attemptID), progress: 99)])
+            #expect(standing[0].state == .lost)
+            try await store.pool.execute("UPDATE jobs SET available_at = clock_timestamp()")
+            let second = try #require(try await store.claim(Fixture.claim(worker: "second")).first)
+            #expect(second.attempt == 2 && second.attemptID != first.attemptID)
+            let late = try await store.finish([try Fixture.finished(first, result: ["from": "first"])])
+            #expect(late[0].state == .stale)
+            let accepted = try await store.finish([try Fixture.finished(second, result: ["from": "second"])])
+            #expect(accepted[0].state == .accepted)
+            let ended = try #require(try await store.job(first.id))
+            #expect(ended.result == ["from": "second"])
+        }
+    }
+
+    @Test func aJobThatIsLostThreeTimesHasFailed() async throws {
+        try await withPostgresStore { store, _ in
+            let job = Fixture.job("a")
+            _ = try await store.insert([job])
+            for attempt in 1...3 {
+                try await store.pool.execute("UPDATE jobs SET available_at = clock_timestamp()")
+                let claimed = try await store.claim(Fixture.claim())
+                #expect(claimed.first?.attempt == attempt)
+                try await expire(store)
+                _ = try await store.expireLeases(limit: 10)
+            }
+            let ended = try #require(try await store.job(job.id))
+            #expect(ended.state == .failed && ended.failureKind == .lostWorker)
+        }
+    }
+
+    @Test func waitingTooLongIsAFailedAttempt() async throws {
+        try await withPostgresStore { store, _ in
+            let job = Fixture.job("a")
+            _ = try await store.insert([job])
+            for _ in 1...3 {
+                try await store.pool.execute("UPDATE jobs SET queue_deadline = clock_timestamp() - interval '1 s'")
+                let count = try await store.expireWaits(limit: 10)
+                #expect(count == 1)
+            }
+            let ended = try #require(try await store.job(job.id))
+            #expect(ended.state == .failed && ended.failureKind == .queueTimeout && ended.attempt == 3)
+        }
+    }
+
+    @Test func manyWorkersAtOnceGetEachJobOnce() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert((0..<400).map { Fixture.job("job \($0)", account: AccountID.make()) })
+            let claimed = try await withThrowingTaskGroup(of: [Job].self) { group in
+                for worker in 0..<8 {
+                    group.addTask {
+                        var mine: [Job] = []
+                        var empty = 0
+                        while empty < 20 {
+                            let jobs = try await store.claim(Fixture.claim(7, worker: "worker \(worker)"))
+                            empty = jobs.isEmpty ? empty + 1 : 0
+                            mine += jobs
+                        }
+                        return mine
+                    }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            #expect(claimed.count == 400 && Set(claimed.map(\.id)).count == 400)
+        }
+    }
+
+    @Test func theSameClaimTwiceAtOnceGetsTheSame() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert((0..<20).map { Fixture.job("job \($0)") })
+            let claim = Fixture.claim(5)
+            async let one = store.claim(claim)
+            async let two = store.claim(claim)
+            let (first, second) = try await (one, two)
+            #expect(first.count == 5 && Set(first.map(\.id)) == Set(second.map(\.id)))
+        }
+    }
+
+    @Test func twoSchedulersAtOnceFireEachDueTimeOnce() async throws {
+        try await withPostgresStore { store, database in
+            let events = (0..<60).map { _ in Fixture.publication(.interval(seconds: 60)) }
+            for event in events {
+                _ = try await store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
+            }
+            let due = try #require(try await store.earliestDueTime())
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        let maker = OccurrenceMaker(store: store)
+                        for step in 0..<10 { _ = try await maker.makeDue(at: due + .seconds(step * 60)) }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let doubled = try await store.pool.query("SELECT schedule_id FROM occurrences GROUP BY schedule_id, due_at HAVING count(*) > 1")
+            #expect(doubled.isEmpty)
+            let total = try await store.pool.query("SELECT count(*) FROM occurrences").first?.column(0, as: Int.self)
+            #expect(total == 600)
+            let checks = try await AuditCommand.run(on: store, now: due + .seconds(600))
+            let faults = checks.flatMap(\.faults)
+            #expect(faults.isEmpty)
+            // One lost and one doubled row are found.
+            let superuser = try await PostgresConnection.connect(
+                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                on: TestLoop.shared
+            )
+            try await superuser.execute(
+                "DELETE FROM occurrences WHERE occurrence_id = (SELECT occurrence_id FROM occurrences WHERE outcome = 'skipped' LIMIT 1)"
+            )
+            let lost = try await AuditCommand.run(on: store, now: due + .seconds(600))
+            #expect(lost.first?.faults.count == 1)
+            try await superuser.execute(
+                """
+                INSERT INTO occurrences (occurrence_id, outcome, schedule_id, signal_id, account_id, due_at, as_of, made_at)
+                SELECT gen_random_uuid(), 'skipped', schedule_id, signal_id, account_id, due_at + interval '1 second', as_of, made_at FROM occurrences LIMIT 1
+                """
+            )
+            let doubledToo = try await AuditCommand.run(on: store, now: due + .seconds(600))
+            #expect(doubledToo.first?.faults.count == 2)
+            await superuser.close()
+        }
+    }
+
+    @Test func anEndedJobCannotBeChanged() async throws {
+        try await withPostgresStore { store, _ in
+            let job = Fixture.job("a")
+            _ = try await store.insert([job])
+            _ = try await store.cancel(job.id, account: nil)
+            await #expect(throws: PostgresError.self) {
+                try await store.pool.execute("UPDATE jobs SET state = 'pending', completed_at = NULL WHERE job_id = \(job.id)")
+            }
+        }
+    }
+
+    @Test func theSweeperWaitsForAWholeLease() async throws {
+        try await withPostgresStore { store, _ in
+            let time = ManualTimeSource()
+            let sweeper = Sweeper(store: store, time: time, loop: TestLoop.shared) { _ in }
+            _ = try await store.insert([Fixture.job("a")])
+            let job = try #require(try await store.claim(Fixture.claim()).first)
+            try await expire(store)
+            time.advance(by: .seconds(29))
+            await sweeper.round()
+            let early = try #require(try await store.job(job.id))
+            #expect(early.state == .running)
+            time.advance(by: .seconds(1))
+            await sweeper.round()
+            let taken = try #require(try await store.job(job.id))
+            #expect(taken.state == .pending && taken.failureKind == .lostWorker)
+        }
+    }
+
+    @Test func eventsOfEndedJobsAreInTheOutbox() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert((0..<3).map { Fixture.job("job \($0)") })
+            let jobs = try await store.claim(Fixture.claim())
+            _ = try await store.finish(jobs.map { try Fixture.finished($0, result: ["ok": true]) })
+            let rows = try await store.pool.query("SELECT envelope FROM outbox WHERE type = \(JobCompleted.eventType)")
+            let events = try rows.map { try Envelope(decoding: try $0.column(0, as: [UInt8].self)).body(as: JobCompleted.self) }
+            #expect(Set(events.map(\.jobID)) == Set(jobs.map(\.id)) && events.allSatisfy { $0.outcome == .completed && $0.result == ["ok": true] })
+        }
+    }
+
+    @Test func jobsGoThroughQuickly() async throws {
+        try await withPostgresStore { store, _ in
+            let total = 2_000
+            let started = ContinuousClock.now
+            let intake = JobIntake(store: store, loop: TestLoop.shared) { _ in }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for sender in 0..<32 {
+                    group.addTask { for number in 0..<total / 32 { _ = try await intake.insert(Fixture.job("job \(sender) \(number)")) } }
+                }
+                try await group.waitForAll()
+            }
+            let created = ContinuousClock.now - started
+            var done = 0
+            while done < total / 32 * 32 {
+                let jobs = try await store.claim(Fixture.claim(50))
+                if jobs.isEmpty { break }
+                done += try await store.finish(jobs.map { try Fixture.finished($0) }).count
+            }
+            let all = ContinuousClock.now - started
+            print(
+                "jobs: \(Int(Double(total) / (created / .seconds(1))))/s made, \(Int(Double(done) / (all / .seconds(1))))/s made, claimed and finished"
+            )
+            #expect(done == total / 32 * 32)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import BlobStore
+import Contracts
+import Cryptography
+import HTTPServing
+import Messaging
+import Postgres
+import ServiceRuntime
+
+/// The whole object graph of the service, in start order.
+enum Application {
+    /// Brings the schema up to date as its owner; gives the names of what it applied.
+    static func migrate(_ settings: SchedulerSettings) async throws -> [String] {
+        guard let url = settings.database.migrationURL else {
+            throw CommandError(message: "AUSPEX_MIGRATION_DATABASE_URL is not set: migrations run as the role scheduler_owner")
+        }
+        return try await Migrator(databaseURL: url, schema: Migrations.schema, catalogue: try Migrations.catalogue()).run().map(\.name)
+    }
+
+    static func build(_ settings: SchedulerSettings, _ environment: ServiceEnvironment) async throws -> [any Component] {
+        let (loops, time, readiness) = (environment.loops, environment.time, environment.readiness)
+        let common = settings.common
+        let signingKey = try SigningKey(pem: String(decoding: SecretFile.read(common.serviceKeyFile), as: UTF8.self))
+
+        // The store, and what it says to the other services.
+        let configuration = PostgresSchedulerStore.configuration(
+            url: settings.database.url,
+            maximumConnections: settings.database.maximumConnections
+        )
+        let pool = PostgresPool(configuration: configuration, loops: loops.all, readiness: readiness)
+        let outbox = Outbox(schema: Migrations.schema, timeSource: time)
+        let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "scheduler", readiness: readiness)
+        let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
+        let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "scheduler", loop: loops.control, readiness: readiness)
+        let store = PostgresSchedulerStore(pool: pool, outbox: outbox)
+        let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
+        let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
+
+        // The other services.
+        let http = HTTPClient(time: time)
+        let tokens = ServiceTokenSource(service: "scheduler", key: signingKey)
+        func client(_ urls: [String], _ name: String) -> ServiceClient { ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http) }
+        let auth = client(settings.authURLs, "auth")
+        let signals = client(settings.signalsURLs, "signals")
+        let marketdata = client(settings.marketdataURLs, "marketdata")
+
+        // Who asks.
+        let tokenKeys = TokenKeyCache(auth: auth, control: loops.control, readiness: readiness, time: time)
+        let denied = DenySet()
+        let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
+        let people = UserAuthentication(tokens: AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time), apiKeys: apiKeys)
+        let news = try NewsListener(
+            brokerURL: settings.brokerURL,
+            keys: apiKeys,
+            denied: denied,
+            loop: loops.control,
+            time: time,
+            readiness: readiness,
+            reload: { await DenySetLoading.load(denied, from: auth, time: time) }
+        )
+
+        // What is heard and done in the background.
+        func consumer<Handler: EventHandler>(_ handler: Handler) throws -> any Component {
+            try EventConsumer(
+                service: "scheduler",
+                handler: handler,
+                pool: pool,
+                brokerURL: settings.brokerURL,
+                loop: loops.control,
+                timeSource: time,
+                readiness: readiness
+            )
+        }
+        let consumers = try [
+            consumer(SignalHandler(outbox: outbox, time: time)), consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
+            consumer(RunHandler(outbox: outbox)),
+        ]
+        let background: [any Component] = [
+            Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
+            WatchAnnouncer(store: store, marketdata: marketdata, time: time, loop: loops.control),
+            ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
+        ]
+
+        // The doors.
+        let routes = SchedulerRoutes(
+            store: store,
+            intake: JobIntake(store: store, loop: loops.control, hint: hint),
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
+            blobs: blobs
+        )
+        let limits = HTTPLimits(accessLog: common.accessLog)
+        let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
+        var internalRouter = Router(problemOf: SchedulerRoutes.problem)
+        routes.addInternalRoutes(to: &internalRouter) { callers in
+            ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: callers)
+        }
+        OperationalRoutes(readiness: readiness).add(to: &internalRouter)
+        let publicServer = HTTPServer(
+            name: "public",
+            address: common.listenAddress,
+            port: common.port,
+            router: routes.publicRouter(people),
+            loops: loops.serving,
+            limits: limits
+        )
+        let internalServer = HTTPServer(
+            name: "internal",
+            address: common.listenAddress,
+            port: common.internalPort,
+            router: internalRouter,
+            loops: loops.serving,
+            limits: limits
+        )
+
+        return [pool, publisher, relay, wakeups, tokenKeys, news] + consumers + background + [internalServer, publicServer]
+    }
+}

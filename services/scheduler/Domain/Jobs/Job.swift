@@ -1,0 +1,95 @@
+import Contracts
+
+/// A row of the job ledger.
+struct Job: Sendable, Hashable {
+    let id: JobID
+    let accountID: AccountID
+    let kind: JobKind
+    let resourceClass: ResourceClass
+    let priority: Priority
+    var state: JobState
+    let createdAt: Timestamp
+    var availableAt: Timestamp
+    var startedAt: Timestamp?
+    var completedAt: Timestamp?
+    var attempt: Int
+    let maximumAttempts: Int
+    var claimID: ClaimID?
+    var worker: String?
+    /// The fencing token: every write of a worker names it.
+    var attemptID: AttemptID?
+    var cancelRequestedAt: Timestamp?
+    var failureKind: FailureKind?
+    var errorMessage: String?
+    var progress: Int
+    let parentJobID: JobID?
+    let idempotencyKey: String
+    let inputSHA256: SHA256Digest
+    let spec: JSONValue
+    var result: JSONValue?
+    var resultSHA256: SHA256Digest?
+    var estimatedSeconds: Double?
+    var cpuSeconds: Double?
+    var memoryPeakBytes: Int64?
+    let scheduleID: ScheduleID?
+    let occurrenceID: OccurrenceID?
+    let traceparent: String?
+}
+
+/// A job that is to be written into the ledger.
+struct NewJob: Sendable, Hashable {
+    var id: JobID = .make()
+    var accountID: AccountID
+    var kind: JobKind
+    var resourceClass: ResourceClass
+    var priority: Priority
+    var spec: JSONValue
+    var inputSHA256: SHA256Digest
+    var idempotencyKey: String
+    var maximumAttempts: Int = JobLimits.maximumAttempts
+    /// Nil is at once.
+    var availableAt: Timestamp?
+    var parentJobID: JobID?
+    var scheduleID: ScheduleID?
+    var occurrenceID: OccurrenceID?
+    var traceparent: String?
+}
+
+/// What became of a request for a job.
+enum Insertion: Sendable, Hashable {
+    case created(JobID)
+    /// The same request came before.
+    case existing(JobID)
+    /// Another request came with the same key before.
+    case keyReused(JobID)
+}
+
+/// What became of a request to cancel.
+enum Cancellation: Sendable, Hashable {
+    /// It was waiting and is cancelled now.
+    case cancelled
+    /// It runs; its worker will be told.
+    case requested
+    /// It had ended before.
+    case alreadyEnded(JobState)
+    case unknown
+}
+
+/// A line of a list of jobs.
+struct JobFilter: Sendable, Hashable {
+    var accountID: AccountID
+    var state: JobState?
+    var kind: JobKind?
+    var signalID: SignalID?
+    /// Only jobs before this one, newest first.
+    var before: JobID?
+    var limit: Int
+}
+
+/// What a run printed.
+struct JobLog: Sendable, Hashable {
+    let attempt: Int
+    let text: String
+    let isTruncated: Bool
+    let storedAt: Timestamp
+}

@@ -1,0 +1,82 @@
+import Contracts
+
+/// What becomes of a running or waiting job: an end, or another attempt.
+struct JobEnding: Sendable, Hashable {
+    /// The job as it was.
+    let job: Job
+    /// `pending` for another attempt.
+    let state: JobState
+    /// How long another attempt waits.
+    var retryAfter: Duration = .zero
+    var failureKind: FailureKind?
+    var errorMessage: String?
+    var result: JSONValue?
+    var resultSHA256: SHA256Digest?
+    var cpuSeconds: Double?
+    var memoryPeakBytes: Int64?
+    /// Whether the wait itself counts as an attempt.
+    var countsAttempt = false
+
+    /// What a worker's report means: a job that was to be cancelled is cancelled whatever came of it.
+    static func reported(_ finished: FinishedJob, job: Job) -> JobEnding {
+        if job.cancelRequestedAt != nil { return JobEnding(job: job, state: .cancelled) }
+        let message = finished.errorMessage.map { String($0.prefix(4_000)) }
+        guard finished.outcome == .failed else {
+            return JobEnding(
+                job: job,
+                state: .completed,
+                result: finished.result,
+                resultSHA256: finished.resultSHA256,
+                cpuSeconds: finished.cpuSeconds,
+                memoryPeakBytes: finished.memoryPeakBytes
+            )
+        }
+        var ending = failed(finished.failureKind ?? .infra, message, job: job, attempt: job.attempt)
+        ending.cpuSeconds = finished.cpuSeconds
+        ending.memoryPeakBytes = finished.memoryPeakBytes
+        return ending
+    }
+
+    /// Its lease has ended.
+    static func lost(_ job: Job) -> JobEnding {
+        if job.cancelRequestedAt != nil { return JobEnding(job: job, state: .cancelled) }
+        return failed(.lostWorker, "the worker \(job.worker ?? "") fell silent", job: job, attempt: job.attempt)
+    }
+
+    /// Nobody claimed it in time.
+    static func waitedTooLong(_ job: Job) -> JobEnding {
+        var ending = failed(.queueTimeout, "no worker was free in time", job: job, attempt: job.attempt + 1)
+        ending.countsAttempt = true
+        return ending
+    }
+
+    private static func failed(_ kind: FailureKind, _ message: String?, job: Job, attempt: Int) -> JobEnding {
+        switch RetryPolicy.verdict(kind, attempt: attempt, maximumAttempts: job.maximumAttempts) {
+        case .retry(let pause): JobEnding(job: job, state: .pending, retryAfter: pause, failureKind: kind, errorMessage: message)
+        case .fail: JobEnding(job: job, state: .failed, failureKind: kind, errorMessage: message)
+        }
+    }
+
+    /// The job as it is after this; `now` is when it ended.
+    func applied(at now: Timestamp) -> Job {
+        var job = job
+        job.state = state
+        job.failureKind = failureKind
+        job.errorMessage = errorMessage
+        job.cpuSeconds = cpuSeconds ?? job.cpuSeconds
+        job.memoryPeakBytes = memoryPeakBytes ?? job.memoryPeakBytes
+        if countsAttempt { job.attempt += 1 }
+        if state == .pending {
+            job.availableAt = now + retryAfter
+            job.attemptID = nil
+            job.worker = nil
+            job.claimID = nil
+        } else {
+            job.completedAt = now
+            job.result = result
+            job.resultSHA256 = resultSHA256
+            if state == .completed { job.progress = 100 }
+        }
+        return job
+    }
+}

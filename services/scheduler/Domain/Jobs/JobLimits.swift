@@ -1,0 +1,30 @@
+import Contracts
+
+/// How long jobs may take, wait and be held.
+enum JobLimits {
+    /// A worker that is silent for this long has lost its jobs.
+    static let leaseSeconds = 30
+
+    /// Attempts of a job that says nothing of it.
+    static let maximumAttempts = 3
+
+    /// How long the code of a job may run. A signal's run has the limit of the class that its manifest asks for; the class `signal` only says
+    /// which slots it takes.
+    static func timeLimitSeconds(resourceClass: ResourceClass, kind: JobKind, spec: JSONValue) -> Int {
+        var effective = resourceClass
+        if kind == .signalRun || kind == .dryRun, let name = spec["manifest"]?["class"]?.string, let wanted = ResourceClass(rawValue: name) {
+            effective = wanted
+        }
+        return switch effective {
+        case .signal, .small: 60
+        case .standard: 600
+        case .large, .gpu, .marketdata, .signals: 3_600
+        }
+    }
+
+    /// How long a job may wait for a worker before the wait itself counts as a failed attempt.
+    static func queueTimeoutSeconds(kind: JobKind) -> Int { kind == .signalRun || kind == .dryRun ? 600 : 86_400 }
+
+    /// How long a job token outlives its job's time limit.
+    static let tokenGraceSeconds = 600
+}

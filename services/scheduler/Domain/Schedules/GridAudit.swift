@@ -1,0 +1,29 @@
+import Contracts
+
+/// Holds the occurrences of an era against its grid.
+enum GridAudit {
+    /// Due times in `(from, to]` without an occurrence, and occurrences that no due time asked for, in words.
+    static func faults(of era: ScheduleEra, from: Timestamp, to: Timestamp, occurrences: [Occurrence]) -> [String] {
+        guard to > from, let grid = try? ScheduleGrid(era.cadence) else { return [] }
+        // Bars say when, so there is no grid to count.
+        if case .barClose = grid { return [] }
+        var faults: [String] = []
+        var expected = from
+        for occurrence in occurrences {
+            let last = occurrence.rangeTo ?? occurrence.dueAt
+            // A range may begin before the part that is looked at.
+            let first = max(occurrence.dueAt, grid.next(after: from) ?? occurrence.dueAt)
+            if let due = grid.next(after: expected), due < first { faults.append("schedule \(era.scheduleID) has nothing for \(due)") }
+            if grid.next(after: first - .microseconds(1)) != first {
+                faults.append("schedule \(era.scheduleID) has an occurrence at \(first), where none was due")
+            }
+            if occurrence.rangeTo != nil, occurrence.dueAt >= from {
+                let due = grid.count(after: occurrence.dueAt - .microseconds(1), through: last)
+                if due != occurrence.count { faults.append("occurrence \(occurrence.id) stands for \(occurrence.count) due times, \(due) were due") }
+            }
+            expected = max(expected, last)
+        }
+        if let due = grid.next(after: expected), due <= to { faults.append("schedule \(era.scheduleID) has nothing for \(due)") }
+        return faults
+    }
+}

@@ -1,0 +1,58 @@
+import Contracts
+
+/// When a published signal runs.
+struct Schedule: Sendable, Hashable {
+    /// Whether it runs.
+    enum State: String, Sendable, Hashable {
+        case active
+        /// The signal was taken down; the row stays, so that an older event cannot bring it back.
+        case unpublished
+        /// What was published cannot be armed.
+        case invalid
+    }
+
+    let id: ScheduleID
+    let signalID: SignalID
+    let accountID: AccountID
+    var state: State
+    /// The version of the signal's last event that was applied.
+    var subjectVersion: Int64
+    /// What was published last; nil only when the first event heard was its end.
+    var publication: SignalPublished?
+    var invalidReason: String?
+    /// Every due time up to here has its outcome.
+    var cursor: Timestamp
+    /// Nil for bar closes and for schedules that do not run.
+    var nextDueAt: Timestamp?
+}
+
+/// From when to when a grid was in force: what an audit counts against.
+struct ScheduleEra: Sendable, Hashable {
+    let scheduleID: ScheduleID
+    let cadence: Cadence
+    /// Due times after this belong to the era.
+    let from: Timestamp
+    /// Due times up to this; nil while it lasts.
+    let to: Timestamp?
+}
+
+/// A due time with its outcome.
+struct Occurrence: Sendable, Hashable {
+    let id: OccurrenceID
+    let scheduleID: ScheduleID
+    let signalID: SignalID
+    let accountID: AccountID
+    let dueAt: Timestamp
+    var rangeTo: Timestamp?
+    var count = 1
+    /// Nothing known later may be read by the run; fixed here and never moved by a retry.
+    var asOf: Timestamp
+    /// The end of the bar that set it off; nil for grids of time.
+    var barEnd: Timestamp?
+    var outcome: OccurrenceOutcome
+    var reason: String?
+    var jobID: JobID?
+    /// When signals recorded the run's rows: only then does it count.
+    var recordedAt: Timestamp?
+    let madeAt: Timestamp
+}

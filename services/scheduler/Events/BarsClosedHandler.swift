@@ -1,0 +1,25 @@
+import Contracts
+import Messaging
+import Postgres
+import ServiceRuntime
+
+/// Hears that bars have closed and makes the runs that wait for them.
+struct BarsClosedHandler: EventHandler {
+    static let consumerName = "bars"
+    static let eventTypes = [BarsClosed.eventType]
+
+    let outbox: Outbox
+    let time: any TimeSource
+    let hint: @Sendable (ResourceClass) -> Void
+
+    func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
+        let event = try envelope.body(as: BarsClosed.self)
+        let transaction = PostgresSchedulerTransaction(connection: connection, outbox: outbox)
+        let jobs = try await BarCloseKeeper.apply(event, now: time.now(), in: transaction)
+        await connection.afterCommit {
+            outbox.poke()
+            if jobs > 0 { hint(.signal) }
+        }
+        return .done
+    }
+}

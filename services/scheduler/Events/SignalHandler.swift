@@ -1,0 +1,28 @@
+import Contracts
+import Messaging
+import Postgres
+import ServiceRuntime
+
+/// Hears which signals are live and keeps their schedules.
+struct SignalHandler: EventHandler {
+    static let consumerName = "signals"
+    static let eventTypes = [SignalPublished.eventType, SignalUnpublished.eventType]
+
+    let outbox: Outbox
+    let time: any TimeSource
+
+    func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
+        let transaction = PostgresSchedulerTransaction(connection: connection, outbox: outbox)
+        switch envelope.type {
+        case SignalPublished.eventType:
+            let event = try envelope.body(as: SignalPublished.self)
+            _ = try await ScheduleKeeper.publish(event, subjectVersion: envelope.subjectVersion, now: time.now(), in: transaction)
+        case SignalUnpublished.eventType:
+            let event = try envelope.body(as: SignalUnpublished.self)
+            _ = try await ScheduleKeeper.unpublish(event, subjectVersion: envelope.subjectVersion, now: time.now(), in: transaction)
+        default: return .deadLetter(reason: "an event of type \(envelope.type) is not for this queue")
+        }
+        await connection.afterCommit { outbox.poke() }
+        return .done
+    }
+}

@@ -1,0 +1,85 @@
+import Contracts
+
+/// A job as the API shows it.
+struct JobAnswer: Encodable, Sendable {
+    let jobID: JobID
+    let accountID: AccountID
+    let kind: JobKind
+    let resourceClass: ResourceClass
+    let state: JobState
+    let priority: Priority
+    let attempt: Int
+    let maxAttempts: Int
+    let progress: Int
+    let createdAt: Timestamp
+    let availableAt: Timestamp
+    let startedAt: Timestamp?
+    let completedAt: Timestamp?
+    let estimatedSeconds: Double?
+    /// From the first claim to the end.
+    let actualSeconds: Double?
+    let cancelRequestedAt: Timestamp?
+    let failureKind: FailureKind?
+    let errorMessage: String?
+    let parentJobID: JobID?
+    let signalID: SignalID?
+    let occurrenceID: OccurrenceID?
+    let result: JSONValue?
+    let resultSHA256: SHA256Digest?
+    let cpuSeconds: Double?
+    let memoryPeakBytes: Int64?
+    let log: String?
+    let logTruncated: Bool?
+
+    init(_ job: Job, log: JobLog? = nil) {
+        jobID = job.id
+        accountID = job.accountID
+        kind = job.kind
+        resourceClass = job.resourceClass
+        state = job.state
+        priority = job.priority
+        attempt = job.attempt
+        maxAttempts = job.maximumAttempts
+        progress = job.progress
+        createdAt = job.createdAt
+        availableAt = job.availableAt
+        startedAt = job.startedAt
+        completedAt = job.completedAt
+        estimatedSeconds = job.estimatedSeconds
+        if let start = job.startedAt, let end = job.completedAt {
+            actualSeconds = Double((end - start).wholeMicroseconds) / 1e6
+        } else {
+            actualSeconds = nil
+        }
+        cancelRequestedAt = job.cancelRequestedAt
+        failureKind = job.failureKind
+        errorMessage = job.errorMessage
+        parentJobID = job.parentJobID
+        signalID = job.spec["signal_id"]?.string.flatMap { SignalID($0) }
+        occurrenceID = job.occurrenceID
+        result = job.result
+        resultSHA256 = job.resultSHA256
+        cpuSeconds = job.cpuSeconds
+        memoryPeakBytes = job.memoryPeakBytes
+        self.log = log?.text
+        logTruncated = log?.isTruncated
+    }
+}
+
+/// What a job printed, as the API shows it.
+struct LogAnswer: Encodable, Sendable {
+    let jobID: JobID
+    let attempt: Int
+    let log: String
+    let truncated: Bool
+    let storedAt: Timestamp?
+
+    /// A job that has printed nothing yet has an empty log.
+    init(_ log: JobLog?, of job: Job) {
+        jobID = job.id
+        attempt = log?.attempt ?? job.attempt
+        self.log = log?.text ?? ""
+        truncated = log?.isTruncated ?? false
+        storedAt = log?.storedAt
+    }
+}

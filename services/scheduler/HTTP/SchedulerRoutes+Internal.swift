@@ -1,0 +1,108 @@
+import BlobStore
+import Contracts
+import Cryptography
+import HTTPServing
+import ServiceRuntime
+
+extension SchedulerRoutes {
+    /// `POST /internal/v1/jobs`
+    func createJob(_ request: Request) async throws -> Response {
+        let wanted = try request.json(JobRequest.self)
+        guard (1...200).contains(wanted.idempotencyKey.utf8.count), !wanted.idempotencyKey.utf8.contains(0) else {
+            throw Problem.badRequest(code: "invalid_value", detail: "1 to 200 characters would be right.", field: "idempotency_key")
+        }
+        guard (1...100).contains(wanted.maxAttempts) else {
+            throw Problem.badRequest(code: "invalid_value", detail: "1 to 100 would be right.", field: "max_attempts")
+        }
+        guard !wanted.kind.rawValue.isEmpty, wanted.kind.rawValue.utf8.count <= 64 else {
+            throw Problem.badRequest(code: "invalid_value", detail: "The name of a kind of job would be right.", field: "kind")
+        }
+        let job = NewJob(
+            accountID: wanted.accountID,
+            kind: wanted.kind,
+            resourceClass: wanted.resourceClass,
+            priority: wanted.priority,
+            spec: wanted.spec,
+            inputSHA256: SHA256.digest(WireJSON.encode(wanted.spec)),
+            idempotencyKey: wanted.idempotencyKey,
+            maximumAttempts: wanted.maxAttempts,
+            availableAt: wanted.availableAt,
+            parentJobID: wanted.parentJobID,
+            traceparent: RequestContext.current?.trace.traceparent
+        )
+        switch try await intake.insert(job) {
+        case .created(let id): return try .json(JobReceipt(jobID: id, created: true), status: .created)
+        case .existing(let id): return try .json(JobReceipt(jobID: id, created: false))
+        case .keyReused:
+            throw Problem.unprocessable(
+                code: "idempotency_key_reused",
+                detail: "This idempotency_key came with another spec before.",
+                field: "idempotency_key"
+            )
+        }
+    }
+
+    /// `GET /internal/v1/jobs/{id}`
+    func internalJob(_ request: Request) async throws -> Response {
+        let id = try request.parameter("id", as: JobID.self)
+        guard let job = try await store.job(id) else { throw Problem.notFound(field: "id") }
+        return try .json(JobAnswer(job, log: try await store.log(of: id)))
+    }
+
+    /// `POST /internal/v1/jobs/claim`
+    func claim(_ request: Request) async throws -> Response {
+        let wanted = try request.json(ClaimRequest.self)
+        return try .json(ClaimAnswer(jobs: try await desk.claim(checked(wanted.claimID, wanted.worker, wanted.classes))))
+    }
+
+    /// `POST /internal/v1/jobs/renew`
+    func renew(_ request: Request) async throws -> Response {
+        let wanted = try request.json(RenewRequest.self)
+        return try .json(RenewAnswer(leases: try await store.renew(wanted.leases)))
+    }
+
+    /// `POST /internal/v1/jobs/finish`
+    func finish(_ request: Request) async throws -> Response {
+        let wanted = try request.json(FinishRequest.self)
+        let receipts = try await desk.finish(wanted.finished)
+        var jobs: [ClaimedJob] = []
+        if let next = wanted.next { jobs = try await desk.claim(checked(next.claimID, wanted.worker, next.classes)) }
+        return try .json(FinishAnswer(finished: receipts, jobs: jobs))
+    }
+
+    /// `POST /internal/v1/jobs/release`
+    func release(_ request: Request) async throws -> Response {
+        let wanted = try request.json(ReleaseRequest.self)
+        try await store.release(wanted.leases)
+        return .noContent
+    }
+
+    /// `POST /internal/v1/jobs/{id}/cancel`
+    func internalCancel(_ request: Request) async throws -> Response {
+        let id = try request.parameter("id", as: JobID.self)
+        return try await answer(to: store.cancel(id, account: nil), id: id)
+    }
+
+    /// `PUT /internal/v1/results`
+    func putResult(_ request: Request) async throws -> Response {
+        guard !request.body.isEmpty else { throw Problem.badRequest(code: "empty_body", detail: "The result's bytes would be right.") }
+        return try .json(["sha256": try await blobs.put(request.body)])
+    }
+
+    /// `GET /internal/v1/results/{sha256}`
+    func result(_ request: Request) async throws -> Response {
+        let digest = try request.parameter("sha256", as: SHA256Digest.self)
+        guard let bytes = try await blobs.get(digest) else { throw Problem.notFound(field: "sha256") }
+        return .bytes(bytes, contentType: "application/octet-stream")
+    }
+
+    private func checked(_ id: ClaimID, _ worker: String, _ classes: [ClassSlots]) throws -> Claim {
+        guard (1...200).contains(worker.utf8.count) else {
+            throw Problem.badRequest(code: "invalid_value", detail: "1 to 200 characters would be right.", field: "worker")
+        }
+        guard classes.count <= ResourceClass.allCases.count, classes.allSatisfy({ (0...1_000).contains($0.slots) }) else {
+            throw Problem.badRequest(code: "invalid_value", detail: "Each class once, with 1 to 1000 slots, would be right.", field: "classes")
+        }
+        return Claim(id: id, worker: worker, classes: classes)
+    }
+}

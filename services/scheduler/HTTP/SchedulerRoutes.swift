@@ -1,0 +1,57 @@
+import BlobStore
+import Contracts
+import HTTPServing
+import Postgres
+
+/// Every route of the service: the public ones that the gateway leads to, and the internal ones for the other services.
+struct SchedulerRoutes: Sendable {
+    let store: any SchedulerStore
+    let intake: JobIntake
+    let desk: ClaimDesk
+    let blobs: any BlobStore
+
+    /// The public router; `people` finds out who asks.
+    func publicRouter(_ people: any Middleware) -> Router {
+        let router = Router(problemOf: Self.problem)
+        let known = router.grouped(people)
+        known.get("/api/jobs", listJobs)
+        known.get("/api/jobs/{id}", job)
+        known.get("/api/jobs/{id}/logs", jobLog)
+        known.delete("/api/jobs/{id}", cancelJob)
+        known.get("/api/schedules", listSchedules)
+        known.get("/api/schedules/{id}/occurrences", listOccurrences)
+        return router
+    }
+
+    /// The routes of the internal port, each with the services that may call it.
+    func addInternalRoutes(to router: inout Router, authenticating callers: ([String]) -> any Middleware) {
+        let workers = router.grouped(callers(["executor", "marketdata", "signals"]))
+        let askers = router.grouped(callers(["signals", "marketdata"]))
+        let signals = router.grouped(callers(["signals"]))
+        askers.post("/internal/v1/jobs", createJob)
+        askers.get("/internal/v1/jobs/{id}", internalJob)
+        workers.post("/internal/v1/jobs/claim", claim)
+        workers.post("/internal/v1/jobs/renew", renew)
+        workers.post("/internal/v1/jobs/finish", maximumBodyBytes: 32 * 1024 * 1024, finish)
+        workers.post("/internal/v1/jobs/release", release)
+        signals.post("/internal/v1/jobs/{id}/cancel", internalCancel)
+        router.grouped(callers(["executor", "marketdata", "signals"])).put(
+            "/internal/v1/results",
+            maximumBodyBytes: Self.maximumResultBytes,
+            putResult
+        )
+        signals.get("/internal/v1/results/{sha256}", result)
+        signals.get("/internal/v1/signals/{signal_id}/cadence", cadence)
+    }
+
+    static let maximumResultBytes = 8 * 1024 * 1024
+
+    /// What clients read of errors of the shared modules.
+    static func problem(of error: any Error) -> Problem? {
+        switch error {
+        case let error as PostgresError where error.isUnavailable || error.code == .timeout:
+            .unavailable(code: "store_unavailable", detail: "The database does not answer at the moment; try again.")
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,22 @@
+import ServiceRuntime
+
+/// What the scheduler is told by its environment.
+struct SchedulerSettings: ServiceSettings {
+    let common: CommonSettings
+    let database: DatabaseSettings
+    let brokerURL: String
+    let blobRoot: String
+    let authURLs: [String]
+    let signalsURLs: [String]
+    let marketdataURLs: [String]
+
+    init(from reader: inout SettingsReader) {
+        common = CommonSettings(from: &reader)
+        database = DatabaseSettings(from: &reader)
+        brokerURL = PeerSettings.broker(from: &reader)
+        blobRoot = PeerSettings.blobRoot(from: &reader)
+        authURLs = PeerSettings.service("auth", from: &reader)
+        signalsURLs = PeerSettings.service("signals", from: &reader)
+        marketdataURLs = PeerSettings.service("marketdata", from: &reader)
+    }
+}

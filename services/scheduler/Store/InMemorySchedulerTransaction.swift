@@ -1,0 +1,270 @@
+import Contracts
+import Synchronization
+
+/// A copy of the rows that takes the place of the others when its transaction commits.
+final class InMemorySchedulerTransaction: SchedulerTransaction {
+    let state: Mutex<InMemorySchedulerStore.State>
+    let now: Timestamp
+
+    init(_ state: InMemorySchedulerStore.State, now: Timestamp) {
+        self.state = Mutex(state)
+        self.now = now
+    }
+
+    // MARK: Schedules
+
+    func lockedSchedule(of signal: SignalID) async throws -> Schedule? { state.withLock { $0.schedules.values.first { $0.signalID == signal } } }
+
+    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
+        state.withLock { state in
+            let due = state.schedules.values.filter { $0.state == .active && ($0.nextDueAt.map { $0 <= now } ?? false) }
+            return Array(due.sorted { ($0.nextDueAt ?? now) < ($1.nextDueAt ?? now) }.prefix(limit))
+        }
+    }
+
+    func lockedSchedules(waitingFor bars: [WatchedBar]) async throws -> [Schedule] {
+        state.withLock { state in
+            state.schedules.values.filter { schedule in schedule.watchedBar.map(bars.contains) ?? false }.sorted { $0.id < $1.id }
+        }
+    }
+
+    func save(_ schedule: Schedule) async throws { state.withLock { $0.schedules[schedule.id] = schedule } }
+
+    func advance(_ schedules: [Schedule]) async throws {
+        state.withLock { state in
+            for schedule in schedules {
+                state.schedules[schedule.id]?.cursor = schedule.cursor
+                state.schedules[schedule.id]?.nextDueAt = schedule.nextDueAt
+            }
+        }
+    }
+
+    func begin(_ era: ScheduleEra) async throws {
+        state.withLock { state in
+            state.eras.removeAll { $0.scheduleID == era.scheduleID && $0.from == era.from }
+            state.eras.append(era)
+        }
+    }
+
+    func endEra(of schedule: ScheduleID, at time: Timestamp) async throws {
+        state.withLock { state in
+            for (index, era) in state.eras.enumerated() where era.scheduleID == schedule && era.to == nil {
+                state.eras[index] = ScheduleEra(scheduleID: schedule, cadence: era.cadence, from: era.from, to: max(era.from, time))
+            }
+        }
+    }
+
+    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID> {
+        state.withLock { state in
+            Set(state.jobs.values.filter { !$0.state.isTerminal }.compactMap(\.scheduleID)).intersection(schedules)
+        }
+    }
+
+    func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID> {
+        state.withLock { state in
+            var added: Set<OccurrenceID> = []
+            for occurrence in occurrences {
+                let isKnown = state.occurrences.values.contains { known in
+                    known.scheduleID == occurrence.scheduleID
+                        && (known.dueAt == occurrence.dueAt || (known.barEnd != nil && known.barEnd == occurrence.barEnd))
+                }
+                if isKnown { continue }
+                state.occurrences[occurrence.id] = occurrence
+                added.insert(occurrence.id)
+            }
+            return added
+        }
+    }
+
+    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? { state.withLock { $0.occurrences[id] } }
+
+    func update(_ occurrence: Occurrence) async throws { state.withLock { $0.occurrences[occurrence.id] = occurrence } }
+
+    func nextEventVersion(of signal: SignalID) async throws -> Int64 {
+        state.withLock { state in
+            state.eventVersions[signal, default: 0] += 1
+            return state.eventVersions[signal, default: 1]
+        }
+    }
+
+    func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
+        state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextDueAt }
+    }
+
+    func say<Body: EventBody>(_ event: Body, subjectVersion: Int64) async throws {
+        state.withLock {
+            $0.said.append(.init(type: Body.eventType, subject: event.subject, subjectVersion: subjectVersion, body: event))
+        }
+    }
+
+    // MARK: Jobs
+
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+        state.withLock { state in
+            jobs.map { new in
+                let known = state.jobs.values.first {
+                    $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey
+                }
+                if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
+                state.jobs[new.id] = Job(new, at: now)
+                state.waitDeadlines[new.id] = (new.availableAt ?? now) + .seconds(JobLimits.queueTimeoutSeconds(kind: new.kind))
+                return .created(new.id)
+            }
+        }
+    }
+
+    func claim(_ claim: Claim) -> [Job] {
+        state.withLock { state in
+            var taken = state.leases.filter { $0.value.claimID == claim.id }.compactMap { state.jobs[$0.key] }
+            if !taken.isEmpty { return taken }
+            for wanted in claim.classes {
+                for _ in 0..<max(0, wanted.slots) {
+                    // Those accounts first that run least; then age.
+                    let running = state.leases.keys.compactMap { state.jobs[$0] }.filter { $0.resourceClass == wanted.class }
+                    func share(_ job: Job) -> Int { running.filter { $0.accountID == job.accountID }.count }
+                    let claimable = state.jobs.values.filter { $0.state == .pending && $0.resourceClass == wanted.class && $0.availableAt <= now }
+                    let best = claimable.min { left, right in
+                        (left.priority.ordinal, share(left), left.availableAt, left.id) < (
+                            right.priority.ordinal, share(right), right.availableAt, right.id
+                        )
+                    }
+                    guard var job = best else { break }
+                    job.state = .running
+                    job.attempt += 1
+                    let attemptID = AttemptID.make()
+                    job.attemptID = attemptID
+                    job.claimID = claim.id
+                    job.worker = claim.worker
+                    job.startedAt = job.startedAt ?? now
+                    state.jobs[job.id] = job
+                    state.leases[job.id] = .init(attemptID: attemptID, claimID: claim.id, expiresAt: now + .seconds(JobLimits.leaseSeconds))
+                    taken.append(job)
+                }
+            }
+            return taken
+        }
+    }
+
+    func renew(_ leases: [LeaseRenewal]) -> [LeaseStanding] {
+        state.withLock { state in
+            leases.map { wanted in
+                guard state.leases[wanted.jobID]?.attemptID == wanted.attemptID else {
+                    return LeaseStanding(jobID: wanted.jobID, attemptID: wanted.attemptID, state: .lost)
+                }
+                state.leases[wanted.jobID]?.expiresAt = now + .seconds(JobLimits.leaseSeconds)
+                if let progress = wanted.progress { state.jobs[wanted.jobID]?.progress = max(0, min(100, progress)) }
+                let isCancelled = state.jobs[wanted.jobID]?.cancelRequestedAt != nil
+                return LeaseStanding(jobID: wanted.jobID, attemptID: wanted.attemptID, state: isCancelled ? .cancelRequested : .held)
+            }
+        }
+    }
+
+    func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt] {
+        var receipts: [FinishReceipt] = []
+        for report in finished {
+            let job = state.withLock { $0.jobs[report.jobID] }
+            guard let job, job.attemptID == report.attemptID else {
+                receipts.append(FinishReceipt(jobID: report.jobID, attemptID: report.attemptID, state: .stale))
+                continue
+            }
+            receipts.append(FinishReceipt(jobID: report.jobID, attemptID: report.attemptID, state: .accepted))
+            guard job.state == .running else { continue }
+            if let text = report.log {
+                state.withLock {
+                    $0.logs[job.id] = JobLog(
+                        attempt: job.attempt,
+                        text: JobLogText.capped(text),
+                        isTruncated: report.logTruncated,
+                        storedAt: now
+                    )
+                }
+            }
+            try await end(.reported(report, job: job))
+        }
+        return receipts
+    }
+
+    func release(_ leases: [LeaseReference]) async throws {
+        for lease in leases {
+            guard var job = state.withLock({ $0.jobs[lease.jobID] }), job.attemptID == lease.attemptID, job.state == .running else { continue }
+            if job.cancelRequestedAt != nil {
+                try await end(JobEnding(job: job, state: .cancelled))
+                continue
+            }
+            job.state = .pending
+            job.attempt -= 1
+            job.attemptID = nil
+            job.worker = nil
+            job.claimID = nil
+            state.withLock {
+                $0.jobs[job.id] = job
+                $0.leases[job.id] = nil
+            }
+        }
+    }
+
+    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation {
+        guard let job = state.withLock({ $0.jobs[id] }), account == nil || account == job.accountID else { return .unknown }
+        switch job.state {
+        case .pending:
+            try await end(JobEnding(job: job, state: .cancelled))
+            return .cancelled
+        case .running:
+            state.withLock { $0.jobs[id]?.cancelRequestedAt = job.cancelRequestedAt ?? now }
+            return .requested
+        case .completed, .failed, .cancelled: return .alreadyEnded(job.state)
+        }
+    }
+
+    func expireLeases(limit: Int) async throws -> Int {
+        let lost = state.withLock { state in
+            state.leases.filter { $0.value.expiresAt < now }.compactMap { state.jobs[$0.key] }.filter { $0.state == .running }.prefix(limit)
+        }
+        for job in lost { try await end(.lost(job)) }
+        return lost.count
+    }
+
+    func expireWaits(limit: Int) async throws -> Int {
+        let late = state.withLock { state in
+            state.jobs.values.filter { $0.state == .pending && (state.waitDeadlines[$0.id].map { $0 < now } ?? false) }.prefix(limit)
+        }
+        for job in late { try await end(.waitedTooLong(job)) }
+        return late.count
+    }
+
+    private func end(_ ending: JobEnding) async throws {
+        let job = ending.applied(at: now)
+        state.withLock { state in
+            state.jobs[job.id] = job
+            state.leases[job.id] = nil
+            if job.state == .pending { state.waitDeadlines[job.id] = job.availableAt + .seconds(JobLimits.queueTimeoutSeconds(kind: job.kind)) }
+        }
+        if job.state != .pending { try await JobSettlement.announce([job], in: self) }
+    }
+}
+
+extension Job {
+    /// A job that has just been written into the ledger.
+    init(_ new: NewJob, at now: Timestamp) {
+        self.init(
+            id: new.id,
+            accountID: new.accountID,
+            kind: new.kind,
+            resourceClass: new.resourceClass,
+            priority: new.priority,
+            state: .pending,
+            createdAt: now,
+            availableAt: new.availableAt ?? now,
+            attempt: 0,
+            maximumAttempts: new.maximumAttempts,
+            progress: 0,
+            parentJobID: new.parentJobID,
+            idempotencyKey: new.idempotencyKey,
+            inputSHA256: new.inputSHA256,
+            spec: new.spec,
+            scheduleID: new.scheduleID,
+            occurrenceID: new.occurrenceID,
+            traceparent: new.traceparent
+        )
+    }
+}

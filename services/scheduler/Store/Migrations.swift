@@ -1,0 +1,14 @@
+import Messaging
+import Postgres
+
+/// The schema's history, embedded in the binary.
+enum Migrations {
+    static let schema = "scheduler"
+
+    static func catalogue() throws -> MigrationCatalogue {
+        try MigrationCatalogue([
+            ("v001_create_schedules", PackageResources.v001_create_schedules_sql), ("v002_create_jobs", PackageResources.v002_create_jobs_sql),
+            MessagingSchema.migration(version: 3, schema: schema),
+        ])
+    }
+}

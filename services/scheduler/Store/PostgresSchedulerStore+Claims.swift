@@ -1,0 +1,145 @@
+import Contracts
+import Postgres
+
+extension PostgresSchedulerStore {
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+        try await pool.withConnection { try await JobInsertion.run(jobs, on: $0) }
+    }
+
+    /// One round trip: a lock on the claim's id (a repeated call waits for the first and then sees what it got), then a statement a class.
+    func claim(_ claim: Claim) async throws -> [Job] {
+        var statements: [SQL] = ["SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.claim/" + claim.id.description), 0))", held(by: claim)]
+        for wanted in claim.classes where wanted.slots > 0 { statements.append(take(wanted, for: claim)) }
+        let results = try await pool.pipeline(statements)
+        return try results.dropFirst().flatMap { try $0.map(JobColumns.job) }
+    }
+
+    /// What the same claim got before and still holds.
+    private func held(by claim: Claim) -> SQL {
+        """
+        SELECT \(unsafe: JobColumns.list) FROM leases JOIN jobs USING (job_id)
+        WHERE leases.claim_id = \(claim.id) AND jobs.state = 'running' AND jobs.attempt_id = leases.attempt_id
+        """
+    }
+
+    /// Walks the accounts that have claimable jobs of the class, by rank; takes from each in turn, those first that run least.
+    private func take(_ wanted: ClassSlots, for claim: Claim) -> SQL {
+        """
+        WITH RECURSIVE lanes (precedence, account_id, position) AS (
+            (SELECT precedence, account_id, 1 FROM jobs
+             WHERE state = 'pending' AND resource_class = \(wanted.class)
+               AND NOT EXISTS (SELECT FROM leases WHERE claim_id = \(claim.id) AND resource_class = \(wanted.class))
+             ORDER BY precedence, account_id LIMIT 1)
+            UNION ALL
+            SELECT next.precedence, next.account_id, lanes.position + 1 FROM lanes CROSS JOIN LATERAL (
+                SELECT jobs.precedence, jobs.account_id FROM jobs
+                WHERE state = 'pending' AND resource_class = \(wanted.class)
+                  AND (jobs.precedence, jobs.account_id) > (lanes.precedence, lanes.account_id)
+                ORDER BY jobs.precedence, jobs.account_id LIMIT 1) AS next
+            WHERE lanes.position < 64
+        ), running AS (
+            SELECT account_id, count(*) AS held FROM leases WHERE resource_class = \(wanted.class) GROUP BY account_id
+        ), candidates AS (
+            SELECT lanes.precedence, job.job_id, job.available_at,
+                coalesce(running.held, 0) + row_number() OVER (PARTITION BY lanes.precedence, lanes.account_id ORDER BY job.available_at, job.job_id) AS share
+            FROM lanes LEFT JOIN running USING (account_id) CROSS JOIN LATERAL (
+                SELECT job_id, available_at FROM jobs
+                WHERE state = 'pending' AND resource_class = \(wanted.class) AND jobs.precedence = lanes.precedence
+                  AND jobs.account_id = lanes.account_id AND available_at <= (SELECT clock_timestamp())
+                ORDER BY available_at, job_id LIMIT \(wanted.slots * 2)) AS job
+        ), chosen AS (
+            SELECT job_id, precedence, share, available_at FROM candidates ORDER BY precedence, share, available_at, job_id LIMIT \(wanted.slots * 4)
+        ), picked AS (
+            SELECT jobs.job_id FROM chosen JOIN jobs USING (job_id)
+            WHERE jobs.state = 'pending'
+            ORDER BY chosen.precedence, chosen.share, chosen.available_at, chosen.job_id
+            LIMIT \(wanted.slots) FOR NO KEY UPDATE OF jobs SKIP LOCKED
+        ), taken AS (
+            UPDATE jobs SET state = 'running', attempt = attempt + 1, attempt_id = gen_random_uuid(), claim_id = \(claim.id), worker = \(claim.worker),
+                started_at = coalesce(started_at, clock_timestamp()), progress = 0
+            FROM picked WHERE jobs.job_id = picked.job_id RETURNING \(unsafe: JobColumns.list)
+        ), leased AS (
+            INSERT INTO leases (job_id, attempt_id, claim_id, account_id, resource_class, worker, expires_at)
+            SELECT job_id, attempt_id, claim_id, account_id, resource_class, worker, clock_timestamp() + \(lease) FROM taken
+        )
+        SELECT * FROM taken ORDER BY priority, available_at, job_id
+        """
+    }
+
+    private var lease: SQL { "make_interval(secs => \(Double(JobLimits.leaseSeconds)))" }
+
+    func renew(_ leases: [LeaseRenewal]) async throws -> [LeaseStanding] {
+        if leases.isEmpty { return [] }
+        let progressed = leases.filter { $0.progress != nil }
+        var statements: [SQL] = [
+            """
+            WITH wanted (job_id, attempt_id) AS (SELECT * FROM unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID)))),
+            renewed AS (
+                UPDATE leases SET expires_at = clock_timestamp() + \(lease) FROM wanted
+                WHERE leases.job_id = wanted.job_id AND leases.attempt_id = wanted.attempt_id RETURNING leases.job_id)
+            SELECT renewed.job_id, jobs.cancel_requested_at IS NOT NULL FROM renewed JOIN jobs USING (job_id)
+            """
+        ]
+        if !progressed.isEmpty {
+            statements.append(
+                """
+                UPDATE jobs SET progress = greatest(0, least(100, said.progress)) FROM
+                    unnest(\(progressed.map(\.jobID)), \(progressed.map(\.attemptID)), \(progressed.map { Int16(clamping: $0.progress ?? 0) }))
+                    AS said (job_id, attempt_id, progress)
+                WHERE jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id AND jobs.state = 'running'
+                """
+            )
+        }
+        let results = try await pool.pipeline(statements)
+        var held: [JobID: Bool] = [:]
+        for row in results[0] {
+            let (job, isCancelled) = try row.decode(JobID.self, Bool.self)
+            held[job] = isCancelled
+        }
+        return leases.map { lease in
+            let state: LeaseStanding.State = held[lease.jobID].map { $0 ? .cancelRequested : .held } ?? .lost
+            return LeaseStanding(jobID: lease.jobID, attemptID: lease.attemptID, state: state)
+        }
+    }
+
+    func release(_ leases: [LeaseReference]) async throws {
+        if leases.isEmpty { return }
+        try await transaction { transaction in
+            guard let connection = (transaction as? PostgresSchedulerTransaction)?.connection else { return }
+            let references: SQL = "unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID))) AS held (job_id, attempt_id)"
+            let cancelled = try await connection.query(
+                """
+                SELECT \(unsafe: JobColumns.list) FROM jobs JOIN \(references) USING (job_id, attempt_id)
+                WHERE jobs.state = 'running' FOR NO KEY UPDATE OF jobs
+                """
+            ).map(JobColumns.job).filter { $0.cancelRequestedAt != nil }
+            try await self.end(cancelled.map { JobEnding(job: $0, state: .cancelled) }, transaction)
+            _ = try await connection.pipeline([
+                """
+                UPDATE jobs SET state = 'pending', attempt = attempt - 1, attempt_id = NULL, worker = NULL, claim_id = NULL, progress = 0
+                FROM \(references) WHERE jobs.job_id = held.job_id AND jobs.attempt_id = held.attempt_id AND jobs.state = 'running'
+                """,
+                "DELETE FROM leases USING \(references) WHERE leases.job_id = held.job_id AND leases.attempt_id = held.attempt_id",
+            ])
+        }
+    }
+
+    func claimableClasses() async throws -> [ResourceClass] {
+        try await pool.query(
+            """
+            SELECT class FROM unnest(\(ResourceClass.allCases)) AS class
+            WHERE EXISTS (SELECT FROM jobs WHERE state = 'pending' AND resource_class = class AND available_at <= (SELECT clock_timestamp()))
+            """
+        ).map { try $0.column(0) }
+    }
+
+    func raiseWaiting() async throws {
+        // To 1 (high) and not beyond: 0 (urgent) is the platform's own.
+        try await pool.execute(
+            """
+            UPDATE jobs SET precedence = precedence - 1, ranked_at = clock_timestamp()
+            WHERE state = 'pending' AND precedence > 1 AND ranked_at < (SELECT clock_timestamp()) - interval '10 minutes'
+            """
+        )
+    }
+}

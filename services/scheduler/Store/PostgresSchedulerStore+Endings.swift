@@ -1,0 +1,156 @@
+import Contracts
+import Messaging
+import Postgres
+
+extension PostgresSchedulerStore {
+    func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt] {
+        if finished.isEmpty { return [] }
+        return try await onConnection { transaction in
+            let rows = try await transaction.connection.query(
+                """
+                SELECT \(unsafe: JobColumns.list) FROM jobs
+                JOIN unnest(\(finished.map(\.jobID)), \(finished.map(\.attemptID))) AS said (job_id, attempt_id)
+                  ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
+                ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+                """
+            )
+            let jobs = Dictionary(try rows.map { try JobColumns.job($0) }.map { ($0.id, $0) }) { first, _ in first }
+            var endings: [JobEnding] = []
+            var logs: [(JobID, FinishedJob)] = []
+            var seen: Set<JobID> = []
+            let receipts = finished.map { finished -> FinishReceipt in
+                // An end that is told again, because its answer was lost, still counts.
+                guard let job = jobs[finished.jobID], job.attemptID == finished.attemptID else {
+                    return FinishReceipt(jobID: finished.jobID, attemptID: finished.attemptID, state: .stale)
+                }
+                if job.state == .running && seen.insert(job.id).inserted {
+                    endings.append(.reported(finished, job: job))
+                    if finished.log != nil { logs.append((job.id, finished)) }
+                }
+                return FinishReceipt(jobID: finished.jobID, attemptID: finished.attemptID, state: .accepted)
+            }
+            try await self.end(endings, transaction, logs: logs.map { logSQL($0.1, attempt: jobs[$0.0]?.attempt ?? 0) })
+            return receipts
+        }
+    }
+
+    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation {
+        try await onConnection { transaction in
+            let rows = try await transaction.connection.query(
+                """
+                SELECT \(unsafe: JobColumns.list) FROM jobs
+                WHERE job_id = \(id) AND (\(account)::uuid IS NULL OR account_id = \(account)) FOR NO KEY UPDATE
+                """
+            )
+            guard let job = try rows.first.map(JobColumns.job) else { return .unknown }
+            switch job.state {
+            case .pending:
+                try await self.end([JobEnding(job: job, state: .cancelled)], transaction)
+                return .cancelled
+            case .running:
+                try await transaction.connection.execute(
+                    "UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE job_id = \(id)"
+                )
+                return .requested
+            case .completed, .failed, .cancelled: return .alreadyEnded(job.state)
+            }
+        }
+    }
+
+    func expireLeases(limit: Int) async throws -> Int {
+        try await onConnection { transaction in
+            let jobs = try await transaction.connection.query(
+                """
+                SELECT \(unsafe: JobColumns.list) FROM leases JOIN jobs ON jobs.job_id = leases.job_id AND jobs.attempt_id = leases.attempt_id
+                WHERE leases.expires_at < (SELECT clock_timestamp()) AND jobs.state = 'running'
+                ORDER BY jobs.job_id LIMIT \(limit) FOR NO KEY UPDATE OF jobs SKIP LOCKED
+                """
+            ).map(JobColumns.job)
+            // Read again under the lock: a renewal may have come in between.
+            let expired = Set(
+                try await transaction.connection.query(
+                    "SELECT job_id FROM leases WHERE job_id = ANY (\(jobs.map(\.id))) AND expires_at < clock_timestamp() FOR UPDATE"
+                ).map { try $0.column(0, as: JobID.self) }
+            )
+            let lost = jobs.filter { expired.contains($0.id) }
+            try await self.end(lost.map(JobEnding.lost), transaction)
+            return lost.count
+        }
+    }
+
+    func expireWaits(limit: Int) async throws -> Int {
+        try await onConnection { transaction in
+            let jobs = try await transaction.connection.query(
+                """
+                SELECT \(unsafe: JobColumns.list) FROM jobs WHERE state = 'pending' AND queue_deadline < (SELECT clock_timestamp())
+                ORDER BY queue_deadline LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED
+                """
+            ).map(JobColumns.job)
+            try await self.end(jobs.map(JobEnding.waitedTooLong), transaction)
+            return jobs.count
+        }
+    }
+
+    /// Writes what became of jobs whose rows are locked, lets go of their leases, and says the events.
+    func end(_ endings: [JobEnding], _ transaction: any SchedulerTransaction, logs: [SQL] = []) async throws {
+        guard !endings.isEmpty, let transaction = transaction as? PostgresSchedulerTransaction else { return }
+        let pauses = endings.map { Double($0.retryAfter.wholeMicroseconds) / 1e6 }
+        let results = endings.map { ending in ending.result.map { PostgresJSON(bytes: WireJSON.encode($0)) } }
+        let waits = endings.map { Double(JobLimits.queueTimeoutSeconds(kind: $0.job.kind)) }
+        let ids = endings.map(\.job.id)
+        var statements: [SQL] = [
+            """
+            UPDATE jobs SET state = new.state,
+                available_at = CASE WHEN new.state = 'pending' THEN clock_timestamp() + make_interval(secs => pause) ELSE available_at END,
+                queue_deadline = CASE WHEN new.state = 'pending' THEN clock_timestamp() + make_interval(secs => pause + wait) ELSE queue_deadline END,
+                completed_at = CASE WHEN new.state = 'pending' THEN NULL ELSE clock_timestamp() END,
+                attempt = attempt + counted,
+                attempt_id = CASE WHEN new.state = 'pending' THEN NULL ELSE attempt_id END,
+                claim_id = CASE WHEN new.state = 'pending' THEN NULL ELSE claim_id END,
+                worker = CASE WHEN new.state = 'pending' THEN NULL ELSE worker END,
+                progress = CASE WHEN new.state = 'completed' THEN 100 ELSE progress END,
+                failure_kind = failure, error_message = message, result = new.result, result_sha256 = sha256,
+                cpu_seconds = coalesce(cpu, cpu_seconds), memory_peak_bytes = coalesce(memory, memory_peak_bytes)
+            FROM unnest(\(ids), \(endings.map(\.state)), \(pauses), \(waits), \(endings.map { Int16($0.countsAttempt ? 1 : 0) }),
+                \(endings.map(\.failureKind)), \(endings.map(\.errorMessage)), \(results), \(endings.map(\.resultSHA256)), \(endings.map(\.cpuSeconds)),
+                \(endings.map(\.memoryPeakBytes)))
+                AS new (job_id, state, pause, wait, counted, failure, message, result, sha256, cpu, memory)
+            WHERE jobs.job_id = new.job_id RETURNING jobs.job_id, jobs.completed_at
+            """,
+            "DELETE FROM leases WHERE job_id = ANY (\(ids))",
+        ]
+        statements += logs
+        let answers = try await transaction.connection.pipeline(statements)
+        var times: [JobID: Timestamp] = [:]
+        for row in answers[0] { times[try row.column(0)] = try row.column(1, as: Timestamp?.self) }
+        let ended = endings.filter { $0.state != .pending }.map { ending in ending.applied(at: times[ending.job.id] ?? ending.job.createdAt) }
+        try await JobSettlement.announce(ended, in: transaction)
+    }
+
+    private func logSQL(_ finished: FinishedJob, attempt: Int) -> SQL {
+        """
+        INSERT INTO job_logs (job_id, attempt, is_truncated, body)
+        VALUES (\(finished.jobID), \(Int16(clamping: attempt)), \(finished.logTruncated), \(JobLogText.capped(finished.log ?? "")))
+        ON CONFLICT (job_id) DO UPDATE SET
+            attempt = excluded.attempt, is_truncated = excluded.is_truncated, body = excluded.body, stored_at = clock_timestamp()
+        """
+    }
+
+    func onConnection<Outcome: Sendable>(_ body: @Sendable (PostgresSchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
+        try await outbox.transaction(on: pool) { connection in
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox))
+        }
+    }
+}
+
+/// The text of a log as it can be stored.
+enum JobLogText {
+    /// At most as many bytes as a log may have, cut between characters.
+    static func capped(_ text: String) -> String {
+        guard text.utf8.count > FinishedJob.maximumLogBytes else { return text }
+        var bytes = Array(text.utf8.prefix(FinishedJob.maximumLogBytes))
+        while let last = bytes.last, last & 0xC0 == 0x80 { bytes.removeLast() }
+        if let last = bytes.last, last >= 0xC0 { bytes.removeLast() }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

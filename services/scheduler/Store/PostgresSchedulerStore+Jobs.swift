@@ -1,0 +1,87 @@
+import Contracts
+import Postgres
+
+extension PostgresSchedulerStore {
+    func job(_ id: JobID) async throws -> Job? {
+        try await pool.query("SELECT \(unsafe: JobColumns.list) FROM jobs WHERE job_id = \(id)").first.map(JobColumns.job)
+    }
+
+    func jobs(_ filter: JobFilter) async throws -> [Job] {
+        var sql: SQL = "SELECT \(unsafe: JobColumns.list) FROM jobs WHERE account_id = \(filter.accountID)"
+        if let state = filter.state { sql.append(" AND state = \(state)") }
+        if let kind = filter.kind { sql.append(" AND kind = \(kind.rawValue)") }
+        if let signal = filter.signalID { sql.append(" AND signal_id = \(signal)") }
+        if let before = filter.before { sql.append(" AND job_id < \(before)") }
+        sql.append(" ORDER BY job_id DESC LIMIT \(filter.limit)")
+        return try await pool.query(sql).map(JobColumns.job)
+    }
+
+    func log(of id: JobID) async throws -> JobLog? {
+        try await pool.query("SELECT attempt, body, is_truncated, stored_at FROM job_logs WHERE job_id = \(id)").first.map { row in
+            JobLog(attempt: try row.column(0), text: try row.column(1), isTruncated: try row.column(2), storedAt: try row.column(3))
+        }
+    }
+
+    // MARK: Audit
+
+    /// Eras that were in force after `since`, each with how far its schedule has been worked off.
+    func eras(since: Timestamp) async throws -> [(era: ScheduleEra, workedOffTo: Timestamp)] {
+        try await pool.query(
+            """
+            SELECT schedule_id, cadence, from_at, to_at, cursor_at FROM schedule_eras JOIN schedules USING (schedule_id)
+            WHERE coalesce(to_at, cursor_at) > \(since) ORDER BY schedule_id, from_at
+            """
+        ).map { row in
+            let (id, cadence, from, to, cursor) = try row.decode(ScheduleID.self, PostgresJSON.self, Timestamp.self, Timestamp?.self, Timestamp.self)
+            return (ScheduleEra(scheduleID: id, cadence: try cadence.decode(), from: from, to: to), cursor)
+        }
+    }
+
+    /// The occurrences of a schedule that lie, or reach, in `(from, to]`.
+    func occurrences(of schedule: ScheduleID, after from: Timestamp, through to: Timestamp) async throws -> [Occurrence] {
+        try await pool.query(
+            """
+            SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences
+            WHERE schedule_id = \(schedule) AND due_at <= \(to) AND coalesce(range_to, due_at) > \(from) ORDER BY due_at
+            """
+        ).map(OccurrenceColumns.occurrence)
+    }
+
+    /// Faults among jobs and leases, in words.
+    func jobFaults() async throws -> [String: [String]] {
+        func ids(_ sql: SQL) async throws -> [String] { try await pool.query(sql).map { try $0.column(0, as: String.self) } }
+        return [
+            "each running job has its lease and each lease its running job": try await ids(
+                """
+                SELECT 'job ' || job_id || ' runs without a lease' FROM jobs WHERE state = 'running'
+                  AND NOT EXISTS (SELECT FROM leases WHERE leases.job_id = jobs.job_id AND leases.attempt_id = jobs.attempt_id)
+                UNION ALL
+                SELECT 'lease of job ' || job_id || ' belongs to no running attempt' FROM leases
+                WHERE NOT EXISTS (SELECT FROM jobs WHERE jobs.job_id = leases.job_id AND jobs.attempt_id = leases.attempt_id AND state = 'running')
+                """
+            ),
+            "no lease has been without its worker for more than a minute": try await ids(
+                "SELECT 'lease of job ' || job_id || ', held by ' || worker FROM leases WHERE expires_at < clock_timestamp() - interval '1 minute'"
+            ),
+            "each fired due time has one job": try await ids(
+                """
+                SELECT 'occurrence ' || occurrence_id || ' has no job' FROM occurrences
+                WHERE outcome IN ('fired', 'late', 'failed') AND NOT EXISTS (SELECT FROM jobs WHERE jobs.job_id = occurrences.job_id)
+                UNION ALL
+                SELECT 'job ' || job_id || ' has no occurrence' FROM jobs WHERE kind = 'signal_run' AND occurrence_id IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM occurrences WHERE occurrences.job_id = jobs.job_id)
+                """
+            ),
+            "each completed run was recorded or rejected within a minute": try await ids(
+                """
+                SELECT 'job ' || jobs.job_id FROM jobs JOIN occurrences ON occurrences.occurrence_id = jobs.occurrence_id
+                WHERE jobs.kind = 'signal_run' AND jobs.state = 'completed' AND jobs.completed_at < clock_timestamp() - interval '1 minute'
+                  AND occurrences.recorded_at IS NULL AND occurrences.outcome <> 'failed'
+                """
+            ),
+            "nothing older than a minute is unsent in the outbox": try await ids(
+                "SELECT type || ' ' || id FROM outbox WHERE sent_at IS NULL AND appended_at < clock_timestamp() - interval '1 minute' LIMIT 100"
+            ),
+        ]
+    }
+}

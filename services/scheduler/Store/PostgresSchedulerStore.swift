@@ -1,0 +1,74 @@
+import Contracts
+import Messaging
+import Postgres
+
+/// The store in Postgres, schema `scheduler`, as the role `scheduler_app`.
+final class PostgresSchedulerStore: SchedulerStore {
+    let pool: PostgresPool
+    let outbox: Outbox
+
+    init(pool: PostgresPool, outbox: Outbox) {
+        self.pool = pool
+        self.outbox = outbox
+    }
+
+    /// What a connection to this schema is like.
+    ///
+    /// Every statement here has an index that fits it. The tables are empty at first and grow by thousands a second, so a plan made before the
+    /// first statistics would read them from end to end, and a prepared statement would keep that plan: hence no sequential scans.
+    static func configuration(url: String, maximumConnections: Int) -> PostgresConfiguration {
+        var configuration = PostgresConfiguration(
+            url: url,
+            maximumConnections: maximumConnections,
+            schema: Migrations.schema,
+            applicationName: "auspex-scheduler"
+        )
+        configuration.sessionSettings = ["enable_seqscan": "off"]
+        return configuration
+    }
+
+    func transaction<Outcome: Sendable>(_ body: @Sendable (any SchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
+        try await outbox.transaction(on: pool) { connection in
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox))
+        }
+    }
+
+    func earliestDueTime() async throws -> Timestamp? {
+        try await pool.query("SELECT min(next_due_at) FROM schedules WHERE state = 'active' AND next_due_at IS NOT NULL").first?.column(0)
+    }
+
+    func watchedBars() async throws -> [WatchedBar] {
+        try await pool.query(
+            """
+            SELECT DISTINCT bar_instrument, bar_seconds FROM schedules WHERE state = 'active' AND bar_instrument IS NOT NULL
+            ORDER BY bar_instrument, bar_seconds
+            """
+        ).map { WatchedBar(instrument: try $0.column(0), intervalSeconds: try $0.column(1)) }
+    }
+
+    func schedules(of account: AccountID, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+        try await pool.query(
+            """
+            SELECT \(unsafe: ScheduleColumns.list) FROM schedules
+            WHERE account_id = \(account) AND (\(after)::uuid IS NULL OR schedule_id > \(after)) ORDER BY schedule_id LIMIT \(limit)
+            """
+        ).map(ScheduleColumns.schedule)
+    }
+
+    func schedule(_ id: ScheduleID) async throws -> Schedule? {
+        try await pool.query("SELECT \(unsafe: ScheduleColumns.list) FROM schedules WHERE schedule_id = \(id)").first.map(ScheduleColumns.schedule)
+    }
+
+    func schedule(of signal: SignalID) async throws -> Schedule? {
+        try await pool.query("SELECT \(unsafe: ScheduleColumns.list) FROM schedules WHERE signal_id = \(signal)").first.map(ScheduleColumns.schedule)
+    }
+
+    func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence] {
+        try await pool.query(
+            """
+            SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences
+            WHERE schedule_id = \(schedule) AND due_at < \(before ?? .distantFuture) ORDER BY due_at DESC LIMIT \(limit)
+            """
+        ).map(OccurrenceColumns.occurrence)
+    }
+}

@@ -1,0 +1,144 @@
+import Contracts
+import Messaging
+import Postgres
+
+/// The rows of the schema within one transaction.
+struct PostgresSchedulerTransaction: SchedulerTransaction {
+    let connection: PostgresConnection
+    let outbox: Outbox
+
+    func lockedSchedule(of signal: SignalID) async throws -> Schedule? {
+        // The lock also holds off a second first event of the same signal, for which there is no row to lock yet.
+        _ = try await connection.query("SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.signal/" + signal.description), 0))")
+        return try await connection.query(
+            "SELECT \(unsafe: ScheduleColumns.list) FROM schedules WHERE signal_id = \(signal) FOR NO KEY UPDATE"
+        ).first.map(ScheduleColumns.schedule)
+    }
+
+    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
+        try await connection.query(
+            """
+            SELECT \(unsafe: ScheduleColumns.list) FROM schedules
+            WHERE state = 'active' AND next_due_at IS NOT NULL AND next_due_at <= \(now)
+            ORDER BY next_due_at LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED
+            """
+        ).map(ScheduleColumns.schedule)
+    }
+
+    func lockedSchedules(waitingFor bars: [WatchedBar]) async throws -> [Schedule] {
+        try await connection.query(
+            """
+            SELECT \(unsafe: ScheduleColumns.list) FROM schedules
+            WHERE state = 'active' AND bar_instrument IS NOT NULL
+              AND (bar_instrument, bar_seconds) IN (
+                  SELECT instrument, seconds FROM unnest(\(bars.map(\.instrument)), \(bars.map { Int32($0.intervalSeconds) })) AS bar (instrument, seconds))
+            ORDER BY schedule_id FOR NO KEY UPDATE
+            """
+        ).map(ScheduleColumns.schedule)
+    }
+
+    func save(_ schedule: Schedule) async throws {
+        var bar: WatchedBar?
+        if schedule.state == .active, let cadence = schedule.publication?.manifest.schedule, case .barClose(let instrument, let interval) = cadence {
+            bar = WatchedBar(instrument: instrument, intervalSeconds: try BarInterval.seconds(of: interval))
+        }
+        let publication = try schedule.publication.map { try PostgresJSON(encoding: $0) }
+        try await connection.execute(
+            """
+            INSERT INTO schedules (schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at,
+                bar_instrument, bar_seconds)
+            VALUES (\(schedule.id), \(schedule.signalID), \(schedule.accountID), \(schedule.state), \(schedule.subjectVersion), \(publication),
+                \(schedule.invalidReason), \(schedule.cursor), \(schedule.nextDueAt), \(bar?.instrument), \(bar.map { Int32($0.intervalSeconds) }))
+            ON CONFLICT (schedule_id) DO UPDATE SET
+                account_id = excluded.account_id, state = excluded.state, subject_version = excluded.subject_version, publication = excluded.publication,
+                invalid_reason = excluded.invalid_reason, cursor_at = excluded.cursor_at, next_due_at = excluded.next_due_at,
+                bar_instrument = excluded.bar_instrument, bar_seconds = excluded.bar_seconds
+            """
+        )
+    }
+
+    func advance(_ schedules: [Schedule]) async throws {
+        try await connection.execute(
+            """
+            UPDATE schedules SET cursor_at = new.cursor_at, next_due_at = new.next_due_at
+            FROM unnest(\(schedules.map(\.id)), \(schedules.map(\.cursor)), \(schedules.map(\.nextDueAt))) AS new (schedule_id, cursor_at, next_due_at)
+            WHERE schedules.schedule_id = new.schedule_id
+            """
+        )
+    }
+
+    func begin(_ era: ScheduleEra) async throws {
+        try await connection.execute(
+            """
+            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence)
+            VALUES (\(era.scheduleID), \(era.from), \(era.to), \(try PostgresJSON(encoding: era.cadence)))
+            ON CONFLICT (schedule_id, from_at) DO UPDATE SET to_at = excluded.to_at, cadence = excluded.cadence
+            """
+        )
+    }
+
+    func endEra(of schedule: ScheduleID, at time: Timestamp) async throws {
+        try await connection.execute(
+            "UPDATE schedule_eras SET to_at = greatest(from_at, \(time)) WHERE schedule_id = \(schedule) AND to_at IS NULL"
+        )
+    }
+
+    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID> {
+        Set(
+            try await connection.query(
+                """
+                SELECT DISTINCT schedule_id FROM jobs
+                WHERE schedule_id IS NOT NULL AND state IN ('pending', 'running') AND schedule_id = ANY (\(schedules))
+                """
+            ).map { try $0.column(0, as: ScheduleID.self) }
+        )
+    }
+
+    func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID> {
+        if occurrences.isEmpty { return [] }
+        return Set(
+            try await connection.query(
+                """
+                INSERT INTO occurrences (\(unsafe: OccurrenceColumns.list))
+                SELECT * FROM unnest(\(occurrences.map(\.id)), \(occurrences.map(\.scheduleID)), \(occurrences.map(\.signalID)),
+                    \(occurrences.map(\.accountID)), \(occurrences.map(\.dueAt)), \(occurrences.map(\.rangeTo)), \(occurrences.map(\.count)),
+                    \(occurrences.map(\.asOf)), \(occurrences.map(\.barEnd)), \(occurrences.map(\.outcome)), \(occurrences.map(\.reason)),
+                    \(occurrences.map(\.jobID)), \(occurrences.map(\.recordedAt)), \(occurrences.map(\.madeAt)))
+                ON CONFLICT DO NOTHING RETURNING occurrence_id
+                """
+            ).map { try $0.column(0, as: OccurrenceID.self) }
+        )
+    }
+
+    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? {
+        try await connection.query(
+            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id = \(id) FOR NO KEY UPDATE"
+        ).first.map(OccurrenceColumns.occurrence)
+    }
+
+    func update(_ occurrence: Occurrence) async throws {
+        try await connection.execute(
+            """
+            UPDATE occurrences SET outcome = \(occurrence.outcome), reason = \(occurrence.reason), recorded_at = \(occurrence.recordedAt)
+            WHERE occurrence_id = \(occurrence.id)
+            """
+        )
+    }
+
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await JobInsertion.run(jobs, on: connection) }
+
+    func nextEventVersion(of signal: SignalID) async throws -> Int64 {
+        let row = try await connection.query(
+            "UPDATE schedules SET event_version = event_version + 1 WHERE signal_id = \(signal) RETURNING event_version"
+        ).first
+        return try row?.column(0) ?? 1
+    }
+
+    func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
+        try await connection.query("SELECT next_due_at FROM schedules WHERE signal_id = \(signal)").first?.column(0)
+    }
+
+    func say<Body: EventBody>(_ event: Body, subjectVersion: Int64) async throws {
+        try await outbox.append(event, subjectVersion: subjectVersion, on: connection)
+    }
+}

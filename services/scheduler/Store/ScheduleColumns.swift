@@ -1,0 +1,50 @@
+import Contracts
+import Postgres
+
+/// The columns of a schedule in the order in which a row is decoded.
+enum ScheduleColumns {
+    static let list =
+        "schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at"
+
+    static func schedule(_ row: PostgresRow) throws -> Schedule {
+        let publication = try row.column(5, as: PostgresJSON?.self)
+        return Schedule(
+            id: try row.column(0),
+            signalID: try row.column(1),
+            accountID: try row.column(2),
+            state: try row.column(3),
+            subjectVersion: try row.column(4),
+            publication: try publication?.decode(),
+            invalidReason: try row.column(6),
+            cursor: try row.column(7),
+            nextDueAt: try row.column(8)
+        )
+    }
+}
+
+/// The columns of an occurrence in the order in which a row is decoded.
+enum OccurrenceColumns {
+    static let list =
+        """
+        occurrence_id, schedule_id, signal_id, account_id, due_at, range_to, due_count, as_of, bar_end, outcome, reason, job_id, recorded_at, made_at
+        """
+
+    static func occurrence(_ row: PostgresRow) throws -> Occurrence {
+        Occurrence(
+            id: try row.column(0),
+            scheduleID: try row.column(1),
+            signalID: try row.column(2),
+            accountID: try row.column(3),
+            dueAt: try row.column(4),
+            rangeTo: try row.column(5),
+            count: try row.column(6),
+            asOf: try row.column(7),
+            barEnd: try row.column(8),
+            outcome: try row.column(9),
+            reason: try row.column(10),
+            jobID: try row.column(11),
+            recordedAt: try row.column(12),
+            madeAt: try row.column(13)
+        )
+    }
+}

@@ -1,0 +1,101 @@
+import Contracts
+
+/// Where the scheduler keeps what it owns. Two versions pass one contract suite: `PostgresSchedulerStore` serves, `InMemorySchedulerStore` is for tests.
+protocol SchedulerStore: JobLedger {
+    /// Runs `body` in one transaction: all of it happens, or, when it throws, nothing. It may run again after a conflict with another.
+    func transaction<Outcome: Sendable>(_ body: @Sendable (any SchedulerTransaction) async throws -> Outcome) async throws -> Outcome
+
+    /// The earliest due time of any schedule.
+    func earliestDueTime() async throws -> Timestamp?
+    /// The bars whose closes schedules wait for.
+    func watchedBars() async throws -> [WatchedBar]
+    /// An account's schedules in order of their ids, from after `after`.
+    func schedules(of account: AccountID, after: ScheduleID?, limit: Int) async throws -> [Schedule]
+    /// The schedule with that id.
+    func schedule(_ id: ScheduleID) async throws -> Schedule?
+    /// The schedule of a signal.
+    func schedule(of signal: SignalID) async throws -> Schedule?
+    /// A schedule's occurrences, the latest first, from before `before`.
+    func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence]
+}
+
+/// Bars that a schedule waits for.
+struct WatchedBar: Sendable, Hashable, Codable {
+    let instrument: String
+    let intervalSeconds: Int
+}
+
+/// What can be done within a transaction of the store: plain reads and writes of rows, without rules.
+protocol SchedulerTransaction: Sendable {
+    /// The schedule of a signal, locked.
+    func lockedSchedule(of signal: SignalID) async throws -> Schedule?
+    /// Active schedules that are due, the longest overdue first, locked; those that another replica has locked are left out.
+    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule]
+    /// Active schedules that wait for these bars, locked.
+    func lockedSchedules(waitingFor bars: [WatchedBar]) async throws -> [Schedule]
+    /// Writes a schedule, new or known.
+    func save(_ schedule: Schedule) async throws
+    /// Writes how far schedules have been worked off.
+    func advance(_ schedules: [Schedule]) async throws
+    /// Begins an era.
+    func begin(_ era: ScheduleEra) async throws
+    /// Ends the era of a schedule that lasts.
+    func endEra(of schedule: ScheduleID, at time: Timestamp) async throws
+    /// Which of these schedules have a run that has not ended.
+    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID>
+
+    /// Adds occurrences and gives those that were not there before.
+    func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID>
+    /// The occurrence with that id, locked.
+    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence?
+    /// Writes outcome, reason and moment of recording.
+    func update(_ occurrence: Occurrence) async throws
+
+    /// Writes jobs; several in one statement.
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion]
+
+    /// The next number of an event about a signal; its schedule's row is locked by this.
+    func nextEventVersion(of signal: SignalID) async throws -> Int64
+    /// When the schedule of a signal is due next; nil when it is not known.
+    func nextDueTime(of signal: SignalID) async throws -> Timestamp?
+    /// Says an event when the transaction commits.
+    func say<Body: EventBody>(_ event: Body, subjectVersion: Int64) async throws
+}
+
+/// The ledger of jobs: each call is a transaction of its own and does its work for many jobs at once.
+protocol JobLedger: Sendable {
+    /// Writes jobs.
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion]
+    /// Gives a worker up to as many jobs of each class as it has slots; the same claim again gives the same jobs.
+    func claim(_ claim: Claim) async throws -> [Job]
+    /// Prolongs leases.
+    func renew(_ leases: [LeaseRenewal]) async throws -> [LeaseStanding]
+    /// Ends attempts; answers for each whether it still counted, and which jobs have ended for good by it.
+    func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt]
+    /// Puts jobs back without using up an attempt.
+    func release(_ leases: [LeaseReference]) async throws
+    /// Cancels a job; nil for `account` is a service that may cancel any.
+    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation
+    /// Takes back jobs whose lease has ended; gives how many.
+    func expireLeases(limit: Int) async throws -> Int
+    /// Counts a wait that took too long as a failed attempt; gives how many.
+    func expireWaits(limit: Int) async throws -> Int
+    /// Raises what has waited for ten minutes by one step, never to urgent.
+    func raiseWaiting() async throws
+    /// The classes in which a job could be claimed now.
+    func claimableClasses() async throws -> [ResourceClass]
+
+    /// The job with that id.
+    func job(_ id: JobID) async throws -> Job?
+    /// Jobs of an account, newest first.
+    func jobs(_ filter: JobFilter) async throws -> [Job]
+    /// What a job printed.
+    func log(of id: JobID) async throws -> JobLog?
+}
+
+/// Who claims what.
+struct Claim: Sendable, Hashable {
+    let id: ClaimID
+    let worker: String
+    let classes: [ClassSlots]
+}

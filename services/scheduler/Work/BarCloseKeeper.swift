@@ -1,0 +1,46 @@
+import Contracts
+
+/// Makes occurrences of bars that have closed.
+enum BarCloseKeeper {
+    /// Applies an event; gives how many jobs were made.
+    static func apply(_ event: BarsClosed, now: Timestamp, in transaction: any SchedulerTransaction) async throws -> Int {
+        let bars = Dictionary(event.bars.map { ($0.symbol, $0) }) { first, _ in first }
+        let watched = bars.keys.map { WatchedBar(instrument: $0, intervalSeconds: event.intervalSeconds) }
+        let schedules = try await transaction.lockedSchedules(waitingFor: watched)
+        if schedules.isEmpty { return 0 }
+        let open = try await transaction.schedulesWithOpenRuns(among: schedules.map(\.id))
+        var made: [OccurrenceMaker.Made] = []
+        for schedule in schedules {
+            guard let publication = schedule.publication, let instrument = schedule.watchedBar?.instrument, let bar = bars[instrument] else {
+                continue
+            }
+            let plan = BarClosePlan(
+                closeAt: event.closeAt,
+                knownAt: event.knownAt,
+                intervalSeconds: event.intervalSeconds,
+                hasBar: bar.bar != nil,
+                isReplay: bar.feed == .replay,
+                now: now,
+                hasOpenRun: open.contains(schedule.id)
+            )
+            // What was known before the version went live is none of its due times.
+            guard event.knownAt > schedule.cursor else { continue }
+            let runs = plan.outcome == .fired || plan.outcome == .late
+            let occurrence = Occurrence(
+                id: .make(),
+                scheduleID: schedule.id,
+                signalID: schedule.signalID,
+                accountID: schedule.accountID,
+                dueAt: plan.dueAt,
+                asOf: plan.asOf,
+                barEnd: event.closeAt,
+                outcome: plan.outcome,
+                reason: plan.reason,
+                jobID: runs ? .make() : nil,
+                madeAt: now
+            )
+            made.append(.init(occurrence: occurrence, publication: publication, nextDueAt: nil))
+        }
+        return try await OccurrenceMaker.write(made, in: transaction)
+    }
+}

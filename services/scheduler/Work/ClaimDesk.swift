@@ -1,0 +1,85 @@
+import BlobStore
+import Contracts
+import Cryptography
+import ServiceRuntime
+
+/// Hands jobs out with their tokens, and takes what workers bring back.
+struct ClaimDesk: Sendable {
+    let store: any SchedulerStore
+    let blobs: any BlobStore
+    let signingKey: SigningKey
+    let time: any TimeSource
+
+    /// Jobs for a worker, each with the token that lets it read what the job needs and nothing else.
+    func claim(_ claim: Claim) async throws -> [ClaimedJob] {
+        try await store.claim(claim).compactMap { try claimed($0) }
+    }
+
+    private func claimed(_ job: Job) throws -> ClaimedJob? {
+        guard let attemptID = job.attemptID else { return nil }
+        let limit = JobLimits.timeLimitSeconds(resourceClass: job.resourceClass, kind: job.kind, spec: job.spec)
+        let now = time.now()
+        let claims = JobReach(job).claims(job, attemptID: attemptID, now: now, lifetimeSeconds: Int64(limit + JobLimits.tokenGraceSeconds))
+        return ClaimedJob(
+            jobID: job.id,
+            attemptID: attemptID,
+            attempt: job.attempt,
+            kind: job.kind,
+            resourceClass: job.resourceClass,
+            accountID: job.accountID,
+            priority: job.priority,
+            spec: job.spec,
+            leaseSeconds: JobLimits.leaseSeconds,
+            timeLimitSeconds: limit,
+            jobToken: try JWT.sign(claims, with: signingKey),
+            traceparent: job.traceparent,
+            enqueuedAt: job.createdAt
+        )
+    }
+
+    /// Ends attempts; a result that is too large for a row goes to the blob store first.
+    func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt] {
+        var reports = finished
+        for (index, report) in reports.enumerated() {
+            guard let result = report.result else { continue }
+            let bytes = WireJSON.encode(result)
+            guard bytes.count > FinishedJob.maximumResultBytes else { continue }
+            reports[index].resultSHA256 = try await blobs.put(bytes)
+            reports[index].result = nil
+        }
+        return try await store.finish(reports)
+    }
+}
+
+/// What a job may read, as its spec says.
+struct JobReach: Sendable, Hashable {
+    var signalID: SignalID?
+    var codeSHA256: SHA256Digest?
+    var files: [SHA256Digest] = []
+    var instruments: [String] = []
+    var asOf: Timestamp?
+
+    init(_ job: Job) {
+        guard job.kind == .signalRun || job.kind == .dryRun, let spec = try? WireJSON.decode(SignalRunSpec.self, from: job.spec) else { return }
+        signalID = spec.signalID
+        codeSHA256 = spec.versionSHA256
+        files = spec.files.map(\.sha256)
+        instruments = Array(Set(spec.manifest.inputs.map(\.instrument) + [spec.manifest.output.instrument])).sorted()
+        asOf = spec.asOf
+    }
+
+    func claims(_ job: Job, attemptID: AttemptID, now: Timestamp, lifetimeSeconds: Int64) -> JobTokenClaims {
+        JobTokenClaims(
+            jobID: job.id,
+            attemptID: attemptID,
+            kind: job.kind.rawValue,
+            signalID: signalID,
+            codeSHA256: codeSHA256,
+            files: files,
+            instruments: instruments,
+            asOf: asOf ?? now,
+            now: now,
+            lifetimeSeconds: lifetimeSeconds
+        )
+    }
+}

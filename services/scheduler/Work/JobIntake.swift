@@ -1,0 +1,65 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Writes jobs that are asked for at the same time in one statement: one commit for all of them, and no wait when only one is asked for.
+final class JobIntake: Sendable {
+    private struct Waiting: Sendable {
+        let job: NewJob
+        let continuation: CheckedContinuation<Insertion, any Error>
+    }
+
+    private struct State {
+        var waiting: [Waiting] = []
+        var isWriting = false
+    }
+
+    private let store: any SchedulerStore
+    private let loop: EventLoop
+    private let hint: @Sendable (ResourceClass) -> Void
+    private let state = Mutex(State())
+    static let batch = 500
+
+    init(store: any SchedulerStore, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
+        self.store = store
+        self.loop = loop
+        self.hint = hint
+    }
+
+    func insert(_ job: NewJob) async throws -> Insertion {
+        try await withCheckedThrowingContinuation { continuation in
+            let mustWrite = state.withLock { state -> Bool in
+                state.waiting.append(Waiting(job: job, continuation: continuation))
+                if state.isWriting { return false }
+                state.isWriting = true
+                return true
+            }
+            if mustWrite { Task(on: EventLoop.current ?? loop) { await self.write() } }
+        }
+    }
+
+    private func write() async {
+        while true {
+            let batch = state.withLock { state -> [Waiting] in
+                let batch = Array(state.waiting.prefix(Self.batch))
+                state.waiting.removeFirst(batch.count)
+                if batch.isEmpty { state.isWriting = false }
+                return batch
+            }
+            if batch.isEmpty { return }
+            await write(batch)
+        }
+    }
+
+    private func write(_ batch: [Waiting]) async {
+        do {
+            let insertions = try await store.insert(batch.map(\.job))
+            for (waiting, insertion) in zip(batch, insertions) { waiting.continuation.resume(returning: insertion) }
+            for resourceClass in Set(batch.filter { $0.job.availableAt == nil }.map(\.job.resourceClass)) { hint(resourceClass) }
+        } catch {
+            guard batch.count > 1 else { return batch[0].continuation.resume(throwing: error) }
+            // One of them may be at fault: each by itself, so that it fails alone.
+            for waiting in batch { await write([waiting]) }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Makes occurrences and their jobs of what is due; any number of replicas may do so at once, because each works on the rows that it could lock.
+struct OccurrenceMaker: Sendable {
+    let store: any SchedulerStore
+    private let grids = GridCache()
+
+    /// How many schedules one transaction works off.
+    static let batch = 500
+
+    init(store: any SchedulerStore) { self.store = store }
+
+    /// Works off schedules that are due; gives how many there were, and how many jobs were made.
+    func makeDue(at now: Timestamp) async throws -> (schedules: Int, jobs: Int) {
+        try await store.transaction { transaction in
+            var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
+            if schedules.isEmpty { return (0, 0) }
+            let open = try await transaction.schedulesWithOpenRuns(among: schedules.map(\.id))
+            var made: [Made] = []
+            for (index, schedule) in schedules.enumerated() {
+                guard let publication = schedule.publication, let grid = try? grids.grid(publication.manifest.schedule) else { continue }
+                let plan = TickPlan(
+                    grid: grid,
+                    cursor: schedule.cursor,
+                    now: now,
+                    hasOpenRun: open.contains(schedule.id),
+                    isCrowded: schedules.count == Self.batch
+                )
+                schedules[index].cursor = plan.cursor
+                schedules[index].nextDueAt = plan.nextDueAt
+                for entry in plan.entries {
+                    made.append(Made(occurrence: Occurrence(entry, of: schedule, at: now), publication: publication, nextDueAt: plan.nextDueAt))
+                }
+            }
+            let jobs = try await Self.write(made, in: transaction)
+            try await transaction.advance(schedules)
+            return (schedules.count, jobs)
+        }
+    }
+
+    /// An occurrence with what its job and its event need.
+    struct Made: Sendable {
+        let occurrence: Occurrence
+        let publication: SignalPublished
+        let nextDueAt: Timestamp?
+    }
+
+    /// Writes occurrences, the jobs of those that run, and the events; what was there already is left alone. Gives how many jobs were made.
+    static func write(_ made: [Made], in transaction: any SchedulerTransaction) async throws -> Int {
+        let added = try await transaction.add(made.map(\.occurrence))
+        let new = made.filter { added.contains($0.occurrence.id) }
+        let trace = RequestContext.current?.trace.traceparent
+        let jobs = try new.filter { $0.occurrence.jobID != nil }.map { try RunJob.make($0.occurrence, of: $0.publication, traceparent: trace) }
+        _ = try await transaction.insert(jobs)
+        // A signal's events in order, those of different signals together.
+        let bySignal = Dictionary(grouping: new, by: \.occurrence.signalID)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for occurrences in bySignal.values {
+                group.addTask {
+                    for made in occurrences.sorted(by: { $0.occurrence.dueAt < $1.occurrence.dueAt }) {
+                        try await JobSettlement.announce(made.occurrence, nextDueAt: made.nextDueAt, in: transaction)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        return jobs.count
+    }
+}
+
+extension Occurrence {
+    /// A due time of a grid with its outcome.
+    init(_ entry: TickPlan.Entry, of schedule: Schedule, at now: Timestamp) {
+        let runs = entry.outcome == .fired || entry.outcome == .late
+        self.init(
+            id: .make(),
+            scheduleID: schedule.id,
+            signalID: schedule.signalID,
+            accountID: schedule.accountID,
+            dueAt: entry.dueAt,
+            rangeTo: entry.rangeTo,
+            count: entry.count,
+            asOf: entry.dueAt,
+            outcome: entry.outcome,
+            reason: entry.reason,
+            jobID: runs ? .make() : nil,
+            madeAt: now
+        )
+    }
+}
+
+/// Grids by their definition: parsing an expression and finding a zone is not done at each look.
+private final class GridCache: Sendable {
+    private let grids = Mutex<[Cadence: ScheduleGrid]>([:])
+
+    func grid(_ cadence: Cadence) throws -> ScheduleGrid {
+        if let known = grids.withLock({ $0[cadence] }) { return known }
+        let grid = try ScheduleGrid(cadence)
+        grids.withLock { grids in
+            if grids.count > 10_000 { grids = [:] }
+            grids[cadence] = grid
+        }
+        return grid
+    }
+}

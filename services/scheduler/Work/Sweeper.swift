@@ -1,0 +1,79 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Takes back what silent workers hold, ends waits that took too long, and tells workers of jobs whose time to be tried again has come.
+///
+/// After a start, and after the database was away, it takes nothing back until workers have had a whole lease to renew: it was we who were silent.
+final class Sweeper: Component {
+    let name = "sweeper"
+    static let interval = Duration.seconds(1)
+    static let batch = 500
+
+    private let store: any SchedulerStore
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let hint: @Sendable (ResourceClass) -> Void
+    private let servingSince: Mutex<UInt64>
+    private let rounds = Mutex(0)
+    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let logger = Logger("sweeper")
+    private let taken = Metrics.shared.counter("auspex_scheduler_leases_expired_total", help: "Jobs taken back from silent workers.")
+
+    init(store: any SchedulerStore, time: any TimeSource, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
+        self.store = store
+        self.time = time
+        self.loop = loop
+        self.hint = hint
+        servingSince = Mutex(time.monotonicNanoseconds())
+    }
+
+    func start() async throws {
+        servingSince.withLock { $0 = time.monotonicNanoseconds() }
+        running.withLock { running in
+            running = Task(on: loop) { [self] in
+                while !Task.isCancelled {
+                    do { try await time.sleep(for: Self.interval) } catch { return }
+                    await round()
+                }
+            }
+        }
+    }
+
+    func stop() async {
+        let task = running.withLock { $0 }
+        task?.cancel()
+        await task?.value
+    }
+
+    /// Whether workers have had the time to renew.
+    var mayExpire: Bool {
+        time.monotonicNanoseconds() >= servingSince.withLock { $0 } + UInt64(JobLimits.leaseSeconds) * 1_000_000_000
+    }
+
+    /// One look at everything.
+    func round() async {
+        do {
+            if mayExpire {
+                let lost = try await store.expireLeases(limit: Self.batch)
+                if lost > 0 {
+                    taken.increment(by: lost)
+                    logger.warning("took jobs back from silent workers", ["jobs": .integer(lost)])
+                }
+            }
+            let count = rounds.withLock { rounds -> Int in
+                rounds += 1
+                return rounds
+            }
+            if count % 5 == 0 { _ = try await store.expireWaits(limit: Self.batch) }
+            if count % 30 == 0 { try await store.raiseWaiting() }
+            for resourceClass in try await store.claimableClasses() { hint(resourceClass) }
+        } catch is CancellationError {
+            return
+        } catch {
+            // Renewals could not be served either.
+            servingSince.withLock { $0 = time.monotonicNanoseconds() }
+            logger.warning("could not sweep", ["reason": .string(String(reflecting: error))])
+        }
+    }
+}

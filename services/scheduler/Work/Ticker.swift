@@ -1,0 +1,72 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Looks at the schedules whenever one is due, and four times a second in any case, for those that another replica armed.
+final class Ticker: Component {
+    let name = "ticker"
+    static let longestSleep = Duration.milliseconds(250)
+
+    private let store: any SchedulerStore
+    private let maker: OccurrenceMaker
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let hint: @Sendable (ResourceClass) -> Void
+    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let logger = Logger("ticker")
+    private let made = Metrics.shared.counter("auspex_scheduler_runs_made_total", help: "Jobs made of due times.")
+    private let lag = Metrics.shared.histogram("auspex_scheduler_tick_lag_seconds", help: "How long after its due time a schedule was looked at.")
+
+    init(store: any SchedulerStore, time: any TimeSource, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
+        self.store = store
+        maker = OccurrenceMaker(store: store)
+        self.time = time
+        self.loop = loop
+        self.hint = hint
+    }
+
+    func start() async throws {
+        running.withLock { running in running = Task(on: loop) { [self] in await run() } }
+    }
+
+    func stop() async {
+        let task = running.withLock { $0 }
+        task?.cancel()
+        await task?.value
+    }
+
+    private func run() async {
+        while !Task.isCancelled {
+            var pause = Self.longestSleep
+            do {
+                pause = try await look()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("could not look at the schedules; trying again", ["reason": .string(String(reflecting: error))])
+            }
+            if pause > .zero { do { try await time.sleep(for: pause) } catch { return } }
+        }
+    }
+
+    /// Works off what is due and gives how long to sleep.
+    func look() async throws -> Duration {
+        let earliest = try await store.earliestDueTime()
+        let now = time.now()
+        guard let earliest else { return Self.longestSleep }
+        guard earliest <= now else { return min(Self.longestSleep, earliest - now) }
+        lag.observe(Double((now - earliest).wholeMicroseconds) / 1e6)
+        let (schedules, jobs) = try await maker.makeDue(at: now)
+        if jobs > 0 {
+            made.increment(by: jobs)
+            hint(.signal)
+        }
+        // Nothing although something is due: another replica has it.
+        return schedules == 0 ? .milliseconds(20) : .zero
+    }
+}
+
+extension Duration {
+    /// Whole microseconds, cut.
+    var wholeMicroseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
+}

@@ -1,0 +1,72 @@
+import Contracts
+import HTTPServing
+import ServiceRuntime
+import Synchronization
+
+/// Tells marketdata which closes of bars schedules wait for: when they change, and every 30 s, since marketdata may have forgotten.
+final class WatchAnnouncer: Component {
+    let name = "watches"
+    static let interval = Duration.milliseconds(500)
+    static let repetition: UInt64 = 30_000_000_000
+
+    private struct Announcement: Encodable, Sendable {
+        let watches: [WatchedBar]
+    }
+
+    private let store: any SchedulerStore
+    private let announce: @Sendable ([WatchedBar]) async throws -> Void
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let last = Mutex<(watches: [WatchedBar], at: UInt64)?>(nil)
+    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let logger = Logger("watches")
+
+    init(store: any SchedulerStore, time: any TimeSource, loop: EventLoop, announce: @escaping @Sendable ([WatchedBar]) async throws -> Void) {
+        self.store = store
+        self.time = time
+        self.loop = loop
+        self.announce = announce
+    }
+
+    convenience init(store: any SchedulerStore, marketdata: ServiceClient, time: any TimeSource, loop: EventLoop) {
+        self.init(store: store, time: time, loop: loop) { watches in
+            try await marketdata.post("/internal/v1/watches", body: Announcement(watches: watches), isIdempotent: true)
+        }
+    }
+
+    func start() async throws {
+        running.withLock { running in
+            running = Task(on: loop) { [self] in
+                var isAway = false
+                while !Task.isCancelled {
+                    do {
+                        try await look()
+                        isAway = false
+                    } catch is CancellationError {
+                        return
+                    } catch {
+                        if !isAway { logger.warning("marketdata could not be told of watches", ["reason": .string("\(error)")]) }
+                        isAway = true
+                    }
+                    do { try await time.sleep(for: Self.interval) } catch { return }
+                }
+            }
+        }
+    }
+
+    func stop() async {
+        let task = running.withLock { $0 }
+        task?.cancel()
+        await task?.value
+    }
+
+    /// Announces what is waited for, if marketdata does not know it yet.
+    func look() async throws {
+        let watches = try await store.watchedBars()
+        let now = time.monotonicNanoseconds()
+        let isKnown = last.withLock { last in last.map { $0.watches == watches && now < $0.at + Self.repetition } ?? false }
+        if isKnown { return }
+        try await announce(watches)
+        last.withLock { $0 = (watches, now) }
+    }
+}
