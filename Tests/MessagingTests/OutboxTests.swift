@@ -113,6 +113,28 @@ import Testing
         }
     }
 
+    @Test func whatMustBeHeardWaitsForAListenerAndNewsDoesNot() async throws {
+        try await withMessaging { fixture in
+            let relay = fixture.relay()
+            try await running([relay]) {
+                let kept = try await fixture.say("thing", 1)
+                let news = try await fixture.outbox.transaction(on: fixture.pool) {
+                    try await fixture.outbox.append(
+                        BarsRevised(instrumentID: .make(), symbol: "BTCUSD", day: CivilDate(of: .now()), revision: 2),
+                        subjectVersion: 2,
+                        on: $0
+                    )
+                }
+                try await eventually("the news is sent") {
+                    try await fixture.count("SELECT count(*) FROM outbox WHERE id = \(news) AND sent_at IS NOT NULL") == 1
+                }
+                try await eventually("the other came back") {
+                    try await fixture.count("SELECT count(*) FROM outbox WHERE id = \(kept) AND sent_at IS NULL AND attempts > 0") == 1
+                }
+            }
+        }
+    }
+
     @Test func aNotificationFromAnotherReplicaWakesTheRelay() async throws {
         try await withMessaging { fixture in
             let consumer = try fixture.recordingConsumer()

@@ -2,6 +2,8 @@
 public struct BarsRevised: EventBody, Hashable {
     /// `marketdata.bars.revised.v1`.
     public static let eventType = "marketdata.bars.revised.v1"
+    /// A revision is stored with its time anyway; who follows it live may listen.
+    public static let mustBeHeard = false
     /// The instrument.
     public let instrumentID: InstrumentID
     /// Its symbol today.

@@ -110,6 +110,7 @@ extension OutgoingMessage {
         message.messageID = id.description
         message.type = type
         if let traceparent { message.headers["traceparent"] = .text(traceparent) }
-        return OutgoingMessage(exchange: Topology.eventsExchange, routingKey: type, message: message)
+        let mustBeHeard = EventCatalogue.body(ofType: type)?.mustBeHeard ?? true
+        return OutgoingMessage(exchange: Topology.eventsExchange, routingKey: type, message: message, isMandatory: mustBeHeard)
     }
 }
