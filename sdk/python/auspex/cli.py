@@ -25,6 +25,8 @@ from .models import DryRun, read_list
 TEMPLATE = Path(__file__).parent / "_template"
 SETTINGS = Path(".auspex") / "project.json"
 DEFAULT_URL = "http://127.0.0.1:8080"
+#: What a provider's key must be good for: publishing, and reading how runs went.
+SCOPES = "signals:write and jobs:write"
 
 
 class UsageError(AuspexError):
@@ -46,7 +48,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         hint = f" (request {error.request_id})" if error.request_id else ""
         _complain(f"{error}{hint}", 1)
         for problem in error.document.get("problems") or ():
-            print(f"  {problem.get('field')}: {problem.get('message')}", file=sys.stderr)
+            print(f"  {problem.get('field')}: {problem.get('detail')}", file=sys.stderr)
         return 1
     except (AuspexError, OSError) as error:
         return _complain(error, 1)
@@ -234,8 +236,8 @@ def _client(options: argparse.Namespace, remembered: _Remembered) -> tuple:
     key = os.environ.get("AUSPEX_API_KEY")
     if not key:
         if not sys.stdin.isatty():
-            raise UsageError("set AUSPEX_API_KEY to an API key with the scope signals:write")
-        key = getpass.getpass(f"API key for {url} (scope signals:write): ").strip()
+            raise UsageError(f"set AUSPEX_API_KEY to an API key with the scopes {SCOPES}")
+        key = getpass.getpass(f"API key for {url} (scopes {SCOPES}): ").strip()
     try:
         return url, Client(url, api_key=key)
     except ValueError as error:
@@ -303,10 +305,10 @@ def show_logs(options: argparse.Namespace) -> int:
     shown: List[str] = []
     while True:
         runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "limit": max(options.count, 20)})))
-        fresh = [job for job in runs if job["id"] not in shown and job["state"] in ("completed", "failed", "cancelled")]
+        fresh = [job for job in runs if job["job_id"] not in shown and job["state"] in ("completed", "failed", "cancelled")]
         for job in reversed(fresh[: options.count] if not shown else fresh):
             _show_job(client, job)
-        shown += [job["id"] for job in fresh]
+        shown += [job["job_id"] for job in fresh]
         if not options.follow:
             if not runs:
                 print("no runs yet")
@@ -315,11 +317,11 @@ def show_logs(options: argparse.Namespace) -> int:
 
 
 def _show_job(client: Client, job: Dict[str, Any]) -> None:
-    words = [job.get("finished_at") or job.get("created_at") or "", job.get("kind", ""), job["state"]]
+    words = [job.get("completed_at") or job.get("created_at") or "", job.get("kind", ""), job["state"]]
     if job.get("failure_kind"):
         words.append(job["failure_kind"])
     print(" ".join(word for word in words if word))
-    _show_log(_job_log(client, job["id"]))
+    _show_log(_job_log(client, job["job_id"]))
     if job.get("error_message"):
         print(f"  ! {job['error_message'].splitlines()[0]}")
 
@@ -331,9 +333,8 @@ def _job_log(client: Client, job_id: str) -> str:
         if error.status == 404:  # it printed nothing, or the log has been cleaned up
             return ""
         raise
-    if isinstance(answer, bytes):
-        return answer.decode(errors="replace")
-    return (answer or {}).get("text") or (answer or {}).get("log") or ""
+    text = answer.get("log") or ""
+    return text + ("\n… cut off" if answer.get("truncated") else "")
 
 
 # verify-ledger

@@ -135,6 +135,9 @@ class Platform:
             return 200, {"sha256": digest, "bytes": len(request["body"])}
         if method == "POST" and path.endswith("/versions"):
             self.version = request["json"]
+            if self.version["note"] == "bad":
+                problems = [{"code": "bad_manifest", "field": "auspex.toml: name", "detail": "is missing"}, {"code": "x", "field": "app.py", "detail": "is odd"}]
+                return 422, {"code": "bad_manifest", "detail": "auspex.toml: name: is missing.", "problems": problems}
             return 201, {"id": "v", "signal_id": "sig1", "number": 4, "sha256": "ab" * 32, "note": ""}
         if path.endswith("/dry-run"):
             return 202, {"id": "run", "version": 4, "state": "pending"}
@@ -146,10 +149,10 @@ class Platform:
         if path.startswith("/api/jobs?"):
             assert "signal_id=sig1" in path
             return 200, {"items": [
-                {"id": "j2", "kind": "signal_run", "state": "failed", "failure_kind": "exception", "error_message": "ValueError: bad\nmore", "finished_at": "2026-01-01T00:00:02Z"},
-                {"id": "j1", "kind": "signal_run", "state": "completed", "finished_at": "2026-01-01T00:00:01Z"}]}
+                {"job_id": "j2", "kind": "signal_run", "state": "failed", "failure_kind": "exception", "error_message": "ValueError: bad\nmore", "completed_at": "2026-01-01T00:00:02Z"},
+                {"job_id": "j1", "kind": "signal_run", "state": "completed", "completed_at": "2026-01-01T00:00:01Z"}]}
         if path == "/api/jobs/j1/logs":
-            return 200, {"attempt": 1, "text": "all well\n"}
+            return 200, {"job_id": "j1", "attempt": 1, "log": "all well\n", "truncated": False}
         if path == "/api/jobs/j2/logs":
             return 404, {"code": "not_found", "detail": "No log."}
         return 404, {"code": "no_such_route", "detail": path}
@@ -172,6 +175,9 @@ def test_publish_and_logs(project, capsys, monkeypatch):
         assert files["weights.bin"]["content_base64"] == "/wAB"
         assert files["large.bin"]["parts"] == list(platform.blobs) and sorted(platform.blobs.values()) == [5, LARGEST_PART]
         assert platform.version["note"] == "first" and platform.published == {"version": 4}
+        # Every fault of an upload is shown.
+        assert run("publish", project, "--note", "bad") == 1
+        assert "  app.py: is odd\n" in capsys.readouterr().err
         # The second time the folder knows its signal.
         assert run("publish", project, "--url", double.url) == 0
         assert platform.signals == 1
