@@ -90,6 +90,20 @@ import Testing
         }
     }
 
+    @Test func thePriceOfAnInstrumentThatIsNoInputIsAskedFor() async throws {
+        let app = "from auspex import Prediction\ndef predict(context):\n    return Prediction(1)\n"
+        try await withExecutor { platform in
+            for (symbol, price) in [("BTCUSD", DecimalText(units: 600)), ("ETHUSD", nil)] {
+                let output = ManifestOutput(kind: .direction, instrument: symbol, horizonSeconds: 60)
+                let attempt = try platform.enqueue(["app.py": app], output: output, inputs: [])
+                let finished = try await finished(platform, attempt)
+                let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+                #expect(result.referencePrices[symbol]?.value == price)
+                #expect(result.rows.map(\.instrument) == [symbol])
+            }
+        }
+    }
+
     @Test func codeIsFetchedOnceForManyRuns() async throws {
         try await withExecutor { platform in
             let attempts = try (0..<4).map { _ in try platform.enqueue(["app.py": Self.app, "data/table.csv": "1,2\n"]) }

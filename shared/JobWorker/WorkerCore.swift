@@ -299,9 +299,20 @@ actor WorkerCore {
     private func ended(_ job: ClaimedJob, _ result: JobResult, _ finished: FinishedJob?, seconds: Double) {
         jobs[job.attemptID] = nil
         metrics.ended(job, result, seconds: seconds)
+        log(job, result, seconds: seconds)
         if let finished, book.finished(finished) { kicker.yield() }
         metrics.runs(book.runningCount)
         listen()
+    }
+
+    private func log(_ job: ClaimedJob, _ result: JobResult, seconds: Double) {
+        let level: LogLevel = result.outcome == .completed ? .debug : .info
+        guard Logger.writes(level) else { return }
+        let details: [String: LogValue] = [
+            "job_id": .string("\(job.jobID)"), "attempt_id": .string("\(job.attemptID)"), "kind": .string(job.kind.rawValue),
+            "outcome": .string(result.failureKind?.rawValue ?? result.outcome.rawValue), "milliseconds": .number((seconds * 1000).rounded()),
+        ]
+        if level == .debug { logger.debug("a job ended", details) } else { logger.info("a job failed", details) }
     }
 
     /// The handler's result in the form that travels; a large one is put first. Nil when the job was lost while that was tried.

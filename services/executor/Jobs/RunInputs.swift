@@ -8,6 +8,8 @@ struct RunObstacle: Error, Sendable {
     var kind: FailureKind
     /// For the author.
     var reason: String
+    /// Whether another service understood the question and said no.
+    var isRefusal = false
 }
 
 /// The bars of a run with what the record of its predictions says about them.
@@ -93,11 +95,11 @@ struct RunInputs: Sendable {
         }
         if let close = own?.bars.lastClose { return [symbol: Price(close)] }
         let interval = manifest.inputs.first?.interval ?? "1m"
-        // Not among the inputs: asked for by itself, and done without where the instrument has no such bars.
+        // Not among the inputs: asked for by itself, and done without where market data has no such bars or may not show them.
         do {
             let (body, _) = try await bars(symbol, interval, 1, asOf, jobToken)
             return body.lastClose.map { [symbol: Price($0)] } ?? [:]
-        } catch let obstacle as RunObstacle where obstacle.kind != .infra {
+        } catch let obstacle as RunObstacle where obstacle.isRefusal {
             return [:]
         }
     }
@@ -127,7 +129,12 @@ struct RunInputs: Sendable {
         } catch let error as ServiceClientError {
             // What market data calls wrong about the question is the manifest's fault.
             let isTheirs = [400, 404, 422].contains(error.status ?? 0)
-            throw RunObstacle(kind: isTheirs ? .exception : .infra, reason: "bars of \(instrument) \(interval): \(error)")
+            let isRefusal = (400..<500).contains(error.status ?? 0) && error.status != 429
+            throw RunObstacle(
+                kind: isTheirs ? .exception : .infra,
+                reason: "bars of \(instrument) \(interval): \(error)",
+                isRefusal: isRefusal
+            )
         }
     }
 }
