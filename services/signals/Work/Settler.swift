@@ -67,7 +67,7 @@ struct Settler: Sendable {
         }
         let window =
             stored.statement.feed == .live
-            ? liveWindow(stored, now: now) : try await replayWindow(stored, seconds: max(signalSeconds, facts.baseIntervalSeconds), now: now)
+            ? liveWindow(stored, now: now) : try await replayWindow(stored, baseSeconds: facts.baseIntervalSeconds, now: now)
         guard let window else {
             return now >= item.giveUpAt ? .unresolved("the bars of the window did not come in time") : nil
         }
@@ -105,10 +105,12 @@ struct Settler: Sendable {
 
     /// Bars of a replay keep their old times; nothing of one is known before it is released. Measured on the knowledge clock, a bar therefore opens after
     /// the prediction if nothing of it had been released when that was made. A window that is told in today's time is moved to the bars' time.
-    private func replayWindow(_ stored: StoredPrediction, seconds: Int, now: Timestamp) async throws -> Window? {
+    ///
+    /// What had been released is looked up in the finest bars: of a coarser one, part may have been known.
+    private func replayWindow(_ stored: StoredPrediction, baseSeconds: Int, now: Timestamp) async throws -> Window? {
         let row = stored.statement.row
         func knownEnd(_ moment: Timestamp) async throws -> Timestamp? {
-            try await market.lastBar(row.instrument, intervalSeconds: seconds, asOf: moment)?.end
+            try await market.lastBar(row.instrument, intervalSeconds: baseSeconds, asOf: moment)?.end
         }
         guard let newest = try await knownEnd(now), let atStart = try await knownEnd(stored.statement.asOf),
             let whenMade = try await knownEnd(stored.entry.madeAt)
