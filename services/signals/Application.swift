@@ -75,9 +75,11 @@ enum Application {
         let idempotency = PostgresIdempotencyStore(pool: pool, outbox: outbox)
         let sealer = Sealer(store: store, signer: LedgerSigner(key: signingKey), time: time, loop: loops.control)
         let settler = Settler(store: store, market: market, time: time)
+        let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "signals", loop: loops.control, readiness: readiness)
         let background: [any Component] = [
             sealer, SettlementPlanner(store: store, jobs: jobs, time: time, loop: loops.control),
-            settlementWorker(settler, settings, environment, scheduler: scheduler),
+            wakeups,
+            settlementWorker(settler, settings, environment, scheduler: scheduler, wakeups: wakeups),
             Housekeeping(store: store, blobs: blobs, idempotency: idempotency, time: time, loop: loops.control),
         ]
 
@@ -125,13 +127,15 @@ enum Application {
         _ settler: Settler,
         _ settings: SignalsSettings,
         _ environment: ServiceEnvironment,
-        scheduler: ServiceClient
+        scheduler: ServiceClient,
+        wakeups: Wakeups
     ) -> any Component {
         JobWorker(
             worker: "signals-\(EventID.make())",
             scheduler: scheduler,
             classes: [.signals: settings.settlementSlots],
             handlers: [SettlementHandler(settler: settler)],
+            wakeups: BrokerHints(wakeups: wakeups),
             timeSource: environment.time,
             control: environment.loops.control,
             loops: environment.loops.serving,
