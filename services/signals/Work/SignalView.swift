@@ -16,7 +16,8 @@ struct PredictionQuestion: Sendable, Hashable {
 
     var afterSeq: Int64?
     var beforeSeq: Int64?
-    var limit = 50
+    /// Most readers want the newest few, again and again.
+    var limit = 10
     var format = Format.json
 
     /// Without anything after the question mark.
