@@ -36,7 +36,6 @@ let package = Package(
     targets: [
         cLibrary("CLinux", apt: "libc6-dev"),
         cLibrary("CLibEvent", apt: "libevent-dev"),
-        cLibrary("CLibEventHTTP", apt: "libevent-dev"),
         cLibrary("CPostgres", apt: "libpq-dev"),
         cLibrary("CRedis", apt: "libhiredis-dev"),
         cLibrary("CRabbitMQ", apt: "librabbitmq-dev"),
@@ -49,7 +48,7 @@ let package = Package(
         shared("Contracts"),
         shared("ServiceRuntime", ["CLibEvent", "CLinux", "Contracts"]),
         shared("Cryptography", ["COpenSSL", "CCrypt", "Contracts"]),
-        shared("HTTPServing", ["CLibEventHTTP", "Contracts", "Cryptography", "ServiceRuntime"]),
+        shared("HTTPServing", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Postgres", ["CPostgres", "Contracts", "ServiceRuntime"]),
         shared("Redis", ["CRedis", "ServiceRuntime"]),
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
