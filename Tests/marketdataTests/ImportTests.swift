@@ -141,6 +141,29 @@ import Testing
         #expect(results.count >= 30)
     }
 
+    @Test func exchangeCalendarsAreRead() throws {
+        let (calendars, leftOut) = try MarketHoursReader.read(try SharedData.bytes("data/lean/market-hours/market-hours-database.json"))
+        #expect(calendars.count + leftOut == 549)
+        #expect(calendars.count > 500)
+        let byName = Dictionary(uniqueKeysWithValues: calendars.map { ($0.name, $0) })
+        #expect(byName["crypto-coinbase"]?.isAlwaysOpen == true)
+        #expect(byName["index-india"]?.regular[0] == SessionHours(open: 33_300, close: 55_800))
+        let globex = try #require(byName["future-cme-6e"])
+        #expect(globex.boundarySeconds == -25_200)
+        #expect(globex.extended[0]?.open == -25_200)
+        let equity = try #require(byName["equity-usa"])
+        #expect(equity.regular == CalendarCatalogue.usEquity.regular)
+        // Our rules and the vendor's list agree on every holiday and half day of a quarter of a century.
+        var day = CivilDay(year: 1999, month: 1, day: 1)
+        while day < CivilDay(year: 2026, month: 1, day: 1) {
+            if day.weekday < 5 {
+                #expect(equity.holidays.contains(day) == CalendarCatalogue.usEquity.holidays.contains(day), "\(day.text)")
+                #expect(equity.earlyCloses[day] == CalendarCatalogue.usEquity.earlyCloses[day], "\(day.text)")
+            }
+            day = day + 1
+        }
+    }
+
     @Test(arguments: [
         "lean/crypto/coinbase/minute/btcusd/20180404_quote.zip", "lean/crypto/coinbase/daily/btcusd_trade.zip",
         "lean/crypto/bitfinex/hour/btcusd_trade.zip", "lean/forex/oanda/daily/eurusd.zip", "lean/index/india/minute/nifty50/20190102_trade.zip",

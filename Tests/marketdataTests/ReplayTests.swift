@@ -55,7 +55,7 @@ import Testing
             let feed = feed(bench)
             let replay = try await begin(bench, nil, speed: 3_000, start: "2016-10-08T00:03:00Z")
             #expect(replay.symbol == "BTCUSD@replay-1")
-            try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 300)])
+            _ = try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 300)])
             // Before anything was released, what was before the start is known: the lookback of a model.
             #expect(try await bench.closes(replay.symbol, "1m") == ["100.25", "101.25", "102.25"])
             try await feed.start()
@@ -86,7 +86,7 @@ import Testing
             let bench = try Bench(store)
             try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 30), as: "BTCUSD.csv")
             let replay = try await begin(bench, nil, speed: 6_000)
-            try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 60)])
+            _ = try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 60)])
             // A replica that takes the lease, releases two bars and is never heard of again.
             #expect(try await store.claimReplays(runner: "killed", leaseSeconds: 1).map(\.id) == [replay.id])
             var from = replay.releasedThrough
@@ -124,7 +124,7 @@ import Testing
             let bench = try Bench(store)
             try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
             let replay = try await begin(bench, nil, speed: 1_200)
-            try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 120)])
+            _ = try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 120)])
             var released: Int64 = 0
             for _ in 0..<3 {
                 let feed = feed(bench)

@@ -71,19 +71,18 @@ import Testing
         try await withStore(kind) { store in
             let made = coin("BTCUSD")
             try await store.create(made)
-            try await store.replaceWatches(
+            _ = try await store.replaceWatches(
                 of: "scheduler",
                 with: [Watch(symbol: "BTCUSD", intervalSeconds: 15), Watch(symbol: "BTCUSD", intervalSeconds: 60)]
             )
-            try await store.replaceWatches(of: "other", with: [Watch(symbol: "BTCUSD", intervalSeconds: 15)])
+            _ = try await store.replaceWatches(of: "other", with: [Watch(symbol: "BTCUSD", intervalSeconds: 15)])
             #expect(try await store.watchedIntervals(of: made.id) == [15, 60])
-            try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: "BTCUSD", intervalSeconds: 300)])
+            _ = try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: "BTCUSD", intervalSeconds: 300)])
             #expect(try await store.watchedIntervals(of: made.id) == [15, 300])
-            await #expect(throws: MarketdataError.unknownInstrument("NONE")) {
-                try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: "NONE", intervalSeconds: 15)])
-            }
+            let wanted = [Watch(symbol: "NONE", intervalSeconds: 15), Watch(symbol: "BTCUSD", intervalSeconds: 300)]
+            #expect(try await store.replaceWatches(of: "scheduler", with: wanted) == ["NONE"])
             #expect(try await store.watchedIntervals(of: made.id) == [15, 300])
-            try await store.replaceWatches(of: "scheduler", with: [])
+            _ = try await store.replaceWatches(of: "scheduler", with: [])
             #expect(try await store.watchedIntervals(of: made.id) == [15])
         }
     }

@@ -7,7 +7,8 @@ import ServiceRuntime
 enum ImportCommand {
     static let usage = """
         marketdata import PATH... [--symbol SYMBOL] [--time-zone ZONE] [--asset-class CLASS] [--price trade|bid|ask]
-            files and folders; in a folder, files of unknown layout are passed over with a word
+            files and folders; in a folder, files of unknown layout are passed over with a word;
+            market-hours-database.json brings exchange calendars
         """
 
     static let subcommand = Subcommand<MarketdataSettings>(name: "import", help: "PATH...: imports files of bars, ticks and trades") {
@@ -98,6 +99,12 @@ enum ImportCommand {
                     continue
                 }
                 do {
+                    if file.hasSuffix("market-hours-database.json") {
+                        let (calendars, leftOut) = try MarketHoursReader.read(bytes)
+                        try await importer.store.save(calendars)
+                        print("\(file): \(calendars.count) calendars\(leftOut == 0 ? "" : ", \(leftOut) left out")")
+                        continue
+                    }
                     print(line(file, try await importer.run(bytes, path: file, options: options)))
                 } catch let error as ImportError {
                     var isPassedOver = false

@@ -124,15 +124,18 @@ extension MarketdataRoutes {
     /// `POST /internal/v1/watches`: replaces the caller's set
     func replaceWatches(_ request: Request) async throws -> Response {
         let body = try WireJSON.decode(WatchList.self, from: request.body)
-        var watches: [Watch] = []
-        for entry in body.watches {
-            // Finer closes travel by other ways than events.
-            guard entry.intervalSeconds >= 5, entry.intervalSeconds <= 366 * 86_400 else {
-                throw MarketdataError.invalid(field: "interval_seconds", code: "invalid_interval", detail: "5 s to a year would be right.")
-            }
-            watches.append(Watch(symbol: entry.instrument, intervalSeconds: entry.intervalSeconds))
+        // Finer closes travel by other ways than events. One schedule's mistake must not cost the others their closes: it is passed over.
+        let watches = body.watches.filter { (5...366 * 86_400).contains($0.intervalSeconds) }
+        let unknown = try await store.replaceWatches(
+            of: request.callingService ?? "",
+            with: watches.map { Watch(symbol: $0.instrument, intervalSeconds: $0.intervalSeconds) }
+        )
+        if !unknown.isEmpty || watches.count < body.watches.count {
+            Logger("watches").notice(
+                "some watches are passed over",
+                ["unknown": .string(unknown.sorted().prefix(20).joined(separator: " ")), "too_fine": .integer(body.watches.count - watches.count)]
+            )
         }
-        try await store.replaceWatches(of: request.callingService ?? "", with: watches)
         replays.feed?.wake()
         return .noContent
     }

@@ -25,8 +25,8 @@ protocol MarketdataStore: EffectStore {
 
     /// The intervals of an instrument whose closes somebody waits for.
     func watchedIntervals(of instrument: InstrumentID) async throws -> [Int]
-    /// Replaces all watches of a caller; throws `unknownInstrument`.
-    func replaceWatches(of caller: String, with watches: [Watch]) async throws
+    /// Replaces all watches of a caller; gives the symbols that no instrument has, which are passed over.
+    func replaceWatches(of caller: String, with watches: [Watch]) async throws -> Set<String>
 
     // MARK: Replays
 

@@ -165,16 +165,19 @@ final class MemoryMarketdataStore: MarketdataStore {
         }
     }
 
-    func replaceWatches(of caller: String, with watches: [Watch]) async throws {
-        try state.withLock { state in
+    func replaceWatches(of caller: String, with watches: [Watch]) async throws -> Set<String> {
+        state.withLock { state in
             var pairs: Set<Pair> = []
+            var unknown: Set<String> = []
             for watch in watches {
-                guard let instrument = state.instruments.values.first(where: { $0.symbol == watch.symbol }) else {
-                    throw MarketdataError.unknownInstrument(watch.symbol)
+                if let instrument = state.instruments.values.first(where: { $0.symbol == watch.symbol }) {
+                    pairs.insert(Pair(instrument: instrument.id, intervalSeconds: watch.intervalSeconds))
+                } else {
+                    unknown.insert(watch.symbol)
                 }
-                pairs.insert(Pair(instrument: instrument.id, intervalSeconds: watch.intervalSeconds))
             }
             state.watches[caller] = pairs
+            return unknown
         }
     }
 

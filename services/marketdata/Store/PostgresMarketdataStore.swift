@@ -149,8 +149,8 @@ final class PostgresMarketdataStore: MarketdataStore {
             .map { try $0.column(0) }
     }
 
-    func replaceWatches(of caller: String, with watches: [Watch]) async throws {
-        try await pool.withTransaction { connection in
+    func replaceWatches(of caller: String, with watches: [Watch]) async throws -> Set<String> {
+        try await pool.withTransaction { connection -> Set<String> in
             // One caller's replicas may send their sets at once; the last one stands whole.
             _ = try await connection.query("SELECT pg_advisory_xact_lock(hashtextextended(\("marketdata-watches:" + caller), 0))")
             let rows = try await connection.query("SELECT symbol, id FROM instruments WHERE symbol = ANY(\(Array(Set(watches.map(\.symbol)))))")
@@ -161,8 +161,12 @@ final class PostgresMarketdataStore: MarketdataStore {
             }
             var instruments: [InstrumentID] = []
             var intervals: [Int64] = []
+            var unknown: Set<String> = []
             for watch in watches {
-                guard let id = ids[watch.symbol] else { throw MarketdataError.unknownInstrument(watch.symbol) }
+                guard let id = ids[watch.symbol] else {
+                    unknown.insert(watch.symbol)
+                    continue
+                }
                 instruments.append(id)
                 intervals.append(Int64(watch.intervalSeconds))
             }
@@ -174,6 +178,7 @@ final class PostgresMarketdataStore: MarketdataStore {
                 FROM unnest(\(instruments)::uuid[], \(intervals)::bigint[]) AS wanted (instrument_id, interval_seconds)
                 """
             )
+            return unknown
         }
     }
 }

@@ -23,9 +23,11 @@ struct ReplayRun: Sendable {
         guard let source = try await store.instrument(id: replay.sourceInstrumentID) else { return .notOurs }
         var rows = BaseRows(replay: replay)
         try await rows.load(after: replay.releasedThrough.microseconds, reader: reader, store: store)
-        // The first bar comes at once, wherever the replay begins or went on; gaps after it take their time.
+        // The first bar comes at once, wherever the replay begins; after that gaps take their time, also across a restart.
+        let position = replay.releasedThrough.microseconds
+        let isNew = replay.releasedBars == 0 && replay.releasedThrough == replay.startsAt
         var clock = ReplayClock(
-            recorded: rows.nextEnd(after: replay.releasedThrough.microseconds) ?? replay.releasedThrough.microseconds,
+            recorded: isNew ? rows.nextEnd(after: position) ?? position : position,
             speed: replay.speed,
             now: time.monotonicNanoseconds()
         )
