@@ -10,7 +10,8 @@ import Testing
     private static func installer() -> String? {
         let environment = ProcessInfo.processInfo.environment
         let folders = (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/uv" }
-        return ([environment["AUSPEX_UV"] ?? ""] + folders).first { access($0, X_OK) == 0 }
+        let ours = SandboxFixture.packageRoot + "/var/tools/bin/uv"
+        return ([environment["AUSPEX_UV"] ?? "", ours] + folders).first { access($0, X_OK) == 0 }
     }
 
     private static func withStore(_ body: (EnvironmentStore, SandboxFixture, PythonInterpreter) async throws -> Void) async throws {

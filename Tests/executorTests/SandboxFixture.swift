@@ -38,10 +38,9 @@ struct SandboxFixture: Sendable {
         return String(program[..<(program.lastIndex(of: "/") ?? program.endIndex)])
     }
 
-    static var sdkFolder: String {
-        let parts = #filePath.split(separator: "/").dropLast(3)
-        return "/" + parts.joined(separator: "/") + "/sdk/python"
-    }
+    static var packageRoot: String { "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") }
+
+    static var sdkFolder: String { packageRoot + "/sdk/python" }
 
     static var temporaryFolder: String {
         let folder = "/tmp/auspex-executor-tests-\(getpid())-\(UUID().uuidString.prefix(8))"
