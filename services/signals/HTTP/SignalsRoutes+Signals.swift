@@ -27,7 +27,10 @@ extension SignalsRoutes {
         var filter = SignalFilter(viewer: request.caller?.accountID)
         filter.onlyOwn = try request.query.boolean("mine")
         filter.instrument = request.query.string("instrument")
-        filter.text = request.query.string("q").flatMap { $0.isEmpty ? nil : String($0.prefix(200)) }
+        filter.text = request.query.string("q").flatMap { $0.isEmpty ? nil : $0 }
+        guard filter.text.map({ $0.unicodeScalars.count <= 200 }) ?? true else {
+            throw Problem.badRequest(code: "invalid_parameter", detail: "q has at most 200 characters.", field: "q")
+        }
         if let interval = request.query.string("interval") {
             guard let seconds = BarInterval(interval)?.seconds else {
                 throw Problem.badRequest(code: "invalid_parameter", detail: "interval is a bar length such as 15s, 1m or 1d.", field: "interval")

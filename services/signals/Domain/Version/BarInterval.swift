@@ -2,7 +2,10 @@
 struct BarInterval: Sendable, Hashable {
     let seconds: Int
 
-    /// Reads a whole number from 1 and one of `s m h d w`; nil for anything else and for more than 52 weeks.
+    /// 52 weeks: no signal reads longer bars.
+    static let maximumSeconds = 52 * 604_800
+
+    /// Reads a whole number from 1 and one of `s m h d w`; nil for anything else.
     init?(_ text: String) {
         guard let unit = text.last, let count = Int(text.dropLast()), count > 0, text.first?.isNumber == true, text.first != "0" else { return nil }
         let unitSeconds: Int
@@ -15,7 +18,7 @@ struct BarInterval: Sendable, Hashable {
         default: return nil
         }
         let (seconds, overflow) = count.multipliedReportingOverflow(by: unitSeconds)
-        guard !overflow, seconds <= 52 * 604_800 else { return nil }
+        guard !overflow else { return nil }
         self.seconds = seconds
     }
 }
