@@ -42,7 +42,8 @@ class HealthWatch:
         now = time.time()
         replace_text(self.layout.run / "status.json", json.dumps({"at": now, "processes": processes}))
         # What a visitor may see: no process ids, ports or paths.
-        public = [{key: entry[key] for key in ("name", "kind", "state", "since", "restarts", "version") if key in entry} for entry in processes]
+        public = [{key: entry[key] for key in ("name", "kind", "state", "since", "restarts", "version") if key in entry}
+                  for entry in processes if entry["name"] != "broker-names"]
         site = self.layout.state / "gateway"
         if site.is_dir():
             replace_text(site / "status.json", json.dumps({"at": now, "processes": public}), mode=0o644)

@@ -155,7 +155,7 @@ class MainJob:
 
     def verify_ledger(self) -> str:
         """What `./auspex verify-ledger` says; raises when it finds a fault."""
-        result = self.plan.command("signals", ["verify-ledger"])
+        result = self.plan.command("signals", ["verify-ledger", "--all"])
         if result.returncode != 0:
             raise Failure(f"verify-ledger: {(result.stdout + result.stderr).strip()}")
         return result.stdout.strip()

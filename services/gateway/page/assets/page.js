@@ -89,7 +89,7 @@ function drawSignal(about, body) {
     const line = document.createElement("tr");
     if (card.seen && Number(row.seq) > card.seen) line.className = "new";
     const move = change(row);
-    const cells = [row.seq, clock(row.made_at), spoken(row), clock(row.target_to), told(row)];
+    const cells = [row.seq, clock(row.made_at), spoken(row), row.reference_price ?? "", told(row)];
     cells.forEach((text, index) => {
       const cell = document.createElement("td");
       cell.textContent = text;
