@@ -46,4 +46,15 @@ import Testing
 
     @Test(arguments: ["", "0s", "-1m", "1y", "m", "1.5m", "99999999999d", "400d", "1 m"])
     func badIntervalsAreRefused(text: String) { #expect(throws: BarsError.badInterval(text)) { try BarInterval(text: text) } }
+
+    @Test func onlyWhatFitsIsBuiltOfStoredBars() throws {
+        #expect(try BarInterval(text: "15m").isMultiple(ofSeconds: 60))
+        #expect(try !BarInterval(text: "90s").isMultiple(ofSeconds: 60))
+        #expect(try BarInterval(text: "1d").isMultiple(ofSeconds: 86_400))
+        #expect(try !BarInterval(text: "7d").isMultiple(ofSeconds: 604_800))
+        #expect(try !BarInterval(text: "30d").isMultiple(ofSeconds: 2_592_000))
+        #expect(try BarInterval(text: "2w").isMultiple(ofSeconds: 604_800))
+        #expect(try BarInterval(text: "3M").isMultiple(ofSeconds: 2_592_000))
+        #expect(try !BarInterval(text: "1M").isMultiple(ofSeconds: 604_800))
+    }
 }

@@ -68,8 +68,9 @@ public enum BarInterval: Sendable, Hashable {
     public func isMultiple(ofSeconds stored: Int) -> Bool {
         switch self {
         case .seconds(let count): count % stored == 0
-        case .days(let count): stored == count * 86_400 || (stored <= 86_400 && 86_400 % stored == 0)
-        case .weeks(let count): stored == count * 604_800 || stored == 604_800 || (stored <= 86_400 && 86_400 % stored == 0)
+        // Seven stored days may be cut out of any week: only days and less build other numbers of days.
+        case .days: stored <= 86_400 && 86_400 % stored == 0
+        case .weeks: stored == 604_800 || (stored <= 86_400 && 86_400 % stored == 0)
         case .months: stored == 2_592_000 || (stored <= 86_400 && 86_400 % stored == 0)
         }
     }

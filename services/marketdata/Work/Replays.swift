@@ -60,7 +60,9 @@ struct Replays: Sendable {
             var request = BarRequest(symbol: source.symbol, interval: BarInterval(seconds: seconds))
             request.start = wish.start ?? Timestamp(seconds: -11_000_000_000)
             request.limit = 1
-            guard let start = try? await reader.read(request).bars.starts.first else { continue }
+            var first: Int64?
+            do { first = try await reader.read(request).bars.starts.first } catch MarketdataError.intervalNotAvailable {}
+            guard let start = first else { continue }
             let found = Timestamp(microseconds: start)
             // A finer series that begins a day later or more says nothing about this start.
             if let known = best, found > known.start || known.start < found + .seconds(86_400) { continue }
