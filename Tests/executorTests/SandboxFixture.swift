@@ -3,6 +3,7 @@ import Contracts
 import FoundationEssentials
 import Glibc
 import ServiceRuntime
+import Synchronization
 import Testing
 
 @testable import executor
@@ -42,11 +43,19 @@ struct SandboxFixture: Sendable {
 
     static var sdkFolder: String { packageRoot + "/sdk/python" }
 
+    /// A folder that goes with the process, if nobody removes it before.
     static var temporaryFolder: String {
         let folder = "/tmp/auspex-executor-tests-\(getpid())-\(UUID().uuidString.prefix(8))"
         mkdir(folder, 0o755)
+        let isFirst = folders.withLock { folders in
+            folders.append(folder)
+            return folders.count == 1
+        }
+        if isFirst { atexit { for folder in SandboxFixture.folders.withLock({ $0 }) { FileTree.remove(folder) } } }
         return folder
     }
+
+    private static let folders = Mutex<[String]>([])
 
     static func make(level: SandboxLevel?, cgroupName: String = "auspex-tests", firstUserID: UInt32 = 200_001) async throws -> SandboxFixture {
         let loops = try LoopGroup.start(count: 1)

@@ -28,7 +28,7 @@ actor WorkerCore {
     private var jobs: [AttemptID: Job] = [:]
     private var started = 0
     private var failures = 0
-    private var batchLimit = 20
+    private var batchLimit = 100
     private var isStopped = false
     private var listening: Set<ResourceClass> = []
     private var listener: Task<Void, Never>?
@@ -170,7 +170,7 @@ actor WorkerCore {
                     jobs = answer.jobs
                 }
                 failures = 0
-                batchLimit = 20
+                batchLimit = 100
                 readiness?.set(ready: true)
                 if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0

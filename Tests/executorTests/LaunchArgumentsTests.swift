@@ -1,0 +1,67 @@
+import Contracts
+import Testing
+
+@testable import executor
+
+/// The command line of a run: what is found on the machine, and the order on which bubblewrap insists.
+@Suite struct LaunchArgumentsTests {
+    private static func host(_ level: SandboxLevel, _ cgroups: String, user: UInt32?) -> SandboxHost {
+        SandboxHost(launcher: "/l", cgroups: SandboxHost.parse(probe: cgroups), level: level, systemRoot: "/", firstUserID: user)
+    }
+
+    private static func command(_ purpose: SandboxCommand.Purpose = .run) -> SandboxCommand {
+        SandboxCommand(
+            arguments: ["/usr/bin/python3", "x"],
+            mounts: [SandboxMount(source: "/root/closed/code", target: "/app")],
+            environment: ["NAME": "value"],
+            purpose: purpose,
+            limits: .of(.small, wallTime: .seconds(60))
+        )
+    }
+
+    private static func value(of option: String, in list: [String]) -> String? {
+        list.firstIndex(of: option).map { list[$0 + 1] }
+    }
+
+    @Test func bothGenerationsOfCgroupsAreUnderstood() {
+        let first = SandboxHost.parse(probe: "cgroup-v1 memory=/a/x\ncgroup-v1 pids=/b/x\ncgroup-v1 cpu=/c/x\n")
+        #expect(SandboxHost.isComplete(first) && first.count == 3)
+        let second = SandboxHost.parse(probe: "cgroup-v2 /sys/fs/cgroup/auspex\n")
+        #expect(SandboxHost.isComplete(second) && second[0].option == "--cgroup-v2")
+        #expect(!SandboxHost.isComplete(SandboxHost.parse(probe: "cgroup-v1 memory=/a/x\nsomething else\n")))
+        #expect(SandboxHost.parse(probe: "").isEmpty)
+    }
+
+    @Test func aRunAsRootHasAUserOfItsSlotAndShownFolders() {
+        let host = Self.host(.full, "cgroup-v2 /g", user: 200_001)
+        let list = LaunchArguments(command: Self.command(), host: host).list(name: "7-1", slot: 3)
+        #expect(Self.value(of: "--uid", in: list) == "200005")
+        #expect(Self.value(of: "--stage", in: list) == "0=/root/closed/code")
+        #expect(Self.value(of: "--cgroup-v2", in: list) == "/g")
+        #expect(Self.value(of: "--wall-milliseconds", in: list) == "60000")
+        #expect(!list.contains("--share-net"))
+        #expect(!list[list.firstIndex(of: "--")!...].contains("/root/closed/code"), "bubblewrap could not pass the closed folder")
+    }
+
+    @Test func aBuildHasTheNetworkAndItsOwner() {
+        let host = Self.host(.full, "cgroup-v2 /g", user: 200_001)
+        let list = LaunchArguments(command: Self.command(.build(userID: 4711)), host: host).list(name: "7-1", slot: 3)
+        #expect(Self.value(of: "--uid", in: list) == "4711" && list.contains("--share-net"))
+    }
+
+    @Test func anOrdinaryUserKeepsItsUserAndItsPaths() {
+        let list = LaunchArguments(command: Self.command(), host: Self.host(.reduced, "", user: nil)).list(name: "7-1", slot: 0)
+        #expect(!list.contains("--stage") && !list.contains("--cgroup-v1"))
+        #expect(list.contains("/root/closed/code"))
+        #expect(Self.value(of: "--memory-bytes", in: list) == "\(512 << 20)", "the launcher looks at it by itself")
+    }
+
+    @Test func everyMountComesBeforeTheRootIsMadeReadOnly() throws {
+        let list = LaunchArguments(command: Self.command(), host: Self.host(.reduced, "", user: nil)).list(name: "7-1", slot: 0)
+        let remount = try #require(list.indices.last { list[$0] == "--remount-ro" && list[$0 + 1] == "/" })
+        let lastMount = try #require(list.indices.last { ["--ro-bind", "--bind", "--tmpfs", "--proc", "--dev", "--symlink"].contains(list[$0]) })
+        #expect(lastMount < remount)
+        #expect(list.suffix(3) == ["--", "/usr/bin/python3", "x"])
+        #expect(Self.value(of: "--setenv", in: list) == "HOME" && list.contains("NAME"))
+    }
+}
