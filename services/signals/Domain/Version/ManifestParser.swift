@@ -98,7 +98,9 @@ enum ManifestParser {
     }
 
     private static func interval(_ key: String, _ reader: inout ManifestReader) -> String {
-        reader.string(key, expected: "a bar length such as \"15s\", \"1m\", \"4h\" or \"1d\"") { BarInterval($0).map { $0.seconds <= BarInterval.maximumSeconds } ?? false }
+        reader.string(key, expected: "a bar length such as \"15s\", \"1m\", \"4h\" or \"1d\"") {
+            BarInterval($0).map { $0.seconds <= BarInterval.maximumSeconds } ?? false
+        }
     }
 
     /// Symbols, also those of replays (`BTCUSD@replay-1`).
