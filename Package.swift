@@ -23,8 +23,13 @@ let everyShared: [Target.Dependency] = [
 
 func service(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], migrations: Bool = true) -> Target {
     .executableTarget(
-        name: name, dependencies: everyShared + dependencies, path: "services/\(name)", exclude: ["README.md", "openapi.yaml"] + exclude,
-        resources: migrations ? [.embedInCode("Migrations")] : [], swiftSettings: strict)
+        name: name,
+        dependencies: everyShared + dependencies,
+        path: "services/\(name)",
+        exclude: ["README.md", "openapi.yaml"] + exclude,
+        resources: migrations ? [.embedInCode("Migrations")] : [],
+        swiftSettings: strict
+    )
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -64,7 +69,10 @@ let package = Package(
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
         service("marketdata", ["Bars", "CZlib"]),
         .executableTarget(
-            name: "sandbox-launch", path: "services/executor/SandboxLauncher", linkerSettings: [.linkedLibrary("seccomp")]),
+            name: "sandbox-launch",
+            path: "services/executor/SandboxLauncher",
+            linkerSettings: [.linkedLibrary("seccomp")]
+        ),
 
         tests("Contracts", ["Contracts"], exclude: ["Golden"]),
         tests("ServiceRuntime", ["ServiceRuntime"]),
