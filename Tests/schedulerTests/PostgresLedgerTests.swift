@@ -195,8 +195,11 @@ struct PostgresLedgerTests {
             }
             let created = ContinuousClock.now - started
             var done = 0
+            var claiming = Duration.zero
             while done < total / 32 * 32 {
+                let began = ContinuousClock.now
                 let jobs = try await store.claim(Fixture.claim(50))
+                claiming += ContinuousClock.now - began
                 if jobs.isEmpty { break }
                 done += try await store.finish(jobs.map { try Fixture.finished($0) }).count
             }

@@ -80,10 +80,14 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
     func update(_ occurrence: Occurrence) async throws { state.withLock { $0.occurrences[occurrence.id] = occurrence } }
 
-    func nextEventVersion(of signal: SignalID) async throws -> Int64 {
+    func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         state.withLock { state in
-            state.eventVersions[signal, default: 0] += 1
-            return state.eventVersions[signal, default: 1]
+            var first: [SignalID: Int64] = [:]
+            for (signal, count) in counts {
+                first[signal] = state.eventVersions[signal, default: 0] + 1
+                state.eventVersions[signal, default: 0] += Int64(count)
+            }
+            return first
         }
     }
 
@@ -91,9 +95,11 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextDueAt }
     }
 
-    func say<Body: EventBody>(_ event: Body, subjectVersion: Int64) async throws {
-        state.withLock {
-            $0.said.append(.init(type: Body.eventType, subject: event.subject, subjectVersion: subjectVersion, body: event))
+    func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {
+        state.withLock { state in
+            for (event, version) in events {
+                state.said.append(.init(type: Body.eventType, subject: event.subject, subjectVersion: version, body: event))
+            }
         }
     }
 

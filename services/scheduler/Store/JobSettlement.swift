@@ -3,14 +3,7 @@ import Contracts
 /// Tells of jobs that have just ended, in the transaction that ended them: the job's own event, and what it means for its due time.
 enum JobSettlement {
     static func announce(_ jobs: [Job], in transaction: any SchedulerTransaction) async throws {
-        // Together, so that their rows travel to the database in one go.
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for job in jobs {
-                let event = SettledJob(job: job).completed(at: job.completedAt ?? job.createdAt)
-                group.addTask { try await transaction.say(event, subjectVersion: 1) }
-            }
-            try await group.waitForAll()
-        }
+        try await transaction.say(jobs.map { (SettledJob(job: $0).completed(at: $0.completedAt ?? $0.createdAt), 1) })
         for job in jobs where job.state != .completed {
             guard let occurrenceID = job.occurrenceID else { continue }
             let reason = job.state == .cancelled ? "cancelled" : job.failureKind?.rawValue ?? "failed"
@@ -26,24 +19,27 @@ enum JobSettlement {
         occurrence.outcome = .failed
         occurrence.reason = reason
         try await transaction.update(occurrence)
-        try await announce(occurrence, nextDueAt: nil, in: transaction)
+        try await announce([(occurrence, try await transaction.nextDueTime(of: occurrence.signalID))], in: transaction)
     }
 
-    static func announce(_ occurrence: Occurrence, nextDueAt: Timestamp?, in transaction: any SchedulerTransaction) async throws {
-        let version = try await transaction.nextEventVersion(of: occurrence.signalID)
-        var next = nextDueAt
-        if next == nil { next = try await transaction.nextDueTime(of: occurrence.signalID) }
-        try await transaction.say(
-            OccurrenceSettled(
+    /// Says what became of due times, those of one signal in the order of time.
+    static func announce(_ settled: [(occurrence: Occurrence, nextDueAt: Timestamp?)], in transaction: any SchedulerTransaction) async throws {
+        let counts = Dictionary(settled.map { ($0.occurrence.signalID, 1) }, uniquingKeysWith: +)
+        var versions = try await transaction.takeEventVersions(counts)
+        let events = settled.sorted { $0.occurrence.dueAt < $1.occurrence.dueAt }.map { occurrence, nextDueAt in
+            let version = versions[occurrence.signalID] ?? 1
+            versions[occurrence.signalID] = version + 1
+            let event = OccurrenceSettled(
                 signalID: occurrence.signalID,
                 scheduleID: occurrence.scheduleID,
                 occurrenceID: occurrence.id,
                 dueAt: occurrence.dueAt,
                 outcome: occurrence.outcome,
                 reason: occurrence.reason,
-                nextDueAt: next
-            ),
-            subjectVersion: version
-        )
+                nextDueAt: nextDueAt
+            )
+            return (event: event, subjectVersion: version)
+        }
+        try await transaction.say(events)
     }
 }

@@ -127,18 +127,28 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
 
     func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await JobInsertion.run(jobs, on: connection) }
 
-    func nextEventVersion(of signal: SignalID) async throws -> Int64 {
-        let row = try await connection.query(
-            "UPDATE schedules SET event_version = event_version + 1 WHERE signal_id = \(signal) RETURNING event_version"
-        ).first
-        return try row?.column(0) ?? 1
+    func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
+        if counts.isEmpty { return [:] }
+        // In one order everywhere, so that two transactions never wait for each other.
+        let signals = counts.keys.sorted()
+        let rows = try await connection.query(
+            """
+            UPDATE schedules SET event_version = event_version + taken FROM (
+                SELECT schedule_id, taken FROM schedules JOIN unnest(\(signals), \(signals.map { Int64(counts[$0] ?? 0) })) AS wanted (signal_id, taken)
+                    USING (signal_id) ORDER BY signal_id FOR NO KEY UPDATE OF schedules) AS locked
+            WHERE schedules.schedule_id = locked.schedule_id RETURNING signal_id, event_version - taken + 1
+            """
+        )
+        var first: [SignalID: Int64] = [:]
+        for row in rows { first[try row.column(0)] = try row.column(1, as: Int64.self) }
+        return first
     }
 
     func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
         try await connection.query("SELECT next_due_at FROM schedules WHERE signal_id = \(signal)").first?.column(0)
     }
 
-    func say<Body: EventBody>(_ event: Body, subjectVersion: Int64) async throws {
-        try await outbox.append(event, subjectVersion: subjectVersion, on: connection)
+    func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {
+        try await outbox.append(events, on: connection)
     }
 }

@@ -54,12 +54,12 @@ protocol SchedulerTransaction: Sendable {
     /// Writes jobs; several in one statement.
     func insert(_ jobs: [NewJob]) async throws -> [Insertion]
 
-    /// The next number of an event about a signal; its schedule's row is locked by this.
-    func nextEventVersion(of signal: SignalID) async throws -> Int64
+    /// Takes as many numbers of events about each signal as given, and gives the first of them; their schedules' rows are locked by this.
+    func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64]
     /// When the schedule of a signal is due next; nil when it is not known.
     func nextDueTime(of signal: SignalID) async throws -> Timestamp?
-    /// Says an event when the transaction commits.
-    func say<Body: EventBody>(_ event: Body, subjectVersion: Int64) async throws
+    /// Says events when the transaction commits, each with the version of its subject.
+    func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws
 }
 
 /// The ledger of jobs: each call is a transaction of its own and does its work for many jobs at once.

@@ -54,18 +54,7 @@ struct OccurrenceMaker: Sendable {
         let trace = RequestContext.current?.trace.traceparent
         let jobs = try new.filter { $0.occurrence.jobID != nil }.map { try RunJob.make($0.occurrence, of: $0.publication, traceparent: trace) }
         _ = try await transaction.insert(jobs)
-        // A signal's events in order, those of different signals together.
-        let bySignal = Dictionary(grouping: new, by: \.occurrence.signalID)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for occurrences in bySignal.values {
-                group.addTask {
-                    for made in occurrences.sorted(by: { $0.occurrence.dueAt < $1.occurrence.dueAt }) {
-                        try await JobSettlement.announce(made.occurrence, nextDueAt: made.nextDueAt, in: transaction)
-                    }
-                }
-            }
-            try await group.waitForAll()
-        }
+        try await JobSettlement.announce(new.map { ($0.occurrence, $0.nextDueAt) }, in: transaction)
         return jobs.count
     }
 }

@@ -25,9 +25,8 @@ enum ScheduleKeeper {
         if let era = change.begins { try await transaction.begin(era) }
         let lost = change.lost.map { Occurrence($0, of: change.schedule, at: now) }
         let added = try await transaction.add(lost)
-        for occurrence in lost where added.contains(occurrence.id) {
-            try await JobSettlement.announce(occurrence, nextDueAt: change.schedule.nextDueAt, in: transaction)
-        }
+        let settled = lost.filter { added.contains($0.id) }.map { ($0, change.schedule.nextDueAt) }
+        try await JobSettlement.announce(settled, in: transaction)
         return true
     }
 }

@@ -28,10 +28,43 @@ public struct Outbox: Sendable {
         correlationID: String? = nil,
         causationID: String? = nil
     ) async throws -> EventID {
+        let envelope = try envelope(
+            of: event,
+            subjectVersion: subjectVersion,
+            occurredAt: occurredAt,
+            correlationID: correlationID,
+            causationID: causationID
+        )
+        try await append(envelope, on: connection)
+        return envelope.id
+    }
+
+    /// Adds any number of events of one kind in one statement, each with the version of its subject.
+    public func append<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)], on connection: PostgresConnection) async throws {
+        if events.isEmpty { return }
+        let envelopes = try events.map { try envelope(of: $0.event, subjectVersion: $0.subjectVersion) }
+        let bytes = try envelopes.map { try $0.encoded() }
+        try await connection.execute(
+            """
+            INSERT INTO \(identifier: schema).outbox (id, shard, type, traceparent, envelope)
+            SELECT * FROM unnest(\(envelopes.map(\.id)), \(envelopes.map { Self.shard(of: $0.subject) }), \(envelopes.map(\.type)),
+                \(envelopes.map(\.traceparent)), \(bytes))
+            """
+        )
+        for _ in envelopes { signal.noteAppend() }
+    }
+
+    private func envelope<Body: EventBody>(
+        of event: Body,
+        subjectVersion: Int64,
+        occurredAt: Timestamp? = nil,
+        correlationID: String? = nil,
+        causationID: String? = nil
+    ) throws -> Envelope {
         let now = timeSource.now()
         let handled = EventContext.current
         let request = RequestContext.current
-        let envelope = try Envelope(
+        return try Envelope(
             event,
             subjectVersion: subjectVersion,
             occurredAt: occurredAt ?? now,
@@ -40,8 +73,6 @@ public struct Outbox: Sendable {
             causationID: causationID ?? handled?.eventID.description ?? request?.requestID,
             traceparent: request?.trace.traceparent
         )
-        try await append(envelope, on: connection)
-        return envelope.id
     }
 
     /// Adds an envelope as it is.

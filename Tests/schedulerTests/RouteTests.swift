@@ -1,0 +1,263 @@
+import BlobStore
+import Contracts
+import Cryptography
+import Foundation
+import HTTPServing
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import scheduler
+
+/// The routes over the store in memory, called in process.
+struct RouteTests {
+    /// Stands in for authentication: who asks is what the test says.
+    private struct TestAuthentication: Middleware {
+        let scopes: [String]?
+
+        func handle(_ request: Request, next: Handler) async throws -> Response {
+            var request = request
+            guard let account = request.headers["X-Test-Account"].flatMap({ AccountID($0) }) else { throw Problem.unauthorized() }
+            let credential: Principal.Credential = scopes.map { .apiKey(.make(), scopes: $0) } ?? .session(.make())
+            request.principal = Principal(userID: .make(), accountID: account, roles: ["provider"], credential: credential)
+            return try await next(request)
+        }
+    }
+
+    private struct NoAuthentication: Middleware {
+        func handle(_ request: Request, next: Handler) async throws -> Response { try await next(request) }
+    }
+
+    private struct House: Sendable {
+        let store: InMemorySchedulerStore
+        let people: RequestClient
+        let keyHolder: RequestClient
+        let services: RequestClient
+        let key: SigningKey
+    }
+
+    private func withHouse(_ body: (House) async throws -> Void) async throws {
+        let root = FileManager.default.temporaryDirectory.appending(path: "auspex-scheduler-\(UUID().uuidString)")
+        let pool = try CPUPool(threads: 1)
+        defer {
+            pool.stop()
+            try? FileManager.default.removeItem(at: root)
+        }
+        let store = InMemorySchedulerStore()
+        let blobs = try FolderBlobStore(root: root.path(), service: "scheduler", pool: pool)
+        let key = try SigningKey.generate()
+        let routes = SchedulerRoutes(
+            store: store,
+            intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: key, time: SystemTimeSource()),
+            blobs: blobs
+        )
+        var services = Router(problemOf: SchedulerRoutes.problem)
+        routes.addInternalRoutes(to: &services) { _ in NoAuthentication() }
+        try await body(
+            House(
+                store: store,
+                people: RequestClient(router: routes.publicRouter(TestAuthentication(scopes: nil))).with(
+                    header: "X-Test-Account",
+                    Fixture.account.description
+                ),
+                keyHolder: RequestClient(router: routes.publicRouter(TestAuthentication(scopes: ["bars:read"]))).with(
+                    header: "X-Test-Account",
+                    Fixture.account.description
+                ),
+                services: RequestClient(router: services),
+                key: key
+            )
+        )
+    }
+
+    @Test func aJobFromItsRequestToItsResult() async throws {
+        try await withHouse { house in
+            let run = try WireJSON.value(
+                of: SignalRunSpec(
+                    signalID: .make(),
+                    versionID: .make(),
+                    versionSHA256: SHA256.digest(utf8: "v"),
+                    files: [CodeFile(path: "app.py", sha256: SHA256.digest(utf8: "app"), bytes: 3)],
+                    manifest: Fixture.publication().manifest,
+                    occurrenceID: nil,
+                    dueAt: Fixture.start,
+                    asOf: Fixture.start,
+                    feed: .live
+                )
+            )
+            let wanted = JobRequest(
+                kind: .dryRun,
+                resourceClass: .small,
+                accountID: Fixture.account,
+                priority: .normal,
+                spec: run,
+                idempotencyKey: "k",
+                maxAttempts: 1
+            )
+            let made = try await house.services.post("/internal/v1/jobs", json: wanted)
+            let again = try await house.services.post("/internal/v1/jobs", json: wanted)
+            #expect(made.status == 201 && again.status == 200)
+            let receipt: JobReceipt = try made.decode()
+            let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
+            let claimed: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            let job = try #require(claimed.jobs.first)
+            #expect(job.jobID == receipt.jobID && job.leaseSeconds == 30 && job.timeLimitSeconds == 60)
+            let verifyingKey = house.key.verifyingKey
+            let token = try JWT.verify(
+                job.jobToken,
+                as: JobTokenClaims.self,
+                keys: { $0 == verifyingKey.keyID ? verifyingKey : nil },
+                now: .now(),
+                audience: JobTokenClaims.audience,
+                issuer: JobTokenClaims.issuer
+            )
+            #expect(token.jobID == job.jobID && token.attemptID == job.attemptID && token.files == [SHA256.digest(utf8: "app")])
+            #expect(token.instruments == ["BTCUSD"] && token.asOf == Fixture.start && token.expiresAt > Timestamp.now().seconds + 600)
+            // A result that is too large for a row travels by its hash.
+            let large = JSONValue.string(String(repeating: "x", count: 20_000))
+            let report = FinishedJob(
+                jobID: job.jobID,
+                attemptID: job.attemptID,
+                outcome: .completed,
+                failureKind: nil,
+                errorMessage: nil,
+                result: large,
+                resultSHA256: nil,
+                cpuSeconds: 1,
+                memoryPeakBytes: 5,
+                log: "printed",
+                logTruncated: false
+            )
+            let answer: FinishAnswer = try await house.services.post(
+                "/internal/v1/jobs/finish",
+                json: FinishRequest(worker: "w", finished: [report], next: nil)
+            ).decode()
+            #expect(answer.finished.map(\.state) == [.accepted])
+            let shown = try await house.people.get("/api/jobs/\(job.jobID)").json()
+            #expect(shown["state"]?.string == "completed" && shown["result"]?.string == nil)
+            let digest = try #require(shown["result_sha256"]?.string)
+            let bytes = try await house.services.get("/internal/v1/results/\(digest)").body
+            #expect(bytes == WireJSON.encode(large))
+            let log = try await house.people.get("/api/jobs/\(job.jobID)/logs").json()
+            #expect(log["log"]?.string == "printed")
+            let standing = try await house.services.get("/internal/v1/jobs/\(job.jobID)").json()
+            #expect(standing["log"]?.string == "printed" && standing["state"]?.string == "completed")
+        }
+    }
+
+    @Test func anothersJobIsNotThere() async throws {
+        try await withHouse { house in
+            let foreign = Fixture.job("foreign", account: .make())
+            let own = Fixture.job("own")
+            _ = try await house.store.insert([foreign, own])
+            let hidden = try await house.people.get("/api/jobs/\(foreign.id)")
+            let hiddenLog = try await house.people.get("/api/jobs/\(foreign.id)/logs")
+            let hiddenCancel = try await house.people.delete("/api/jobs/\(foreign.id)")
+            #expect(hidden.status == 404 && hiddenLog.status == 404 && hiddenCancel.status == 404)
+            let list = try await house.people.get("/api/jobs?limit=1").json()
+            #expect(
+                list["items"]?.array?.count == 1 && list["items"]?[0]?["job_id"]?.string == own.id.description && list["next_cursor"]?.isNull ?? false
+            )
+            let cancelled = try await house.people.delete("/api/jobs/\(own.id)")
+            #expect(cancelled.status == 202)
+            let again = try await house.people.delete("/api/jobs/\(own.id)")
+            #expect(again.status == 202)
+            let key = try await house.keyHolder.get("/api/jobs")
+            #expect(key.status == 403 && key.problemCode == "insufficient_scope")
+        }
+    }
+
+    @Test func anEndedJobCannotBeCancelled() async throws {
+        try await withHouse { house in
+            _ = try await house.store.insert([Fixture.job("a")])
+            let job = try #require(try await house.store.claim(Fixture.claim()).first)
+            _ = try await house.store.finish([try Fixture.finished(job)])
+            let answer = try await house.people.delete("/api/jobs/\(job.id)")
+            #expect(answer.status == 409 && answer.problemCode == "job_ended")
+        }
+    }
+
+    @Test(arguments: [
+        ("/api/jobs?state=sleeping", "state"), ("/api/jobs?limit=0", "limit"), ("/api/jobs?limit=201", "limit"),
+        ("/api/jobs?signal_id=x", "signal_id"),
+        ("/api/jobs?cursor=%21", "cursor"), ("/api/jobs?frm=1", "frm"), ("/api/schedules?cursor=abc", "cursor"), ("/api/schedules?limit=x", "limit"),
+    ]) func badQueriesAreNamed(path: String, field: String) async throws {
+        try await withHouse { house in
+            let answer = try await house.people.get(path)
+            #expect(answer.status == 400 && answer.problemField == field, "\(answer.text)")
+        }
+    }
+
+    @Test(arguments: ["/api/jobs/1", "/api/jobs/00000000-0000-0000-0000-000000000000", "/api/schedules/x/occurrences"])
+    func whatIsNoIDIsNotThere(path: String) async throws {
+        try await withHouse { house in
+            let answer = try await house.people.get(path)
+            #expect(answer.status == 404)
+        }
+    }
+
+    @Test(arguments: [
+        #"{}"#, #"[]"#, #"{"claim_id":"x"}"#, #"{"claim_id":"01890a5d-ac96-774b-bcce-b302099a8057","worker":1,"classes":[]}"#,
+        #"{"claim_id":"01890a5d-ac96-774b-bcce-b302099a8057","worker":"w","classes":[{"class":"huge","slots":1}]}"#,
+        #"{"claim_id":"01890a5d-ac96-774b-bcce-b302099a8057","worker":"w","classes":[{"class":"gpu","slots":-1}]}"#,
+        #"{"claim_id":"01890a5d-ac96-774b-bcce-b302099a8057","worker":"","classes":[]}"#, "not json",
+    ]) func badClaimsAreRefused(body: String) async throws {
+        try await withHouse { house in
+            let answer = try await house.services.send(
+                .post,
+                "/internal/v1/jobs/claim",
+                headers: [("content-type", "application/json")],
+                body: Array(body.utf8)
+            )
+            #expect(answer.status == 400, "\(answer.text)")
+        }
+    }
+
+    @Test func schedulesOccurrencesAndCadence() async throws {
+        try await withHouse { house in
+            let event = Fixture.publication(.interval(seconds: 60))
+            _ = try await house.store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
+            let maker = OccurrenceMaker(store: house.store)
+            for minute in 1...5 { _ = try await maker.makeDue(at: Fixture.start + .seconds(60 * minute)) }
+            let list = try await house.people.get("/api/schedules").json()
+            let id = try #require(list["items"]?[0]?["schedule_id"]?.string)
+            #expect(list["items"]?[0]?["cadence"]?["seconds"]?.integer == 60)
+            let first = try await house.people.get("/api/schedules/\(id)/occurrences?limit=3").json()
+            let cursor = try #require(first["next_cursor"]?.string)
+            let rest = try await house.people.get("/api/schedules/\(id)/occurrences?limit=3&cursor=\(cursor)").json()
+            #expect(first["items"]?.array?.count == 3 && rest["items"]?.array?.count == 2 && rest["next_cursor"]?.isNull ?? false)
+            #expect(rest["items"]?[1]?["outcome"]?.string == "fired" && first["items"]?[0]?["reason"]?.string == "overlap")
+            let cadence = try await house.services.get("/internal/v1/signals/\(event.signalID)/cadence").json()
+            #expect(
+                cadence["signal_state"]?.string == "active" && cadence["last_outcome"]?.string == "skipped" && cadence["next_due_at"]?.string != nil
+            )
+            let unknown = try await house.services.get("/internal/v1/signals/\(SignalID.make())/cadence")
+            #expect(unknown.status == 404)
+        }
+    }
+
+    @Test func badJobRequestsAreNamed() async throws {
+        try await withHouse { house in
+            var wanted = JobRequest(
+                kind: .noop,
+                resourceClass: .small,
+                accountID: Fixture.account,
+                priority: .normal,
+                spec: .object([:]),
+                idempotencyKey: "",
+                maxAttempts: 1
+            )
+            let noKey = try await house.services.post("/internal/v1/jobs", json: wanted)
+            wanted.idempotencyKey = "k"
+            wanted.maxAttempts = 0
+            let noAttempts = try await house.services.post("/internal/v1/jobs", json: wanted)
+            wanted.maxAttempts = 1
+            _ = try await house.services.post("/internal/v1/jobs", json: wanted)
+            wanted.spec = ["other": 1]
+            let reused = try await house.services.post("/internal/v1/jobs", json: wanted)
+            #expect(noKey.problemField == "idempotency_key" && noAttempts.problemField == "max_attempts")
+            #expect(reused.status == 422 && reused.problemCode == "idempotency_key_reused")
+        }
+    }
+}
