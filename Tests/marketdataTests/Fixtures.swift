@@ -89,6 +89,9 @@ final class CountingCache: ResultCache {
     var hits: Int { state.withLock { $0.hits } }
     var count: Int { state.withLock { $0.values.count } }
 
+    /// Damages everything that is remembered.
+    func spoil() { state.withLock { $0.values = $0.values.mapValues { Array($0.dropLast(3)) + [0, 0, 0] } } }
+
     func value(_ key: SHA256Digest) async -> [UInt8]? {
         state.withLock { state in
             if state.values[key] != nil { state.hits += 1 }

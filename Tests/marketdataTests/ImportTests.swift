@@ -38,6 +38,18 @@ import Testing
         #expect(try await bench.store.instrument(symbol: "BTCUSD") == nil)
     }
 
+    @Test func anInstrumentsOwnCalendarPlacesItsDays() async throws {
+        let bench = try Bench(MemoryMarketdataStore())
+        var instrument = coin("NIFTY")
+        instrument.assetClass = .index
+        instrument.calendar = "india"
+        try await bench.store.create(instrument)
+        try await bench.take("Date,Open,High,Low,Close\n2019-01-01,1,1,1,1\n2019-01-02,2,2,2,2\n", as: "NIFTY.csv")
+        let answer = try await bench.reader.read(BarRequest(symbol: "NIFTY", interval: .days(1), countback: 5))
+        #expect(answer.bars.starts.map { Timestamp(microseconds: $0) } == [at("2019-01-01T03:45:00Z"), at("2019-01-02T03:45:00Z")])
+        #expect(answer.instrument.id == instrument.id)
+    }
+
     @Test(arguments: [
         "", "\n\n", "hello", "a,b,c\n1,2,3\n", "{}", "[[1,2],", "[]", "open,high,low,close\n", "PK\u{3}\u{4}rubbish",
         "\u{1F}\u{8B}rubbish", "[[1,[2]]]",

@@ -12,16 +12,16 @@ struct Importer: Sendable {
 
     /// Stores a file whole days at a time; days with a bad row are left alone and named. Throws `ImportError` when nothing of it can be used.
     func run(_ bytes: [UInt8], path: String, options: ImportOptions) async throws -> ImportOutcome {
-        var options = options
-        if let symbol = options.symbol, let known = try await store.instrument(symbol: symbol.uppercased()) {
-            // A known instrument's class and calendar decide where its sessions are, whatever the file's name suggests.
-            options.assetClass = known.assetClass
-            if options.calendar == nil { options.calendar = try await store.calendar(named: known.calendar) ?? CalendarCatalogue.all[known.calendar] }
+        let digest = try await cpu.run { SHA256.digest(bytes) }
+        var file = try await cpu.run { try FileImporter.read(bytes, path: path, options: options) }
+        if let known = try await store.instrument(symbol: file.symbol), known.calendar != file.calendar.name || known.assetClass != file.assetClass {
+            // A known instrument's own class and calendar say where its sessions are, whatever the file's name suggests.
+            var own = options
+            own.assetClass = known.assetClass
+            own.calendar = try await store.calendar(named: known.calendar) ?? CalendarCatalogue.all[known.calendar]
+            file = try await cpu.run { [own] in try FileImporter.read(bytes, path: path, options: own) }
         }
-        let (file, days, digest) = try await cpu.run { [options] in
-            let file = try FileImporter.read(bytes, path: path, options: options)
-            return (file, DayPartition.days(of: file), SHA256.digest(bytes))
-        }
+        let days = try await cpu.run { [file] in DayPartition.days(of: file) }
         if file.problems.hasUnreadableTime || (days.isEmpty && !file.problems.isEmpty) { throw ImportError.badRows(file.problems) }
         guard !days.isEmpty else { throw ImportError.emptyFile }
         let now = time.now()

@@ -10,7 +10,6 @@ struct ReplayRun: Sendable {
     let runner: String
 
     static let leaseSeconds = 5
-    private static let renewal = Duration.seconds(1)
     /// Changes of state and of watches are noticed within this time.
     private static let pulse = Duration.milliseconds(250)
 

@@ -1,0 +1,66 @@
+import Bars
+import Contracts
+import Cryptography
+import Redis
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import marketdata
+
+@Suite struct ResultCacheTests {
+    private func withRedis(_ url: String, _ body: (RedisClient) async throws -> Void) async throws {
+        let client = try RedisClient(url: url, loops: [TestLoop.shared], role: .cache)
+        try await client.start()
+        do {
+            try await body(client)
+            await client.stop()
+        } catch {
+            await client.stop()
+            throw error
+        }
+    }
+
+    @Test(.enabled(if: TestServers.hasRedis)) func answersComeBackFromRedis() async throws {
+        try await withRedisPrefix { prefix in
+            try await withRedis(TestServers.redisURL) { client in
+                let cache = RedisResultCache(redis: client, prefix: prefix)
+                let bench = try Bench(MemoryMarketdataStore(), results: cache)
+                try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
+                try await eventually("a connection to Redis") {
+                    await cache.store([1, 2, 3], for: SHA256.digest(Array("probe".utf8)))
+                    return await cache.value(SHA256.digest(Array("probe".utf8))) == [1, 2, 3]
+                }
+                let request = BarRequest(symbol: "BTCUSD", interval: .seconds(300), countback: 5)
+                let first = try await bench.reader.read(request)
+                let second = try await bench.reader.read(request)
+                #expect(first.bars == second.bars)
+                #expect(first.dataSHA256 == second.dataSHA256)
+                #expect(first.bars.count == 5)
+                let keys = try await client.command(["KEYS", RedisArgument(prefix + "*")])
+                guard case .array(let found) = keys else {
+                    Issue.record("KEYS answered \(keys)")
+                    return
+                }
+                #expect(found.count == 2)
+            }
+        }
+    }
+
+    @Test func withRedisAwayAnswersAreComputedAgain() async throws {
+        try await withRedis("redis://127.0.0.1:1/0") { client in
+            let bench = try Bench(MemoryMarketdataStore(), results: RedisResultCache(redis: client))
+            try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
+            #expect(try await bench.closes("BTCUSD", "20m") == ["119.25", "139.25"])
+        }
+    }
+
+    @Test func aDamagedAnswerIsMadeAgain() async throws {
+        let cache = CountingCache()
+        let bench = try Bench(MemoryMarketdataStore(), results: cache)
+        try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
+        let right = try await bench.closes("BTCUSD", "20m")
+        cache.spoil()
+        #expect(try await bench.closes("BTCUSD", "20m") == right)
+    }
+}
