@@ -6,7 +6,7 @@ enum Main {
         await ServiceProgram<SignalsSettings>(
             name: "signals",
             summary: "Signals, their versions, subscriptions, and the ledger of predictions.",
-            subcommands: [VerifyLedgerCommand.subcommand, AuditCommand.subcommand],
+            subcommands: [VerifyLedgerCommand.subcommand, AuditCommand.subcommand, DeadLetters.subcommand],
             migrate: Application.migrate,
             build: Application.build
         ).run()
