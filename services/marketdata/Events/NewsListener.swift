@@ -6,8 +6,12 @@ import Synchronization
 
 /// Hears, on every replica, what makes remembered credentials wrong: changed keys, ended sessions, changed users.
 ///
+/// It counts our own corrections as well. An event that no queue wants stays in the outbox for ever, and nobody else has to hear of corrections.
+///
 /// Nothing here is durable and nothing has to be: what is missed while the broker is away is bounded by the caches' own times.
 final class NewsListener: Component {
+    static let eventTypes = [KeyChanged.eventType, SessionRevoked.eventType, UserChanged.eventType, BarsRevised.eventType]
+
     let name = "news"
     private let broadcast: EventBroadcast
     private let keys: CachingAPIKeyVerifier
@@ -30,7 +34,7 @@ final class NewsListener: Component {
         broadcast = try EventBroadcast(
             service: "marketdata",
             listener: "news",
-            eventTypes: [KeyChanged.eventType, SessionRevoked.eventType, UserChanged.eventType],
+            eventTypes: Self.eventTypes,
             brokerURL: brokerURL,
             loop: loop,
             readiness: readiness,
@@ -78,12 +82,15 @@ final class NewsListener: Component {
             case UserChanged.eventType:
                 let event = try envelope.body(as: UserChanged.self)
                 denied.raise(user: event.userID, version: event.userVersion)
+            case BarsRevised.eventType: revisions.increment()
             default: break
             }
         } catch {
             Logger("news").warning("an event could not be read", ["type": .string(envelope.type), "reason": .string("\(error)")])
         }
     }
+
+    private static let revisions = Metrics.shared.counter("marketdata_days_revised_total", help: "Corrected days, as heard by this replica.")
 
     private struct Denied: Decodable {
         struct Session: Decodable {
