@@ -120,7 +120,7 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, tokenKeys, news, watch] + consumers + background + [internalServer, publicServer]
+        return [pool, publisher, relay, tokenKeys, news, watch] + consumers + background + [internalServer, publicServer, WaitingReaders(hub: hub)]
     }
 
     private static func settlementWorker(

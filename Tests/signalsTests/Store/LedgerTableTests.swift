@@ -10,7 +10,7 @@ import Testing
 
 @Suite("The ledger's tables", .enabled(if: TestServers.hasPostgres, "no test Postgres"))
 struct LedgerTableTests {
-    private static let ledgerTables = ["predictions", "seals", "seal_heads", "outcomes"]
+    private static let ledgerTables = ["predictions", "seals", "seal_heads", "outcomes", "ledger_keys"]
 
     /// A ledger with something in every table.
     private func filled(_ store: PostgresSignalsStore) async throws -> Signal {
@@ -33,7 +33,8 @@ struct LedgerTableTests {
                 for statement in [
                     "UPDATE \(table) SET signal_id = signal_id", "DELETE FROM \(table)", "TRUNCATE \(table) CASCADE", "DROP TABLE \(table) CASCADE",
                 ] {
-                    let text = table == "seals" ? statement.replacing("signal_id = signal_id", with: "number = number") : statement
+                    let column = ["seals": "number", "ledger_keys": "key_id"][table] ?? "signal_id"
+                    let text = statement.replacing("signal_id = signal_id", with: "\(column) = \(column)")
                     await #expect(throws: PostgresError.self, "\(text)") { try await pool.execute(SQL(unsafe: text)) }
                 }
             }

@@ -156,6 +156,10 @@ struct StoreContract {
 
     func seals() async throws {
         #expect(try await store.seal(now: now, signing: Fixtures.signing) == nil)
+        let key = LedgerKey(keyID: "one", jwk: "{}", firstUsedAt: now)
+        try await store.remember(key)
+        try await store.remember(LedgerKey(keyID: "one", jwk: "{\"other\":1}", firstUsedAt: now))
+        #expect(try await store.ledgerKeys() == [key])
         let (first, version) = try await Fixtures.published(in: store)
         let (second, otherVersion) = try await Fixtures.published(in: store)
         _ = try await store.append(Fixtures.run(first, version: version, rows: 2))

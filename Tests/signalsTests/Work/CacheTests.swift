@@ -61,6 +61,17 @@ struct CacheTests {
         #expect(try await reader.answer(.usual, about: .make()) == nil)
     }
 
+    @Test("A service that stops sends everybody home at once")
+    func closing() async throws {
+        let hub = ChangeHub(time: SystemTimeSource())
+        let signal = SignalID.make()
+        let waiting = Task(on: TestLoop.shared) { await hub.wait(for: [signal], since: hub.mark, timeout: .seconds(60)) }
+        try await eventually { hub.watched == [signal] }
+        await WaitingReaders(hub: hub).stop()
+        #expect(await waiting.value == false)
+        #expect(await hub.wait(for: [signal], since: hub.mark, timeout: .seconds(60)) == false)
+    }
+
     @Test("A few questions about a signal are kept, not all that anybody thinks of")
     func bounded() async throws {
         let store = InMemorySignalsStore()

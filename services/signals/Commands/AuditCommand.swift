@@ -12,7 +12,7 @@ enum AuditCommand {
         settings in
         guard words.isEmpty else { throw CommandError(message: "audit takes no arguments") }
         return try await CommandEnvironment.with(settings()) { environment in
-            let checks = try await run(on: environment.store, keys: try environment.ledgerKeys())
+            let checks = try await run(on: environment.store, keys: try await environment.ledgerKeys())
             for check in checks { print(check.line) }
             return checks.allSatisfy(\.isGood) ? 0 : 1
         }

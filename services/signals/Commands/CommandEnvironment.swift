@@ -40,9 +40,6 @@ struct CommandEnvironment: Sendable {
         return try outcome.get()
     }
 
-    /// The keys by which seals are signed: this service's own.
-    func ledgerKeys() throws -> [String: VerifyingKey] {
-        let key = try SigningKey(pem: String(decoding: SecretFile.read(settings.common.serviceKeyFile), as: UTF8.self))
-        return [key.keyID: key.verifyingKey]
-    }
+    /// The keys by which seals were ever signed.
+    func ledgerKeys() async throws -> [String: VerifyingKey] { LedgerSigner.verifyingKeys(try await store.ledgerKeys()) }
 }

@@ -58,7 +58,7 @@ enum VerifyLedgerCommand {
     }
 
     private static func verify(_ signals: [SignalID], in environment: CommandEnvironment) async throws -> Int32 {
-        let keys = try environment.ledgerKeys()
+        let keys = try await environment.ledgerKeys()
         let exports = LedgerExports(store: environment.store)
         var code: Int32 = 0
         for signalID in signals {
@@ -74,7 +74,7 @@ enum VerifyLedgerCommand {
     private static func verifyAll(_ environment: CommandEnvironment) async throws -> Int32 {
         let signals = try await environment.store.allSignalIDs()
         var code = try await verify(signals, in: environment)
-        let keys = try environment.ledgerKeys()
+        let keys = try await environment.ledgerKeys()
         if let fault = try await LedgerExports(store: environment.store).firstFaultOfSeals(signatureIsGood: { LedgerSigner.isGood($0, keys: keys) }) {
             print("BAD   seals: \(fault)")
             code = 1

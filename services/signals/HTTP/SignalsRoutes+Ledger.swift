@@ -45,7 +45,10 @@ extension SignalsRoutes {
 
     /// `GET /api/signals/ledger/keys`: the public keys by which seals are signed, as a JWK set.
     func ledgerKeys(_ request: Request) async throws -> Response {
-        try .json(JWKSet(keys: [signingKey.verifyingKey.jwk()]))
+        var keys = try await store.ledgerKeys().compactMap { key -> JWK? in try? WireJSON.decode(from: Array(key.jwk.utf8)) }
+        // A service that has not sealed anything yet still says by which key it will.
+        if !keys.contains(where: { $0.keyID == signingKey.keyID }) { keys.append(signingKey.verifyingKey.jwk()) }
+        return try .json(JWKSet(keys: keys))
     }
 
     /// `GET /api/signals/ledger/days/{day}`: the last seal of a UTC day, to be kept where the operator of this platform cannot reach it.

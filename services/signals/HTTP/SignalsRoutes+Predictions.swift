@@ -34,8 +34,9 @@ extension SignalsRoutes {
             try await check(caller, signalID, standing)
             let now = time.monotonicNanoseconds()
             if !answer.isEmpty || now >= deadline { return Self.response(answer, question) }
-            _ = await hub.wait(for: [signalID], since: mark, timeout: .nanoseconds(Int64(deadline - now)))
-            if Task.isCancelled { return Self.response(answer, question) }
+            // Too many wait, the client has gone, the service stops, or the time is over: then there is nothing new to say.
+            let isNews = await hub.wait(for: [signalID], since: mark, timeout: .nanoseconds(Int64(deadline - now)))
+            if !isNews { return Self.response(answer, question) }
         }
     }
 

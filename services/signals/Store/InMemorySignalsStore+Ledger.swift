@@ -130,6 +130,16 @@ extension InMemorySignalsStore {
         }
     }
 
+    func remember(_ key: LedgerKey) async throws {
+        state.withLock { state in
+            if !state.ledgerKeys.contains(where: { $0.keyID == key.keyID }) { state.ledgerKeys.append(key) }
+        }
+    }
+
+    func ledgerKeys() async throws -> [LedgerKey] {
+        state.withLock { $0.ledgerKeys.sorted { ($0.firstUsedAt, $0.keyID) < ($1.firstUsedAt, $1.keyID) } }
+    }
+
     func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal] {
         state.withLock { state in
             state.seals.filter { seal in seal.heads.contains { $0.signalID == signalID && $0.seq > afterSeq && $0.seq <= throughSeq } }

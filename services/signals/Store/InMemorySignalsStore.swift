@@ -14,6 +14,7 @@ final class InMemorySignalsStore: SignalsStore {
         var runs: [JobID: AppendOutcome] = [:]
         var predictions: [SignalID: [StoredPrediction]] = [:]
         var seals: [LedgerSeal] = []
+        var ledgerKeys: [LedgerKey] = []
         var pending: [SignalID: [Int64: (checkAt: Timestamp, giveUpAt: Timestamp)]] = [:]
         var cadence: [SignalID: CadenceRecord] = [:]
         var instruments: [InstrumentID: KnownInstrument] = [:]

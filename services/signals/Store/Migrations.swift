@@ -13,6 +13,7 @@ enum Migrations {
             ("v004_create_idempotency_keys", PackageResources.v004_create_idempotency_keys_sql),
             MessagingSchema.migration(version: 5, schema: schema),
             ("v006_grant_messaging", PackageResources.v006_grant_messaging_sql),
+            ("v007_create_ledger_keys", PackageResources.v007_create_ledger_keys_sql),
         ])
     }
 }

@@ -40,6 +40,18 @@ extension PostgresSignalsStore {
         }
     }
 
+    func remember(_ key: LedgerKey) async throws {
+        _ = try await query(
+            "INSERT INTO ledger_keys (key_id, jwk, first_used_at) VALUES (\(key.keyID), \(key.jwk), \(key.firstUsedAt)) ON CONFLICT (key_id) DO NOTHING"
+        )
+    }
+
+    func ledgerKeys() async throws -> [LedgerKey] {
+        try await query("SELECT key_id, jwk, first_used_at FROM ledger_keys ORDER BY first_used_at, key_id").map { row in
+            LedgerKey(keyID: try row.column(0), jwk: try row.column(1), firstUsedAt: try row.column(2))
+        }
+    }
+
     func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal] {
         try await seals(
             where: """

@@ -72,6 +72,10 @@ protocol SignalsStore: Sendable {
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction]
     /// Seals all heads that have grown since their last seal, if no other replica is at it; nil when there is nothing to seal.
     func seal(now: Timestamp, signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal?
+    /// Remembers the public half of a key that signs seals; the first word about a key counts.
+    func remember(_ key: LedgerKey) async throws
+    /// The keys that ever signed seals, oldest first.
+    func ledgerKeys() async throws -> [LedgerKey]
     /// Seals that hold a head of the signal above `afterSeq` and up to `throughSeq`.
     func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal]
     /// Seals in order, from after `number`.
@@ -96,6 +100,14 @@ protocol SignalsStore: Sendable {
     func apply(_ instrument: KnownInstrument) async throws
     func instrument(symbol: String) async throws -> KnownInstrument?
     func apply(_ account: KnownAccount) async throws
+}
+
+/// The public half of a key that signs seals.
+struct LedgerKey: Sendable, Hashable {
+    var keyID: String
+    /// A JSON Web Key, as JSON.
+    var jwk: String
+    var firstUsedAt: Timestamp
 }
 
 /// A place in the list of all predictions that an account may read.

@@ -18,6 +18,7 @@ final class ChangeHub: Sendable {
         /// Counts the news of a signal while somebody is interested, so that none is missed between looking and waiting.
         var news: [SignalID: UInt64] = [:]
         var total: UInt64 = 0
+        var isClosed = false
     }
 
     private let state = Mutex(State())
@@ -47,6 +48,15 @@ final class ChangeHub: Sendable {
         for signalID in watched { announce(signalID) }
     }
 
+    /// Sends everybody home, now and from now on: the service is about to stop.
+    func close() {
+        let waiters = state.withLock { state in
+            state.isClosed = true
+            return state.waiters.keys.compactMap { Self.remove($0, &state)?.continuation }
+        }
+        for continuation in waiters { continuation.resume(returning: false) }
+    }
+
     /// Waits for news of one of the signals since `mark`; false when the time is over, the caller has gone, or too many wait already.
     func wait(for signals: Set<SignalID>, since mark: UInt64, timeout: Duration) async -> Bool {
         guard !signals.isEmpty else { return false }
@@ -71,7 +81,7 @@ final class ChangeHub: Sendable {
             await withCheckedContinuation { continuation in
                 let answer = state.withLock { state -> Bool? in
                     if signals.contains(where: { (state.news[$0] ?? 0) > mark }) { return true }
-                    if Task.isCancelled || state.waiters.count >= Self.maximumWaiters { return false }
+                    if state.isClosed || Task.isCancelled || state.waiters.count >= Self.maximumWaiters { return false }
                     state.waiters[id] = Waiter(signals: signals, continuation: continuation)
                     for signalID in signals { state.bySignal[signalID, default: []].insert(id) }
                     return nil
@@ -91,4 +101,13 @@ final class ChangeHub: Sendable {
         }
         return waiter
     }
+}
+
+/// Ends long waits before the server begins to drain, so that no reader keeps the service from stopping in time.
+struct WaitingReaders: Component {
+    let name = "waiting readers"
+    let hub: ChangeHub
+
+    func start() async throws {}
+    func stop() async { hub.close() }
 }

@@ -11,6 +11,20 @@ struct LedgerSigner: Sendable {
         (Base64URL.encode(try key.signature(for: Array(text.utf8))), key.keyID)
     }
 
+    /// The public half, as the store keeps it.
+    func publicKey(now: Timestamp) throws -> LedgerKey {
+        LedgerKey(keyID: key.keyID, jwk: String(decoding: try WireJSON.encode(key.verifyingKey.jwk()), as: UTF8.self), firstUsedAt: now)
+    }
+
+    /// The keys by their ids; what cannot be read is left out, and then its seals do not verify.
+    static func verifyingKeys(_ keys: [LedgerKey]) -> [String: VerifyingKey] {
+        var found: [String: VerifyingKey] = [:]
+        for key in keys {
+            if let jwk: JWK = try? WireJSON.decode(from: Array(key.jwk.utf8)) { found[key.keyID] = try? VerifyingKey(jwk: jwk) }
+        }
+        return found
+    }
+
     /// Whether a seal carries a good signature of one of these keys.
     static func isGood(_ seal: LedgerSeal, keys: [String: VerifyingKey]) -> Bool {
         guard let keyID = seal.keyID, let key = keys[keyID], let signature = seal.signature.flatMap({ Base64URL.decode($0) }),
@@ -29,6 +43,7 @@ final class Sealer: Component {
     private let time: any TimeSource
     private let loop: EventLoop
     private let work = Mutex<Task<Void, Never>?>(nil)
+    private let isKeyKnown = Mutex(false)
     private let logger = Logger("sealer")
 
     init(store: any SignalsStore, signer: LedgerSigner, time: any TimeSource, loop: EventLoop) {
@@ -60,6 +75,11 @@ final class Sealer: Component {
     func round() async {
         do {
             let signer = signer
+            if !isKeyKnown.withLock({ $0 }) {
+                // Before the first seal, so that no seal is ever without its key.
+                try await store.remember(try signer.publicKey(now: time.now()))
+                isKeyKnown.withLock { $0 = true }
+            }
             if let seal = try await store.seal(now: time.now(), signing: { try signer.sign($0) }) {
                 logger.debug("sealed", ["seal": .integer(Int(seal.number)), "heads": .integer(seal.heads.count)])
             }
