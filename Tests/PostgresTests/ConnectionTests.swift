@@ -177,6 +177,21 @@ struct ConnectionTests {
         }
     }
 
+    @Test func anOperationBehindAnotherIsCancelledWhenItsTurnComes() async throws {
+        try await connected { connection in
+            let started = ContinuousClock.now
+            let first = Task { try await connection.query("SELECT pg_sleep(0.3)").count }
+            try await eventually { await connection.underWay == 1 }
+            let second = Task { try await connection.query("SELECT pg_sleep(8)") }
+            try await eventually { await connection.underWay == 2 }
+            second.cancel()
+            await #expect(throws: CancellationError.self) { try await second.value }
+            let rows = try await first.value
+            let answer = try await connection.query("SELECT \(7)").first?.column(0, as: Int.self)
+            #expect(rows == 1 && answer == 7 && ContinuousClock.now - started < .seconds(5))
+        }
+    }
+
     @Test func aStatementThatTakesTooLongEnds() async throws {
         try await withLoop { loop in
             var configuration = PostgresConfiguration(url: TestServers.postgresURL)

@@ -29,6 +29,29 @@ struct PoolTests {
         }
     }
 
+    @Test func afterTheCommitAndNeverAfterARollback() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool { pool in
+                let told = TestSignal<Int>()
+                struct Stop: Error {}
+                await #expect(throws: Stop.self) {
+                    try await pool.withTransaction { connection in
+                        await connection.afterCommit { told.signal(1) }
+                        try await connection.execute("INSERT INTO counters (name, value) VALUES ('a', 1)")
+                        throw Stop()
+                    }
+                }
+                try await pool.withTransaction { connection in
+                    await connection.afterCommit { told.signal(2) }
+                    try await connection.execute("INSERT INTO counters (name, value) VALUES ('b', 1)")
+                    #expect(told.pendingCount == 0)
+                }
+                let first = try await told.next()
+                #expect(first == 2 && told.pendingCount == 0)
+            }
+        }
+    }
+
     @Test func aSwallowedErrorDoesNotCommitQuietly() async throws {
         try await withDatabase(migrations: [Self.table]) { database in
             try await database.withPool { pool in

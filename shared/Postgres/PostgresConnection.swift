@@ -22,7 +22,7 @@ public actor PostgresConnection {
     var operations = FIFO<Operation>()
     /// Operations that wait until a cancel was delivered or a COPY is over.
     var deferred: [() -> Void] = []
-    var cancelsUnderWay = 0
+    var cancelPhase = CancelPhase.none
     var isPlain = false
     var plainWaiter: UnsafeContinuation<Void, Never>?
     var drainWaiters: [UnsafeContinuation<Void, Never>] = []
@@ -166,7 +166,7 @@ public actor PostgresConnection {
     /// Whether the next borrower may have the connection as it is.
     var isClean: Bool {
         guard let handle else { return false }
-        return operations.isEmpty && cancelsUnderWay == 0 && !isPlain && pendingBegin == nil && PQtransactionStatus(handle) == PQTRANS_IDLE
+        return operations.isEmpty && cancelPhase.isNone && !isPlain && pendingBegin == nil && PQtransactionStatus(handle) == PQTRANS_IDLE
     }
 
     /// Brings the connection into a state in which it can be lent again; `false` if it has to be thrown away.
@@ -178,7 +178,7 @@ public actor PostgresConnection {
 
     /// Waits until nothing is on its way, cancels included.
     func drained() async {
-        while handle != nil && !(operations.isEmpty && cancelsUnderWay == 0 && deferred.isEmpty && !isPlain) {
+        while handle != nil && !(operations.isEmpty && cancelPhase.isNone && deferred.isEmpty && !isPlain) {
             await withUnsafeContinuation { drainWaiters.append($0) }
         }
     }

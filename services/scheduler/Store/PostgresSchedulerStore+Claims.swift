@@ -8,11 +8,17 @@ extension PostgresSchedulerStore {
 
     /// One round trip: a lock on the claim's id (a repeated call waits for the first and then sees what it got), then a statement a class.
     func claim(_ claim: Claim) async throws -> [Job] {
-        var statements: [SQL] = ["SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.claim/" + claim.id.description), 0))", held(by: claim)]
+        var statements: [SQL] = [
+            Self.withoutFlush, "SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.claim/" + claim.id.description), 0))", held(by: claim),
+        ]
         for wanted in claim.classes where wanted.slots > 0 { statements.append(take(wanted, for: claim)) }
         let results = try await pool.pipeline(statements)
-        return try results.dropFirst().flatMap { try $0.map(JobColumns.job) }
+        return try results.dropFirst(2).flatMap { try $0.map(JobColumns.job) }
     }
+
+    /// The commit need not wait for the disk. A claim or renewal that a crash of the server forgets is a job that waits again, whose worker is
+    /// fenced off; and what a job's end makes durable, it makes durable together with the claim before it, because the log is flushed in order.
+    private static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
 
     /// What the same claim got before and still holds.
     private func held(by claim: Claim) -> SQL {
@@ -72,13 +78,14 @@ extension PostgresSchedulerStore {
         if leases.isEmpty { return [] }
         let progressed = leases.filter { $0.progress != nil }
         var statements: [SQL] = [
+            Self.withoutFlush,
             """
             WITH wanted (job_id, attempt_id) AS (SELECT * FROM unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID)))),
             renewed AS (
                 UPDATE leases SET expires_at = clock_timestamp() + \(lease) FROM wanted
                 WHERE leases.job_id = wanted.job_id AND leases.attempt_id = wanted.attempt_id RETURNING leases.job_id)
             SELECT renewed.job_id, jobs.cancel_requested_at IS NOT NULL FROM renewed JOIN jobs USING (job_id)
-            """
+            """,
         ]
         if !progressed.isEmpty {
             statements.append(
@@ -92,7 +99,7 @@ extension PostgresSchedulerStore {
         }
         let results = try await pool.pipeline(statements)
         var held: [JobID: Bool] = [:]
-        for row in results[0] {
+        for row in results[1] {
             let (job, isCancelled) = try row.decode(JobID.self, Bool.self)
             held[job] = isCancelled
         }

@@ -1,3 +1,5 @@
+internal import ServiceRuntime
+
 /// What the connection waits for, in the order in which it was sent.
 enum Expectation {
     /// The answer to preparing a statement.
@@ -8,6 +10,19 @@ enum Expectation {
     case accompanied
     /// The end of the operation at the head.
     case synchronized
+}
+
+/// How far a request to cancel has got.
+enum CancelPhase {
+    case none
+    /// On its way to the server; until it is there, nothing else is sent.
+    case requesting
+    /// It has reached the server, which has not ended the operation yet; repeated when the timer fires.
+    case delivered(LoopTimer)
+    /// The operation has ended; a last sync is under way.
+    case draining
+
+    var isNone: Bool { if case .none = self { true } else { false } }
 }
 
 /// One round trip: statements up to a sync, and who waits for their rows.
@@ -26,6 +41,7 @@ struct Operation {
     var results: [PostgresResult] = []
     var error: PostgresError?
     var wasCancelled = false
+    var isBarrier = false
     let startedAt: UInt64
 
     mutating func take(_ result: PostgresResult) {

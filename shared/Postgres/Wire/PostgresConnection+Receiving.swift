@@ -41,7 +41,9 @@ extension PostgresConnection {
             PQclear(raw)
             guard status == PGRES_PIPELINE_SYNC else { return tearDown(PostgresError(.connectionLost, message: "a result where a sync was due")) }
             expectations.popFirst()
-            operations.popFirst()?.finish()
+            guard let operation = operations.popFirst() else { return }
+            operation.finish()
+            operationEnded(operation)
         case .prepared(let statement):
             if status != PGRES_COMMAND_OK {
                 cache.remove(statement)
@@ -89,7 +91,7 @@ extension PostgresConnection {
 
     /// Lets those go on who wait for the connection to be at rest.
     func wakeDrained() {
-        guard !drainWaiters.isEmpty, operations.isEmpty, cancelsUnderWay == 0, !isPlain, deferred.isEmpty else { return }
+        guard !drainWaiters.isEmpty, operations.isEmpty, cancelPhase.isNone, !isPlain, deferred.isEmpty else { return }
         let waiters = drainWaiters
         drainWaiters = []
         for waiter in waiters { waiter.resume() }
@@ -97,17 +99,25 @@ extension PostgresConnection {
 
     // MARK: Cancelling
 
-    /// Gives the caller back its task at once and asks the server to stop, if it is this operation that it works on.
+    /// Gives the caller back its task at once and asks the server to stop, as soon as it is this operation that the server works on.
     func cancel(_ id: UInt64) {
-        var mustAskServer = false
-        operations.update(where: { $0.id == id }) { operation, isFirst in
+        operations.update(where: { $0.id == id }) { operation, _ in
             operation.fail(CancellationError())
             operation.completion = .nobody
             operation.wasCancelled = true
-            mustAskServer = isFirst
         }
-        guard mustAskServer, let handle, let blocking = BlockingCalls.shared, let cancel = PQgetCancel(handle) else { return }
-        cancelsUnderWay += 1
+        cancelFirstIfWanted()
+    }
+
+    /// Asks the server to stop the first operation, if nobody waits for it any more.
+    private func cancelFirstIfWanted() {
+        guard case .none = cancelPhase, operations.first?.wasCancelled == true else { return }
+        requestCancel()
+    }
+
+    private func requestCancel() {
+        guard let handle, let blocking = BlockingCalls.shared, let cancel = PQgetCancel(handle) else { return }
+        cancelPhase = .requesting
         let cancelHandle = BlockingCalls.CancelHandle(handle: cancel)
         Task(on: loop) {
             await blocking.cancel(cancelHandle)
@@ -115,13 +125,40 @@ extension PostgresConnection {
         }
     }
 
-    /// The request has reached the server: one more sync, and it can hit nothing that is sent from here on.
+    /// The request has reached the server. It may have come before the statement did, and then it did nothing: so it is repeated until the
+    /// operation has ended.
     private func cancelDelivered() {
-        cancelsUnderWay -= 1
-        guard cancelsUnderWay == 0 else { return }
-        if handle != nil { submit(0, [], .nobody) }
-        runDeferred()
-        wakeDrained()
+        guard handle != nil, case .requesting = cancelPhase else { return }
+        guard operations.first?.wasCancelled == true else { return drainAfterCancel() }
+        cancelPhase = .delivered(
+            loop.timer(after: .milliseconds(50)) { [weak self] in
+                self?.assumeIsolated { connection in
+                    guard case .delivered = connection.cancelPhase else { return }
+                    connection.requestCancel()
+                }
+            }
+        )
+    }
+
+    /// One more sync, and no request can hit anything that is sent from here on.
+    private func drainAfterCancel() {
+        if case .delivered(let timer) = cancelPhase { timer.cancel() }
+        cancelPhase = .draining
+        sendBarrier()
+    }
+
+    /// After each operation that has ended.
+    private func operationEnded(_ operation: Operation) {
+        switch cancelPhase {
+        case .none: cancelFirstIfWanted()
+        case .requesting: break
+        case .delivered: if operation.wasCancelled { drainAfterCancel() }
+        case .draining:
+            guard operation.isBarrier else { return }
+            cancelPhase = .none
+            runDeferred()
+            cancelFirstIfWanted()
+        }
     }
 
     /// Sends what had to wait.
@@ -139,6 +176,8 @@ extension PostgresConnection {
         watcher = nil
         connectTimer?.cancel()
         connectTimer = nil
+        if case .delivered(let timer) = cancelPhase { timer.cancel() }
+        cancelPhase = .none
         PQfinish(ended)
         for operation in operations.removeAll() { operation.fail(operation.error ?? error) }
         _ = expectations.removeAll()

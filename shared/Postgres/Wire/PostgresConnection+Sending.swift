@@ -6,7 +6,7 @@ extension PostgresConnection {
     func submit(_ id: UInt64, _ statements: [SQL], _ completion: Operation.Completion) {
         let operation = Operation(id: id, completion: completion, startedAt: monotonicNanoseconds())
         guard let handle else { return operation.fail(PostgresError(.closed)) }
-        if cancelsUnderWay > 0 || isPlain {
+        if !cancelPhase.isNone || isPlain {
             // A cancel that is still on its way must not hit this operation.
             deferred.append { [weak self] in
                 guard let self else { return operation.fail(PostgresError(.closed)) }
@@ -27,6 +27,17 @@ extension PostgresConnection {
         }
         for statement in statements where isSent { isSent = send(statement, handle, accompanies: false) }
         guard isSent, PQpipelineSync(handle) == 1 else {
+            return tearDown(PostgresError(.connectionLost, message: PQerrorMessage(handle).map { String(cString: $0) } ?? ""))
+        }
+        expectations.append(.synchronized)
+        flush()
+    }
+
+    /// An operation without statements: its answer says that the server has done everything before it.
+    func sendBarrier() {
+        guard let handle else { return }
+        operations.append(Operation(id: 0, completion: .nobody, isBarrier: true, startedAt: monotonicNanoseconds()))
+        guard PQpipelineSync(handle) == 1 else {
             return tearDown(PostgresError(.connectionLost, message: PQerrorMessage(handle).map { String(cString: $0) } ?? ""))
         }
         expectations.append(.synchronized)
