@@ -93,6 +93,7 @@ struct PoolTests {
             configuration.waitTimeout = .milliseconds(30)
             let pool = PostgresPool(configuration: configuration, loops: [TestLoop.shared])
             try await pool.start()
+            try await eventually("the pool has a connection") { (try? await pool.query("SELECT 1").count) == 1 }
             try await pool.withConnection { _ in
                 do {
                     _ = try await pool.query("SELECT 1")
