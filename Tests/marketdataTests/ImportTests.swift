@@ -38,6 +38,42 @@ import Testing
         #expect(try await bench.store.instrument(symbol: "BTCUSD") == nil)
     }
 
+    @Test func lostFoldersAndOtherSpellings() throws {
+        let hours = try read(
+            "20131129 09:00,1813400,1815900,1812200,1815600,6488297\n20131129 12:00,1815900,1816600,1808000,1809300,19936481\n",
+            "spy.zip"
+        )
+        #expect(hours.symbol == "SPY")
+        #expect(hours.series[0].intervalSeconds == 3_600)
+        #expect(hours.series[0].bars.starts.first.map { Timestamp(microseconds: $0) } == at("2013-11-29T14:30:00Z"))
+        #expect(hours.series[0].bars.ends.last.map { Timestamp(microseconds: $0) } == at("2013-11-29T18:00:00Z"))
+        let days = try read("20140501 00:00,1.1,1.2,1,1.1,0,1.2,1.3,1.1,1.2,0\n", "eurusd.zip")
+        #expect(days.assetClass == .forex)
+        #expect(days.series.map(\.intervalSeconds) == [86_400, 86_400])
+        let frame = try read(
+            "timestamp,open,high,low,close,volume\n2020-01-01 00:00:00+00:00,1,1,1,1,5\n2020-01-01 00:01:00+00:00,1,1,1,1,5\n",
+            "ETHUSDT.csv"
+        )
+        #expect(frame.series[0].bars.starts.first.map { Timestamp(microseconds: $0) } == at("2020-01-01T00:00:00Z"))
+        let exported = try read(
+            "Unix Timestamp,Date,Symbol,Open,High,Low,Close,Volume ETH,Volume USD\n1600000000,2020-09-13 12-PM,ETHUSD,1,1,1,1,5,500\n"
+                + "1599996400,2020-09-13 11-AM,ETHUSD,1,1,1,1,6,600\n",
+            "Gemini_ETHUSD_1h.csv"
+        )
+        #expect(exported.series[0].bars.volume?.text(at: 0) == "6")
+        let quotes = try read(
+            "36000000,1000000,200,1000200,300,P,0,0\n36000001,0,0,1000300,100,P,0,0\n36000500,1000100,100,1000300,100,P,0,0\n",
+            "equity/usa/tick/aig/20131007_quote.zip"
+        )
+        #expect(quotes.series.map(\.side) == [.bid, .ask, .mid])
+        #expect(quotes.series[0].bars.trades == [2])
+        #expect(quotes.series[1].bars.trades == [3])
+        #expect(quotes.series[2].bars.close.text(at: 0) == "100.02")
+        let fxcm = try read("0,1.1,1.1,1.1,1.1,0,1.2,1.2,1.2,1.2,0\n", "forex/fxcm/minute/eurusd/20140501_quote.zip")
+        #expect(fxcm.symbol == "EURUSD.FXCM")
+        #expect(fxcm.series[0].bars.starts.first.map { Timestamp(microseconds: $0) } == at("2014-05-01T05:00:00Z"))
+    }
+
     @Test func anInstrumentsOwnCalendarPlacesItsDays() async throws {
         let bench = try Bench(MemoryMarketdataStore())
         var instrument = coin("NIFTY")

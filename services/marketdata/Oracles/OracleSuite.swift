@@ -43,9 +43,9 @@ struct OracleSuite {
         }
         report.check("1d", "IQFeed newest first is the reverse of oldest first") {
             var equal = 0
-            for name in ["intervals_1s", "intervals_5s", "dailies", "weeklies", "monthlies"]
+            for name in ["ticks", "intervals_1s", "intervals_5s", "dailies", "weeklies", "monthlies"]
             where try vendor("\(name)_newest") == vendor("\(name)_oldest") { equal += 1 }
-            return (equal == 5, "\(equal) of 5 files equal")
+            return (equal == 6, "\(equal) of 6 files equal")
         }
         report.check("1e", "IQFeed longest hole between 1-s bars of a day") {
             let bars = try vendor("intervals_1s_oldest")

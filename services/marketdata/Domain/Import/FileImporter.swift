@@ -9,7 +9,8 @@ enum FileImporter {
         let entry = try Archive.open(bytes, fileName: path)
         guard !entry.bytes.isEmpty else { throw .emptyFile }
         let name = SourceName(path: path, entryName: entry.name)
-        let source = ImportSource(name: name, text: entry.bytes, options: options)
+        var source = ImportSource(name: name, text: entry.bytes, options: options)
+        if source.name.lean == nil { source.name.lean = leanWithoutFolders(source) }
         switch try layout(of: source) {
         case .leanTicks: return try LeanTickReader.read(source)
         case .leanBars: return try LeanBarReader.read(source)
@@ -22,6 +23,22 @@ enum FileImporter {
         case .freqtradeBars: return try FreqtradeReader.readBars(source)
         case .freqtradeTrades: return try FreqtradeReader.readTrades(source)
         }
+    }
+
+    /// Lean's hour and day files say neither what nor how long they are once their folders are lost: the rows and the name tell.
+    private static func leanWithoutFolders(_ source: ImportSource) -> SourceName.Lean? {
+        let lines = DelimitedText(source.text, separator: 0x2C).firstLines(3).filter { !$0.isEmpty }
+        let isLean =
+            !lines.isEmpty
+            && lines.allSatisfy { line in
+                let fields = line.split(separator: ",", omittingEmptySubsequences: false)
+                let stamp = Array(fields[0].utf8)
+                return (fields.count == 6 || fields.count == 11) && stamp.count == 14 && stamp[8] == 0x20 && stamp[11] == 0x3A
+            }
+        guard isLean else { return nil }
+        let words = source.name.stem.lowercased().split(separator: "_").map(String.init)
+        let isDaily = lines.allSatisfy { $0.dropFirst(9).hasPrefix("00:00") }
+        return SourceName.Lean(asset: "", market: "", resolution: isDaily ? "daily" : "hour", ticker: words.first ?? "", isQuote: nil, date: nil)
     }
 
     /// Finds the layout by what stands in the first lines, and by the name where that leaves a doubt.

@@ -8,6 +8,14 @@ enum HeaderedReader {
         var index: [String: Int] = [:]
 
         func first(_ names: String...) -> Int? { names.lazy.compactMap { index[$0] }.first }
+
+        /// The volume in units of the instrument: of `volume_btc` and `volume`, or `volume btc` and `volume usd`, the one that is not money.
+        var volume: Int? {
+            let money = ["usd", "usdt", "eur", "gbp", "quote"]
+            let named = index.filter { name, _ in name.hasPrefix("volume_") || name.hasPrefix("volume ") }
+            let base = named.filter { name, _ in !money.contains { name.hasSuffix($0) } }
+            return base.min { $0.value < $1.value }?.value ?? index["volume"] ?? named.min { $0.value < $1.value }?.value
+        }
     }
 
     static func readBars(_ source: ImportSource) throws(ImportError) -> ImportedFile {
@@ -16,8 +24,9 @@ enum HeaderedReader {
         guard let columns, let open = columns.first("open"), let high = columns.first("high"), let low = columns.first("low"),
             let close = columns.first("close")
         else { throw .unknownLayout("it has no header with open, high, low and close") }
-        let time = columns.first("time", "date", "datetime", "timestamp", "timestamp_utc", "") ?? 0
-        let volume = columns.first("volume_btc", "volume_base", "volume")
+        let time =
+            columns.first("time", "date", "datetime", "timestamp", "timestamp_utc", "date time", "open time", "unix timestamp", "unix", "") ?? 0
+        let volume = columns.volume
         let symbolColumn = columns.first("symbol", "ticker")
         var named: String?
         var problems = RowProblems()

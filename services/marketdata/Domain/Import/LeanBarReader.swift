@@ -66,7 +66,7 @@ enum LeanBarReader {
             }
             series.append(ImportedSeries(intervalSeconds: Int(length), side: side, origin: .imported, bars: bars, coverage: coverage))
         }
-        if market.assetClass == .equity, !isIntraday { notes.append("bars are cut to the exchange's regular session") }
+        if market.assetClass == .equity || market.assetClass == .index, !isIntraday { notes.append("bars are cut to the exchange's regular session") }
         return ImportedFile(
             layout: .leanBars,
             symbol: market.symbol,

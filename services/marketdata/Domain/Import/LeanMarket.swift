@@ -11,16 +11,23 @@ struct LeanMarket {
 
     init(_ lean: SourceName.Lean, _ source: ImportSource) throws(ImportError) {
         let usual: [String: (AssetClass, calendar: String, zone: String)] = [
-            "crypto": (.crypto, "always-open", "UTC"), "forex": (.forex, "forex", "UTC"), "fx": (.forex, "forex", "UTC"),
-            "cfd": (.cfd, "forex", "UTC"),
-            "future": (.future, "cme", "America/New_York"), "equity": (.equity, "us-equity", "America/New_York"),
-            "index": (.index, "us-equity", "America/New_York"),
+            "crypto": (.crypto, "always-open", "UTC"), "cryptofuture": (.crypto, "always-open", "UTC"), "forex": (.forex, "forex", "UTC"),
+            "fx": (.forex, "forex", "UTC"), "cfd": (.cfd, "forex", "UTC"), "future": (.future, "cme", "UTC"),
+            "equity": (.equity, "us-equity", "America/New_York"), "index": (.index, "us-equity", "America/New_York"),
+        ]
+        // Exchanges whose files are on a clock of their own.
+        let exchanges: [String: (calendar: String?, zone: String)] = [
+            "india": ("india", "Asia/Kolkata"), "eurex": ("eurex", "Europe/Berlin"), "hkfe": ("always-open", "Asia/Hong_Kong"),
+            "krx": ("always-open", "Asia/Seoul"), "ose": ("always-open", "Asia/Tokyo"), "ice": (nil, "America/New_York"),
+            "fxcm": (nil, "Etc/GMT+5"),
         ]
         // Without a folder only the ticker speaks: two currencies are forex, a coin is crypto.
         let asset = lean.asset.isEmpty ? (source.options.assetClass ?? AssetClass.guess(symbol: lean.ticker)).rawValue : lean.asset
         var (kind, calendarName, zoneName) = usual[asset] ?? (.equity, "us-equity", "America/New_York")
-        if lean.market == "india" { (calendarName, zoneName) = ("india", "Asia/Kolkata") }
-        if lean.market == "eurex" { (calendarName, zoneName) = ("eurex", "Europe/Berlin") }
+        if let exchange = exchanges[lean.market] {
+            calendarName = exchange.calendar ?? calendarName
+            zoneName = exchange.zone
+        }
         let mainMarkets = ["", "usa", "coinbase", "oanda", "india", "eurex", "cme"]
         let ticker = lean.ticker.uppercased()
         let guessed = mainMarkets.contains(lean.market) ? ticker : "\(ticker).\(lean.market.uppercased())"
@@ -50,13 +57,13 @@ struct LeanMarket {
         return day
     }
 
-    /// Start and end of a bar stamped with its local start; hour and day bars of equities hold the regular session only and are cut to it.
+    /// Start and end of a bar stamped with its local start; hour and day bars of equities and indices hold the regular session only and are cut to it.
     func span(local: Int64, length: Int64) -> Range<Int64>? {
         let seconds = floorDivide(local, 1_000_000)
         let start = zone.utc(fromLocal: seconds) * 1_000_000 + (local - seconds * 1_000_000)
         var end = start + length * 1_000_000
         if length == 86_400 { end = zone.utc(fromLocal: seconds + 86_400) * 1_000_000 }
-        guard assetClass == .equity, length >= 3_600 else { return start..<end }
+        guard assetClass == .equity || assetClass == .index, length >= 3_600 else { return start..<end }
         let day = CivilDay(number: Int(floorDivide(seconds, 86_400)))
         guard let session = clock.session(on: day, kind: .regular) else { return start..<end }
         if length == 86_400 { return session }

@@ -15,6 +15,8 @@ enum LeanTickReader {
         var trades = TickCollector()
         var bids = TickCollector()
         var asks = TickCollector()
+        var middleBids = TickCollector()
+        var middleAsks = TickCollector()
         var rows = 0
         let isQuote = lean.isQuote ?? false
         let isEquity = market.assetClass == .equity
@@ -31,12 +33,22 @@ enum LeanTickReader {
             let seconds = milliseconds < 14_400_000 ? market.zone.utc(fromLocal: local) : noon + milliseconds / 1_000
             let time = seconds * 1_000_000 + milliseconds % 1_000 * 1_000
             if isQuote {
-                guard row.count == 3, let bid = row.number(1), let ask = row.number(2) else {
-                    problems.add(line: row.line, column: "row", reason: "time, bid and ask would be right", day: fileDay)
+                // Three fields are time, bid and ask; more are time, bid, its size, ask, its size.
+                let hasSizes = row.count >= 5
+                let (bid, ask) = (row.number(1), row.number(hasSizes ? 3 : 2))
+                guard row.count == 3 || hasSizes, bid != nil || row.bytes(1).isEmpty, ask != nil || row.bytes(hasSizes ? 3 : 2).isEmpty else {
+                    problems.add(line: row.line, column: "row", reason: "time, bid and ask, perhaps with sizes, would be right", day: fileDay)
                     return
                 }
-                bids.append(time: time, price: market.price(bid), size: nil)
-                asks.append(time: time, price: market.price(ask), size: nil)
+                // An empty side is skipped, never zero; without both there is no middle.
+                let hasBid = bid.map { !$0.isZero } ?? false
+                let hasAsk = ask.map { !$0.isZero } ?? false
+                if let bid, hasBid { bids.append(time: time, price: market.price(bid), size: hasSizes ? row.number(2) : nil) }
+                if let ask, hasAsk { asks.append(time: time, price: market.price(ask), size: hasSizes ? row.number(4) : nil) }
+                if let bid, let ask, hasBid, hasAsk {
+                    middleBids.append(time: time, price: market.price(bid), size: nil)
+                    middleAsks.append(time: time, price: market.price(ask), size: nil)
+                }
                 return
             }
             guard let price = market.price(row.number(1)), let size = row.number(2), size.double >= 0 else {
@@ -54,11 +66,12 @@ enum LeanTickReader {
             series.append(ImportedSeries(intervalSeconds: 1, side: side, origin: .derived, bars: bars, coverage: coverage))
         }
         if isQuote {
-            let bid = try bids.finish()
-            let ask = try asks.finish()
-            add(bid, .bid)
-            add(ask, .ask)
-            do { add(try TickSeries(times: bid.times, prices: MidPrice.middle(bid.prices, ask.prices), sizes: nil), .mid) } catch {
+            if bids.count > 0 { add(try bids.finish(), .bid) }
+            if asks.count > 0 { add(try asks.finish(), .ask) }
+            let (bid, ask) = (try middleBids.finish(), try middleAsks.finish())
+            do {
+                if !bid.times.isEmpty { add(try TickSeries(times: bid.times, prices: MidPrice.middle(bid.prices, ask.prices), sizes: nil), .mid) }
+            } catch {
                 throw .unknownLayout(error.description)
             }
         } else {

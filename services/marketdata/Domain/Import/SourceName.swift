@@ -47,7 +47,7 @@ struct SourceName: Sendable, Equatable {
     }
 
     private static func lean(_ parts: [String]) -> Lean? {
-        let assets = ["equity", "crypto", "forex", "index", "future", "cfd"]
+        let assets = ["equity", "crypto", "cryptofuture", "forex", "index", "future", "cfd"]
         let resolutions = ["tick", "second", "minute", "hour", "daily"]
         guard let file = parts.last?.lowercased(), file.hasSuffix(".zip") else { return nil }
         let stem = String(file.dropLast(4))

@@ -8,11 +8,16 @@ enum TimeText {
         var isDateOnly: Bool
     }
 
-    /// `2017-04-19`, `2017-04-19 09:00:00[.ffffff]` (also with `T` and a final `Z`), `2019-10-17 09-AM`, `01.01.2017 22:00:00.000`,
+    /// `2017-04-19`, `2017-04-19 09:00:00[.ffffff]` (also with `T` and a final `Z` or `+00:00`), `2019-10-17 09-AM`, `01.01.2017 22:00:00.000`,
     /// `20170102 020000`, `20130102 09:00`, `20130102`, or epoch seconds, milliseconds or microseconds by their number of digits.
     static func parse(_ bytes: UnsafeBufferPointer<UInt8>) -> Stamp? {
         var count = bytes.count
         if count > 10, bytes[count - 1] == 0x5A { count -= 1 }
+        // `+00:00` at the end, as data frames write UTC; another offset would contradict the zone that the rest is read in.
+        if count > 22, bytes[count - 3] == 0x3A, bytes[count - 6] == 0x2B || bytes[count - 6] == 0x2D {
+            for offset in [5, 4, 2, 1] where bytes[count - offset] != 0x30 { return nil }
+            count -= 6
+        }
         guard count >= 8, count <= 32 else { return nil }
         func number(_ at: Int, _ width: Int) -> Int? {
             guard at + width <= count else { return nil }
