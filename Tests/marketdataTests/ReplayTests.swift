@@ -153,7 +153,7 @@ import Testing
             try await feed.start()
             let replay = try await begin(bench, feed, speed: 300, end: "2016-10-08T08:00:00Z")
             let replays = Replays(store: store, reader: bench.reader, time: SystemTimeSource(), feed: feed)
-            try await eventually(timeout: .seconds(5), "the first bar") { try await store.replay(id: replay.id)?.releasedBars ?? 0 > 0 }
+            try await eventually("the first bar") { try await store.replay(id: replay.id)?.releasedBars ?? 0 > 0 }
             _ = try await replays.change(replay.id, from: [.running], to: .paused, account: replay.accountID, isAdministrator: false)
             let paused = try #require(try await store.replay(id: replay.id))
             #expect(paused.state == .paused)
