@@ -157,6 +157,7 @@ class Gateway:
             lines.append(
                 f"location = /demo/predictions/{signal} {{ limit_except GET {{ deny all; }} proxy_set_header X-API-Key {key}; proxy_set_header Authorization \"\"; "
                 f"proxy_set_header Cookie \"\"; proxy_set_header X-Request-ID $auspex_request_id; proxy_set_header Host $http_host; proxy_set_header Connection \"\"; "
+                f"proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Auspex-Job \"\"; "
                 f"proxy_pass http://signals/api/predictions/{signal}?limit=8; }}")
         private_file(self.folder / "demo.conf", "\n".join(lines) + "\n")
 

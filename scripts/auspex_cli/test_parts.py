@@ -62,19 +62,28 @@ def _cli(surroundings: Surroundings) -> Outcome:
     return _unittest("cli", "Tests/cli", surroundings)
 
 
-def _swift(surroundings: Surroundings, *, without_servers: bool = False, only: str | None = None, name: str = "swift-test") -> Outcome:
-    log = surroundings.layout.log(name)
-    arguments = [toolchain.swift(), "test", "--skip-build", "--package-path", str(REPOSITORY)]
-    if wanted := only or surroundings.filter_text:
-        arguments += ["--filter", wanted]
+def _swift(surroundings: Surroundings, *, without_servers: bool = False) -> Outcome:
+    """One target after another, each in a process of its own: a crash costs one target, and a test about time shares the cores with few."""
     hidden = {name: "" for name in ("AUSPEX_TEST_POSTGRES_URL", "AUSPEX_TEST_BROKER_URL", "AUSPEX_TEST_BROKER_ADMIN_URL", "AUSPEX_TEST_REDIS_URL")}
+    environment = (hidden if without_servers else {}) | surroundings.variables
+    if surroundings.filter_text:
+        return _swift_run("swift-test", surroundings.filter_text, environment, surroundings)
+    total = Outcome()
+    for target in sorted(folder.name for folder in (REPOSITORY / "Tests").glob("*Tests") if any(folder.rglob("*.swift"))):
+        outcome = _swift_run(target, f"^{target}\\.", environment, surroundings)
+        say(f"    {target:24} {outcome}")
+        total += outcome
+    return total
 
+
+def _swift_run(name: str, filter_text: str, environment: dict[str, str], surroundings: Surroundings) -> Outcome:
     def tell(line: str) -> None:
         if " failed after " in line or "recorded an issue" in line or " error: " in line:
             show(line)
 
     code, text = run_logged(
-        arguments, log, environment=(hidden if without_servers else {}) | surroundings.variables, folder=REPOSITORY, on_line=tell)
+        [toolchain.swift(), "test", "--skip-build", "--package-path", str(REPOSITORY), "--filter", filter_text], surroundings.layout.log(name),
+        environment=environment, folder=REPOSITORY, on_line=tell)
     return from_swift(text, code, name)
 
 

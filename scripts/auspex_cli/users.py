@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 from pathlib import Path
 
@@ -34,10 +35,13 @@ def private_folder(path: Path, user: str | None) -> Path:
 
 def private_file(path: Path, text: str, user: str | None = None) -> Path:
     """Writes a file that nobody else can read at any moment of its making."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # The folder may belong to a server's user: a name that nobody can guess, and a file that was not there before, cannot be a planted link.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    give(temporary, user)
+        if user is not None and os.geteuid() == 0:
+            entry = pwd.getpwnam(user)
+            os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
     temporary.replace(path)
     return path
