@@ -22,6 +22,7 @@ actor RelayWorker {
     private var drainUntil: UInt64 = 0
     private var lastNotified: UInt64 = 0
     private var lastCleaned: UInt64 = 0
+    private var cleaning: Task<Void, Never>?
     private var failures = 0
 
     private static let batchSize = 256
@@ -67,6 +68,8 @@ actor RelayWorker {
             }
         }
         await letGo()
+        cleaning?.cancel()
+        await cleaning?.value
     }
 
     /// One last time over what is there.
@@ -86,7 +89,7 @@ actor RelayWorker {
                 if isDraining && (failure != nil || monotonicNanoseconds() > drainUntil) { break }
             }
             if isDraining { return }
-            try await clean()
+            cleanIfDue()
             let isPoked = await bell.wait(atMost: sweepInterval, on: loop)
             if isPoked, held.count < groups, !isDraining { try await notifyOthers(session) }
         }
@@ -195,22 +198,20 @@ actor RelayWorker {
         try await session.execute("SELECT pg_notify(\(Self.channel(schema: schema)), '')")
     }
 
-    /// Deletes what is sent since a day and what the inbox need not remember any more, some thousands of rows at a time.
-    private func clean() async throws {
+    /// Begins to clean up every ten minutes, beside the relaying: after busy days there may be millions of rows to delete.
+    private func cleanIfDue() {
         let now = monotonicNanoseconds()
-        guard !held.isEmpty, now - lastCleaned > Self.cleaningIntervalNanoseconds || lastCleaned == 0 else { return }
+        guard !held.isEmpty, cleaning == nil, lastCleaned == 0 || now - lastCleaned > Self.cleaningIntervalNanoseconds else { return }
         lastCleaned = now
-        try await pool.execute(
-            """
-            DELETE FROM \(identifier: schema).outbox WHERE id IN
-                (SELECT id FROM \(identifier: schema).outbox WHERE sent_at < clock_timestamp() - interval '1 day' LIMIT 20000)
-            """
-        )
-        try await pool.execute(
-            """
-            DELETE FROM \(identifier: schema).inbox WHERE (consumer, event_id) IN
-                (SELECT consumer, event_id FROM \(identifier: schema).inbox WHERE handled_at < clock_timestamp() - interval '31 days' LIMIT 20000)
-            """
-        )
+        cleaning = Task(on: loop) { await self.clean() }
+    }
+
+    private func clean() async {
+        do {
+            try await RetentionCleaner(pool: pool, schema: schema).run()
+        } catch {
+            if !Task.isCancelled { logger.warning("outbox and inbox could not be cleaned; trying again later", ["reason": .string("\(error)")]) }
+        }
+        cleaning = nil
     }
 }
