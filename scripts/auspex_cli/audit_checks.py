@@ -70,6 +70,27 @@ CHECKS = [
             SELECT 'job ' || lease.job_id || ': the lease of ' || lease.worker || ' ran out and nobody took it back'
             FROM scheduler.leases AS lease WHERE lease.expires_at < clock_timestamp() - {GRACE}""",
     ),
+    Check(
+        "every close of a bar that marketdata announced has an outcome for each schedule that waited for it",
+        # What was known before an era began was never due. An era's last closes and its end may cross on their way, so they are not judged.
+        f"""WITH closes AS (
+                SELECT bar ->> 'symbol' AS instrument, (data ->> 'interval_seconds')::bigint AS seconds,
+                    (data ->> 'close_at')::timestamptz AS close_at, (data ->> 'known_at')::timestamptz AS known_at
+                FROM (SELECT convert_from(envelope, 'UTF8')::jsonb -> 'data' AS data FROM marketdata.outbox
+                      WHERE type = 'marketdata.bars.closed.v1' AND appended_at < clock_timestamp() - {GRACE}) AS announced
+                CROSS JOIN LATERAL jsonb_array_elements(data -> 'bars') AS bar
+            ), eras AS (
+                SELECT schedule_id, from_at, to_at, cadence ->> 'instrument' AS instrument,
+                    left(cadence ->> 'interval', -1)::bigint * CASE right(cadence ->> 'interval', 1)
+                        WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 WHEN 'd' THEN 86400 WHEN 'w' THEN 604800 END AS seconds
+                FROM scheduler.schedule_eras WHERE cadence ->> 'kind' = 'bar_close'
+            )
+            SELECT 'schedule ' || schedule_id || ' has nothing for the bar of ' || instrument || ' that ended at ' || close_at
+            FROM closes JOIN eras USING (instrument, seconds)
+            WHERE known_at > from_at AND known_at <= coalesce(to_at - {GRACE}, 'infinity')
+              AND NOT EXISTS (SELECT FROM scheduler.occurrences AS occurrence
+                  WHERE occurrence.schedule_id = eras.schedule_id AND bar_instrument = instrument AND bar_end = close_at)""",
+    ),
     *(
         Check(
             f"the outbox of {schema} is drained",

@@ -1,9 +1,11 @@
 """The steps from a checkout to a running platform; each leaves alone what is already as it should be."""
 
 import json
+import re
+import urllib.request
 
 from . import keys, packages, site, toolchain
-from .console import Failure, step
+from .console import Failure, say, step
 from .deployment import Deployment
 from .layout import DATABASE_SERVICES
 from .process import port_is_free, wait_until
@@ -39,7 +41,19 @@ def bring_up(deployment: Deployment, *, build: bool = True) -> ServicePlan:
         control.apply(everything)
         control.wait_ready([spec.name for spec in everything], 120, current)
         current.note("")
+    _tell_sandbox_level(deployment)
     return plan
+
+
+def _tell_sandbox_level(deployment: Deployment) -> None:
+    """Runs of strangers' code with less than the full isolation is something to know."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{deployment.ports.internal('executor')}/metrics", timeout=2) as answer:
+            found = re.search(r'^auspex_sandbox_level\{[^}]*level="(\w+)"[^}]*\} 1$', answer.read().decode(), re.MULTILINE)
+    except OSError:
+        return
+    if found and found[1] != "full":
+        say(f"  ! the sandbox works at level {found[1]}: limits for each process instead of control groups (full needs root, or writable cgroups)")
 
 
 def _prepare_database(deployment: Deployment, plan: ServicePlan) -> None:

@@ -30,6 +30,7 @@ class ProcessSpec:
     port: int | None = None
     readiness_url: str | None = None
     kind: str = "server"
+    version: str = ""
     replaces: str = ""  # changes when the process must be started anew (a new build, a new configuration)
 
     def as_json(self) -> dict:
@@ -37,7 +38,8 @@ class ProcessSpec:
 
     @staticmethod
     def from_json(value: dict) -> "ProcessSpec":
-        return ProcessSpec(**value)
+        known = ProcessSpec.__dataclass_fields__
+        return ProcessSpec(**{name: entry for name, entry in value.items() if name in known})  # a newer script may say more
 
     def start(self) -> subprocess.Popen:
         """Starts it in a process group of its own; it is told to stop when the process that started it ends."""

@@ -103,6 +103,7 @@ class ServicePlan:
         """All replicas of all services, in start order; their settings also stand in `run/<service>.env` for reading."""
         specs = []
         layout = self.deployment.layout
+        release = subprocess.run([str(self.binary("auth")), "--version"], capture_output=True, text=True, env=basic_environment()).stdout.strip()
         for name in ("blobs", "executor"):
             (layout.state / name).mkdir(exist_ok=True)
             (layout.state / name).chmod(0o700 if name == "blobs" else 0o755)
@@ -115,7 +116,8 @@ class ServicePlan:
                 specs.append(ProcessSpec(
                     name, [str(self.binary(service))], str(layout.log(name)), environment=environment, folder=str(layout.state),
                     port=internal if service == "executor" else self.deployment.ports.public(service, replica),
-                    readiness_url=f"http://127.0.0.1:{internal}/readyz", kind="service", replaces=self.version))
+                    readiness_url=f"http://127.0.0.1:{internal}/readyz", kind="service",
+                    version=release.rpartition(" ")[2], replaces=self.version))
         return specs
 
     def command(self, service: str, arguments: list[str], *, migrating: bool = False, input_text: str | None = None) -> subprocess.CompletedProcess:

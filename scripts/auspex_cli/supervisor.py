@@ -77,6 +77,7 @@ class Child:
             "restarts": self.restarts,
             "last_exit": self.last_exit,
             "log": self.spec.log,
+            "version": self.spec.version,
         }
 
 

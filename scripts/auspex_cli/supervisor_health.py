@@ -64,19 +64,12 @@ def ask(url: str) -> dict:
     """What a service's /readyz says."""
     try:
         with urllib.request.urlopen(url, timeout=1.5) as answer:
-            return {"state": "ready"} | _version(answer.read())
+            answer.read()
+            return {"state": "ready"}
     except urllib.error.HTTPError as error:
         return {"state": "starting", "detail": error.read()[:400].decode(errors="replace")}
     except OSError as error:
         return {"state": "starting", "detail": str(getattr(error, "reason", error))}
-
-
-def _version(body: bytes) -> dict:
-    try:
-        value = json.loads(body)
-        return {"version": value["version"]} if isinstance(value, dict) and "version" in value else {}
-    except ValueError:
-        return {}
 
 
 def replace_text(path, text: str, mode: int = 0o600) -> None:

@@ -24,19 +24,18 @@ def run(arguments: list[str]) -> int:
     elif not status:
         say(f"nothing runs from {deployment.layout.var}: './auspex up' starts it")
     else:
-        _table(status, wanted, describe())
-        say(f"\n  {deployment.gateway.url}")
+        _table(status, wanted)
+        say(f"\n  {deployment.gateway.url}   checkout {describe()}")
     return 0 if status and all(status.get(name, {}).get("state") == "ready" for name in wanted) else 1
 
 
-def _table(status: dict, wanted: list[str], checkout: str) -> None:
+def _table(status: dict, wanted: list[str]) -> None:
     say(f"  {'process':22} {'health':9} {'port':>6} {'pid':>8}  {'up for':>9}  {'restarts':>8}  version")
     for name in wanted:
         entry = status.get(name, {"state": "down"})
         age = _age(time.time() - entry["since"]) if entry.get("since") and entry.get("pid") else "-"
-        version = entry.get("version") or (checkout if entry.get("kind") == "service" else "")
         say(
-            f"  {name:22} {entry['state']:9} {entry.get('port') or '-':>6} {entry.get('pid') or '-':>8}  {age:>9}  {entry.get('restarts', 0):>8}  {version}")
+            f"  {name:22} {entry['state']:9} {entry.get('port') or '-':>6} {entry.get('pid') or '-':>8}  {age:>9}  {entry.get('restarts', 0):>8}  {entry.get('version', '')}")
         if entry["state"] != "ready" and entry.get("detail"):
             say(f"      {entry['detail'][:200]}")
 
