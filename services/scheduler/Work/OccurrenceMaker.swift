@@ -6,9 +6,10 @@ import Synchronization
 struct OccurrenceMaker: Sendable {
     let store: any SchedulerStore
     private let grids = GridCache()
+    private let crowd = Crowd()
 
-    /// How many schedules one transaction works off.
-    static let batch = 500
+    /// How many schedules one transaction works off; when it is full, more than a second's usual share is due.
+    static let batch = 1_000
 
     init(store: any SchedulerStore) { self.store = store }
 
@@ -17,6 +18,7 @@ struct OccurrenceMaker: Sendable {
         try await store.transaction { transaction in
             var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
             if schedules.isEmpty { return (0, 0) }
+            if schedules.count == Self.batch { crowd.note(schedules.compactMap(\.nextDueAt)) }
             let open = try await transaction.schedulesWithOpenRuns(among: schedules.map(\.id))
             var made: [Made] = []
             for (index, schedule) in schedules.enumerated() {
@@ -26,7 +28,7 @@ struct OccurrenceMaker: Sendable {
                     cursor: schedule.cursor,
                     now: now,
                     hasOpenRun: open.contains(schedule.id),
-                    isCrowded: schedules.count == Self.batch
+                    isCrowded: crowd.contains(schedule.nextDueAt)
                 )
                 schedules[index].cursor = plan.cursor
                 schedules[index].nextDueAt = plan.nextDueAt
@@ -78,6 +80,20 @@ extension Occurrence {
             madeAt: now
         )
     }
+}
+
+/// The latest seconds that a thousand schedules shared: those that a later transaction works off belong to the same crowd.
+private final class Crowd: Sendable {
+    private let second = Mutex<Int64?>(nil)
+
+    /// Learns of the due times of a full batch: crowded is the second that most of them share.
+    func note(_ dueTimes: [Timestamp]) {
+        let counts = Dictionary(dueTimes.map { ($0.seconds, 1) }, uniquingKeysWith: +)
+        guard let most = counts.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }), most.value * 2 > dueTimes.count else { return }
+        second.withLock { $0 = most.key }
+    }
+
+    func contains(_ dueAt: Timestamp?) -> Bool { dueAt.map { due in second.withLock { $0 == due.seconds } } ?? false }
 }
 
 /// Grids by their definition: parsing an expression and finding a zone is not done at each look.
