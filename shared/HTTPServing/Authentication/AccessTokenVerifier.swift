@@ -19,7 +19,7 @@ public final class AccessTokenVerifier: Sendable {
         self.time = time
     }
 
-    /// The claims of a good token; otherwise a 401, or a 503 while no key of auth has ever been fetched.
+    /// The claims of a good token; otherwise a 401, or a 503 while no key of auth has ever been fetched or nobody knows what is revoked by now.
     public func verify(_ token: String) async throws -> AccessTokenClaims {
         let now = time.now()
         if let claims = verified.withLock({ $0[token] }) {
@@ -60,6 +60,9 @@ public final class AccessTokenVerifier: Sendable {
     private func admitted(_ claims: AccessTokenClaims) throws -> AccessTokenClaims {
         guard !denied.denies(session: claims.sessionID, user: claims.userID, version: claims.userVersion) else {
             throw Problem.unauthorized(code: "token_revoked", detail: "This session has ended; log in again.")
+        }
+        guard denied.isCurrent(at: time.monotonicNanoseconds()) else {
+            throw Problem.unavailable(code: "auth_unavailable", detail: "Whether this session has ended cannot be found out right now.")
         }
         return claims
     }

@@ -1,7 +1,7 @@
 public import Contracts
 internal import Synchronization
 
-/// Sessions and users whose access tokens are void although they have not ended: small, in memory, fed by events and loaded at start.
+/// Sessions and users whose access tokens are void although they have not ended: small, in memory, fed by events and loaded by ``DenySetKeeper``.
 public final class DenySet: Sendable {
     private struct State {
         var sessions: [SessionID: Timestamp] = [:]
@@ -10,6 +10,8 @@ public final class DenySet: Sendable {
     }
 
     private let state = Mutex(State())
+    /// A moment of the monotonic clock in nanoseconds; without a keeper the set is vouched for without end.
+    private let vouchedUntil = Atomic<UInt64>(.max)
 
     /// Nothing denied yet.
     public init() {}
@@ -42,6 +44,11 @@ public final class DenySet: Sendable {
         }
     }
 
+    /// Whether the set may still be relied on: past a limit it may lack sessions that were revoked since.
+    func isCurrent(at monotonicNanoseconds: UInt64) -> Bool { monotonicNanoseconds < vouchedUntil.load(ordering: .acquiring) }
+
+    func vouch(until monotonicNanoseconds: UInt64) { vouchedUntil.store(monotonicNanoseconds, ordering: .releasing) }
+
     /// How many entries there are.
     public var count: Int { state.withLock { $0.sessions.count + $0.users.count } }
 
@@ -69,9 +76,9 @@ extension DenySet {
         let users: [ChangedUser]
     }
 
-    /// Adds what auth knows as revoked: at start, and at each (re)subscription, as events may have been missed.
+    /// Adds what auth knows as revoked. A partition that swallows the question must not hold up the next one for long.
     public func load(from auth: ServiceClient) async throws {
-        let answer: Answer = try await auth.get("/internal/v1/sessions/revoked")
+        let answer = try await auth.send(.get, "/internal/v1/sessions/revoked", deadline: .seconds(4)).json(Answer.self)
         for session in answer.sessions { revoke(session: session.sessionID, until: session.expiresAt) }
         for user in answer.users { raise(user: user.userID, version: user.userVersion) }
     }

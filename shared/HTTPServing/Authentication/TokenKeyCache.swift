@@ -46,7 +46,8 @@ public final class TokenKeyCache: Component {
             var wait = Duration.milliseconds(200)
             while !Task.isCancelled {
                 let succeeded = await attempt()
-                wait = succeeded ? refreshInterval : min(wait * 2, .seconds(10))
+                // Without any key nobody is served: then it asks more often.
+                wait = succeeded ? refreshInterval : min(wait * 2, isEmpty ? .seconds(2) : .seconds(10))
                 do { try await time.sleep(for: wait) } catch { return }
             }
         }
