@@ -20,9 +20,18 @@ final class FakeScheduler: Sendable {
         var results: [SHA256Digest: Int] = [:]
         /// The next so many answers to claims are made and then lost.
         var loseClaimAnswers = 0
+        /// How long a release takes to be noted.
+        var releaseDelay = Duration.zero
         /// Every call fails while this is set.
         var isAway = false
         var stale: Set<AttemptID> = []
+        /// Calls that bring one of these results fail as a whole; nil refuses none.
+        var refuses: (@Sendable (FinishedJob) -> Bool)?
+        /// How many of them came.
+        var refusals = 0
+        /// What every put is refused with.
+        var putStatus: Status?
+        var puts = 0
     }
 
     private let state = Mutex(State())
@@ -36,7 +45,7 @@ final class FakeScheduler: Sendable {
         router.post("/internal/v1/jobs/claim") { request in try holder.get().claim(request) }
         router.post("/internal/v1/jobs/renew") { request in try holder.get().renew(request) }
         router.post("/internal/v1/jobs/finish") { request in try holder.get().finish(request) }
-        router.post("/internal/v1/jobs/release") { request in try holder.get().release(request) }
+        router.post("/internal/v1/jobs/release") { request in try await holder.get().release(request) }
         router.put("/internal/v1/results") { request in try holder.get().put(request) }
         server = HTTPServer(
             name: "fake-scheduler",
@@ -118,6 +127,10 @@ final class FakeScheduler: Sendable {
         try checkAway()
         let body = try WireJSON.decode(FinishRequest.self, from: request.body)
         return try state.withLock { state in
+            if let refuses = state.refuses, body.finished.contains(where: refuses) {
+                state.refusals += 1
+                throw Problem(status: .internalError, code: "internal", detail: "the event is too large")
+            }
             var receipts: [FinishReceipt] = []
             for job in body.finished {
                 let isStale = state.stale.contains(job.attemptID)
@@ -129,8 +142,9 @@ final class FakeScheduler: Sendable {
         }
     }
 
-    private func release(_ request: Request) throws -> Response {
+    private func release(_ request: Request) async throws -> Response {
         try checkAway()
+        try await Task.sleep(for: state.withLock { $0.releaseDelay })
         let body = try WireJSON.decode(ReleaseRequest.self, from: request.body)
         state.withLock { $0.released += body.leases.map(\.attemptID) }
         return .noContent
@@ -139,6 +153,11 @@ final class FakeScheduler: Sendable {
     private func put(_ request: Request) throws -> Response {
         try checkAway()
         struct Receipt: Encodable { var sha256: SHA256Digest }
+        let refusal = state.withLock { state in
+            state.puts += 1
+            return state.putStatus
+        }
+        if let refusal { throw Problem(status: refusal, code: "refused", detail: "not taken") }
         let digest = SHA256.digest(request.body)
         state.withLock { $0.results[digest] = request.body.count }
         return try .json(Receipt(sha256: digest))

@@ -1,4 +1,5 @@
 import Contracts
+import HTTPServing
 import ServiceRuntime
 import Synchronization
 import TestSupport
@@ -51,7 +52,8 @@ import Testing
         func next(of classes: [ResourceClass], within limit: Duration) async -> ResourceClass? {
             let signal = TestSignal<ResourceClass>()
             waiting.withLock { $0 = (classes, signal) }
-            let hint = try? await signal.next(timeout: limit)
+            // Only a hint or the worker's end ends the waiting, no time-out.
+            let hint = try? await signal.next(timeout: .seconds(3600))
             waiting.withLock { if $0?.signal === signal { $0 = nil } }
             return hint
         }
@@ -136,7 +138,7 @@ import Testing
             scheduler.change { $0.waiting = [.sample()] }
             try await eventually { hints.listening == [.small] }
             hints.hint()
-            _ = try await handler.begun.next(timeout: .seconds(2))
+            _ = try await handler.begun.next()
             try await eventually { hints.listening == [] }
             handler.open()
             try await eventually { hints.listening == [.small] }
@@ -229,6 +231,67 @@ import Testing
             #expect(scheduler.read { $0.released } == [job.attemptID])
             #expect(try await handler.ended.next() == .draining)
             #expect(scheduler.read { $0.finished.isEmpty })
+        }
+    }
+
+    @Test func aStoppingWorkerAsksOnceMoreWhatItsClaimWonAndGivesItBack() async throws {
+        let jobs = [ClaimedJob.sample(), .sample()]
+        // The clock stands still: nothing but the drain repeats the claim.
+        let spoil: (FakeScheduler) -> Void = { scheduler in
+            scheduler.change {
+                $0.loseClaimAnswers = 1
+                $0.releaseDelay = .milliseconds(300)
+            }
+        }
+        try await withWorker(handler: GatedHandler(), time: ManualTimeSource(), jobs: jobs, before: spoil) { scheduler, worker in
+            try await eventually { scheduler.read { $0.claimRequests.count } == 1 }
+            await worker.stop()
+            let claims = scheduler.read { $0.claimRequests }
+            #expect(claims.count == 2 && Set(claims).count == 1, "the same claim, once more")
+            #expect(Set(scheduler.read { $0.released }) == Set(jobs.map(\.attemptID)), "given back before the worker has stopped")
+            #expect(scheduler.read { $0.finished.isEmpty })
+        }
+    }
+
+    @Test func aResultThatIsRefusedHoldsUpNobodyElse() async throws {
+        let handler = GatedHandler()
+        let jobs = (0..<3).map { _ in ClaimedJob.sample() }
+        try await withWorker(slots: [.small: 3], handler: handler, jobs: jobs) { scheduler, _ in
+            for _ in jobs { _ = try await handler.begun.next() }
+            let bad = jobs[0].attemptID
+            scheduler.change { $0.refuses = { $0.attemptID == bad && $0.outcome == .completed } }
+            handler.open()
+            try await eventually { scheduler.read { $0.finished.count } >= 2 }
+            // More work is claimed and done while one result is still refused.
+            let more = ClaimedJob.sample()
+            scheduler.change { $0.waiting = [more] }
+            try await eventually { scheduler.read { $0.finished.contains { $0.attemptID == more.attemptID } } }
+            try await eventually { scheduler.read { $0.finished.contains { $0.attemptID == bad } } }
+            let said = try #require(scheduler.read { $0.finished.first { $0.attemptID == bad } })
+            #expect(said.outcome == .failed && said.failureKind == .infra && said.result == nil, "\(said)")
+            #expect(scheduler.read { $0.refusals } >= SuspectResults.mostRefusals)
+            #expect(scheduler.read { $0.finished.count } == 4)
+        }
+    }
+
+    @Test(arguments: [Status.internalError, Status(413)])
+    func aResultThatTheStoreRefusesFailsTheJob(status: Status) async throws {
+        let handler = GatedHandler(result: .completed(["text": .string(String(repeating: "x", count: 20_000))]))
+        handler.open()
+        try await withWorker(handler: handler, jobs: [.sample()], before: { $0.change { $0.putStatus = status } }) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+            let said = try #require(scheduler.read { $0.finished.first })
+            #expect(said.outcome == .failed && said.failureKind == .infra && said.errorMessage?.contains("could not be stored") == true, "\(said)")
+            #expect(scheduler.read { $0.puts } == (status == .internalError ? 3 : 1))
+        }
+    }
+
+    @Test func whatAHandlerSaysIsBoundedInBytes() async throws {
+        let handler = GatedHandler(result: .failed(.exception, "a" + String(repeating: "\u{301}", count: 100_000)))
+        handler.open()
+        try await withWorker(handler: handler, jobs: [.sample()]) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 1 }
+            #expect(scheduler.read { $0.finished.first?.errorMessage?.utf8.count } == 4095)
         }
     }
 

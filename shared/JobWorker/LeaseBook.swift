@@ -150,11 +150,11 @@ struct LeaseBook {
         return true
     }
 
-    /// Results to deliver, at most `limit`, the same again until they are taken.
-    func undelivered(limit: Int) -> [FinishedJob] {
+    /// Results to deliver, at most `limit`, the same again until they are taken; without those of the attempts `except`.
+    func undelivered(limit: Int, except: Set<AttemptID> = []) -> [FinishedJob] {
         var results: [FinishedJob] = []
         for lease in leases.values.sorted(by: { $0.job.attemptID < $1.job.attemptID }) {
-            if case .finished(let result) = lease.phase { results.append(result) }
+            if case .finished(let result) = lease.phase, !except.contains(result.attemptID) { results.append(result) }
             if results.count == limit { break }
         }
         return results
@@ -179,6 +179,9 @@ struct LeaseBook {
     mutating func drain() {
         isDraining = true
     }
+
+    /// The claim whose answer never came: what it won has to be given back, which takes asking what that is.
+    var unansweredClaim: NextClaim? { openClaim?.claim }
 
     /// Gives up all jobs that still run; finished ones stay until they are delivered.
     mutating func releaseRunning() -> [LeaseReference] {

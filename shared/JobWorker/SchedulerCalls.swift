@@ -30,10 +30,11 @@ struct SchedulerCalls: Sendable {
         }
     }
 
-    func claim(_ claim: NextClaim) async throws -> [ClaimedJob] {
+    func claim(_ claim: NextClaim, deadline: Duration = .seconds(8)) async throws -> [ClaimedJob] {
         let answer: ClaimAnswer = try await post(
             "/internal/v1/jobs/claim",
-            ClaimRequest(claimID: claim.claimID, worker: worker, classes: claim.classes)
+            ClaimRequest(claimID: claim.claimID, worker: worker, classes: claim.classes),
+            deadline: deadline
         )
         return answer.jobs
     }
@@ -48,7 +49,11 @@ struct SchedulerCalls: Sendable {
     }
 
     func release(_ leases: [LeaseReference]) async throws {
-        try await client.post("/internal/v1/jobs/release", body: ReleaseRequest(worker: worker, leases: leases), isIdempotent: true)
+        var headers = Headers()
+        headers["Content-Type"] = "application/json"
+        let body = try WireJSON.encode(ReleaseRequest(worker: worker, leases: leases))
+        // A drain waits for it.
+        _ = try await client.send(.post, "/internal/v1/jobs/release", headers: headers, body: body, isIdempotent: true, deadline: .seconds(3))
     }
 
     func put(result bytes: [UInt8]) async throws -> SHA256Digest {

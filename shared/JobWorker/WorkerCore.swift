@@ -28,17 +28,23 @@ actor WorkerCore {
     private var jobs: [AttemptID: Job] = [:]
     private var started = 0
     private var failures = 0
-    private var batchLimit = 100
+    private var suspects = SuspectResults()
     private var isStopped = false
     private var listening: Set<ResourceClass> = []
     private var listener: Task<Void, Never>?
     private var background: [Task<Void, Never>] = []
+    private var exchanges = 0
+    private var releases: [Int: Task<Void, Never>] = [:]
+    private var releaseCount = 0
     private let kicks: AsyncStream<Void>
     private nonisolated let kicker: AsyncStream<Void>.Continuation
 
     /// How long a claim waits at most for the next one when no hint comes.
     static let pollInterval = Duration.seconds(5)
     static let renewInterval: UInt64 = 10_000_000_000
+    private static let batchLimit = 100
+    /// A store of results that fails in itself (500) this often fails for good.
+    private static let mostPutRefusals = 3
 
     init(
         calls: SchedulerCalls,
@@ -86,6 +92,7 @@ actor WorkerCore {
     func stop(grace: Duration) async {
         book.drain()
         listen()
+        let settling = Task(on: control) { await self.settleOpenClaim(within: grace) }
         let deadline = time.monotonicNanoseconds() + UInt64(grace.wholeMicroseconds) * 1000
         while book.runningCount > 0, time.monotonicNanoseconds() < deadline { try? await time.sleep(for: .milliseconds(20)) }
         let released = book.releaseRunning()
@@ -98,6 +105,7 @@ actor WorkerCore {
                 logger.warning("could not give jobs back; their leases will run out", ["error": .string("\(error)")])
             }
         }
+        await settling.value
         for _ in 0..<5 where !book.undelivered(limit: 1).isEmpty {
             await exchange()
             if !book.undelivered(limit: 1).isEmpty { try? await time.sleep(for: .milliseconds(200)) }
@@ -106,6 +114,21 @@ actor WorkerCore {
         kicker.finish()
         for task in background { task.cancel() }
         for job in jobs.values { await job.task.value }
+        while let release = releases.values.first { await release.value }
+    }
+
+    /// A claim without an answer may have won jobs, and each would lose an attempt when its lease runs out: asked once more, then given back.
+    private func settleOpenClaim(within limit: Duration) async {
+        // Its answer may be under way; what it won is given back when it comes. The network keeps its own time.
+        let giveUp = ContinuousClock.now + limit
+        while exchanges > 0, ContinuousClock.now < giveUp { try? await Task.sleep(for: .milliseconds(10), clock: .continuous) }
+        guard let claim = book.unansweredClaim else { return }
+        do {
+            let jobs = try await calls.claim(claim, deadline: .seconds(2))
+            perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds()))
+        } catch {
+            logger.warning("could not ask what the last claim won; its leases will run out", ["error": .string("\(error)")])
+        }
     }
 
     private func exchangeLoop() async {
@@ -152,47 +175,80 @@ actor WorkerCore {
 
     /// Delivers results and claims until there is nothing to deliver and no more work to be had.
     private func exchange() async {
+        exchanges += 1
+        defer { exchanges -= 1 }
         while !isStopped {
-            let finished = book.undelivered(limit: batchLimit)
+            let finished = book.undelivered(limit: Self.batchLimit, except: suspects.attempts)
             let now = time.monotonicNanoseconds()
             let claim = book.isDraining ? nil : book.claim(now: now)
-            if finished.isEmpty, claim == nil { return }
+            if finished.isEmpty, claim == nil { break }
             do {
                 let jobs: [ClaimedJob]
                 if finished.isEmpty, let claim {
                     jobs = try await calls.claim(claim)
                 } else {
                     let answer = try await calls.finish(finished, next: claim)
-                    book.finishAnswered(answer.finished)
-                    let answered = Set(answer.finished.map(\.attemptID))
-                    for job in finished where !answered.contains(job.attemptID) { book.drop(job.attemptID) }
-                    report(answer.finished)
+                    taken(finished, answer.finished)
                     jobs = answer.jobs
                 }
                 failures = 0
-                batchLimit = 100
                 readiness?.set(ready: true)
                 if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
-                if jobs.count < wanted || wanted == 0, book.undelivered(limit: 1).isEmpty { return }
+                if jobs.count < wanted || wanted == 0, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
             } catch {
                 failed("exchange", error)
-                refuse(finished, error)
+                // Any of these results may be what is refused: they leave the claim's way, and go one to a call.
+                if SuspectResults.isRefusal(error), !finished.isEmpty {
+                    suspects.add(finished.map(\.attemptID))
+                    continue
+                }
                 retryLater()
-                return
+                break
             }
+        }
+        await deliverSuspects()
+    }
+
+    /// Sends results of a refused call one by one; what is refused again and again is replaced by word of that, and at last dropped.
+    private func deliverSuspects() async {
+        suspects.keep(only: book.undelivered(limit: .max).map(\.attemptID))
+        for finished in book.undelivered(limit: .max) where suspects.isDue(finished.attemptID, now: time.monotonicNanoseconds(), book.isDraining) {
+            if isStopped { return }
+            do {
+                taken([finished], try await calls.finish([finished], next: nil).finished)
+                suspects.remove(finished.attemptID)
+            } catch  where SuspectResults.isRefusal(error) {
+                metrics.failedCalls.increment()
+                refused(finished, error)
+            } catch {
+                failed("finish", error)
+                break
+            }
+        }
+        guard let due = suspects.nextDue else { return }
+        let now = time.monotonicNanoseconds()
+        kickLater(.nanoseconds(Int64(due > now ? due - now : 0)) + .milliseconds(100))
+    }
+
+    private func refused(_ finished: FinishedJob, _ error: any Error) {
+        let details: [String: LogValue] = ["job_id": .string("\(finished.jobID)"), "error": .string("\(error)")]
+        switch suspects.refused(finished.attemptID, now: time.monotonicNanoseconds()) {
+        case .again: logger.warning("the scheduler refuses a result", details)
+        case .replace:
+            logger.error("the scheduler refuses a result; the job is reported as failed instead", details)
+            _ = book.finished(.undeliverable(finished.jobID, finished.attemptID, "the scheduler did not take the result: \(error)"))
+        case .drop:
+            logger.error("the scheduler refuses every word about a job; its lease will run out", details)
+            book.drop(finished.attemptID)
         }
     }
 
-    /// A result that the scheduler calls malformed would block all others for ever: found by sending them one by one, then dropped.
-    private func refuse(_ finished: [FinishedJob], _ error: any Error) {
-        guard let status = (error as? ServiceClientError)?.status, [400, 413, 422].contains(status), !finished.isEmpty else { return }
-        if finished.count > 1 {
-            batchLimit = 1
-        } else if let job = finished.first {
-            logger.error("the scheduler refuses a result; it is dropped", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
-            book.drop(job.attemptID)
-        }
+    private func taken(_ finished: [FinishedJob], _ receipts: [FinishReceipt]) {
+        book.finishAnswered(receipts)
+        let answered = Set(receipts.map(\.attemptID))
+        for job in finished where !answered.contains(job.attemptID) { book.drop(job.attemptID) }
+        report(receipts)
     }
 
     private func report(_ receipts: [FinishReceipt]) {
@@ -210,7 +266,10 @@ actor WorkerCore {
 
     private func retryLater() {
         failures = min(failures + 1, 6)
-        let delay = Duration.milliseconds(100 * (1 << failures)) * Double.random(in: 0.5...1)
+        kickLater(Duration.milliseconds(100 * (1 << failures)) * Double.random(in: 0.5...1))
+    }
+
+    private func kickLater(_ delay: Duration) {
         Task(on: control) { [time, kicker] in
             try? await time.sleep(for: delay)
             kicker.yield()
@@ -258,9 +317,22 @@ actor WorkerCore {
         }
         metrics.runs(book.runningCount)
         listen()
-        if !released.isEmpty {
-            Task(on: control) { [calls, released] in try? await calls.release(released) }
+        if !released.isEmpty { giveBack(released) }
+    }
+
+    private func giveBack(_ leases: [LeaseReference]) {
+        releaseCount += 1
+        let number = releaseCount
+        releases[number] = Task(on: control) { await self.release(leases, number) }
+    }
+
+    private func release(_ leases: [LeaseReference], _ number: Int) async {
+        do {
+            try await calls.release(leases)
+        } catch {
+            logger.warning("could not give jobs back; their leases will run out", ["error": .string("\(error)")])
         }
+        releases[number] = nil
     }
 
     private func interrupt(_ attemptID: AttemptID, _ reason: JobInterruption.Reason) {
@@ -325,11 +397,11 @@ actor WorkerCore {
     ) async -> FinishedJob? {
         var finished = FinishedJob(jobID: job.jobID, attemptID: job.attemptID, outcome: result.outcome)
         finished.failureKind = result.failureKind
-        finished.errorMessage = result.errorMessage
+        finished.errorMessage = result.errorMessage.map { FinishedJob.message($0) }
         finished.cpuSeconds = result.cpuSeconds
         finished.memoryPeakBytes = result.memoryPeakBytes
-        finished.log = result.log
-        finished.logTruncated = result.logTruncated
+        finished.log = result.log.map { FinishedJob.plain($0, maximumBytes: FinishedJob.maximumLogBytes) }
+        finished.logTruncated = result.logTruncated || (result.log?.utf8.count ?? 0) > FinishedJob.maximumLogBytes
         guard let value = result.result else { return finished }
         let bytes = WireJSON.encode(value)
         if bytes.count <= FinishedJob.maximumResultBytes {
@@ -337,10 +409,18 @@ actor WorkerCore {
             return finished
         }
         var delay = Duration.milliseconds(200)
+        var refusals = 0
         while interruption.reason?.isImmediate != true {
-            if let digest = try? await calls.put(result: bytes) {
-                finished.resultSHA256 = digest
+            do {
+                finished.resultSHA256 = try await calls.put(result: bytes)
                 return finished
+            } catch let error as ServiceClientError where !error.isPassing {
+                refusals += 1
+                if refusals >= Self.mostPutRefusals || (400..<500).contains(error.status ?? 0) {
+                    return FinishedJob.undeliverable(job.jobID, job.attemptID, "the result of \(bytes.count) bytes could not be stored: \(error)")
+                }
+            } catch {
+                // Away for a while: asked again as long as the job is ours.
             }
             try? await time.sleep(for: delay)
             delay = min(delay * 2, .seconds(5))

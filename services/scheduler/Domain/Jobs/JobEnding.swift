@@ -20,7 +20,7 @@ struct JobEnding: Sendable, Hashable {
     /// What a worker's report means: a job that was to be cancelled is cancelled whatever came of it.
     static func reported(_ finished: FinishedJob, job: Job) -> JobEnding {
         if job.cancelRequestedAt != nil { return JobEnding(job: job, state: .cancelled) }
-        let message = finished.errorMessage.map { String($0.prefix(4_000)) }
+        let message = finished.errorMessage.map { FinishedJob.message($0) }
         guard finished.outcome == .failed else {
             return JobEnding(
                 job: job,

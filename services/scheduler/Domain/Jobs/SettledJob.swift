@@ -20,7 +20,7 @@ struct SettledJob: Sendable, Hashable {
             accountID: job.accountID,
             outcome: outcome,
             failureKind: job.failureKind,
-            errorMessage: job.errorMessage.map { String($0.prefix(4_000)) },
+            errorMessage: job.errorMessage.map { FinishedJob.message($0) },
             attempt: job.attempt,
             attemptID: job.attemptID,
             specSummary: spec.map(JobSpecSummary.init(of:)),
