@@ -38,15 +38,22 @@ struct PostgresLedgerTests {
         try await withPostgresStore { store, _ in
             let job = Fixture.job("a")
             _ = try await store.insert([job])
+            var last: Job?
             for attempt in 1...3 {
                 try await store.pool.execute("UPDATE jobs SET available_at = clock_timestamp()")
                 let claimed = try await store.claim(Fixture.claim())
                 #expect(claimed.first?.attempt == attempt)
+                last = claimed.first
                 try await expire(store)
                 _ = try await store.expireLeases(limit: 10)
             }
             let ended = try #require(try await store.job(job.id))
             #expect(ended.state == .failed && ended.failureKind == .lostWorker)
+            // The last worker comes back: what it brings is dropped, so it must not hear that it was accepted.
+            let late = try await store.finish([try Fixture.finished(try #require(last), result: ["late": true])])
+            #expect(late[0].state == .stale)
+            let unchanged = try #require(try await store.job(job.id))
+            #expect(unchanged.state == .failed && unchanged.result == nil)
         }
     }
 
@@ -160,14 +167,73 @@ struct PostgresLedgerTests {
             _ = try await store.insert([Fixture.job("a")])
             let job = try #require(try await store.claim(Fixture.claim()).first)
             try await expire(store)
-            time.advance(by: .seconds(29))
-            await sweeper.round()
+            for _ in 0..<29 {
+                time.advance(by: .seconds(1))
+                await sweeper.round()
+            }
             let early = try #require(try await store.job(job.id))
             #expect(early.state == .running)
             time.advance(by: .seconds(1))
             await sweeper.round()
             let taken = try #require(try await store.job(job.id))
             #expect(taken.state == .pending && taken.failureKind == .lostWorker)
+        }
+    }
+
+    @Test func aPauseOfTheProcessTakesNothingFromWorkers() async throws {
+        try await withPostgresStore { store, _ in
+            let time = ManualTimeSource()
+            let sweeper = Sweeper(store: store, time: time, loop: TestLoop.shared) { _ in }
+            for _ in 0..<60 {
+                time.advance(by: .seconds(1))
+                await sweeper.round()
+            }
+            _ = try await store.insert([Fixture.job("a")])
+            let job = try #require(try await store.claim(Fixture.claim()).first)
+            // Stopped for a minute: nobody could renew.
+            try await expire(store)
+            time.advance(by: .seconds(60))
+            await sweeper.round()
+            for _ in 0..<29 {
+                time.advance(by: .seconds(1))
+                await sweeper.round()
+            }
+            let spared = try #require(try await store.job(job.id))
+            #expect(spared.state == .running)
+            time.advance(by: .seconds(1))
+            await sweeper.round()
+            let taken = try #require(try await store.job(job.id))
+            #expect(taken.state == .pending && taken.failureKind == .lostWorker)
+        }
+    }
+
+    @Test func accountsWhoseJobsWaitForTheirTimeStarveNobody() async throws {
+        try await withPostgresStore { store, _ in
+            var jobs = (0..<100).map { Fixture.job("later \($0)", account: .make()) }
+            for index in jobs.indices { jobs[index].availableAt = .now() + .seconds(3_600) }
+            // Ids rise with time: this account stands behind all of them.
+            let ready = Fixture.job("ready", account: .make())
+            _ = try await store.insert(jobs + [ready])
+            let claimed = try await store.claim(Fixture.claim(5))
+            #expect(claimed.map(\.id) == [ready.id])
+        }
+    }
+
+    @Test func moreAccountsThanAClaimCanSeeAllGetTheirTurn() async throws {
+        try await withPostgresStore { store, _ in
+            let accounts = (0..<100).map { _ in AccountID.make() }
+            for round in 0..<4 { _ = try await store.insert(accounts.map { Fixture.job("round \(round)", account: $0) }) }
+            var served: [AccountID: Int] = [:]
+            for _ in 0..<100 {
+                let jobs = try await store.claim(Fixture.claim(2))
+                for job in jobs { served[job.accountID, default: 0] += 1 }
+                _ = try await store.finish(jobs.map { try Fixture.finished($0) })
+            }
+            #expect(served.count == 100 && served.values.allSatisfy { (1...3).contains($0) })
+            // What comes first still comes first, wherever the walk begins.
+            _ = try await store.insert([Fixture.job("urgent", account: accounts[50], priority: .urgent)])
+            let urgent = try await store.claim(Fixture.claim(1))
+            #expect(urgent.map(\.idempotencyKey) == ["urgent"])
         }
     }
 

@@ -12,7 +12,7 @@ struct ScheduleContractTests {
     private func unpublish(_ event: SignalPublished, version: Int64, now: Timestamp = Fixture.start, _ store: any SchedulerStore) async throws -> Bool
     {
         let end = SignalUnpublished(signalID: event.signalID, accountID: event.accountID, reason: "test")
-        return try await store.transaction { try await ScheduleKeeper.unpublish(end, subjectVersion: version, now: now, in: $0) }
+        return try await store.transaction { try await ScheduleKeeper.unpublish(end, subjectVersion: version, at: now, now: now, in: $0) }
     }
 
     @Test(arguments: StoreKind.available) func eventsInAnyOrderAndTwiceLeaveTheSame(kind: StoreKind) async throws {
@@ -155,6 +155,91 @@ struct ScheduleContractTests {
         }
     }
 
+    private func closed(_ instrument: String, at close: Timestamp, knownAt: Timestamp, feed: FeedKind = .replay) throws -> BarsClosed {
+        let price = try #require(Price("1"))
+        let bar = ClosedBar.Bar(start: close - .seconds(15), end: close, open: price, high: price, low: price, close: price, volume: nil)
+        return BarsClosed(
+            intervalSeconds: 15,
+            closeAt: close,
+            knownAt: knownAt,
+            bars: [ClosedBar(instrumentID: .make(), symbol: instrument, feed: feed, revision: 1, bar: bar)]
+        )
+    }
+
+    @Test(arguments: StoreKind.available) func everyReplayShowsItsOwnBars(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let first = Fixture.publication(.barClose(instrument: "BTCUSD@replay-1", interval: "15s"), feed: .replay)
+            let moved = Fixture.publication(
+                .barClose(instrument: "BTCUSD@replay-2", interval: "15s"),
+                signal: first.signalID,
+                at: Fixture.start + .seconds(60),
+                feed: .replay
+            )
+            let close = Fixture.start - .seconds(86_400)
+            _ = try await publish(first, version: 1, store)
+            let one = try closed("BTCUSD@replay-1", at: close, knownAt: Fixture.start + .seconds(5))
+            let made = try await store.transaction { try await BarCloseKeeper.apply(one, now: one.knownAt, in: $0) }
+            _ = try await store.finish(try await store.claim(Fixture.claim(class: .signal)).map { try Fixture.finished($0) })
+            _ = try await publish(moved, version: 2, now: moved.publishedAt, store)
+            // The same recorded bar, shown again by another replay.
+            let two = try closed("BTCUSD@replay-2", at: close, knownAt: Fixture.start + .seconds(65))
+            let madeAgain = try await store.transaction { try await BarCloseKeeper.apply(two, now: two.knownAt, in: $0) }
+            let doubled = try await store.transaction { try await BarCloseKeeper.apply(two, now: two.knownAt, in: $0) }
+            #expect(made == 1 && madeAgain == 1 && doubled == 0)
+            let found = try await store.occurrences(of: try #require(try await store.schedule(of: first.signalID)).id, before: nil, limit: 10)
+            #expect(found.map(\.barInstrument) == ["BTCUSD@replay-2", "BTCUSD@replay-1"] && found.allSatisfy { $0.barEnd == close })
+        }
+    }
+
+    @Test(arguments: StoreKind.available) func whatIsTakenDownOwesOnlyWhatWasDueBefore(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let event = Fixture.publication(.interval(seconds: 60))
+            _ = try await publish(event, version: 1, store)
+            let schedule = try #require(try await store.schedule(of: event.signalID))
+            let first = try #require(schedule.nextDueAt)
+            // Taken down half a second after the third due time, heard of two due times later; nothing was looked at in between.
+            let end = SignalUnpublished(signalID: event.signalID, accountID: event.accountID, reason: "test")
+            let at = first + .seconds(120) + .milliseconds(500)
+            _ = try await store.transaction {
+                try await ScheduleKeeper.unpublish(end, subjectVersion: 2, at: at, now: first + .seconds(150), in: $0)
+            }
+            let found = try await store.occurrences(of: schedule.id, before: nil, limit: 10)
+            #expect(found.map(\.dueAt) == [first + .seconds(120), first + .seconds(60), first])
+            // The last one is within its window of a minute, so it still runs; the others are lost, and say why.
+            #expect(found.map(\.outcome) == [.late, .missed, .missed])
+            #expect(found.map(\.reason) == [nil, "unpublished", "unpublished"])
+            let claimed = try await store.claim(Fixture.claim(class: .signal))
+            #expect(claimed.map(\.id) == [try #require(found[0].jobID)])
+            #expect(try await store.schedule(of: event.signalID)?.cursor == at)
+            if let memory = store as? InMemorySchedulerStore { #expect(memory.eras.map(\.to) == [at]) }
+        }
+    }
+
+    @Test(arguments: StoreKind.available) func theVersionThatWasLiveRunsWhatWasDueBeforeTheNext(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let old = Fixture.publication(.interval(seconds: 60))
+            _ = try await publish(old, version: 1, store)
+            let schedule = try #require(try await store.schedule(of: old.signalID))
+            let due = try #require(schedule.nextDueAt)
+            let new = Fixture.publication(.interval(seconds: 3_600), signal: old.signalID, at: due + .milliseconds(100))
+            _ = try await publish(new, version: 2, now: due + .milliseconds(200), store)
+            let found = try await store.occurrences(of: schedule.id, before: nil, limit: 10)
+            #expect(found.map(\.dueAt) == [due] && found.map(\.outcome) == [.fired])
+            let job = try #require(try await store.claim(Fixture.claim(class: .signal)).first)
+            #expect(try WireJSON.decode(SignalRunSpec.self, from: job.spec).versionID == old.versionID)
+        }
+    }
+
+    @Test func aRefusedScheduleIsSeenInItsCadence() async throws {
+        let store = InMemorySchedulerStore()
+        let event = Fixture.publication(.interval(seconds: Cadence.maximumIntervalSeconds + 1))
+        _ = try await publish(event, version: 1, store)
+        let answer = CadenceAnswer(try #require(try await store.schedule(of: event.signalID)), last: nil)
+        #expect(answer.signalState == "invalid" && answer.invalidReason?.contains("366 days") == true)
+        #expect(throws: Never.self) { try ScheduleGrid(.interval(seconds: Cadence.maximumIntervalSeconds)) }
+        #expect(throws: Never.self) { try ScheduleGrid(.barClose(instrument: "BTCUSD", interval: "366d")) }
+    }
+
     @Test(arguments: StoreKind.available) func recordedAndRejectedRuns(kind: StoreKind) async throws {
         try await kind.with { store in
             let event = Fixture.publication(.interval(seconds: 60))
@@ -195,5 +280,16 @@ struct ScheduleContractTests {
             #expect(found[1].outcome == .failed && found[1].reason?.contains("value is no direction") == true && found[1].recordedAt == nil)
             #expect(found[0].outcome == .failed && found[0].reason == "time_limit")
         }
+    }
+
+    @Test func aCrowdMayTakeFiveSeconds() async throws {
+        let store = InMemorySchedulerStore()
+        for _ in 0..<1_050 { _ = try await publish(Fixture.publication(.interval(seconds: 60)), version: 1, store) }
+        let due = try #require(try await store.earliestDueTime())
+        let maker = OccurrenceMaker(store: store)
+        var total = 0
+        for seconds in 2...3 { total += try await maker.makeDue(at: due + .seconds(seconds)).jobs }
+        let late = store.said.compactMap { $0.body as? OccurrenceSettled }.filter { $0.outcome != .fired }
+        #expect(total == 1_050 && late.isEmpty)
     }
 }

@@ -59,6 +59,7 @@ enum Application {
         )
 
         // What is heard and done in the background.
+        let announcer = WatchAnnouncer(store: store, marketdata: marketdata, time: time, loop: loops.control)
         func consumer<Handler: EventHandler>(_ handler: Handler) throws -> any Component {
             try EventConsumer(
                 service: "scheduler",
@@ -71,12 +72,13 @@ enum Application {
             )
         }
         let consumers = try [
-            consumer(SignalHandler(outbox: outbox, time: time)), consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
+            consumer(SignalHandler(outbox: outbox, time: time, onBarsAwaited: { announcer.poke() })),
+            consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
             consumer(RunHandler(outbox: outbox)),
         ]
         let background: [any Component] = [
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
-            WatchAnnouncer(store: store, marketdata: marketdata, time: time, loop: loops.control),
+            announcer,
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 

@@ -51,12 +51,15 @@ struct OccurrenceAnswer: Encodable, Sendable {
 /// How a signal is getting on: what distinguishes "no news" from "did not run" and "failed".
 struct CadenceAnswer: Encodable, Sendable {
     let signalState: String
+    /// Why a schedule whose state is `invalid` was refused; it never runs.
+    let invalidReason: String?
     let lastDueAt: Timestamp?
     let lastOutcome: OccurrenceOutcome?
     let nextDueAt: Timestamp?
 
     init(_ schedule: Schedule, last: Occurrence?) {
         signalState = schedule.state.rawValue
+        invalidReason = schedule.invalidReason
         lastDueAt = last.map { $0.rangeTo ?? $0.dueAt }
         lastOutcome = last?.outcome
         nextDueAt = schedule.nextDueAt

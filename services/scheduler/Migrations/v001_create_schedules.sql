@@ -36,6 +36,7 @@ CREATE TABLE schedule_eras (
     PRIMARY KEY (schedule_id, from_at),
     CHECK (to_at >= from_at)
 );
+CREATE UNIQUE INDEX schedule_eras_lasting ON schedule_eras (schedule_id) WHERE to_at IS NULL;
 
 -- A due time and what became of it; made from the grid, never from the run before.
 CREATE TABLE occurrences (
@@ -50,7 +51,9 @@ CREATE TABLE occurrences (
     due_count     bigint NOT NULL DEFAULT 1 CHECK (due_count > 0),
     -- Nothing known later may be read; fixed here and never moved by a retry.
     as_of         timestamptz NOT NULL,
-    -- The end of the bar that set it off: a bar sets off one run however often its close is told.
+    -- The bar that set it off: it sets off one run however often its close is told. The instrument belongs to it, because every replay of an
+    -- instrument shows bars of the same ends.
+    bar_instrument text,
     bar_end       timestamptz,
     reason        text,
     job_id        uuid,
@@ -59,9 +62,10 @@ CREATE TABLE occurrences (
     made_at       timestamptz NOT NULL,
     UNIQUE (schedule_id, due_at),
     CHECK ((range_to IS NULL) = (due_count = 1)),
+    CHECK ((bar_end IS NULL) = (bar_instrument IS NULL)),
     CHECK (outcome NOT IN ('fired', 'late') OR job_id IS NOT NULL),
     CHECK (recorded_at IS NULL OR outcome IN ('fired', 'late'))
 );
-CREATE UNIQUE INDEX occurrences_bar ON occurrences (schedule_id, bar_end) WHERE bar_end IS NOT NULL;
+CREATE UNIQUE INDEX occurrences_bar ON occurrences (schedule_id, bar_instrument, bar_end) WHERE bar_end IS NOT NULL;
 
 GRANT SELECT, INSERT, UPDATE ON schedules, schedule_eras, occurrences TO scheduler_app;

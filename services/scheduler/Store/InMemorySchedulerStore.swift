@@ -36,6 +36,9 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     init(clock: @escaping @Sendable () -> Timestamp = { .now() }) { self.clock = clock }
 
+    /// All eras of all schedules.
+    var eras: [ScheduleEra] { state.withLock { $0.eras } }
+
     /// All events said so far.
     var said: [Said] { state.withLock { $0.said } }
 
@@ -67,6 +70,10 @@ final class InMemorySchedulerStore: SchedulerStore {
         Array(Set(read { $0.schedules.values.compactMap(\.watchedBar) })).sorted {
             ($0.instrument, $0.intervalSeconds) < ($1.instrument, $1.intervalSeconds)
         }
+    }
+
+    func beginBarEras(of watches: [WatchedBar]) async throws {
+        try await change { transaction in transaction.beginBarEras(of: watches) }
     }
 
     func schedules(of account: AccountID, after: ScheduleID?, limit: Int) async throws -> [Schedule] {

@@ -46,6 +46,17 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         }
     }
 
+    func beginBarEras(of watches: [WatchedBar]) {
+        state.withLock { state in
+            for schedule in state.schedules.values {
+                guard let bar = schedule.watchedBar, watches.contains(bar), let cadence = schedule.publication?.manifest.schedule,
+                    !state.eras.contains(where: { $0.scheduleID == schedule.id && $0.to == nil })
+                else { continue }
+                state.eras.append(ScheduleEra(scheduleID: schedule.id, cadence: cadence, from: max(schedule.cursor, now), to: nil))
+            }
+        }
+    }
+
     func endEra(of schedule: ScheduleID, at time: Timestamp) async throws {
         state.withLock { state in
             for (index, era) in state.eras.enumerated() where era.scheduleID == schedule && era.to == nil {
@@ -66,7 +77,8 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
             for occurrence in occurrences {
                 let isKnown = state.occurrences.values.contains { known in
                     known.scheduleID == occurrence.scheduleID
-                        && (known.dueAt == occurrence.dueAt || (known.barEnd != nil && known.barEnd == occurrence.barEnd))
+                        && (known.dueAt == occurrence.dueAt
+                            || (known.barEnd != nil && known.barEnd == occurrence.barEnd && known.barInstrument == occurrence.barInstrument))
                 }
                 if isKnown { continue }
                 state.occurrences[occurrence.id] = occurrence

@@ -13,7 +13,9 @@ extension PostgresSchedulerStore {
         ]
         for wanted in claim.classes where wanted.slots > 0 { statements.append(take(wanted, for: claim)) }
         let results = try await pool.pipeline(statements)
-        return try results.dropFirst(2).flatMap { try $0.map(JobColumns.job) }
+        let jobs = try results.dropFirst(2).flatMap { try $0.map(JobColumns.job) }
+        turns.served(jobs)
+        return jobs
     }
 
     /// The commit need not wait for the disk. A claim or renewal that a crash of the server forgets is a job that waits again, whose worker is
@@ -28,48 +30,59 @@ extension PostgresSchedulerStore {
         """
     }
 
-    /// Walks the accounts that have claimable jobs of the class, by rank; takes from each in turn, those first that run least.
+    /// Walks the accounts that have a job of the class that may be claimed now, by rank; takes from each in turn, those first that run least.
+    ///
+    /// A claim sees 64 accounts. Within a rank the walk begins behind the account that was served last and goes once round, in two segments: the
+    /// accounts after it, then those up to it. So no account stays out of sight, and one whose jobs all wait for their time costs nobody a place.
     private func take(_ wanted: ClassSlots, for claim: Claim) -> SQL {
-        """
-        WITH RECURSIVE lanes (precedence, account_id, position) AS (
-            (SELECT precedence, account_id, 1 FROM jobs
-             WHERE state = 'pending' AND resource_class = \(wanted.class)
-               AND NOT EXISTS (SELECT FROM leases WHERE claim_id = \(claim.id) AND resource_class = \(wanted.class))
-             ORDER BY precedence, account_id LIMIT 1)
-            UNION ALL
-            SELECT next.precedence, next.account_id, lanes.position + 1 FROM lanes CROSS JOIN LATERAL (
-                SELECT jobs.precedence, jobs.account_id FROM jobs
-                WHERE state = 'pending' AND resource_class = \(wanted.class)
-                  AND (jobs.precedence, jobs.account_id) > (lanes.precedence, lanes.account_id)
-                ORDER BY jobs.precedence, jobs.account_id LIMIT 1) AS next
-            WHERE lanes.position < 64
-        ), running AS (
-            SELECT account_id, count(*) AS held FROM leases WHERE resource_class = \(wanted.class) GROUP BY account_id
-        ), candidates AS (
-            SELECT lanes.precedence, job.job_id, job.available_at,
-                coalesce(running.held, 0) + row_number() OVER (PARTITION BY lanes.precedence, lanes.account_id ORDER BY job.available_at, job.job_id) AS share
-            FROM lanes LEFT JOIN running USING (account_id) CROSS JOIN LATERAL (
-                SELECT job_id, available_at FROM jobs
-                WHERE state = 'pending' AND resource_class = \(wanted.class) AND jobs.precedence = lanes.precedence
-                  AND jobs.account_id = lanes.account_id AND available_at <= (SELECT clock_timestamp())
-                ORDER BY available_at, job_id LIMIT \(wanted.slots * 2)) AS job
-        ), chosen AS (
-            SELECT job_id, precedence, share, available_at FROM candidates ORDER BY precedence, share, available_at, job_id LIMIT \(wanted.slots * 4)
-        ), picked AS (
-            SELECT jobs.job_id FROM chosen JOIN jobs USING (job_id)
-            WHERE jobs.state = 'pending'
-            ORDER BY chosen.precedence, chosen.share, chosen.available_at, chosen.job_id
-            LIMIT \(wanted.slots) FOR NO KEY UPDATE OF jobs SKIP LOCKED
-        ), taken AS (
-            UPDATE jobs SET state = 'running', attempt = attempt + 1, attempt_id = gen_random_uuid(), claim_id = \(claim.id), worker = \(claim.worker),
-                started_at = coalesce(started_at, clock_timestamp()), progress = 0
-            FROM picked WHERE jobs.job_id = picked.job_id RETURNING \(unsafe: JobColumns.list)
-        ), leased AS (
-            INSERT INTO leases (job_id, attempt_id, claim_id, account_id, resource_class, worker, expires_at)
-            SELECT job_id, attempt_id, claim_id, account_id, resource_class, worker, clock_timestamp() + \(lease) FROM taken
-        )
-        SELECT * FROM taken ORDER BY priority, available_at, job_id
-        """
+        let start = turns.start(wanted.class)
+        let (least, greatest): (SQL, SQL) = ("'00000000-0000-0000-0000-000000000000'::uuid", "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid")
+        return """
+            WITH RECURSIVE walk (segment, account_id, position) AS (
+                SELECT 0, \(start)::uuid, 0 WHERE NOT EXISTS (SELECT FROM leases WHERE claim_id = \(claim.id) AND resource_class = \(wanted.class))
+                UNION ALL
+                SELECT next.segment, next.account_id, walk.position + 1 FROM walk CROSS JOIN LATERAL (
+                    SELECT part.segment, found.account_id
+                    FROM (SELECT segment FROM generate_series(walk.segment, 7) AS segment ORDER BY segment) AS part
+                    CROSS JOIN LATERAL (
+                        SELECT jobs.account_id FROM jobs
+                        WHERE state = 'pending' AND resource_class = \(wanted.class) AND jobs.precedence = part.segment / 2
+                          AND jobs.account_id > CASE WHEN part.segment = walk.segment THEN walk.account_id
+                              WHEN part.segment % 2 = 0 THEN \(start)::uuid ELSE \(least) END
+                          AND jobs.account_id <= CASE WHEN part.segment % 2 = 0 THEN \(greatest) ELSE \(start)::uuid END
+                          AND jobs.available_at <= (SELECT clock_timestamp())
+                        ORDER BY jobs.account_id LIMIT 1) AS found
+                    ORDER BY part.segment LIMIT 1) AS next
+                WHERE walk.position < 64
+            ), lanes AS (
+                SELECT (segment / 2)::smallint AS precedence, account_id FROM walk WHERE position > 0
+            ), running AS (
+                SELECT account_id, count(*) AS held FROM leases WHERE resource_class = \(wanted.class) GROUP BY account_id
+            ), candidates AS (
+                SELECT lanes.precedence, job.job_id, job.available_at,
+                    coalesce(running.held, 0) + row_number() OVER (PARTITION BY lanes.precedence, lanes.account_id ORDER BY job.available_at, job.job_id) AS share
+                FROM lanes LEFT JOIN running USING (account_id) CROSS JOIN LATERAL (
+                    SELECT job_id, available_at FROM jobs
+                    WHERE state = 'pending' AND resource_class = \(wanted.class) AND jobs.precedence = lanes.precedence
+                      AND jobs.account_id = lanes.account_id AND available_at <= (SELECT clock_timestamp())
+                    ORDER BY available_at, job_id LIMIT \(wanted.slots * 2)) AS job
+            ), chosen AS (
+                SELECT job_id, precedence, share, available_at FROM candidates ORDER BY precedence, share, available_at, job_id LIMIT \(wanted.slots * 4)
+            ), picked AS (
+                SELECT jobs.job_id FROM chosen JOIN jobs USING (job_id)
+                WHERE jobs.state = 'pending'
+                ORDER BY chosen.precedence, chosen.share, chosen.available_at, chosen.job_id
+                LIMIT \(wanted.slots) FOR NO KEY UPDATE OF jobs SKIP LOCKED
+            ), taken AS (
+                UPDATE jobs SET state = 'running', attempt = attempt + 1, attempt_id = gen_random_uuid(), claim_id = \(claim.id), worker = \(claim.worker),
+                    started_at = coalesce(started_at, clock_timestamp()), progress = 0
+                FROM picked WHERE jobs.job_id = picked.job_id RETURNING \(unsafe: JobColumns.list)
+            ), leased AS (
+                INSERT INTO leases (job_id, attempt_id, claim_id, account_id, resource_class, worker, expires_at)
+                SELECT job_id, attempt_id, claim_id, account_id, resource_class, worker, clock_timestamp() + \(lease) FROM taken
+            )
+            SELECT * FROM taken ORDER BY priority, available_at, job_id
+            """
     }
 
     private var lease: SQL { "make_interval(secs => \(Double(JobLimits.leaseSeconds)))" }

@@ -19,7 +19,7 @@ extension PostgresSchedulerStore {
             var logs: [(JobID, FinishedJob)] = []
             var seen: Set<JobID> = []
             let receipts = finished.map { finished -> FinishReceipt in
-                // An end that is told again, because its answer was lost, still counts.
+                // An end that is told again, because its answer was lost, still counts. Who else ended the job took the attempt from it.
                 guard let job = jobs[finished.jobID], job.attemptID == finished.attemptID else {
                     return FinishReceipt(jobID: finished.jobID, attemptID: finished.attemptID, state: .stale)
                 }
@@ -105,7 +105,7 @@ extension PostgresSchedulerStore {
                 queue_deadline = CASE WHEN new.state = 'pending' THEN clock_timestamp() + make_interval(secs => pause + wait) ELSE queue_deadline END,
                 completed_at = CASE WHEN new.state = 'pending' THEN NULL ELSE clock_timestamp() END,
                 attempt = attempt + counted,
-                attempt_id = CASE WHEN new.state = 'pending' THEN NULL ELSE attempt_id END,
+                attempt_id = CASE WHEN new.state = 'pending' OR NOT reported THEN NULL ELSE attempt_id END,
                 claim_id = CASE WHEN new.state = 'pending' THEN NULL ELSE claim_id END,
                 worker = CASE WHEN new.state = 'pending' THEN NULL ELSE worker END,
                 progress = CASE WHEN new.state = 'completed' THEN 100 ELSE progress END,
@@ -113,8 +113,8 @@ extension PostgresSchedulerStore {
                 cpu_seconds = coalesce(cpu, cpu_seconds), memory_peak_bytes = coalesce(memory, memory_peak_bytes)
             FROM unnest(\(ids), \(endings.map(\.state)), \(pauses), \(waits), \(endings.map { Int16($0.countsAttempt ? 1 : 0) }),
                 \(endings.map(\.failureKind)), \(endings.map(\.errorMessage)), \(results), \(endings.map(\.resultSHA256)), \(endings.map(\.cpuSeconds)),
-                \(endings.map(\.memoryPeakBytes)))
-                AS new (job_id, state, pause, wait, counted, failure, message, result, sha256, cpu, memory)
+                \(endings.map(\.memoryPeakBytes)), \(endings.map(\.isReported)))
+                AS new (job_id, state, pause, wait, counted, failure, message, result, sha256, cpu, memory, reported)
             WHERE jobs.job_id = new.job_id RETURNING jobs.job_id, jobs.completed_at
             """,
             "DELETE FROM leases WHERE job_id = ANY (\(ids))",

@@ -6,6 +6,7 @@ import Postgres
 final class PostgresSchedulerStore: SchedulerStore {
     let pool: PostgresPool
     let outbox: Outbox
+    let turns = ClaimTurns()
 
     init(pool: PostgresPool, outbox: Outbox) {
         self.pool = pool
@@ -44,6 +45,25 @@ final class PostgresSchedulerStore: SchedulerStore {
             ORDER BY bar_instrument, bar_seconds
             """
         ).map { WatchedBar(instrument: try $0.column(0), intervalSeconds: try $0.column(1)) }
+    }
+
+    func beginBarEras(of watches: [WatchedBar]) async throws {
+        if watches.isEmpty { return }
+        // The database's clock, by which closes become known as well. The lock keeps a publication off that would end the era.
+        try await pool.execute(
+            """
+            WITH armed AS (
+                SELECT schedule_id, cursor_at, publication FROM schedules
+                WHERE state = 'active' AND bar_instrument IS NOT NULL
+                  AND (bar_instrument, bar_seconds) IN (SELECT instrument, seconds FROM
+                      unnest(\(watches.map(\.instrument)), \(watches.map { Int32($0.intervalSeconds) })) AS bar (instrument, seconds))
+                  AND NOT EXISTS (SELECT FROM schedule_eras AS era WHERE era.schedule_id = schedules.schedule_id AND era.to_at IS NULL)
+                ORDER BY schedule_id FOR NO KEY UPDATE)
+            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence)
+            SELECT schedule_id, greatest(cursor_at, clock_timestamp()), NULL, publication -> 'manifest' -> 'schedule' FROM armed
+            ON CONFLICT DO NOTHING
+            """
+        )
     }
 
     func schedules(of account: AccountID, after: ScheduleID?, limit: Int) async throws -> [Schedule] {

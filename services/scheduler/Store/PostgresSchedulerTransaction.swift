@@ -102,7 +102,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
                 INSERT INTO occurrences (\(unsafe: OccurrenceColumns.list))
                 SELECT * FROM unnest(\(occurrences.map(\.id)), \(occurrences.map(\.scheduleID)), \(occurrences.map(\.signalID)),
                     \(occurrences.map(\.accountID)), \(occurrences.map(\.dueAt)), \(occurrences.map(\.rangeTo)), \(occurrences.map(\.count)),
-                    \(occurrences.map(\.asOf)), \(occurrences.map(\.barEnd)), \(occurrences.map(\.outcome)), \(occurrences.map(\.reason)),
+                    \(occurrences.map(\.asOf)), \(occurrences.map(\.barInstrument)), \(occurrences.map(\.barEnd)), \(occurrences.map(\.outcome)), \(occurrences.map(\.reason)),
                     \(occurrences.map(\.jobID)), \(occurrences.map(\.recordedAt)), \(occurrences.map(\.madeAt)))
                 ON CONFLICT DO NOTHING RETURNING occurrence_id
                 """

@@ -26,7 +26,7 @@ enum ScheduleColumns {
 enum OccurrenceColumns {
     static let list =
         """
-        occurrence_id, schedule_id, signal_id, account_id, due_at, range_to, due_count, as_of, bar_end, outcome, reason, job_id, recorded_at, made_at
+        occurrence_id, schedule_id, signal_id, account_id, due_at, range_to, due_count, as_of, bar_instrument, bar_end, outcome, reason, job_id, recorded_at, made_at
         """
 
     static func occurrence(_ row: PostgresRow) throws -> Occurrence {
@@ -39,12 +39,13 @@ enum OccurrenceColumns {
             rangeTo: try row.column(5),
             count: try row.column(6),
             asOf: try row.column(7),
-            barEnd: try row.column(8),
-            outcome: try row.column(9),
-            reason: try row.column(10),
-            jobID: try row.column(11),
-            recordedAt: try row.column(12),
-            madeAt: try row.column(13)
+            barInstrument: try row.column(8),
+            barEnd: try row.column(9),
+            outcome: try row.column(10),
+            reason: try row.column(11),
+            jobID: try row.column(12),
+            recordedAt: try row.column(13),
+            madeAt: try row.column(14)
         )
     }
 }

@@ -9,6 +9,8 @@ protocol SchedulerStore: JobLedger {
     func earliestDueTime() async throws -> Timestamp?
     /// The bars whose closes schedules wait for.
     func watchedBars() async throws -> [WatchedBar]
+    /// Begins the eras of schedules that wait for these bars and have none that lasts: from now on marketdata announces every close to them.
+    func beginBarEras(of watches: [WatchedBar]) async throws
     /// An account's schedules in order of their ids, from after `after`.
     func schedules(of account: AccountID, after: ScheduleID?, limit: Int) async throws -> [Schedule]
     /// The schedule with that id.

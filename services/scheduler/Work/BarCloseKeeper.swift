@@ -33,6 +33,7 @@ enum BarCloseKeeper {
                 accountID: schedule.accountID,
                 dueAt: plan.dueAt,
                 asOf: plan.asOf,
+                barInstrument: instrument,
                 barEnd: event.closeAt,
                 outcome: plan.outcome,
                 reason: plan.reason,

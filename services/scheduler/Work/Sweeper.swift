@@ -4,7 +4,8 @@ import Synchronization
 
 /// Takes back what silent workers hold, ends waits that took too long, and tells workers of jobs whose time to be tried again has come.
 ///
-/// After a start, and after the database was away, it takes nothing back until workers have had a whole lease to renew: it was we who were silent.
+/// After a start, and after the database was away, it takes nothing back until workers have had a whole lease to renew: it was we who were silent. So
+/// it is after this process stood still, which shows as a gap between two rounds.
 final class Sweeper: Component {
     let name = "sweeper"
     static let interval = Duration.seconds(1)
@@ -14,7 +15,10 @@ final class Sweeper: Component {
     private let time: any TimeSource
     private let loop: EventLoop
     private let hint: @Sendable (ResourceClass) -> Void
+    /// A longer time between two rounds means that nothing was served in between.
+    static let longestGap: UInt64 = 5_000_000_000
     private let servingSince: Mutex<UInt64>
+    private let lastRound: Mutex<UInt64>
     private let rounds = Mutex(0)
     private let running = Mutex<Task<Void, Never>?>(nil)
     private let logger = Logger("sweeper")
@@ -26,10 +30,12 @@ final class Sweeper: Component {
         self.loop = loop
         self.hint = hint
         servingSince = Mutex(time.monotonicNanoseconds())
+        lastRound = Mutex(time.monotonicNanoseconds())
     }
 
     func start() async throws {
         servingSince.withLock { $0 = time.monotonicNanoseconds() }
+        lastRound.withLock { $0 = time.monotonicNanoseconds() }
         running.withLock { running in
             running = Task(on: loop) { [self] in
                 while !Task.isCancelled {
@@ -51,8 +57,20 @@ final class Sweeper: Component {
         time.monotonicNanoseconds() >= servingSince.withLock { $0 } + UInt64(JobLimits.leaseSeconds) * 1_000_000_000
     }
 
+    private func noticeGap() {
+        let now = time.monotonicNanoseconds()
+        let gap = lastRound.withLock { last -> UInt64 in
+            defer { last = now }
+            return now - min(last, now)
+        }
+        if gap <= Self.longestGap { return }
+        servingSince.withLock { $0 = now }
+        logger.warning("stood still; no lease ends before workers could renew", ["seconds": .integer(Int(gap / 1_000_000_000))])
+    }
+
     /// One look at everything.
     func round() async {
+        noticeGap()
         do {
             if mayExpire {
                 let lost = try await store.expireLeases(limit: Self.batch)

@@ -8,6 +8,11 @@ public enum Cadence: Sendable, Hashable {
     case barClose(instrument: String, interval: String)
 }
 
+extension Cadence {
+    /// The longest interval between two runs, and the longest bar that can set one off: 366 days. Whoever accepts a cadence holds to it.
+    public static let maximumIntervalSeconds = 366 * 86_400
+}
+
 extension Cadence: Codable {
     private enum CodingKeys: CodingKey { case kind, seconds, expression, zone, instrument, interval }
     private enum Kind: String, Codable {

@@ -9,7 +9,7 @@ enum ScheduleError: Error, Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .badCron(let field, let text): "'\(text)' is no cron \(field)"
         case .badZone(let name): "'\(name)' is no IANA time zone, such as Europe/Berlin"
-        case .badInterval(let text): "'\(text)' is no interval of 1 s to 365 days"
+        case .badInterval(let text): "'\(text)' is no interval of 1 s to 366 days"
         case .badInstrument(let text): "'\(text)' is no instrument"
         }
     }

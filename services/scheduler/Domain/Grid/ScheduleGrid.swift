@@ -11,7 +11,7 @@ enum ScheduleGrid: Sendable, Hashable {
     init(_ cadence: Cadence) throws(ScheduleError) {
         switch cadence {
         case .interval(let seconds):
-            guard (1...31_536_000).contains(seconds) else { throw .badInterval("\(seconds) seconds") }
+            guard (1...Cadence.maximumIntervalSeconds).contains(seconds) else { throw .badInterval("\(seconds) seconds") }
             self = .interval(seconds: seconds)
         case .cron(let expression, let zone):
             let grid = CronGrid(expression: try CronExpression(expression), zone: try Zone(zone))
@@ -94,7 +94,7 @@ enum BarInterval {
             throw .badInterval(text)
         }
         let seconds = number * unit
-        guard (1...31_536_000).contains(seconds) else { throw .badInterval(text) }
+        guard (1...Cadence.maximumIntervalSeconds).contains(seconds) else { throw .badInterval(text) }
         return seconds
     }
 }

@@ -14,11 +14,19 @@ struct JobEnding: Sendable, Hashable {
     var resultSHA256: SHA256Digest?
     var cpuSeconds: Double?
     var memoryPeakBytes: Int64?
+    /// Whether its worker said so. Otherwise the attempt is taken from its worker, who must not believe that what it says later still counts.
+    var isReported = false
     /// Whether the wait itself counts as an attempt.
     var countsAttempt = false
 
     /// What a worker's report means: a job that was to be cancelled is cancelled whatever came of it.
     static func reported(_ finished: FinishedJob, job: Job) -> JobEnding {
+        var ending = meaning(of: finished, job: job)
+        ending.isReported = true
+        return ending
+    }
+
+    private static func meaning(of finished: FinishedJob, job: Job) -> JobEnding {
         if job.cancelRequestedAt != nil { return JobEnding(job: job, state: .cancelled) }
         let message = finished.errorMessage.map { FinishedJob.message($0) }
         guard finished.outcome == .failed else {
@@ -72,6 +80,7 @@ struct JobEnding: Sendable, Hashable {
             job.worker = nil
             job.claimID = nil
         } else {
+            if !isReported { job.attemptID = nil }
             job.completedAt = now
             job.result = result
             job.resultSHA256 = resultSHA256

@@ -5,7 +5,7 @@ enum GridAudit {
     /// Due times in `(from, to]` without an occurrence, and occurrences that no due time asked for, in words.
     static func faults(of era: ScheduleEra, from: Timestamp, to: Timestamp, occurrences: [Occurrence]) -> [String] {
         guard to > from, let grid = try? ScheduleGrid(era.cadence) else { return [] }
-        // Bars say when, so there is no grid to count.
+        // Bars say when, so there is no grid to count: `auspex audit` counts against the closes that marketdata announced.
         if case .barClose = grid { return [] }
         var faults: [String] = []
         var expected = from

@@ -5,8 +5,8 @@ enum Publication {
     /// The changes that an event brings.
     struct Change: Sendable, Hashable {
         let schedule: Schedule
-        /// Lost due times of the grid that ends.
-        let lost: [TickPlan.Entry]
+        /// The due times that the grid that ends still owes, with their outcomes.
+        let owed: [TickPlan.Entry]
         /// Where the ended grid's era stops; nil if none was running.
         let endsEraAt: Timestamp?
         /// The era that begins; nil if none does.
@@ -14,7 +14,7 @@ enum Publication {
     }
 
     /// A version went live. Nil when a later event has been applied already.
-    static func published(_ event: SignalPublished, subjectVersion: Int64, current: Schedule?, now: Timestamp) -> Change? {
+    static func published(_ event: SignalPublished, subjectVersion: Int64, current: Schedule?, hasOpenRun: Bool, now: Timestamp) -> Change? {
         if let current, current.subjectVersion >= subjectVersion { return nil }
         // Never before what has its outcome already: a due time must not get a second one.
         let from = max(current?.cursor ?? event.publishedAt, event.publishedAt)
@@ -27,23 +27,35 @@ enum Publication {
             publication: event,
             cursor: from
         )
-        let (lost, endsEraAt) = end(current, at: event.publishedAt)
+        let (owed, endsEraAt) = end(current, at: event.publishedAt, now: now, hasOpenRun: hasOpenRun, reason: "republished")
         var begins: ScheduleEra?
         do {
             let grid = try ScheduleGrid(event.manifest.schedule)
             schedule.nextDueAt = grid.next(after: from)
-            begins = ScheduleEra(scheduleID: schedule.id, cadence: event.manifest.schedule, from: from, to: nil)
+            // That of bars begins when marketdata has heard that somebody waits for them: before that, no close is told to us.
+            if case .barClose = grid {
+                begins = nil
+            } else {
+                begins = ScheduleEra(scheduleID: schedule.id, cadence: event.manifest.schedule, from: from, to: nil)
+            }
         } catch {
             schedule.state = .invalid
             schedule.invalidReason = error.description
         }
-        return Change(schedule: schedule, lost: lost, endsEraAt: endsEraAt, begins: begins)
+        return Change(schedule: schedule, owed: owed, endsEraAt: endsEraAt, begins: begins)
     }
 
-    /// The signal was taken down. Nil when a later event has been applied already.
-    static func unpublished(_ event: SignalUnpublished, subjectVersion: Int64, current: Schedule?, now: Timestamp) -> Change? {
+    /// The signal was taken down at `time`. Nil when a later event has been applied already.
+    static func unpublished(
+        _ event: SignalUnpublished,
+        subjectVersion: Int64,
+        at time: Timestamp,
+        current: Schedule?,
+        hasOpenRun: Bool,
+        now: Timestamp
+    ) -> Change? {
         if let current, current.subjectVersion >= subjectVersion { return nil }
-        let (lost, endsEraAt) = end(current, at: now)
+        let (owed, endsEraAt) = end(current, at: time, now: now, hasOpenRun: hasOpenRun, reason: "unpublished")
         let schedule = Schedule(
             id: current?.id ?? .make(),
             signalID: event.signalID,
@@ -51,18 +63,21 @@ enum Publication {
             state: .unpublished,
             subjectVersion: subjectVersion,
             publication: current?.publication,
-            cursor: max(current?.cursor ?? now, now)
+            cursor: endsEraAt ?? max(current?.cursor ?? time, time)
         )
-        return Change(schedule: schedule, lost: lost, endsEraAt: endsEraAt, begins: nil)
+        return Change(schedule: schedule, owed: owed, endsEraAt: endsEraAt, begins: nil)
     }
 
-    /// Gives what the running grid still owes the outcome `missed`.
-    private static func end(_ current: Schedule?, at time: Timestamp) -> (lost: [TickPlan.Entry], endsEraAt: Timestamp?) {
+    /// What the running grid still owes up to `time`: what is young enough still runs, as it would have, had the grid been looked at in between.
+    private static func end(_ current: Schedule?, at time: Timestamp, now: Timestamp, hasOpenRun: Bool, reason: String)
+        -> (owed: [TickPlan.Entry], endsEraAt: Timestamp?)
+    {
         guard let current, current.state == .active, let cadence = current.publication?.manifest.schedule, let grid = try? ScheduleGrid(cadence)
         else {
             return ([], nil)
         }
-        let until = max(time, current.cursor)
-        return (TickPlan.lost(grid, after: current.cursor, before: until + .microseconds(1), reason: "republished"), until)
+        // What is not due yet is owed by nobody, even if the clock of signals is ahead.
+        let until = max(min(time, now), current.cursor)
+        return (TickPlan.owed(grid, after: current.cursor, through: until, now: now, hasOpenRun: hasOpenRun, reason: reason), until)
     }
 }

@@ -47,7 +47,9 @@ struct Occurrence: Sendable, Hashable {
     var count = 1
     /// Nothing known later may be read by the run; fixed here and never moved by a retry.
     var asOf: Timestamp
-    /// The end of the bar that set it off; nil for grids of time.
+    /// The instrument of the bar that set it off; nil for grids of time.
+    var barInstrument: String?
+    /// The end of that bar.
     var barEnd: Timestamp?
     var outcome: OccurrenceOutcome
     var reason: String?

@@ -33,27 +33,36 @@ struct TickPlan: Sendable, Hashable {
     ///   - hasOpenRun: whether an earlier run has not ended; new ones are skipped then.
     init(grid: ScheduleGrid, cursor: Timestamp, now: Timestamp, hasOpenRun: Bool, isCrowded: Bool = false) {
         nextDueAt = grid.next(after: max(now, cursor))
-        guard now > cursor, let latest = grid.last(after: cursor, through: now) else {
-            entries = []
-            self.cursor = max(cursor, now)
-            return
-        }
-        self.cursor = now
+        self.cursor = max(cursor, now)
+        entries = Self.owed(grid, after: cursor, through: now, now: now, hasOpenRun: hasOpenRun, isCrowded: isCrowded, reason: "downtime")
+    }
+
+    /// The due times in `(cursor, end]`, each with its outcome at `now`; `reason` is why the lost ones are lost.
+    static func owed(
+        _ grid: ScheduleGrid,
+        after cursor: Timestamp,
+        through end: Timestamp,
+        now: Timestamp,
+        hasOpenRun: Bool,
+        isCrowded: Bool = false,
+        reason: String
+    ) -> [Entry] {
+        guard end > cursor, let latest = grid.last(after: cursor, through: end) else { return [] }
         // Within its window: younger than ten seconds, or the latest, whose successor is not due yet.
-        var present = grid.points(after: max(cursor, now - Self.leastWindow - .microseconds(1)), through: now, limit: Self.rangeThreshold)
-        if present.isEmpty { present = [latest] }
+        var present = grid.points(after: max(cursor, now - leastWindow - .microseconds(1)), through: end, limit: rangeThreshold)
+        if present.isEmpty, grid.next(after: latest).map({ $0 > now }) ?? true { present = [latest] }
         var planned: [Entry] = []
         var isOccupied = hasOpenRun
         for due in present.reversed() {
             if isOccupied {
                 planned.append(Entry(dueAt: due, outcome: .skipped, reason: "overlap"))
             } else {
-                let tolerance = isCrowded ? Self.crowdedTolerance : Self.tolerance
+                let tolerance = isCrowded ? crowdedTolerance : tolerance
                 planned.append(Entry(dueAt: due, outcome: now - due <= tolerance ? .fired : .late))
                 isOccupied = true
             }
         }
-        entries = planned + Self.lost(grid, after: cursor, before: present[0], reason: "downtime")
+        return planned + lost(grid, after: cursor, before: present.first ?? end + .microseconds(1), reason: reason)
     }
 
     /// The due times in `(after, before)` that nobody can run any more.

@@ -64,7 +64,7 @@ enum ManifestParser {
     private static func readSchedule(_ reader: inout ManifestReader) -> Cadence? {
         switch reader.word("kind", among: ScheduleKind.allCases) {
         case .interval:
-            return .interval(seconds: reader.integer("seconds", range: 1...366 * 86_400, expected: "seconds between two runs"))
+            return .interval(seconds: reader.integer("seconds", range: 1...Cadence.maximumIntervalSeconds, expected: "seconds between two runs"))
         case .cron:
             let expression = reader.string("expression", expected: "a cron expression of 5 fields") { _ in true }
             if !expression.isEmpty, let fault = CronText.fault(in: expression) { reader.report("expression", fault) }
