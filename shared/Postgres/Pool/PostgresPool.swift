@@ -23,11 +23,14 @@ public final class PostgresPool: Component {
         /// As if transactions ran one after the other; fails with a retry where they could not have.
         case serializable
 
-        fileprivate var begin: SQL {
-            switch self {
-            case .readCommitted: "BEGIN"
-            case .repeatableRead: "BEGIN ISOLATION LEVEL REPEATABLE READ"
-            case .serializable: "BEGIN ISOLATION LEVEL SERIALIZABLE"
+        fileprivate func begin(readOnly: Bool) -> SQL {
+            switch (self, readOnly) {
+            case (.readCommitted, false): "BEGIN"
+            case (.readCommitted, true): "BEGIN READ ONLY"
+            case (.repeatableRead, false): "BEGIN ISOLATION LEVEL REPEATABLE READ"
+            case (.repeatableRead, true): "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            case (.serializable, false): "BEGIN ISOLATION LEVEL SERIALIZABLE"
+            case (.serializable, true): "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"
             }
         }
     }
@@ -82,9 +85,11 @@ public final class PostgresPool: Component {
     /// Runs `body` in a transaction and commits; an error rolls back.
     ///
     /// On a serialization failure or a deadlock everything is tried again, up to five times, so `body` must do nothing that cannot be undone.
+    /// A read-only transaction is refused any change; with ``IsolationLevel/repeatableRead`` it is a view of one moment.
     @discardableResult
     public func withTransaction<Outcome>(
         isolation level: IsolationLevel = .readCommitted,
+        readOnly: Bool = false,
         caller: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> Outcome
     ) async throws -> Outcome {
@@ -92,7 +97,7 @@ public final class PostgresPool: Component {
         while true {
             do {
                 return try await withConnection { connection in
-                    await connection.beginLater(level.begin)
+                    await connection.beginLater(level.begin(readOnly: readOnly))
                     do {
                         let outcome = try await body(connection)
                         try await connection.commit()
