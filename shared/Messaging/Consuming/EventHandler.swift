@@ -19,6 +19,9 @@ public protocol EventHandler: Sendable {
     static var consumerName: String { get }
     /// The event types that it hears.
     static var eventTypes: [String] { get }
+    /// Asks other services what the event needs, before the transaction begins, and gives the handler that knows the answers. Itself unless told
+    /// otherwise. It may be asked for an event that was applied before; what it throws counts as if ``handle(_:on:)`` had thrown it.
+    func prepared(for envelope: Envelope) async throws -> Self
     /// Applies an event within the transaction that remembers it; an event that was applied before never gets here.
     ///
     /// Anything but `.done` rolls back. A thrown `DecodingError` means `.deadLetter`, a database that is away `.dependencyAway`, any other
@@ -29,6 +32,8 @@ public protocol EventHandler: Sendable {
 }
 
 extension EventHandler {
+    /// Nothing to ask.
+    public func prepared(for envelope: Envelope) async throws -> Self { self }
     /// Assumes so: the next event will tell.
     public func dependencyIsBack() async -> Bool { true }
 }
