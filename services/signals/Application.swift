@@ -66,8 +66,9 @@ enum Application {
         )
 
         // What is heard and done in the background.
+        let runs = RunCompletedHandler(store: store, jobs: jobs, knowledge: KnowledgeLookup(market: market, time: time), time: time)
         let consumers = try [
-            consumer(RunCompletedHandler(store: store, jobs: jobs, time: time), pool, settings, environment),
+            consumer(runs, pool, settings, environment),
             consumer(OccurrenceSettledHandler(store: store), pool, settings, environment),
             consumer(AccountCreatedHandler(store: store), pool, settings, environment),
             consumer(InstrumentChangedHandler(store: store), pool, settings, environment),

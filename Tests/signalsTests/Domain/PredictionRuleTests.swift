@@ -72,14 +72,20 @@ struct PredictionRuleTests {
 
     @Test("Late by the clock, late by what was known, and replays")
     func late() {
-        func isLate(_ afterDue: Int64, feed: FeedKind = .live, from: Int64 = 0) -> Bool {
+        func isLate(
+            _ afterDue: Int64,
+            feed: FeedKind = .live,
+            from: Int64 = 0,
+            knowledge: MarketKnowledge = MarketKnowledge(baseSeconds: 15)
+        ) -> Bool {
             LatenessRule.isLate(
                 madeAt: Self.asOf + .seconds(afterDue),
                 dueAt: Self.asOf,
                 deadlineSeconds: 60,
                 targetFrom: Self.asOf + .seconds(from),
-                barSeconds: 15,
-                feed: feed
+                asOf: Self.asOf,
+                feed: feed,
+                knowledge: knowledge
             )
         }
         #expect(!isLate(1))
@@ -87,7 +93,58 @@ struct PredictionRuleTests {
         #expect(isLate(15))
         #expect(!isLate(60, from: 50))
         #expect(isLate(61, from: 3_600))
-        #expect(!isLate(30, feed: .replay))
+        // The finest bars count, however long the signal's own are; when nobody could say, they are the finest that there can be.
+        #expect(isLate(5, knowledge: MarketKnowledge(baseSeconds: 5)))
+        #expect(!isLate(4, knowledge: MarketKnowledge(baseSeconds: 5)))
+        #expect(isLate(1, knowledge: .unknown))
+        #expect(!isLate(0, knowledge: .unknown))
+        #expect(isLate(15, feed: .backfill))
+    }
+
+    @Test(
+        "A replay's row is late when the first bar of its window had been released, told in today's time or in the bars'",
+        arguments: [true, false]
+    )
+    func lateReplay(isWallClock: Bool) {
+        let old = Timestamp(seconds: 1_275_928_000)
+        let from = isWallClock ? Self.asOf : old
+        /// `released` seconds of bars since `as_of`, seen at the age of `seen` seconds.
+        func isLate(_ afterDue: Int64, released: Int64, seen: Int64, window: Int64 = 0) -> Bool {
+            let replay = ReplayKnowledge(knownAtAsOf: old, knownThrough: old + .seconds(released), lookedAt: Self.asOf + .seconds(seen))
+            return LatenessRule.isLate(
+                madeAt: Self.asOf + .seconds(afterDue),
+                dueAt: Self.asOf,
+                deadlineSeconds: 60,
+                targetFrom: from + .seconds(window),
+                asOf: Self.asOf,
+                feed: .replay,
+                knowledge: MarketKnowledge(baseSeconds: 15, replay: replay)
+            )
+        }
+        #expect(!isLate(30, released: 0, seen: 30))
+        #expect(isLate(2, released: 15, seen: 2))
+        #expect(!isLate(2, released: 15, seen: 2, window: 15))
+        #expect(isLate(2, released: 30, seen: 2, window: 15))
+        // Nobody knows what was released in the five seconds since one looked.
+        #expect(isLate(30, released: 0, seen: 25))
+        #expect(isLate(61, released: 0, seen: 61))
+    }
+
+    @Test("A replay of which nothing is known goes against the provider")
+    func unknownReplay() {
+        let rule = { (knowledge: MarketKnowledge) in
+            LatenessRule.isLate(
+                madeAt: Self.asOf,
+                dueAt: Self.asOf,
+                deadlineSeconds: 60,
+                targetFrom: Self.asOf,
+                asOf: Self.asOf,
+                feed: .replay,
+                knowledge: knowledge
+            )
+        }
+        #expect(rule(.unknown))
+        #expect(rule(MarketKnowledge(baseSeconds: 15)))
     }
 
     @Test("Only what was sealed before its window opened counts")

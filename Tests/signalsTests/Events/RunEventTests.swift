@@ -115,6 +115,57 @@ struct RunEventTests {
         }
     }
 
+    @Test("A row is late by the instrument's finest bars, though the signal reads coarser ones; and when marketdata cannot say")
+    func lateByFinestBars() async throws {
+        try await withPlatform { platform in
+            let id = try await platform.publish(Person.provider())
+            func recorded(after seconds: Int64) async throws -> Bool? {
+                let envelope = try await platform.completed(id, dueAt: .now() - .seconds(seconds))
+                #expect(try await platform.hear(envelope) == .done)
+                return try await platform.store.predictions(PredictionQuery(signalID: id, limit: 1)).first?.statement.late
+            }
+            #expect(try await recorded(after: 5) == false)
+            platform.market.state.withLock { $0.instruments["BTCUSD"]?.baseIntervalSeconds = 3 }
+            // The minute-old answer serves; another replica asks for itself.
+            #expect(try await recorded(after: 5) == false)
+            let fresh = RunCompletedHandler(
+                store: platform.store,
+                jobs: platform.jobs,
+                knowledge: KnowledgeLookup(market: platform.market, time: platform.time),
+                time: platform.time
+            )
+            func hear(_ envelope: Envelope) async throws -> PredictionStatement? {
+                let prepared = try await fresh.prepared(for: envelope)
+                #expect(try await platform.pool.withTransaction { try await prepared.handle(envelope, on: $0) } == .done)
+                return try await platform.store.predictions(PredictionQuery(signalID: id, limit: 1)).first?.statement
+            }
+            let statement = try #require(try await hear(platform.completed(id, dueAt: .now() - .seconds(5))))
+            #expect(statement.late && statement.payload.contains("\"late\":true"))
+            #expect(try await hear(platform.completed(id))?.late == false)
+            platform.market.state.withLock { $0.isAway = true }
+            // What was known a moment ago serves for a while.
+            #expect(try await hear(platform.completed(id))?.late == false)
+            let blind = KnowledgeLookup(market: platform.market, time: platform.time)
+            #expect(await blind.knowledge(of: ["BTCUSD"], asOf: .now(), feed: .live).isEmpty)
+        }
+    }
+
+    @Test("What a replay had released is asked for before the ledger is locked")
+    func replayKnowledge() async throws {
+        let market = FakeMarket()
+        let asOf = Timestamp.now() - .seconds(2)
+        let old = Timestamp(seconds: 1_475_928_000)
+        func bar(_ index: Int) -> OutcomeBar {
+            OutcomeBar(start: old + .seconds(index * 15), end: old + .seconds(index * 15 + 15), open: .zero, close: .zero)
+        }
+        let lookup = KnowledgeLookup(market: market, time: SystemTimeSource())
+        #expect(await lookup.knowledge(of: ["BTCUSD", "GONE"], asOf: asOf, feed: .replay) == ["BTCUSD": MarketKnowledge(baseSeconds: 15)])
+        market.state.withLock { $0.bars = [(bar(0), asOf), (bar(1), asOf + .seconds(1)), (bar(2), asOf + .seconds(3_600))] }
+        let replay = try #require(await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .replay)["BTCUSD"]?.replay)
+        #expect(replay.knownAtAsOf == bar(0).end && replay.knownThrough == bar(1).end)
+        #expect(await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .live) == ["BTCUSD": MarketKnowledge(baseSeconds: 15)])
+    }
+
     @Test(
         "Through a real broker: every event twice and in any order gives one ledger, and readers are woken",
         .enabled(if: TestServers.hasBroker, "no test broker")
@@ -129,7 +180,7 @@ struct RunEventTests {
                 let relay = OutboxRelay(pool: platform.pool, publisher: publisher, schema: "signals", loop: loop)
                 let runs = try EventConsumer(
                     service: "signals",
-                    handler: RunCompletedHandler(store: platform.store, jobs: platform.jobs, time: platform.time),
+                    handler: platform.runs,
                     pool: platform.pool,
                     brokerURL: broker.url,
                     loop: loop

@@ -16,7 +16,7 @@ struct LedgerTableTests {
     private func filled(_ store: PostgresSignalsStore) async throws -> Signal {
         let (signal, version) = try await Fixtures.published(in: store)
         _ = try await store.append(Fixtures.run(signal, version: version, rows: 2))
-        _ = try await store.seal(now: .now(), signing: Fixtures.signing)
+        _ = try await store.seal(signing: Fixtures.signing)
         try await store.settle(
             signal.id,
             outcomes: [1: SettledOutcome(realised: .unresolved("x"), counts: false, settledAt: .now())],
@@ -63,11 +63,11 @@ struct LedgerTableTests {
                         group.addTask { _ = try await store.append(Fixtures.run(signal, version: version, rows: 2, jobID: job)) }
                     }
                     group.addTask {
-                        for _ in 0..<10 { _ = try await store.seal(now: .now(), signing: Fixtures.signing) }
+                        for _ in 0..<10 { _ = try await store.seal(signing: Fixtures.signing) }
                     }
                     try await group.waitForAll()
                 }
-                _ = try await store.seal(now: .now(), signing: Fixtures.signing)
+                _ = try await store.seal(signing: Fixtures.signing)
                 let (fault, rows) = try await LedgerExports(store: store).firstFault(of: signal.id) { _ in true }
                 #expect(fault == nil)
                 #expect(rows == 60)
@@ -83,6 +83,87 @@ struct LedgerTableTests {
         }
     }
 
+    @Test("A seal is never older than what it binds, nor a row than the row before it, whatever the clock says")
+    func clockSetBack() async throws {
+        try await withPostgresStore { store, _, pool in
+            let (signal, version) = try await Fixtures.published(in: store)
+            let key = try SigningKey.generate()
+            let signer = LedgerSigner(key: key)
+            _ = try await store.append(Fixtures.run(signal, version: version))
+            let first = try #require(await store.seal(signing: { try signer.sign($0) }))
+            #expect(try #require(first.sealedAt) >= #require(await store.head(signal.id)?.madeAt))
+            // As if the clock had been an hour ahead when the last row was made.
+            let ahead = Timestamp.now() + .seconds(3_600)
+            try await pool.execute("UPDATE heads SET made_at = \(ahead) WHERE signal_id = \(signal.id)")
+            let outcome = try await store.append(Fixtures.run(signal, version: version, rows: 2))
+            #expect(outcome.madeAt == ahead + .microseconds(2))
+            let rows = try await store.predictions(PredictionQuery(signalID: signal.id, afterSeq: 1, limit: 5))
+            #expect(rows.map(\.entry.madeAt) == [ahead + .microseconds(1), ahead + .microseconds(2)])
+            let second = try #require(await store.seal(signing: { try signer.sign($0) }))
+            #expect(second.sealedAt == outcome.madeAt)
+            #expect(LedgerSigner.isGood(second, keys: [key.keyID: key.verifyingKey]))
+            // And the next seal is no older than this one, though its own rows may be.
+            let (other, otherVersion) = try await Fixtures.published(in: store)
+            _ = try await store.append(Fixtures.run(other, version: otherVersion))
+            #expect(try await store.seal(signing: { try signer.sign($0) })?.sealedAt == second.sealedAt)
+        }
+    }
+
+    @Test("A view stands still while the ledger grows, and changes nothing")
+    func view() async throws {
+        try await withPostgresStore { store, _, _ in
+            let (signal, version) = try await Fixtures.published(in: store)
+            _ = try await store.append(Fixtures.run(signal, version: version))
+            _ = try await store.seal(signing: Fixtures.signing)
+            try await store.snapshot { inside in
+                #expect(try await inside.head(signal.id)?.seq == 1)
+                _ = try await store.append(Fixtures.run(signal, version: version))
+                _ = try await store.seal(signing: Fixtures.signing)
+                #expect(try await inside.predictions(PredictionQuery(signalID: signal.id, limit: 5)).count == 1)
+                #expect(try await inside.seals(of: signal.id, afterSeq: 0, throughSeq: .max).count == 1)
+                #expect(try await LedgerExports(store: inside).export(signal.id, afterSeq: 0, limit: 5, isEntitled: true)?.rows.count == 1)
+            }
+            #expect(try await store.head(signal.id)?.seq == 2)
+            let refused = await #expect(throws: PostgresError.self) {
+                try await store.snapshot { try await $0.append(Fixtures.run(signal, version: version)) }
+            }
+            #expect(refused?.sqlState == "25006")
+        }
+    }
+
+    @Test("A ledger that grows while it is verified and exported is sound")
+    func verifiedWhileGrowing() async throws {
+        try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
+            try await database.withPool(maximumConnections: 6) { pool in
+                let store = PostgresSignalsStore(pool: pool, outbox: Outbox(schema: "signals"))
+                let (signal, version) = try await Fixtures.published(in: store)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<2 {
+                        group.addTask {
+                            while !Task.isCancelled {
+                                _ = try await store.append(Fixtures.run(signal, version: version))
+                                _ = try await store.seal(signing: Fixtures.signing)
+                            }
+                        }
+                    }
+                    let exports = LedgerExports(store: store)
+                    for _ in 0..<60 {
+                        let fault = try await exports.firstFault(of: signal.id) { _ in true }.fault
+                        #expect(fault == nil)
+                        let export = try await exports.export(signal.id, afterSeq: 0, limit: 10_000, isEntitled: true)
+                        #expect(export?.firstFault() == nil)
+                        #expect(export?.nextAfterSeq == nil)
+                        if fault != nil { break }
+                    }
+                    group.cancelAll()
+                    // Their last statement may have been cut off in the middle.
+                    while let end = await group.nextResult() { _ = end }
+                }
+                #expect(try await store.head(signal.id)?.seq ?? 0 > 1)
+            }
+        }
+    }
+
     @Test("The audit passes a sound ledger and names a planted, a lost and a changed row")
     func audit() async throws {
         try await withPostgresStore { store, database, pool in
@@ -90,7 +171,7 @@ struct LedgerTableTests {
             let keys = [key.keyID: key.verifyingKey]
             let (signal, version) = try await Fixtures.published(in: store)
             for _ in 0..<3 { _ = try await store.append(Fixtures.run(signal, version: version, rows: 2)) }
-            _ = try await store.seal(now: .now(), signing: { try LedgerSigner(key: key).sign($0) })
+            _ = try await store.seal(signing: { try LedgerSigner(key: key).sign($0) })
             func bad() async throws -> [String] { try await AuditCommand.run(on: store, keys: keys).filter { !$0.isGood }.map(\.line) }
             #expect(try await bad().isEmpty)
 
@@ -117,6 +198,11 @@ struct LedgerTableTests {
                 "UPDATE predictions SET payload = replace(payload, '\"value\":\"1\"', '\"value\":\"-1\"') WHERE seq = 2",
                 "UPDATE predictions SET payload = k.payload FROM kept k WHERE k.seq = predictions.seq"
             )
+            let tied = try await restoring(
+                "UPDATE predictions SET made_at = (SELECT made_at FROM kept k WHERE k.seq = 4) WHERE seq = 5",
+                "UPDATE predictions SET made_at = k.made_at FROM kept k WHERE k.seq = predictions.seq"
+            )
+            #expect(tied.contains { $0.contains("made_at rises with seq") && $0.contains("seq 5") })
             #expect(changed.contains { $0.contains("first bad row 2: payload") })
             let forged = try await restoring(
                 "UPDATE seals SET sealed_at = sealed_at - interval '1 day'",

@@ -121,7 +121,7 @@ struct StoreContract {
         #expect(empty.isNew && empty.lastSeq == 2)
         let third = try await store.append(Fixtures.run(signal, version: version, dueAt: .now() - .seconds(120)))
         #expect(third.firstSeq == 3 && third.late)
-        #expect(third.madeAt >= outcome.madeAt)
+        #expect(third.madeAt > outcome.madeAt && again.madeAt >= outcome.madeAt)
 
         let head = try #require(await store.head(signal.id))
         #expect(head.seq == 3 && head.link == third.head && head.revision > before.revision)
@@ -130,6 +130,8 @@ struct StoreContract {
         #expect(rows.map(\.entry.seq) == [3, 2, 1])
         #expect(try await store.predictions(PredictionQuery(signalID: signal.id, afterSeq: 1, limit: 1)).map(\.entry.seq) == [2])
         #expect(try await store.predictions(PredictionQuery(signalID: signal.id, beforeSeq: 3, limit: 1)).map(\.entry.seq) == [2])
+        #expect(rows.map(\.entry.madeAt) == rows.map(\.entry.madeAt).sorted(by: >) && Set(rows.map(\.entry.madeAt)).count == 3)
+        #expect(rows[0].entry.madeAt == third.madeAt && head.madeAt == third.madeAt)
         #expect(rows[2].statement == run.statement(run.rows[0], madeAt: outcome.madeAt))
         #expect(rows[2].entry.payload == rows[2].statement.payload)
         #expect(LedgerVerifier.firstFault(signalID: signal.id, entries: rows.reversed().map(\.entry), seals: []) == nil)
@@ -155,7 +157,7 @@ struct StoreContract {
     }
 
     func seals() async throws {
-        #expect(try await store.seal(now: now, signing: Fixtures.signing) == nil)
+        #expect(try await store.seal(signing: Fixtures.signing) == nil)
         let key = LedgerKey(keyID: "one", jwk: "{}", firstUsedAt: now)
         try await store.remember(key)
         try await store.remember(LedgerKey(keyID: "one", jwk: "{\"other\":1}", firstUsedAt: now))
@@ -163,22 +165,25 @@ struct StoreContract {
         let (first, version) = try await Fixtures.published(in: store)
         let (second, otherVersion) = try await Fixtures.published(in: store)
         _ = try await store.append(Fixtures.run(first, version: version, rows: 2))
-        let one = try #require(await store.seal(now: now, signing: Fixtures.signing))
+        let one = try #require(await store.seal(signing: Fixtures.signing))
         #expect(one.number == 1 && one.heads.map(\.seq) == [2] && one.previousRoot == LedgerHash.zero)
-        #expect(try await store.seal(now: now, signing: Fixtures.signing) == nil)
+        #expect(try await store.seal(signing: Fixtures.signing) == nil)
         _ = try await store.append(Fixtures.run(first, version: version))
         _ = try await store.append(Fixtures.run(second, version: otherVersion))
-        // A clock that was set back does not make a seal older than the one before it.
-        let two = try #require(await store.seal(now: now - .seconds(5), signing: Fixtures.signing))
+        let two = try #require(await store.seal(signing: Fixtures.signing))
         #expect(
-            two.number == 2 && two.heads.map(\.signalID) == [first.id, second.id].sorted() && two.previousRoot == one.root && two.sealedAt == now
+            two.number == 2 && two.heads.map(\.signalID) == [first.id, second.id].sorted() && two.previousRoot == one.root
         )
+        let (firstTime, secondTime) = (try #require(one.sealedAt), try #require(two.sealedAt))
+        #expect(secondTime >= firstTime)
+        // No seal is older than a row that it binds.
+        for head in two.heads { #expect(try #require(await store.head(head.signalID)?.madeAt) <= secondTime) }
         #expect(try await store.seals(after: 0, limit: 5) == [one, two])
         #expect(try await store.seals(after: 1, limit: 5) == [two])
         #expect(try await store.seals(of: first.id, afterSeq: 0, throughSeq: .max) == [one, two])
         #expect(try await store.seals(of: first.id, afterSeq: 2, throughSeq: .max) == [two])
-        #expect(try await store.lastSeal(before: now + .seconds(1)) == two)
-        #expect(try await store.lastSeal(before: now) == nil)
+        #expect(try await store.lastSeal(before: secondTime + .seconds(1)) == two)
+        #expect(try await store.lastSeal(before: firstTime) == nil)
         let rows = try await store.predictions(PredictionQuery(signalID: first.id, limit: 5))
         #expect(rows.map { $0.seal?.number } == [2, 1, 1])
         #expect(try await store.head(first.id)?.sealedSeq == 3)
@@ -186,7 +191,7 @@ struct StoreContract {
         #expect(fault == nil)
         await #expect(throws: SigningFailed.self) {
             _ = try await store.append(Fixtures.run(first, version: version))
-            _ = try await store.seal(now: now, signing: { _ in throw SigningFailed() })
+            _ = try await store.seal(signing: { _ in throw SigningFailed() })
         }
         #expect(try await store.seals(after: 0, limit: 5).count == 2)
     }
@@ -249,6 +254,27 @@ struct StoreContract {
         #expect(try await store.pendingOutcomes(signal.id, now: later + .seconds(61), limit: 5).map(\.prediction.entry.seq) == [2])
     }
 
+    func settlementOrder() async throws {
+        var signals: [Signal] = []
+        let due = Timestamp.now()
+        // The newest signal has waited longest.
+        for index in 0..<3 {
+            let (signal, version) = try await Fixtures.published(in: store)
+            _ = try await store.append(Fixtures.run(signal, version: version, rows: 2, dueAt: due - .seconds(index * 10)))
+            signals.append(signal)
+        }
+        let later = due + .seconds(3_600)
+        let found = try await store.signalsToSettle(now: later, limit: 2)
+        #expect(found.map(\.signalID) == [signals[2].id, signals[1].id] && found.map(\.seq) == [1, 1])
+        #expect(found[0].checkAt == due - .seconds(20) + .seconds(62))
+        // What was put off makes room, within a signal as well.
+        try await store.settle(signals[2].id, outcomes: [:], again: [1: due + .seconds(600)])
+        #expect(try await store.signalsToSettle(now: later, limit: 1).map(\.seq) == [2])
+        #expect(try await store.pendingOutcomes(signals[2].id, now: later, limit: 1).map(\.prediction.entry.seq) == [2])
+        try await store.settle(signals[2].id, outcomes: [:], again: [2: due + .seconds(700)])
+        #expect(try await store.signalsToSettle(now: later, limit: 5).map(\.signalID) == [signals[1].id, signals[0].id, signals[2].id])
+    }
+
     func readModels() async throws {
         let (signal, _) = try await Fixtures.published(in: store)
         func cadence(_ version: Int64, _ outcome: OccurrenceOutcome) -> CadenceRecord {
@@ -281,6 +307,7 @@ struct StoreContract {
         ("signals", { try await $0.signals() }), ("versions", { try await $0.versions() }), ("uploads", { try await $0.uploads() }),
         ("subscriptions", { try await $0.subscriptions() }), ("ledger", { try await $0.ledger() }), ("seals", { try await $0.seals() }),
         ("many signals", { try await $0.manySignals() }), ("outcomes", { try await $0.outcomes() }), ("read models", { try await $0.readModels() }),
+        ("order of settlement", { try await $0.settlementOrder() }),
     ]
 }
 

@@ -47,7 +47,8 @@ enum Fixtures {
         jobID: JobID = .make(),
         dueAt: Timestamp = .now(),
         feed: FeedKind = .live,
-        targetFrom: Timestamp? = nil
+        targetFrom: Timestamp? = nil,
+        knowledge: [String: MarketKnowledge] = ["BTCUSD": MarketKnowledge(baseSeconds: 15)]
     ) -> CompletedRun {
         let from = targetFrom ?? dueAt
         return CompletedRun(
@@ -61,7 +62,7 @@ enum Fixtures {
             asOf: dueAt,
             feed: feed,
             deadlineSeconds: 60,
-            barSeconds: 15,
+            knowledge: knowledge,
             envSHA256: SHA256.digest(utf8: "env"),
             dataSHA256: SHA256.digest(utf8: "data"),
             referencePrices: ["BTCUSD": DecimalText(units: 61_653, scale: 2)],

@@ -62,6 +62,7 @@ struct TestPlatform: Sendable {
     let reader: PredictionReader
     let entitlements: EntitlementCache
     let hub: ChangeHub
+    let knowledge: KnowledgeLookup
     let watch: RevisionWatch
     let keys: CachingAPIKeyVerifier
     let denied = DenySet()
@@ -79,6 +80,7 @@ struct TestPlatform: Sendable {
         reader = PredictionReader(store: store, time: time)
         entitlements = EntitlementCache(store: store, time: time)
         hub = ChangeHub(time: time)
+        knowledge = KnowledgeLookup(market: market, time: time)
         watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
         keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
         keys.subscriptionChanged(isSubscribed: true)
@@ -244,9 +246,11 @@ struct TestPlatform: Sendable {
 
     /// Hears that a run ended, as the consumer would.
     func hear(_ envelope: Envelope) async throws -> HandlerOutcome {
-        let handler = RunCompletedHandler(store: store, jobs: jobs, time: time)
+        let handler = try await runs.prepared(for: envelope)
         return try await pool.withTransaction { try await handler.handle(envelope, on: $0) }
     }
+
+    var runs: RunCompletedHandler { RunCompletedHandler(store: store, jobs: jobs, knowledge: knowledge, time: time) }
 
     func said(_ type: String) async throws -> [Envelope] {
         try await pool.query("SELECT envelope FROM outbox WHERE type = \(type) ORDER BY id").map { try Envelope(decoding: $0.column(0)) }

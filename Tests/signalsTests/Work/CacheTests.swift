@@ -1,5 +1,6 @@
 import Contracts
 import ServiceRuntime
+import Synchronization
 import TestSupport
 import Testing
 
@@ -32,6 +33,65 @@ struct CacheTests {
         _ = try await cache.signals(of: account)
         clock.advance(by: .seconds(30))
         #expect(cache.ready(account, signal.id) == nil)
+    }
+
+    @Test("A mark that another thread set a moment later than this one read the clock is no fault")
+    func racingClocks() async throws {
+        let store = InMemorySignalsStore()
+        let clock = ManualTimeSource()
+        let reader = PredictionReader(store: store, time: clock)
+        let entitlements = EntitlementCache(store: store, time: clock)
+        let (signal, _) = try await Fixtures.published(in: store)
+        let account = AccountID.make()
+        let early = Earlier(clock: clock)
+        let behind = EntitlementCache(store: store, time: early)
+        let slowReader = PredictionReader(store: store, time: early)
+        _ = try await slowReader.answer(.usual, about: signal.id)
+        _ = try await behind.signals(of: account)
+        early.isBehind.withLock { $0 = true }
+        #expect(slowReader.ready(.usual, about: signal.id) != nil)
+        #expect(slowReader.watched == [signal.id])
+        #expect(try await slowReader.standing(of: signal.id)?.state == .published)
+        #expect(behind.ready(account, signal.id) == false)
+        _ = reader.confirm([:], askedAt: 0)
+        #expect(entitlements.ready(account, signal.id) == nil)
+    }
+
+    /// A clock that was read before the other one.
+    private final class Earlier: TimeSource {
+        let clock: ManualTimeSource
+        let isBehind = Mutex(false)
+        init(clock: ManualTimeSource) { self.clock = clock }
+        func now() -> Timestamp { clock.now() }
+        func monotonicNanoseconds() -> UInt64 { 2_000_000_000 - (isBehind.withLock { $0 } ? 1 : 0) }
+        func sleep(for duration: Duration) async throws { try await clock.sleep(for: duration) }
+    }
+
+    @Test("Bodies under many cursors do not add up")
+    func boundedBodies() async throws {
+        let store = InMemorySignalsStore()
+        let reader = PredictionReader(store: store, time: ManualTimeSource())
+        let (signal, version) = try await Fixtures.published(in: store)
+        for _ in 0..<5 { _ = try await store.append(Fixtures.run(signal, version: version, rows: 3)) }
+        for limit in 1...40 {
+            var question = PredictionQuestion.usual
+            question.limit = limit
+            _ = try await reader.answer(question, about: signal.id)
+        }
+        let body = try #require(try await reader.answer(.usual, about: signal.id)).body.count
+        #expect(reader.keptBytes > 0 && reader.keptBytes < body * 2 * PredictionReader.maximumBodiesPerSignal)
+        reader.forgetAll()
+        #expect(reader.keptBytes == 0)
+    }
+
+    @Test("News that was forgotten is not missed")
+    func forgottenNews() async throws {
+        let hub = ChangeHub(time: ManualTimeSource())
+        let mark = hub.mark
+        let signal = SignalID.make()
+        hub.announce(signal)
+        for _ in 0...ChangeHub.maximumNews { hub.announce(.make()) }
+        #expect(await hub.wait(for: [signal], since: mark, timeout: .seconds(30)))
     }
 
     @Test("A body is served as long as its revision is confirmed, and built anew when that rose")

@@ -36,7 +36,7 @@ struct SettlerTests {
         let (signal, version) = try await Fixtures.published(in: store)
         let due = Timestamp(seconds: Timestamp.now().seconds)
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: due))
-        _ = try await store.seal(now: due, signing: Fixtures.signing)
+        _ = try await store.seal(signing: Fixtures.signing)
         market.state.withLock { $0.bars = bars(from: due - .seconds(60), [90, 95, 99, 100, 101, 102, 104, 103], knownAt: { $0 }) }
         func settle(after seconds: Int64) async throws -> Settler.Report {
             try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
@@ -71,7 +71,7 @@ struct SettlerTests {
         let (signal, version) = try await Fixtures.published(in: store)
         let due = Timestamp.now()
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: due))
-        _ = try await store.seal(now: due, signing: Fixtures.signing)
+        _ = try await store.seal(signing: Fixtures.signing)
         let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(70)))
         #expect(try await settler.settle(signal.id) == Settler.Report(unresolved: 1))
         let outcome = try #require(try await store.predictions(PredictionQuery(signalID: signal.id, limit: 1)).first?.outcome)
@@ -96,7 +96,7 @@ struct SettlerTests {
         released(2)
         let from = isWallClock ? asOf : old + .seconds(30)
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: asOf, feed: .replay, targetFrom: from))
-        _ = try await store.seal(now: asOf, signing: Fixtures.signing)
+        _ = try await store.seal(signing: Fixtures.signing)
         let settler = Settler(store: store, market: market, time: Fixed(moment: asOf + .seconds(600)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 1))
         released(5)
@@ -111,7 +111,7 @@ struct SettlerTests {
         #expect(!outcome.counts)
     }
 
-    @Test("Settlement jobs are made once for a signal and two seconds")
+    @Test("While settlement is stuck a prediction makes a handful of jobs an hour, and one when it is looked at")
     func planner() async throws {
         let store = InMemorySignalsStore()
         let jobs = FakeJobs()
@@ -128,8 +128,39 @@ struct SettlerTests {
         #expect(jobs.state.withLock { $0.requests.count } == 1)
         let request = try #require(jobs.state.withLock { $0.requests.first })
         #expect(request.kind == .settlement && request.resourceClass == .signals && request.spec["signal_id"]?.string == signal.id.description)
+        // Nothing is settled for an hour; a second replica plans as well.
+        let other = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
+        for _ in 0..<1_800 {
+            clock.advance(by: .seconds(2))
+            await planner.round()
+            await other.round()
+        }
+        #expect(jobs.state.withLock { $0.requests.count } == 6)
+        // A look puts it off: when it is due again that is another job.
+        try await store.settle(signal.id, outcomes: [:], again: [1: clock.now() + .seconds(10)])
+        await planner.round()
+        #expect(jobs.state.withLock { $0.requests.count } == 6)
+        clock.advance(by: .seconds(10))
+        await planner.round()
+        #expect(jobs.state.withLock { $0.requests.count } == 7)
+    }
+
+    @Test("Many signals that are stuck do not keep a new one from its turn")
+    func noStarvation() async throws {
+        let store = InMemorySignalsStore()
+        let jobs = FakeJobs()
+        let due = Timestamp(seconds: 1_760_000_000)
+        for index in 0...SettlementPlanner.maximumNewJobs {
+            let (signal, version) = try await Fixtures.published(in: store)
+            let isNew = index == SettlementPlanner.maximumNewJobs
+            _ = try await store.append(Fixtures.run(signal, version: version, dueAt: isNew ? due + .seconds(1) : due))
+        }
+        let clock = ManualTimeSource(due + .seconds(64))
+        let planner = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
+        await planner.round()
+        #expect(jobs.state.withLock { $0.requests.count } == SettlementPlanner.maximumNewJobs)
         clock.advance(by: .seconds(2))
         await planner.round()
-        #expect(jobs.state.withLock { $0.requests.count } == 2)
+        #expect(jobs.state.withLock { $0.requests.count } == SettlementPlanner.maximumNewJobs + 1)
     }
 }

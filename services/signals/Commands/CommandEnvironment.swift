@@ -1,5 +1,4 @@
 import Contracts
-import Cryptography
 import Messaging
 import Postgres
 import ServiceRuntime
@@ -39,7 +38,4 @@ struct CommandEnvironment: Sendable {
         await loop.stop()
         return try outcome.get()
     }
-
-    /// The keys by which seals were ever signed.
-    func ledgerKeys() async throws -> [String: VerifyingKey] { LedgerSigner.verifyingKeys(try await store.ledgerKeys()) }
 }

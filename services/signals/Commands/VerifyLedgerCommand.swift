@@ -19,8 +19,11 @@ enum VerifyLedgerCommand {
         case ("--file", 4) where words[2] == "--keys": return try verify(file: words[1], keys: words[3])
         case ("--signal", 2):
             guard let signalID = SignalID(words[1]) else { throw CommandError(message: "'\(words[1])' is not a signal's id") }
-            return try await CommandEnvironment.with(settings()) { try await verify([signalID], in: $0) }
-        case ("--all", 1): return try await CommandEnvironment.with(settings()) { try await verifyAll($0) }
+            return try await CommandEnvironment.with(settings()) { environment in
+                try await environment.store.view { try await verify([signalID], in: $0) }
+            }
+        case ("--all", 1):
+            return try await CommandEnvironment.with(settings()) { environment in try await environment.store.view { try await verifyAll($0) } }
         default:
             print(usage)
             return words.isEmpty || words.first == "--help" ? 0 : 64
@@ -57,25 +60,25 @@ enum VerifyLedgerCommand {
         }
     }
 
-    private static func verify(_ signals: [SignalID], in environment: CommandEnvironment) async throws -> Int32 {
-        let keys = try await environment.ledgerKeys()
-        let exports = LedgerExports(store: environment.store)
+    private static func verify(_ signals: [SignalID], in store: PostgresSignalsStore) async throws -> Int32 {
+        let keys = LedgerSigner.verifyingKeys(try await store.ledgerKeys())
+        let exports = LedgerExports(store: store)
         var code: Int32 = 0
         for signalID in signals {
-            guard try await environment.store.head(signalID) != nil else { throw CommandError(message: "there is no signal \(signalID)") }
+            guard try await store.head(signalID) != nil else { throw CommandError(message: "there is no signal \(signalID)") }
             let (fault, rows) = try await exports.firstFault(of: signalID) { LedgerSigner.isGood($0, keys: keys) }
-            let seals = try await environment.store.seals(of: signalID, afterSeq: 0, throughSeq: .max).count
+            let seals = try await store.seals(of: signalID, afterSeq: 0, throughSeq: .max).count
             say(signalID, fault, rows: rows, seals: seals)
             if fault != nil { code = 1 }
         }
         return code
     }
 
-    private static func verifyAll(_ environment: CommandEnvironment) async throws -> Int32 {
-        let signals = try await environment.store.allSignalIDs()
-        var code = try await verify(signals, in: environment)
-        let keys = try await environment.ledgerKeys()
-        if let fault = try await LedgerExports(store: environment.store).firstFaultOfSeals(signatureIsGood: { LedgerSigner.isGood($0, keys: keys) }) {
+    private static func verifyAll(_ store: PostgresSignalsStore) async throws -> Int32 {
+        let signals = try await store.allSignalIDs()
+        var code = try await verify(signals, in: store)
+        let keys = LedgerSigner.verifyingKeys(try await store.ledgerKeys())
+        if let fault = try await LedgerExports(store: store).firstFaultOfSeals(signatureIsGood: { LedgerSigner.isGood($0, keys: keys) }) {
             print("BAD   seals: \(fault)")
             code = 1
         }

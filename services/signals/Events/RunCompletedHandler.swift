@@ -11,7 +11,36 @@ struct RunCompletedHandler: EventHandler {
 
     let store: PostgresSignalsStore
     let jobs: any JobLedger
+    let knowledge: KnowledgeLookup
     let time: any TimeSource
+    /// What other services said of the event at hand.
+    private var found = Found()
+
+    init(store: PostgresSignalsStore, jobs: any JobLedger, knowledge: KnowledgeLookup, time: any TimeSource) {
+        self.store = store
+        self.jobs = jobs
+        self.knowledge = knowledge
+        self.time = time
+    }
+
+    private struct Found: Sendable {
+        var result = Result.missing
+        var knowledge: [String: MarketKnowledge] = [:]
+    }
+
+    func prepared(for envelope: Envelope) async throws -> RunCompletedHandler {
+        let event = try envelope.body(as: JobCompleted.self)
+        guard event.kind == .signalRun, let summary = event.specSummary, event.outcome == .completed else { return self }
+        var prepared = self
+        prepared.found.result = try await result(of: event)
+        guard case .found(let json) = prepared.found.result, let result: SignalRunResult = try? WireJSON.decode(from: json),
+            let version = try await store.version(summary.versionID)
+        else { return prepared }
+        // Only what the manifest names: a row about anything else will be refused.
+        let instruments = Set(result.rows.map(\.instrument)).intersection(version.instruments)
+        prepared.found.knowledge = await knowledge.knowledge(of: instruments, asOf: summary.asOf, feed: summary.feed)
+        return prepared
+    }
 
     func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
         let event = try envelope.body(as: JobCompleted.self)
@@ -27,7 +56,7 @@ struct RunCompletedHandler: EventHandler {
             return .done
         }
         let json: JSONValue
-        switch try await result(of: event) {
+        switch found.result {
         case .found(let found): json = found
         case .away(let reason): return .dependencyAway(reason: reason)
         case .missing: return .retry(reason: "the result is not in the scheduler's store")
@@ -61,7 +90,7 @@ struct RunCompletedHandler: EventHandler {
         return .done
     }
 
-    private enum Result {
+    private enum Result: Sendable {
         case found(JSONValue)
         case away(String)
         case missing
@@ -90,7 +119,7 @@ struct RunCompletedHandler: EventHandler {
             asOf: summary.asOf,
             feed: summary.feed,
             deadlineSeconds: version.manifest.deadlineSeconds,
-            barSeconds: BarInterval(version.outcomeInterval)?.seconds ?? 60,
+            knowledge: found.knowledge,
             envSHA256: result.envSHA256,
             dataSHA256: result.dataSHA256,
             referencePrices: result.referencePrices.mapValues(\.value),

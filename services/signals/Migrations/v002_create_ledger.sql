@@ -5,7 +5,7 @@ BEGIN
 END
 $$;
 
--- One row a signal: the end of its chain. Its lock orders all appends to the chain, so seq has no gaps and made_at never falls.
+-- One row a signal: the end of its chain. Its lock orders all appends to the chain, so seq has no gaps and made_at rises with it.
 CREATE TABLE heads (
     signal_id uuid PRIMARY KEY REFERENCES signals (id),
     seq bigint NOT NULL DEFAULT 0 CHECK (seq >= 0),

@@ -6,7 +6,7 @@ extension InMemorySignalsStore {
         let clock = Timestamp.now()
         return try state.withLock { state in
             guard var head = state.heads[run.signalID] else { throw SignalsStoreError.unknownSignal }
-            let madeAt = max(clock, head.madeAt ?? .distantPast)
+            let madeAt = MadeAt.next(clock: clock, last: head.madeAt)
             if let known = state.runs[run.jobID] {
                 return AppendOutcome(
                     isNew: false,
@@ -23,16 +23,18 @@ extension InMemorySignalsStore {
                 firstSeq: head.seq + 1,
                 lastSeq: head.seq + Int64(rows.count),
                 head: rows.last?.entry.link ?? head.link,
-                madeAt: madeAt,
+                madeAt: rows.last?.entry.madeAt ?? madeAt,
                 late: rows.contains { $0.statement.late }
             )
             state.runs[run.jobID] = outcome
             state.predictions[run.signalID, default: []] += rows
-            for row in rows { state.pending[run.signalID, default: [:]][row.entry.seq] = Settlement.waiting(for: row.statement, madeAt: madeAt) }
+            for row in rows {
+                state.pending[run.signalID, default: [:]][row.entry.seq] = Settlement.waiting(for: row.statement, madeAt: row.entry.madeAt)
+            }
             if !rows.isEmpty {
                 head.seq = outcome.lastSeq
                 head.link = outcome.head
-                head.madeAt = madeAt
+                head.madeAt = outcome.madeAt
                 head.revision += 1
                 state.heads[run.signalID] = head
             }
@@ -45,7 +47,7 @@ extension InMemorySignalsStore {
                     lastSeq: outcome.lastSeq,
                     rows: rows.count,
                     late: outcome.late,
-                    recordedAt: madeAt
+                    recordedAt: outcome.madeAt
                 )
             )
             if !rows.isEmpty {
@@ -55,7 +57,7 @@ extension InMemorySignalsStore {
                         firstSeq: outcome.firstSeq,
                         lastSeq: outcome.lastSeq,
                         headLink: outcome.head,
-                        madeAt: madeAt
+                        madeAt: outcome.madeAt
                     )
                 )
             }
@@ -102,7 +104,7 @@ extension InMemorySignalsStore {
         }
     }
 
-    func seal(now: Timestamp, signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal? {
+    func seal(signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal? {
         try state.withLock { state in
             let grown = state.heads.values.filter { $0.sealedSeq < $0.seq }
             guard !grown.isEmpty else { return nil }
@@ -112,7 +114,7 @@ extension InMemorySignalsStore {
                 previousRoot: last?.root ?? LedgerHash.zero,
                 heads: grown.map { LedgerHead(signalID: $0.signalID, seq: $0.seq, link: $0.link) }
             )
-            let sealedAt = max(now, last?.sealedAt ?? .distantPast)
+            let sealedAt = grown.compactMap(\.madeAt).reduce(max(.now(), last?.sealedAt ?? .distantPast), max)
             let signed = try signing(LedgerSeal.signedText(number: seal.number, root: seal.root, sealedAt: sealedAt))
             seal.sealedAt = sealedAt
             seal.signature = signed.signature
@@ -156,18 +158,25 @@ extension InMemorySignalsStore {
 
     // MARK: Outcomes
 
-    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [(signalID: SignalID, accountID: AccountID)] {
+    func snapshot<Outcome>(_ body: (any SignalsStore) async throws -> Outcome) async throws -> Outcome { try await body(self) }
+
+    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [DueSettlement] {
         state.withLock { state in
-            let due = state.pending.filter { $0.value.values.contains { $0.checkAt <= now } }.keys.sorted()
-            return due.prefix(limit).compactMap { id in state.signals[id].map { (id, $0.accountID) } }
+            let due = state.pending.compactMap { id, rows -> DueSettlement? in
+                let first = rows.filter { $0.value.checkAt <= now }.min { ($0.value.checkAt, $0.key) < ($1.value.checkAt, $1.key) }
+                guard let first, let signal = state.signals[id] else { return nil }
+                return DueSettlement(signalID: id, accountID: signal.accountID, checkAt: first.value.checkAt, seq: first.key)
+            }
+            return Array(due.sorted { ($0.checkAt, $0.signalID) < ($1.checkAt, $1.signalID) }.prefix(limit))
         }
     }
 
     func pendingOutcomes(_ signalID: SignalID, now: Timestamp, limit: Int) async throws -> [PendingOutcome] {
         state.withLock { state in
             let due = (state.pending[signalID] ?? [:]).filter { $0.value.checkAt <= now }
-            let rows = (state.predictions[signalID] ?? []).filter { due[$0.entry.seq] != nil }
-            return rows.prefix(limit).map { PendingOutcome(prediction: $0, giveUpAt: due[$0.entry.seq]?.giveUpAt ?? now) }
+            let first = Set(due.sorted { ($0.value.checkAt, $0.key) < ($1.value.checkAt, $1.key) }.prefix(limit).map(\.key))
+            let rows = (state.predictions[signalID] ?? []).filter { first.contains($0.entry.seq) }
+            return rows.map { PendingOutcome(prediction: $0, giveUpAt: due[$0.entry.seq]?.giveUpAt ?? now) }
         }
     }
 

@@ -45,7 +45,7 @@ extension PostgresSignalsStore {
             """
             SELECT 'signal ' || signal_id || ' seq ' || seq FROM (
                 SELECT signal_id, seq, made_at, lag(made_at) OVER (PARTITION BY signal_id ORDER BY seq) AS before FROM predictions) AS ordered
-            WHERE made_at < before LIMIT 1000
+            WHERE made_at <= before LIMIT 1000
             """
         )
     }
@@ -61,10 +61,11 @@ extension PostgresSignalsStore {
         )
     }
 
+    /// By the time at which the transaction began: inside a long view the clock goes on while the outbox stands still.
     func auditOutbox() async throws -> [String] {
         try await faults(
             """
-            SELECT type || ' ' || id FROM outbox WHERE sent_at IS NULL AND appended_at < clock_timestamp() - interval '1 minute' LIMIT 1000
+            SELECT type || ' ' || id FROM outbox WHERE sent_at IS NULL AND appended_at < transaction_timestamp() - interval '1 minute' LIMIT 1000
             """
         )
     }

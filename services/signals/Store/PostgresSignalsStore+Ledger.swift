@@ -11,8 +11,7 @@ extension PostgresSignalsStore {
             ])
             guard let head = answers[0].first, let clock = answers[1].first else { throw SignalsStoreError.unknownSignal }
             let (seq, link, lastMadeAt) = try head.decode(Int64.self, SHA256Digest.self, Timestamp?.self)
-            // A clock that was set back must not let made_at fall.
-            let madeAt = max(try clock.column(0, as: Timestamp.self), lastMadeAt ?? .distantPast)
+            let madeAt = MadeAt.next(clock: try clock.column(0), last: lastMadeAt)
             if let known = try await recordedRun(run.jobID, link: link, madeAt: madeAt, on: connection) { return known }
 
             let rows = run.chained(after: link, seq: seq, madeAt: madeAt)
@@ -21,7 +20,7 @@ extension PostgresSignalsStore {
                 firstSeq: seq + 1,
                 lastSeq: seq + Int64(rows.count),
                 head: rows.last?.entry.link ?? link,
-                madeAt: madeAt,
+                madeAt: rows.last?.entry.madeAt ?? madeAt,
                 late: rows.contains { $0.statement.late }
             )
             try await insert(run, rows: rows, outcome, on: connection)
@@ -49,7 +48,7 @@ extension PostgresSignalsStore {
         ]
         for row in rows {
             statements.append(Self.insertion(of: row))
-            let wait = Settlement.waiting(for: row.statement, madeAt: outcome.madeAt)
+            let wait = Settlement.waiting(for: row.statement, madeAt: row.entry.madeAt)
             statements.append(
                 """
                 INSERT INTO pending_outcomes (signal_id, seq, check_at, give_up_at)
@@ -155,10 +154,11 @@ extension PostgresSignalsStore {
 }
 
 extension CompletedRun {
-    /// The rows as they stand behind the end of the chain.
+    /// The rows as they stand behind the end of the chain, each a microsecond after the one before.
     func chained(after link: SHA256Digest, seq: Int64, madeAt: Timestamp) -> [StoredPrediction] {
         var previous = link
         var next = seq
+        var madeAt = madeAt
         return rows.map { row in
             next += 1
             let statement = statement(row, madeAt: madeAt)
@@ -171,6 +171,7 @@ extension CompletedRun {
                 after: previous
             )
             previous = entry.link
+            madeAt = MadeAt.next(clock: madeAt, last: madeAt)
             return StoredPrediction(statement: statement, entry: entry)
         }
     }

@@ -33,20 +33,24 @@ extension PostgresSignalsStore {
         return try await query(sql).map(Self.prediction)
     }
 
-    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [(signalID: SignalID, accountID: AccountID)] {
+    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [DueSettlement] {
         let rows = try await query(
             """
-            SELECT s.id, s.account_id FROM signals s
-            WHERE s.id IN (SELECT DISTINCT signal_id FROM pending_outcomes WHERE check_at <= \(now)) ORDER BY s.id LIMIT \(limit)
+            SELECT s.id, s.account_id, w.check_at, w.seq FROM (
+                SELECT DISTINCT ON (signal_id) signal_id, check_at, seq FROM pending_outcomes WHERE check_at <= \(now) ORDER BY signal_id, check_at, seq
+            ) AS w JOIN signals s ON s.id = w.signal_id
+            ORDER BY w.check_at, s.id LIMIT \(limit)
             """
         )
-        return try rows.map { row in (try row.column(0), try row.column(1)) }
+        return try rows.map { row in
+            DueSettlement(signalID: try row.column(0), accountID: try row.column(1), checkAt: try row.column(2), seq: try row.column(3))
+        }
     }
 
     func pendingOutcomes(_ signalID: SignalID, now: Timestamp, limit: Int) async throws -> [PendingOutcome] {
         let waiting = try await query(
             """
-            SELECT seq, give_up_at FROM pending_outcomes WHERE signal_id = \(signalID) AND check_at <= \(now) ORDER BY seq LIMIT \(limit)
+            SELECT seq, give_up_at FROM pending_outcomes WHERE signal_id = \(signalID) AND check_at <= \(now) ORDER BY check_at, seq LIMIT \(limit)
             """
         )
         let ends = try Dictionary(waiting.map { try $0.decode(Int64.self, Timestamp.self) }, uniquingKeysWith: { first, _ in first })

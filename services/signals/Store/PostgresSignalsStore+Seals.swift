@@ -2,20 +2,24 @@ import Contracts
 import Postgres
 
 extension PostgresSignalsStore {
-    func seal(now: Timestamp, signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal? {
+    func seal(signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal? {
         try await transaction { connection in
             // One sealer at a time across replicas; who does not get the lock has nothing to do this second.
             let lock = try await connection.query("SELECT pg_try_advisory_xact_lock(hashtextextended('signals.sealer', 0))")
             guard try lock.first?.column(0) == true else { return nil }
             let answers = try await connection.pipeline([
-                "SELECT signal_id, seq, link FROM heads WHERE sealed_seq < seq ORDER BY signal_id",
+                "SELECT signal_id, seq, link, made_at FROM heads WHERE sealed_seq < seq ORDER BY signal_id",
                 "SELECT number, root, sealed_at FROM seals ORDER BY number DESC LIMIT 1",
+                // After the heads: a seal that is older than what it binds would let a row count that came too late.
+                "SELECT clock_timestamp()",
             ])
             let heads = try answers[0].map { LedgerHead(signalID: try $0.column(0), seq: try $0.column(1), link: try $0.column(2)) }
-            guard !heads.isEmpty else { return nil }
+            guard !heads.isEmpty, let clock = try answers[2].first?.column(0, as: Timestamp.self) else { return nil }
             let last = try answers[1].first?.decode(Int64.self, SHA256Digest.self, Timestamp.self)
             var seal = LedgerSeal.next(number: (last?.0 ?? 0) + 1, previousRoot: last?.1 ?? LedgerHash.zero, heads: heads)
-            let sealedAt = max(now, last?.2 ?? .distantPast)
+            // Clocks can be set back, so this one alone is not enough.
+            var sealedAt = max(clock, last?.2 ?? .distantPast)
+            for row in answers[0] { sealedAt = max(sealedAt, try row.column(3, as: Timestamp?.self) ?? .distantPast) }
             let signed = try signing(LedgerSeal.signedText(number: seal.number, root: seal.root, sealedAt: sealedAt))
             seal.sealedAt = sealedAt
             seal.signature = signed.signature

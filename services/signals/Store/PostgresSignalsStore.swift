@@ -64,6 +64,23 @@ struct PostgresSignalsStore: SignalsStore {
         }
     }
 
+    /// Lends a store that sees everything as it stood at one moment, and can change nothing.
+    func view<Outcome>(
+        caller: isolated (any Actor)? = #isolation,
+        _ body: (PostgresSignalsStore) async throws -> Outcome
+    ) async throws -> Outcome {
+        switch access {
+        case .pool(let pool):
+            try await pool.withTransaction(isolation: .repeatableRead, readOnly: true) { try await body(on($0)) }
+        // Inside a transaction that is its owner's business.
+        case .connection: try await body(self)
+        }
+    }
+
+    func snapshot<Outcome>(_ body: (any SignalsStore) async throws -> Outcome) async throws -> Outcome {
+        try await view { try await body($0) }
+    }
+
     func say<Event: EventBody>(_ event: Event, version: Int64, on connection: PostgresConnection) async throws {
         _ = try await outbox.append(event, subjectVersion: version, on: connection)
     }

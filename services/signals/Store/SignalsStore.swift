@@ -13,6 +13,9 @@ enum SignalsStoreError: Error, Sendable, Hashable {
 ///
 /// Every method is one transaction, together with the events that it says.
 protocol SignalsStore: Sendable {
+    /// Lends a store for reading that sees everything as it stood at one moment: what must fit together is read through one of these.
+    func snapshot<Outcome>(_ body: (any SignalsStore) async throws -> Outcome) async throws -> Outcome
+
     // MARK: Signals
 
     /// Adds a signal and the empty chain of its predictions.
@@ -71,7 +74,9 @@ protocol SignalsStore: Sendable {
     /// Predictions of several signals, newest first: before the moment and, at that very moment, before the signal and seq.
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction]
     /// Seals all heads that have grown since their last seal, if no other replica is at it; nil when there is nothing to seal.
-    func seal(now: Timestamp, signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal?
+    ///
+    /// The seal's time is read after the heads, by the clock that dates predictions: it is never earlier than a row that it binds.
+    func seal(signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal?
     /// Remembers the public half of a key that signs seals; the first word about a key counts.
     func remember(_ key: LedgerKey) async throws
     /// The keys that ever signed seals, oldest first.
@@ -86,8 +91,9 @@ protocol SignalsStore: Sendable {
 
     // MARK: Outcomes
 
-    /// Signals that have predictions to be looked at now, with the accounts that own them.
-    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [(signalID: SignalID, accountID: AccountID)]
+    /// Signals that have predictions to be looked at now; who has waited longest comes first.
+    func signalsToSettle(now: Timestamp, limit: Int) async throws -> [DueSettlement]
+    /// The predictions of a signal to be looked at now; what has waited longest comes first.
     func pendingOutcomes(_ signalID: SignalID, now: Timestamp, limit: Int) async throws -> [PendingOutcome]
     /// Stores outcomes, each once, and looks again later at the rest.
     func settle(_ signalID: SignalID, outcomes: [Int64: SettledOutcome], again: [Int64: Timestamp]) async throws
@@ -108,6 +114,15 @@ struct LedgerKey: Sendable, Hashable {
     /// A JSON Web Key, as JSON.
     var jwk: String
     var firstUsedAt: Timestamp
+}
+
+/// A signal that has predictions to be looked at, by the one of them that has waited longest.
+struct DueSettlement: Sendable, Hashable {
+    var signalID: SignalID
+    var accountID: AccountID
+    /// When the prediction was to be looked at, and its seq: both move on once it has been.
+    var checkAt: Timestamp
+    var seq: Int64
 }
 
 /// A place in the list of all predictions that an account may read.

@@ -5,6 +5,7 @@ import Synchronization
 /// Wakes those who wait for news of a signal.
 final class ChangeHub: Sendable {
     static let maximumWaiters = 20_000
+    static let maximumNews = 50_000
 
     private struct Waiter {
         var signals: Set<SignalID>
@@ -18,6 +19,8 @@ final class ChangeHub: Sendable {
         /// Counts the news of a signal while somebody is interested, so that none is missed between looking and waiting.
         var news: [SignalID: UInt64] = [:]
         var total: UInt64 = 0
+        /// News up to this mark may have been forgotten: who looked before it looks again.
+        var forgotten: UInt64 = 0
         var isClosed = false
     }
 
@@ -37,7 +40,10 @@ final class ChangeHub: Sendable {
         let woken = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
             state.total += 1
             state.news[signalID] = state.total
-            if state.news.count > 50_000 { state.news.removeAll() }
+            if state.news.count > Self.maximumNews {
+                state.news.removeAll()
+                state.forgotten = state.total
+            }
             return (state.bySignal[signalID] ?? []).compactMap { Self.remove($0, &state)?.continuation }
         }
         for continuation in woken { continuation.resume(returning: true) }
@@ -80,7 +86,7 @@ final class ChangeHub: Sendable {
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let answer = state.withLock { state -> Bool? in
-                    if signals.contains(where: { (state.news[$0] ?? 0) > mark }) { return true }
+                    if state.forgotten > mark || signals.contains(where: { (state.news[$0] ?? 0) > mark }) { return true }
                     if state.isClosed || Task.isCancelled || state.waiters.count >= Self.maximumWaiters { return false }
                     state.waiters[id] = Waiter(signals: signals, continuation: continuation)
                     for signalID in signals { state.bySignal[signalID, default: []].insert(id) }

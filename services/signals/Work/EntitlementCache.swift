@@ -36,7 +36,9 @@ final class EntitlementCache: Sendable {
     func ready(_ accountID: AccountID, _ signalID: SignalID) -> Bool? {
         let now = time.monotonicNanoseconds()
         return state.withLock { state in
-            guard let entry = state.entries[accountID], now - entry.loadedAt < (state.isHearing ? Self.heardNanoseconds : Self.deafNanoseconds) else {
+            guard let entry = state.entries[accountID],
+                now - min(now, entry.loadedAt) < (state.isHearing ? Self.heardNanoseconds : Self.deafNanoseconds)
+            else {
                 return nil
             }
             return entry.signals.contains(signalID)

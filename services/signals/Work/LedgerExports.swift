@@ -1,6 +1,8 @@
 import Contracts
 
 /// Makes the documents by which anybody can check a signal's chain.
+///
+/// Head, rows and seals are read as they stood at one moment: an append and its seal between two statements would look like a cut tail.
 struct LedgerExports: Sendable {
     static let maximumRows = 10_000
 
@@ -8,6 +10,12 @@ struct LedgerExports: Sendable {
 
     /// The rows after `afterSeq` and the seals over them; payloads and nonces for the entitled only. Nil when there is no such signal.
     func export(_ signalID: SignalID, afterSeq: Int64, limit: Int, isEntitled: Bool) async throws -> LedgerExport? {
+        try await store.snapshot { try await Self.export(signalID, afterSeq: afterSeq, limit: limit, isEntitled: isEntitled, from: $0) }
+    }
+
+    private static func export(_ signalID: SignalID, afterSeq: Int64, limit: Int, isEntitled: Bool, from store: any SignalsStore) async throws
+        -> LedgerExport?
+    {
         guard let head = try await store.head(signalID) else { return nil }
         // The row before the part gives the link that the part begins from.
         let wanted = max(0, afterSeq - 1)
@@ -36,6 +44,12 @@ struct LedgerExports: Sendable {
 
     /// Walks a whole chain, a part at a time, and holds it against its seals and its head; the first fault, or nil.
     func firstFault(of signalID: SignalID, signatureIsGood: (LedgerSeal) -> Bool) async throws -> (fault: LedgerFault?, rows: Int) {
+        try await store.snapshot { try await Self.firstFault(of: signalID, in: $0, signatureIsGood: signatureIsGood) }
+    }
+
+    private static func firstFault(of signalID: SignalID, in store: any SignalsStore, signatureIsGood: (LedgerSeal) -> Bool) async throws
+        -> (fault: LedgerFault?, rows: Int)
+    {
         var verifier = LedgerVerifier(signalID: signalID)
         let head = try await store.head(signalID)
         var last: Int64 = 0
@@ -65,6 +79,10 @@ struct LedgerExports: Sendable {
 extension LedgerExports {
     /// Follows the chain of all seals from the first one; the first fault, or nil.
     func firstFaultOfSeals(signatureIsGood: (LedgerSeal) -> Bool) async throws -> LedgerFault? {
+        try await store.snapshot { try await Self.firstFaultOfSeals(in: $0, signatureIsGood: signatureIsGood) }
+    }
+
+    private static func firstFaultOfSeals(in store: any SignalsStore, signatureIsGood: (LedgerSeal) -> Bool) async throws -> LedgerFault? {
         var previous = LedgerHash.zero
         var number: Int64 = 0
         while true {

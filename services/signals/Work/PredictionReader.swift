@@ -15,6 +15,8 @@ final class PredictionReader: Sendable {
     static let confirmationNanoseconds: UInt64 = 900_000_000
     static let maximumSignals = 10_000
     static let maximumBodiesPerSignal = 8
+    /// Pages of 500 rows under many cursors could fill the memory: above this only the usual bodies stay.
+    static let maximumBytes = 128 * 1_048_576
     /// A signal that nobody asked about for this long is forgotten.
     static let idleNanoseconds: UInt64 = 60_000_000_000
 
@@ -30,11 +32,45 @@ final class PredictionReader: Sendable {
         var confirmedAt: UInt64
         var usedAt: UInt64
         var bodies: [PredictionQuestion: PredictionAnswer]
+        var bytes: Int { bodies.values.reduce(0) { $0 + $1.body.count } }
+    }
+
+    /// The entries, with a count of the bytes in their bodies.
+    private struct Kept {
+        private(set) var all: [SignalID: Entry] = [:]
+        private(set) var bytes = 0
+
+        subscript(signalID: SignalID) -> Entry? {
+            get { all[signalID] }
+            set {
+                bytes += (newValue?.bytes ?? 0) - (all[signalID]?.bytes ?? 0)
+                all[signalID] = newValue
+            }
+        }
+
+        /// Changes no body.
+        mutating func mark(_ signalID: SignalID, usedAt: UInt64) { all[signalID]?.usedAt = usedAt }
+        mutating func confirm(_ signalID: SignalID, at moment: UInt64) {
+            if let before = all[signalID]?.confirmedAt { all[signalID]?.confirmedAt = max(before, moment) }
+        }
+
+        mutating func keep(where isWanted: (Entry) -> Bool) {
+            for (signalID, entry) in all where !isWanted(entry) { self[signalID] = nil }
+        }
+
+        /// Leaves each signal the body that its readers usually ask for.
+        mutating func dropUnusual() {
+            for (signalID, entry) in all {
+                var entry = entry
+                entry.bodies = entry.bodies.filter { $0.key == .usual }
+                self[signalID] = entry
+            }
+        }
     }
 
     private let store: any SignalsStore
     private let time: any TimeSource
-    private let entries = Mutex<[SignalID: Entry]>([:])
+    private let entries = Mutex(Kept())
     private let hits: Counter
     private let misses: Counter
 
@@ -49,7 +85,7 @@ final class PredictionReader: Sendable {
     func standing(of signalID: SignalID) async throws -> Standing? {
         let now = time.monotonicNanoseconds()
         let known = entries.withLock { entries -> Standing? in
-            guard let entry = entries[signalID], now - entry.confirmedAt < Self.confirmationNanoseconds else { return nil }
+            guard let entry = entries[signalID], Self.age(entry.confirmedAt, at: now) < Self.confirmationNanoseconds else { return nil }
             return entry.standing
         }
         if let known { return known }
@@ -60,11 +96,13 @@ final class PredictionReader: Sendable {
     func ready(_ question: PredictionQuestion, about signalID: SignalID) -> (standing: Standing, answer: PredictionAnswer)? {
         let now = time.monotonicNanoseconds()
         let found = entries.withLock { entries -> (Standing, PredictionAnswer)? in
-            guard let entry = entries[signalID], now - entry.confirmedAt < Self.confirmationNanoseconds, let answer = entry.bodies[question] else {
+            guard let entry = entries[signalID], Self.age(entry.confirmedAt, at: now) < Self.confirmationNanoseconds,
+                let answer = entry.bodies[question]
+            else {
                 return nil
             }
             // Written rarely: a store to the map for every request would only cost.
-            if now - entry.usedAt > 1_000_000_000 { entries[signalID]?.usedAt = now }
+            if Self.age(entry.usedAt, at: now) > 1_000_000_000 { entries.mark(signalID, usedAt: now) }
             return (entry.standing, answer)
         }
         guard let found else { return nil }
@@ -85,8 +123,8 @@ final class PredictionReader: Sendable {
     var watched: [SignalID] {
         let now = time.monotonicNanoseconds()
         return entries.withLock { entries in
-            entries = entries.filter { now - min(now, $0.value.usedAt) < Self.idleNanoseconds }
-            return Array(entries.keys)
+            entries.keep { Self.age($0.usedAt, at: now) < Self.idleNanoseconds }
+            return Array(entries.all.keys)
         }
     }
 
@@ -94,10 +132,10 @@ final class PredictionReader: Sendable {
     func confirm(_ revisions: [SignalID: Int64], askedAt: UInt64) -> [SignalID] {
         entries.withLock { entries in
             var stale: [SignalID] = []
-            for (signalID, entry) in entries {
+            for (signalID, entry) in entries.all {
                 guard let revision = revisions[signalID] else { continue }
                 if revision == entry.revision {
-                    entries[signalID]?.confirmedAt = max(entry.confirmedAt, askedAt)
+                    entries.confirm(signalID, at: askedAt)
                 } else if revision > entry.revision {
                     stale.append(signalID)
                 }
@@ -113,8 +151,14 @@ final class PredictionReader: Sendable {
         _ = try await load(signalID, questions: questions)
     }
 
+    /// Another thread may have marked an entry since `now` was read.
+    private static func age(_ moment: UInt64, at now: UInt64) -> UInt64 { now - min(now, moment) }
+
+    /// The memory that bodies take up.
+    var keptBytes: Int { entries.withLock { $0.bytes } }
+
     /// Forgets everything, as after a time in which nothing could be heard.
-    func forgetAll() { entries.withLock { $0.removeAll() } }
+    func forgetAll() { entries.withLock { $0 = Kept() } }
 
     private func load(_ signalID: SignalID, questions: [PredictionQuestion]) async throws -> (
         standing: Standing, answers: [PredictionQuestion: PredictionAnswer]
@@ -122,7 +166,7 @@ final class PredictionReader: Sendable {
         let askedAt = time.monotonicNanoseconds()
         // The head comes first: whatever is read after it is at least as new as its revision.
         guard let head = try await store.head(signalID), let signal = try await store.signal(signalID) else {
-            entries.withLock { _ = $0.removeValue(forKey: signalID) }
+            entries.withLock { $0[signalID] = nil }
             return nil
         }
         let cadence = try await store.cadence(signalID)
@@ -173,13 +217,15 @@ final class PredictionReader: Sendable {
                 entry.bodies.merge(answers) { _, new in new }
                 entries[signalID] = entry
             } else {
-                if entries.count >= Self.maximumSignals, entries[signalID] == nil, let oldest = entries.min(by: { $0.value.usedAt < $1.value.usedAt })
+                if entries.all.count >= Self.maximumSignals, entries[signalID] == nil,
+                    let oldest = entries.all.min(by: { $0.value.usedAt < $1.value.usedAt })
                 {
                     entries[oldest.key] = nil
                 }
                 let usedAt = entries[signalID]?.usedAt ?? askedAt
                 entries[signalID] = Entry(standing: standing, revision: revision, confirmedAt: askedAt, usedAt: usedAt, bodies: answers)
             }
+            if entries.bytes > Self.maximumBytes { entries.dropUnusual() }
         }
     }
 }

@@ -80,7 +80,7 @@ final class Sealer: Component {
                 try await store.remember(try signer.publicKey(now: time.now()))
                 isKeyKnown.withLock { $0 = true }
             }
-            if let seal = try await store.seal(now: time.now(), signing: { try signer.sign($0) }) {
+            if let seal = try await store.seal(signing: { try signer.sign($0) }) {
                 logger.debug("sealed", ["seal": .integer(Int(seal.number)), "heads": .integer(seal.heads.count)])
             }
         } catch {

@@ -4,9 +4,13 @@ import Synchronization
 
 /// Puts a settlement job into the ledger of jobs for every signal with predictions to look at.
 ///
-/// Every replica plans; the same signal in the same two seconds makes the same idempotency key, and so one job.
+/// Every replica plans. The key names the prediction that has waited longest: a look at it settles it or puts it off, so one look makes one job, however
+/// often and by whomever it is planned. A job that came to nothing is followed by others, ever more rarely.
 final class SettlementPlanner: Component {
     static let interval: Duration = .seconds(2)
+    /// How many signals are looked through in one round; jobs that were made before cost nothing.
+    static let maximumSignals = 10_000
+    static let maximumNewJobs = 200
 
     let name = "settlement-planner"
     private let store: any SignalsStore
@@ -14,6 +18,8 @@ final class SettlementPlanner: Component {
     private let time: any TimeSource
     private let loop: EventLoop
     private let work = Mutex<Task<Void, Never>?>(nil)
+    /// The keys of jobs that this replica has made for what is still waiting.
+    private let planned = Mutex<Set<String>>([])
 
     init(store: any SignalsStore, jobs: any JobLedger, time: any TimeSource, loop: EventLoop) {
         self.store = store
@@ -42,22 +48,34 @@ final class SettlementPlanner: Component {
     func round() async {
         let now = time.now()
         do {
-            for (signalID, accountID) in try await store.signalsToSettle(now: now, limit: 200) {
-                let window = now.floored(to: Self.interval).seconds
+            let due = try await store.signalsToSettle(now: now, limit: Self.maximumSignals).map { (settlement: $0, key: Self.key($0, now: now)) }
+            let known = planned.withLock { planned in
+                planned.formIntersection(due.map(\.key))
+                return planned
+            }
+            for (settlement, key) in due.filter({ !known.contains($0.key) }).prefix(Self.maximumNewJobs) {
                 _ = try await jobs.create(
                     JobRequest(
                         kind: .settlement,
                         resourceClass: .signals,
-                        accountID: accountID,
+                        accountID: settlement.accountID,
                         priority: .low,
-                        spec: ["signal_id": .string(signalID.description)],
-                        idempotencyKey: "signals:settlement:\(signalID):\(window)",
+                        spec: ["signal_id": .string(settlement.signalID.description)],
+                        idempotencyKey: key,
                         maxAttempts: 3
                     )
                 )
+                planned.withLock { _ = $0.insert(key) }
             }
         } catch {
             Logger("settlement").debug("could not plan; trying again", ["reason": .string("\(error)")])
         }
+    }
+
+    /// The key of a look at what has waited longest: a new one 1, 3, 7, 15, 31 and 63 minutes after it was due, then each hour.
+    static func key(_ due: DueSettlement, now: Timestamp) -> String {
+        let minutes = max(0, (now - due.checkAt).wholeMicroseconds / 60_000_000)
+        let turn = minutes < 63 ? Int64((minutes + 1).bitWidth - (minutes + 1).leadingZeroBitCount - 1) : 6 + (minutes - 63) / 60
+        return "signals:settlement:\(due.signalID):\(due.checkAt.microseconds):\(due.seq):\(turn)"
     }
 }

@@ -115,12 +115,9 @@ struct Settler: Sendable {
         guard let newest = try await knownEnd(now), let atStart = try await knownEnd(stored.statement.asOf),
             let whenMade = try await knownEnd(stored.entry.madeAt)
         else { return nil }
-        let isWallClock = distance(row.targetFrom, stored.statement.asOf) <= distance(row.targetFrom, atStart)
-        let shift = isWallClock ? atStart - stored.statement.asOf : .zero
+        let shift = ReplayClock.shift(targetFrom: row.targetFrom, asOf: stored.statement.asOf, knownAtAsOf: atStart)
         let closesBy = row.targetTo + shift
         guard newest >= closesBy else { return nil }
         return Window(opensAfter: max(whenMade, row.targetFrom + shift) - .microseconds(1), closesBy: closesBy)
     }
-
-    private func distance(_ left: Timestamp, _ right: Timestamp) -> Int64 { abs(left.microseconds - right.microseconds) }
 }

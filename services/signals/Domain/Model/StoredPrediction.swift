@@ -55,8 +55,8 @@ struct CompletedRun: Sendable, Hashable {
     var asOf: Timestamp
     var feed: FeedKind
     var deadlineSeconds: Int
-    /// Length of the bars by which outcomes are measured.
-    var barSeconds: Int
+    /// By the symbols of the instruments that the rows speak of.
+    var knowledge: [String: MarketKnowledge]
     var envSHA256: SHA256Digest
     var dataSHA256: SHA256Digest
     var referencePrices: [String: DecimalText]
@@ -80,8 +80,9 @@ struct CompletedRun: Sendable, Hashable {
                 dueAt: dueAt,
                 deadlineSeconds: deadlineSeconds,
                 targetFrom: row.targetFrom,
-                barSeconds: barSeconds,
-                feed: feed
+                asOf: asOf,
+                feed: feed,
+                knowledge: knowledge[row.instrument] ?? .unknown
             )
         )
     }

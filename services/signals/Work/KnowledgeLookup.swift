@@ -1,0 +1,61 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Asks marketdata what was known of the instruments of a run's rows.
+///
+/// Lengths of bars hardly ever change: they are asked for once a minute, and serve for an hour while marketdata is away.
+final class KnowledgeLookup: Sendable {
+    static let freshNanoseconds: UInt64 = 60_000_000_000
+    static let staleNanoseconds: UInt64 = 3_600_000_000_000
+    static let maximumInstruments = 10_000
+
+    private struct Entry {
+        var baseSeconds: Int
+        var loadedAt: UInt64
+    }
+
+    private let market: any MarketData
+    private let time: any TimeSource
+    private let known = Mutex<[String: Entry]>([:])
+
+    init(market: any MarketData, time: any TimeSource) {
+        self.market = market
+        self.time = time
+    }
+
+    /// What is known of each of these; what could not be found out is left out, and then goes against the provider.
+    func knowledge(of symbols: Set<String>, asOf: Timestamp, feed: FeedKind) async -> [String: MarketKnowledge] {
+        var found: [String: MarketKnowledge] = [:]
+        for symbol in symbols.sorted() {
+            guard let baseSeconds = await baseSeconds(of: symbol) else { continue }
+            let replay = feed == .replay ? try? await replay(symbol, baseSeconds: baseSeconds, asOf: asOf) : nil
+            found[symbol] = MarketKnowledge(baseSeconds: baseSeconds, replay: replay)
+        }
+        return found
+    }
+
+    private func replay(_ symbol: String, baseSeconds: Int, asOf: Timestamp) async throws -> ReplayKnowledge? {
+        guard let before = try await market.lastBar(symbol, intervalSeconds: baseSeconds, asOf: asOf) else { return nil }
+        let lookedAt = time.now()
+        guard let newest = try await market.lastBar(symbol, intervalSeconds: baseSeconds, asOf: lookedAt) else { return nil }
+        return ReplayKnowledge(knownAtAsOf: before.end, knownThrough: newest.end, lookedAt: lookedAt)
+    }
+
+    private func baseSeconds(of symbol: String) async -> Int? {
+        let now = time.monotonicNanoseconds()
+        let entry = known.withLock { $0[symbol] }
+        func age(_ entry: Entry) -> UInt64 { now - min(now, entry.loadedAt) }
+        if let entry, age(entry) < Self.freshNanoseconds { return entry.baseSeconds }
+        do {
+            guard let facts = try await market.instrument(symbol) else { return nil }
+            known.withLock { known in
+                if known.count >= Self.maximumInstruments { known.removeAll() }
+                known[symbol] = Entry(baseSeconds: facts.baseIntervalSeconds, loadedAt: now)
+            }
+            return facts.baseIntervalSeconds
+        } catch {
+            return entry.flatMap { age($0) < Self.staleNanoseconds ? $0.baseSeconds : nil }
+        }
+    }
+}
