@@ -230,6 +230,33 @@ struct ScheduleContractTests {
         }
     }
 
+    @Test(arguments: [1_000, 1_001]) func aCrowdIsMoreThanAThousandOfOneSecond(count: Int) async throws {
+        let store = InMemorySchedulerStore()
+        let events = (0..<count).map { _ in Fixture.publication(.interval(seconds: 3_600)) }
+        try await store.transaction { transaction in
+            for event in events { _ = try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: transaction) }
+        }
+        let now = try #require(try await store.earliestDueTime()) + .seconds(3)
+        let maker = OccurrenceMaker(store: store)
+        while try await maker.makeDue(at: now).schedules > 0 {}
+        var outcomes: Set<OccurrenceOutcome> = []
+        for event in [events[0], events[count - 1]] {
+            let schedule = try #require(try await store.schedule(of: event.signalID))
+            outcomes.formUnion(try await store.occurrences(of: schedule.id, before: nil, limit: 5).map(\.outcome))
+        }
+        #expect(outcomes == [count > TickPlan.crowd ? .fired : .late])
+    }
+
+    @Test(arguments: StoreKind.available) func schedulesOfASecondAreCounted(kind: StoreKind) async throws {
+        try await kind.with { store in
+            for seconds in [60, 60, 60, 7_200] { _ = try await publish(Fixture.publication(.interval(seconds: seconds)), version: 1, store) }
+            let due = try #require(try await store.earliestDueTime())
+            let all = try await store.transaction { try await $0.countSchedules(dueAt: due, limit: 10) }
+            let some = try await store.transaction { try await $0.countSchedules(dueAt: due, limit: 2) }
+            #expect(all == 3 && some == 2)
+        }
+    }
+
     @Test func aRefusedScheduleIsSeenInItsCadence() async throws {
         let store = InMemorySchedulerStore()
         let event = Fixture.publication(.interval(seconds: Cadence.maximumIntervalSeconds + 1))

@@ -71,6 +71,10 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         }
     }
 
+    func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int {
+        state.withLock { state in min(limit, state.schedules.values.filter { $0.state == .active && $0.nextDueAt == time }.count) }
+    }
+
     func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID> {
         state.withLock { state in
             var added: Set<OccurrenceID> = []

@@ -94,6 +94,12 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         )
     }
 
+    func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int {
+        try await connection.query(
+            "SELECT count(*) FROM (SELECT FROM schedules WHERE state = 'active' AND next_due_at = \(time) LIMIT \(limit)) AS due"
+        ).first?.column(0) ?? 0
+    }
+
     func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID> {
         if occurrences.isEmpty { return [] }
         return Set(

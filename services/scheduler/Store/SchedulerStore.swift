@@ -46,6 +46,8 @@ protocol SchedulerTransaction: Sendable {
     /// Which of these schedules have a run that has not ended.
     func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID>
 
+    /// How many active schedules are due next at this time, those included that another replica has locked; counts no further than `limit`.
+    func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int
     /// Adds occurrences and gives those that were not there before.
     func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID>
     /// The occurrence with that id, locked.

@@ -8,7 +8,7 @@ struct OccurrenceMaker: Sendable {
     private let grids = GridCache()
     private let crowd = Crowd()
 
-    /// How many schedules one transaction works off; when it is full, more than a second's usual share is due.
+    /// How many schedules one transaction works off.
     static let batch = 1_000
 
     init(store: any SchedulerStore) { self.store = store }
@@ -18,7 +18,12 @@ struct OccurrenceMaker: Sendable {
         try await store.transaction { transaction in
             var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
             if schedules.isEmpty { return (0, 0) }
-            if schedules.count == Self.batch { crowd.note(schedules.compactMap(\.nextDueAt)) }
+            // Those count as well that another replica works off at this moment.
+            if let second = Crowd.busiest(schedules.compactMap(\.nextDueAt)),
+                try await transaction.countSchedules(dueAt: second, limit: TickPlan.crowd + 1) > TickPlan.crowd
+            {
+                crowd.note(second)
+            }
             let open = try await transaction.schedulesWithOpenRuns(among: schedules.map(\.id))
             var made: [Made] = []
             for (index, schedule) in schedules.enumerated() {
@@ -82,18 +87,18 @@ extension Occurrence {
     }
 }
 
-/// The latest seconds that a thousand schedules shared: those that a later transaction works off belong to the same crowd.
+/// The latest second that more than a thousand schedules shared: those that a later transaction works off belong to the same crowd.
 private final class Crowd: Sendable {
-    private let second = Mutex<Int64?>(nil)
+    private let second = Mutex<Timestamp?>(nil)
 
-    /// Learns of the due times of a full batch: crowded is the second that most of them share.
-    func note(_ dueTimes: [Timestamp]) {
-        let counts = Dictionary(dueTimes.map { ($0.seconds, 1) }, uniquingKeysWith: +)
-        guard let most = counts.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }), most.value * 2 > dueTimes.count else { return }
-        second.withLock { $0 = most.key }
+    /// The due time that most of these share.
+    static func busiest(_ dueTimes: [Timestamp]) -> Timestamp? {
+        Dictionary(dueTimes.map { ($0, 1) }, uniquingKeysWith: +).max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
     }
 
-    func contains(_ dueAt: Timestamp?) -> Bool { dueAt.map { due in second.withLock { $0 == due.seconds } } ?? false }
+    func note(_ crowded: Timestamp) { second.withLock { $0 = crowded } }
+
+    func contains(_ dueAt: Timestamp?) -> Bool { dueAt.map { due in second.withLock { $0 == due } } ?? false }
 }
 
 /// Grids by their definition: parsing an expression and finding a zone is not done at each look.

@@ -23,7 +23,9 @@ struct TickPlan: Sendable, Hashable {
     static let rangeThreshold = 1_000
     /// How late a run may become claimable and still count as fired.
     static let tolerance = Duration.seconds(1)
-    /// The same when more than a thousand schedules share the second.
+    /// More schedules than this that share a second are a crowd.
+    static let crowd = 1_000
+    /// How late a run of a crowd may become claimable.
     static let crowdedTolerance = Duration.seconds(5)
     /// The least time for which a due time can be caught up.
     static let leastWindow = Duration.seconds(10)
