@@ -30,6 +30,7 @@ def run_logged(
                     on_line(line)
             return process.wait(), "\n".join(said)
         finally:
+            process.stdout.close()
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

@@ -126,7 +126,7 @@ def _faults(surroundings: Surroundings) -> Outcome:
 
 PARTS: dict[str, Part] = {
     "lint": Part(_lint),
-    "cli": Part(_cli),
+    "cli": Part(_cli, needs_servers=True),
     "unit": Part(_unit, needs_build=True),
     "integration": Part(_swift, needs_servers=True, needs_build=True),
     "python": Part(_python, needs_servers=False),
