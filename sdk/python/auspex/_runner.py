@@ -1,6 +1,6 @@
 """The program inside the sandbox: reads the input frame, calls the author's function, writes rows, ends.
 
-Descriptor 3 takes a line end when the author's code is about to be loaded, then the answer: one JSON document,
+Descriptor 3 takes a line end when code of packages or of the author is about to run, then the answer: one JSON document,
 ``{"rows": [...], "stages_ms": {...}}`` or ``{"error": {"kind", "message", "row"}}``. What the author's code prints goes to the log. The process ends by ``os._exit``: tearing the
 interpreter down costs more than many runs, and would run the author's exit handlers after the answer.
 """
@@ -62,11 +62,13 @@ def load(entry_point):
     return function
 
 
-def run(header, bars, application_path=APPLICATION_PATH):
+def run(header, bars, application_path=APPLICATION_PATH, packages=None):
     """One run, as the answer to be written. Also used for a run at home, which is why it does not end the process."""
     started = time.perf_counter()
     stages = {}
     try:
+        # Path files of packages hold code: like the author's own it runs within the limits, and what it breaks is not ours.
+        _add_packages(packages)
         function = load(header["entry_point"])
         stages["import"] = round((time.perf_counter() - started) * 1000, 3)
         called = time.perf_counter()
@@ -115,11 +117,10 @@ def main():
     """Called by the executor's command line inside the sandbox."""
     header, bars = _frame.decode(_map_input(INPUT_DESCRIPTOR))
     sys.stdout.reconfigure(line_buffering=True)
-    _add_packages(header.get("packages"))
-    sys.path.insert(0, APPLICATION_PATH)
     _lower_limits(header.get("limits"))
+    sys.path.insert(0, APPLICATION_PATH)
     os.write(RESULT_DESCRIPTOR, b"\n")
-    answer = run(header, bars)
+    answer = run(header, bars, APPLICATION_PATH, header.get("packages"))
     code = 0
     try:
         _write(answer)

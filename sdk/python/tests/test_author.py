@@ -176,6 +176,33 @@ def test_the_runner_speaks_over_its_descriptors(tmp_path):
     assert json.loads(answer)["rows"][0]["value"] == "601"
 
 
+@pytest.mark.parametrize("line, code", [("import os; os._exit(9)", 9), ("import sys; sys.exit(3)", 0)])
+def test_path_files_of_packages_run_after_the_limits_and_the_mark(tmp_path, line, code):
+    """What a package's path file breaks is the code's fault: the executor has seen the mark by then, and the limits hold."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "app.py").write_text("def predict(context): pass\n")
+    (tmp_path / "site").mkdir()
+    seen = f"import resource; print(resource.getrlimit(resource.RLIMIT_NPROC)[0], flush=True); {line}"
+    (tmp_path / "site" / "evil.pth").write_text(seen + "\n")
+    limited = {**header(), "packages": str(tmp_path / "site"), "limits": {"processes": 61}}
+    (tmp_path / "frame").write_bytes(_frame.encode(limited, [("BTCUSD", "15s", columns())]))
+    program = textwrap.dedent(f"""
+        import os, sys
+        sys.path.insert(0, {os.path.dirname(os.path.dirname(_frame.__file__))!r})
+        os.dup2(os.open({str(tmp_path / 'answer')!r}, os.O_WRONLY | os.O_CREAT), 3)
+        os.dup2(os.open({str(tmp_path / 'frame')!r}, os.O_RDONLY), 4)
+        from auspex import _runner
+        _runner.APPLICATION_PATH = {str(tmp_path / 'app')!r}
+        _runner.main()
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[:1]) == (code, ["61"]), done
+    answer = (tmp_path / "answer").read_text()
+    assert answer.startswith("\n")
+    if code == 0:
+        assert json.loads(answer)["error"]["kind"] == "exception"
+
+
 def test_the_decorator_only_marks():
     @signal
     def predict(context):
