@@ -62,6 +62,17 @@ import Testing
         let lastMount = try #require(list.indices.last { ["--ro-bind", "--bind", "--tmpfs", "--proc", "--dev", "--symlink"].contains(list[$0]) })
         #expect(lastMount < remount)
         #expect(list.suffix(3) == ["--", "/usr/bin/python3", "x"])
-        #expect(Self.value(of: "--setenv", in: list) == "HOME" && list.contains("NAME"))
+    }
+
+    @Test func theEnvironmentIsNotOnTheCommandLine() {
+        var command = Self.command(.build(userID: nil))
+        command.environment = ["UV_DEFAULT_INDEX": "https://user:secret@packages.example/simple"]
+        let arguments = LaunchArguments(command: command, host: Self.host(.reduced, "", user: nil))
+        let list = arguments.list(name: "7-1", slot: 0)
+        #expect(!list.contains { $0.contains("secret") || $0 == "--setenv" })
+        #expect(Self.value(of: "--environment-at", in: list) == "7")
+        let said = String(decoding: arguments.environment(), as: UTF8.self)
+        #expect(said.contains("--setenv\0UV_DEFAULT_INDEX\0https://user:secret@packages.example/simple\0"))
+        #expect(said.hasPrefix("--setenv\0HOME\0/tmp\0") && said.hasSuffix("\0"))
     }
 }

@@ -16,8 +16,8 @@ enum CodeError: Error, Sendable, CustomStringConvertible {
     /// In a line.
     var description: String {
         switch self {
-        case .badPath(let path): "the file name '\(path.prefix(100))' is not a plain relative path"
-        case .wrongBytes(let path): "the bytes of '\(path.prefix(100))' do not match their hash"
+        case .badPath(let path): "the file name '\(path.prefix(utf8Bytes: 100))' is not a plain relative path"
+        case .wrongBytes(let path): "the bytes of '\(path.prefix(utf8Bytes: 100))' do not match their hash"
         case .tooLarge(let bytes): "the files have \(bytes) bytes together, but may have \(CodeTree.maximumBytes)"
         }
     }
@@ -47,7 +47,7 @@ struct CodeTree: Sendable {
                 for file in files {
                     group.addTask {
                         let bytes = try await fetch(file.sha256)
-                        try await cpu.run { try Self.write(bytes, file, into: folder) }
+                        try await cpu.run(lane: FileTree.lane) { try Self.write(bytes, file, into: folder) }
                     }
                 }
                 try await group.waitForAll()

@@ -23,7 +23,7 @@ final class DiskCache: Sendable {
     final class Lease: Sendable {
         /// The folder.
         let folder: String
-        private let lock: Int32
+        fileprivate let lock: Int32
 
         fileprivate init(folder: String, lock: Int32) {
             self.folder = folder
@@ -48,30 +48,28 @@ final class DiskCache: Sendable {
     /// The folder of a key, made by `build` in a temporary folder if it is not there. One build of a key runs at a time on this disk.
     func entry(_ key: String, build: (String) async throws -> Void) async throws -> Lease {
         while true {
-            switch try await cpu.run({ [self] in try open(key) }) {
+            switch try await cpu.run(lane: FileTree.lane, { [self] in try open(key) }) {
             case .ready(let lease): return lease
-            case .toBuild(let lock):
-                do {
-                    try await fill(key, lock, build)
-                } catch {
-                    close(lock)
-                    throw error
-                }
-                let folder = path(key)
-                return try await cpu.run { [self] in
-                    flock(lock, LOCK_SH)
-                    let lease = Lease(folder: folder, lock: lock)
-                    evict()
-                    return lease
-                }
+            case .toBuild(let lease):
+                // The lease owns the lock from here on: whatever is thrown, the lock goes with it.
+                try await fill(key, lease.lock, build)
+                return lease
             case .busy: try await Task.sleep(for: .milliseconds(50), clock: .continuous)
             }
         }
     }
 
+    /// The folder of a key if it has been made.
+    func known(_ key: String) async throws -> Lease? {
+        try await cpu.run(lane: FileTree.lane) { [self] in
+            guard access(path(key), F_OK) == 0, case .ready(let lease) = try open(key) else { return nil }
+            return lease
+        }
+    }
+
     private enum Opened {
         case ready(Lease)
-        case toBuild(lock: Int32)
+        case toBuild(Lease)
         case busy
     }
 
@@ -87,7 +85,7 @@ final class DiskCache: Sendable {
             }
             if flock(lock, LOCK_EX | LOCK_NB) == 0 {
                 // Changing a lock's kind lets others in between: it may have been made meanwhile.
-                if access(path(key), F_OK) != 0 { return .toBuild(lock: lock) }
+                if access(path(key), F_OK) != 0 { return .toBuild(Lease(folder: path(key), lock: lock)) }
                 flock(lock, LOCK_SH)
                 return .ready(Lease(folder: path(key), lock: lock))
             }
@@ -99,10 +97,10 @@ final class DiskCache: Sendable {
     private func fill(_ key: String, _ lock: Int32, _ build: (String) async throws -> Void) async throws {
         let temporary = "\(root)/tmp.\(getpid()).\(UUID().uuidString.prefix(8))"
         do {
-            try await cpu.run { try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: false) }
+            try await cpu.run(lane: FileTree.lane) { try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: false) }
             try await build(temporary)
             let final = path(key)
-            try await cpu.run {
+            try await cpu.run(lane: FileTree.lane) {
                 try FileTree.makeReadable(temporary)
                 let size = FileTree.size(temporary)
                 FileTree.flush(temporary)
@@ -110,12 +108,15 @@ final class DiskCache: Sendable {
                 let text = Array("\(size)".utf8)
                 ftruncate(lock, 0)
                 pwrite(lock, text, text.count, 0)
+                flock(lock, LOCK_SH)
             }
         } catch {
             // Not awaited with the pool's help when it is stopping: the next start sweeps what is left.
-            try? await cpu.run { FileTree.remove(temporary) }
+            try? await cpu.run(lane: FileTree.lane) { FileTree.remove(temporary) }
             throw error
         }
+        // A cache that stays too large for a while is no reason to refuse what was made.
+        try? await cpu.run(lane: FileTree.lane) { [self] in evict() }
     }
 
     /// Removes the longest unused folders until the rest fits; those in use stay.

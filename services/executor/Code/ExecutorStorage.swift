@@ -26,7 +26,9 @@ final class ExecutorStorage: Component {
             uv: settings.uv,
             index: index,
             sandbox: sandbox,
-            cpu: cpu
+            cpu: cpu,
+            // Fewer than the slots of any class that has several, so that builds never take all processors from runs.
+            buildsAtOnce: max(1, min(4, (settings.slots.values.max() ?? 1) / 2))
         )
         codeCache = DiskCache(root: settings.root + "/code", capacityBytes: settings.codeCacheBytes, cpu: cpu)
         code = CodeTree(cache: codeCache, cpu: cpu)

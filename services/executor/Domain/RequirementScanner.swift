@@ -1,3 +1,5 @@
+import Contracts
+
 /// Reads the parts of one requirement line from left to right.
 struct RequirementScanner {
     /// What has not been read yet.
@@ -37,7 +39,7 @@ struct RequirementScanner {
     mutating func name() throws(RequirementError) -> Substring {
         let taken = take { Self.isAlphanumeric($0) || "-_.".contains($0) }
         guard let first = taken.first, let last = taken.last, Self.isAlphanumeric(first), Self.isAlphanumeric(last) else {
-            throw RequirementError(reason: "'\(rest.isEmpty ? taken : taken + rest.prefix(20))' does not begin with a package's name")
+            throw RequirementError(reason: "'\(rest.isEmpty ? taken : taken + rest.prefix(utf8Bytes: 20))' does not begin with a package's name")
         }
         if taken.count > 100 { throw RequirementError(reason: "the name has \(taken.count) characters, but may have 100") }
         return taken
@@ -68,7 +70,9 @@ struct RequirementScanner {
             skipBlanks()
         } while take(",")
         guard isAtEnd || rest.hasPrefix(";") else {
-            throw RequirementError(reason: "'\(rest.prefix(20))' follows the version; separate several versions by commas and a marker by ';'")
+            throw RequirementError(
+                reason: "'\(rest.prefix(utf8Bytes: 20))' follows the version; separate several versions by commas and a marker by ';'"
+            )
         }
         return specifiers
     }
@@ -76,7 +80,7 @@ struct RequirementScanner {
     private mutating func specifier() throws(RequirementError) -> String {
         let known = ["~=", "==", "!=", "<=", ">=", "<", ">"]
         guard let comparison = known.first(where: { rest.hasPrefix($0) }), !rest.hasPrefix("===") else {
-            throw RequirementError(reason: "'\(rest.prefix(20))' is no version condition; use ==, !=, <=, >=, <, > or ~= and a version")
+            throw RequirementError(reason: "'\(rest.prefix(utf8Bytes: 20))' is no version condition; use ==, !=, <=, >=, <, > or ~= and a version")
         }
         rest = rest.dropFirst(comparison.count)
         skipBlanks()
@@ -129,7 +133,9 @@ struct RequirementScanner {
         }
         let word = take { Self.isAlphanumeric($0) || $0 == "_" }
         guard names.contains(word) else {
-            throw RequirementError(reason: "'\(word.isEmpty ? rest.prefix(20) : word)' is not a word of markers, such as python_version")
+            throw RequirementError(
+                reason: "'\((word.isEmpty ? rest : word[...]).prefix(utf8Bytes: 40))' is not a word of markers, such as python_version"
+            )
         }
         return String(word)
     }

@@ -1,3 +1,5 @@
+import Contracts
+
 /// The lines of a `requirements.txt`, read strictly: names, extras, versions and markers, nothing else.
 ///
 /// Installers accept far more in that file (options, URLs, paths), some of which reads files of the machine that installs. So the file is
@@ -106,7 +108,7 @@ struct Requirement: Sendable, Hashable {
     private static func refuseForeignForms(_ line: Substring) throws(RequirementError) {
         let right = "write one package a line, such as 'numpy>=1.26,<3'"
         if line.hasPrefix("-") {
-            let option = line.prefix { $0 != " " && $0 != "=" && $0 != "\t" }.prefix(40)
+            let option = line.prefix { $0 != " " && $0 != "=" && $0 != "\t" }.prefix(utf8Bytes: 40)
             throw RequirementError(reason: "'\(option)' is an option, and options are not accepted; \(right)")
         }
         if line.hasSuffix("\\") { throw RequirementError(reason: "continued lines are not accepted; \(right)") }

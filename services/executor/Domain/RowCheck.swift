@@ -41,7 +41,9 @@ struct RowCheck {
         func fail(_ reason: String) -> InvalidOutput { InvalidOutput(row: number, reason: reason) }
         guard let members = value.object else { throw fail("it is \(value.kindName), not an object") }
         let known: Set = ["row", "instrument", "kind", "value", "target_from", "target_to"]
-        if let stranger = members.keys.filter({ !known.contains($0) }).min() { throw fail("it has an unknown member '\(stranger.prefix(40))'") }
+        if let stranger = members.keys.filter({ !known.contains($0) }).min() {
+            throw fail("it has an unknown member '\(stranger.prefix(utf8Bytes: 40))'")
+        }
         guard members["row"]?.integer == Int64(number) else { throw fail("its number is not \(number)") }
         guard members["instrument"]?.string == output.instrument else {
             throw fail("its instrument is not the manifest's, '\(output.instrument)'")
@@ -76,8 +78,10 @@ struct RowCheck {
         guard let members = value.object, !members.isEmpty else { throw InvalidOutput(reason: "quantiles are an object with at least one level") }
         var levels: [(level: DecimalText, number: DecimalText)] = []
         for (name, number) in members {
-            guard let level = DecimalText(name), level.text == name, level > .zero, level < DecimalText(units: 1) else {
-                throw InvalidOutput(reason: "level '\(name.prefix(40))' is not a decimal between 0 and 1")
+            guard name.utf8.count <= Self.longestValue, let level = DecimalText(name), level.text == name, level > .zero,
+                level < DecimalText(units: 1)
+            else {
+                throw InvalidOutput(reason: "level '\(name.prefix(utf8Bytes: 40))' is not a decimal between 0 and 1")
             }
             levels.append((level, try decimal(number, "the value at level \(name)")))
         }

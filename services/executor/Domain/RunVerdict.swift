@@ -41,7 +41,7 @@ enum RunVerdict: Sendable {
     private static func read(_ outcome: SandboxOutcome, _ check: RowCheck) -> RunVerdict {
         // The runner's first byte is a line end: without it the author's code has not begun.
         guard outcome.result.first == UInt8(ascii: "\n") else {
-            let said = outcome.log.text.prefix(500)
+            let said = outcome.log.text.prefix(utf8Bytes: 500)
             return .failure(.infra, "the runner did not start (exit code \(outcome.exitCode)): \(said)")
         }
         guard outcome.result.count > 1 else { return .failure(.exception, endedEarly(outcome)) }
@@ -53,14 +53,14 @@ enum RunVerdict: Sendable {
         do throws(InvalidOutput) {
             return .rows(try check.rows(values), stagesMs: stages(answer["stages_ms"]))
         } catch {
-            return .failure(.invalidOutput, error.description)
+            return .failure(.invalidOutput, FinishedJob.message(error.description))
         }
     }
 
     private static func failure(_ error: JSONValue) -> RunVerdict {
         let kinds: [String: FailureKind] = ["exception": .exception, "invalid_output": .invalidOutput, "out_of_memory": .outOfMemory]
         let kind = error["kind"]?.string.flatMap { kinds[$0] } ?? .exception
-        return .failure(kind, plain(error["message"]?.string ?? "the code failed without a message"))
+        return .failure(kind, FinishedJob.message(error["message"]?.string ?? "the code failed without a message"))
     }
 
     private static func stages(_ value: JSONValue?) -> [String: Double] {
@@ -78,10 +78,5 @@ enum RunVerdict: Sendable {
             return "the code was ended by signal \(signal)\(names[signal].map { " (\($0))" } ?? "") before it returned"
         }
         return "the code ended the process with exit code \(outcome.exitCode) before it returned"
-    }
-
-    /// Text that every store takes, at most 4,000 characters.
-    private static func plain(_ text: String) -> String {
-        String(text.prefix(4000).map { $0 == "\0" ? "?" : $0 })
     }
 }

@@ -13,8 +13,13 @@ struct EnvironmentError: Error, Sendable, CustomStringConvertible {
     /// Reads what the installer said: a network that is away is ours, requirements that cannot be met are the author's.
     static func from(step: String, outcome: SandboxOutcome) -> EnvironmentError {
         let said = outcome.log.text
-        if outcome.killer == .deadline { return EnvironmentError(kind: .infra, reason: "\(step) took too long") }
-        if outcome.outOfMemory { return EnvironmentError(kind: .infra, reason: "\(step) needed too much memory") }
+        if outcome.killer == .deadline {
+            return EnvironmentError(
+                kind: .timeLimit,
+                reason: "requirements.txt: \(step) took longer than it may; fewer or smaller packages would be right"
+            )
+        }
+        if outcome.outOfMemory { return EnvironmentError(kind: .outOfMemory, reason: "requirements.txt: \(step) needed too much memory") }
         let ours = [
             "Failed to fetch", "error sending request", "dns error", "Connection", "connection", "timed out", "No space left", "Permission denied",
             "bwrap:", "certificate", "503 ", "502 ", "429 ",
@@ -23,7 +28,7 @@ struct EnvironmentError: Error, Sendable, CustomStringConvertible {
         let isTheirs = outcome.exitCode == 1 && theirs.contains { said.contains($0) } && !said.contains("Failed to fetch")
         let isOurs = !isTheirs && (outcome.exitCode != 1 || ours.contains { said.contains($0) })
         let lines = said.split(separator: "\n").filter { !$0.hasPrefix("Using CPython") && !$0.hasPrefix("Downloading") }
-        let text = lines.joined(separator: "\n").prefix(2000)
+        let text = lines.joined(separator: "\n").prefix(utf8Bytes: 2000)
         return EnvironmentError(kind: isOurs ? .infra : .exception, reason: "requirements.txt: \(step) failed: \(text)")
     }
 }

@@ -25,6 +25,9 @@ struct EnvironmentStore: Sendable {
     /// The installer's flags; part of the key, because other flags could install other files.
     static let flags = "target no-build require-hashes compile-bytecode 1"
     static let mountPoint = "/env"
+    /// Both together bound how long one author's requirements can keep others waiting for theirs.
+    static let resolvingLimit = Duration.seconds(120)
+    static let installingLimit = Duration.seconds(480)
 
     private let root: String
     private let cache: DiskCache
@@ -32,9 +35,11 @@ struct EnvironmentStore: Sendable {
     private let index: PackageIndex
     private let sandbox: Sandbox
     private let cpu: CPUPool
+    private let flights: EnvironmentFlights
 
-    /// A store below `root`; without `uv` only the plain interpreter can be used.
-    init(root: String, capacityBytes: Int, uv: String?, index: PackageIndex, sandbox: Sandbox, cpu: CPUPool) {
+    /// A store below `root`; without `uv` only the plain interpreter can be used. At most `buildsAtOnce` environments are made at a time.
+    init(root: String, capacityBytes: Int, uv: String?, index: PackageIndex, sandbox: Sandbox, cpu: CPUPool, buildsAtOnce: Int = 1) {
+        flights = EnvironmentFlights(width: buildsAtOnce, loop: sandbox.firstLoop)
         self.root = root
         self.uv = uv
         self.index = index
@@ -61,16 +66,41 @@ struct EnvironmentStore: Sendable {
         return found.st_uid
     }
 
-    /// The environment of these requirements for this interpreter; built if it is not there.
-    func environment(for requirements: RequirementsFile, python: PythonInterpreter) async throws -> PythonEnvironment {
+    /// The environment of these requirements for this interpreter; built if it is not there, and waited for no longer than `limit`.
+    func environment(
+        for requirements: RequirementsFile,
+        python: PythonInterpreter,
+        within limit: Duration = .seconds(600)
+    ) async throws -> PythonEnvironment {
         let platform = "\(python.version) linux-\(Self.machine) \(Self.flags)"
         if requirements.requirements.isEmpty {
             return PythonEnvironment(sha256: SHA256.digest(utf8: "plain \(platform)"), python: python, packages: nil)
         }
-        let lock = try await lock(of: requirements, python, platform)
-        let key = SHA256.digest(utf8: "\(platform)\n\(lock)")
-        let lease = try await cache.entry(key.hex) { folder in try await install(lock, python, into: folder) }
-        return PythonEnvironment(sha256: key, python: python, packages: lease)
+        // What is here already waits for nobody's build.
+        if let ready = try await ready(requirements, python, platform) { return ready }
+        return try await flights.environment(lockName(requirements, platform), within: limit) { [self] in
+            let lock = try await lock(of: requirements, python, platform)
+            let key = Self.key(lock, platform)
+            let lease = try await cache.entry(key.hex) { folder in try await install(lock, python, into: folder) }
+            return PythonEnvironment(sha256: key, python: python, packages: lease)
+        }
+    }
+
+    private func ready(_ requirements: RequirementsFile, _ python: PythonInterpreter, _ platform: String) async throws -> PythonEnvironment? {
+        let path = lockPath(requirements, platform)
+        guard let lock = try await cpu.run(lane: FileTree.lane, { Self.read(path) }) else { return nil }
+        let key = Self.key(lock, platform)
+        return try await cache.known(key.hex).map { PythonEnvironment(sha256: key, python: python, packages: $0) }
+    }
+
+    private static func key(_ lock: String, _ platform: String) -> SHA256Digest { SHA256.digest(utf8: "\(platform)\n\(lock)") }
+
+    private func lockName(_ requirements: RequirementsFile, _ platform: String) -> String {
+        SHA256.digest(utf8: "\(platform)\n\(requirements.text)").hex
+    }
+
+    private func lockPath(_ requirements: RequirementsFile, _ platform: String) -> String {
+        "\(root)/locks/\(lockName(requirements, platform)).txt"
     }
 
     private static let machine: String = {
@@ -87,22 +117,20 @@ struct EnvironmentStore: Sendable {
     // MARK: Resolving
 
     private func lock(of requirements: RequirementsFile, _ python: PythonInterpreter, _ platform: String) async throws -> String {
-        let path = "\(root)/locks/\(SHA256.digest(utf8: "\(platform)\n\(requirements.text)").hex).txt"
-        if let known = try await cpu.run({ Self.read(path) }) { return known }
+        let path = lockPath(requirements, platform)
+        if let known = try await cpu.run(lane: FileTree.lane, { Self.read(path) }) { return known }
         guard uv != nil else { throw Self.noInstaller }
         let work = try await workFolder()
-        defer { FileTree.remove(work) }
-        try await cpu.run { try Data(requirements.text.utf8).write(to: URL(filePath: work + "/requirements.in")) }
-        let outcome = try await installer(
-            ["pip", "compile", "/build/work/requirements.in", "-o", "/build/work/lock.txt", "--generate-hashes", "--no-header", "--no-annotate"],
-            python,
-            work: work
-        )
-        guard outcome.exitCode == 0, let lock = try await cpu.run({ Self.read(work + "/lock.txt") }) else {
-            throw EnvironmentError.from(step: "resolving", outcome: outcome)
+        let lock: String
+        do {
+            lock = try await resolve(requirements, python, work: work)
+        } catch {
+            try? await cpu.run(lane: FileTree.lane) { FileTree.remove(work) }
+            throw error
         }
         // Written whole or not at all; of two executors that resolved at once the first one's answer stays.
-        return try await cpu.run {
+        return try await cpu.run(lane: FileTree.lane) {
+            FileTree.remove(work)
             let temporary = "\(path).\(getpid())"
             try Data(lock.utf8).write(to: URL(filePath: temporary))
             if link(temporary, path) != 0, errno != EEXIST { throw SandboxError.system(call: "link", code: errno) }
@@ -111,10 +139,24 @@ struct EnvironmentStore: Sendable {
         }
     }
 
+    private func resolve(_ requirements: RequirementsFile, _ python: PythonInterpreter, work: String) async throws -> String {
+        try await cpu.run(lane: FileTree.lane) { try Data(requirements.text.utf8).write(to: URL(filePath: work + "/requirements.in")) }
+        let outcome = try await installer(
+            ["pip", "compile", "/build/work/requirements.in", "-o", "/build/work/lock.txt", "--generate-hashes", "--no-header", "--no-annotate"],
+            python,
+            work: work,
+            wallTime: Self.resolvingLimit
+        )
+        guard outcome.exitCode == 0, let lock = try await cpu.run(lane: FileTree.lane, { Self.read(work + "/lock.txt") }) else {
+            throw EnvironmentError.from(step: "resolving", outcome: outcome)
+        }
+        return lock
+    }
+
     // MARK: Building
 
     private func install(_ lock: String, _ python: PythonInterpreter, into folder: String) async throws {
-        try await cpu.run {
+        try await cpu.run(lane: FileTree.lane) {
             try Data(lock.utf8).write(to: URL(filePath: folder + "/lock.txt"))
             if let owner = builder, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
         }
@@ -124,14 +166,15 @@ struct EnvironmentStore: Sendable {
                 "--compile-bytecode",
             ],
             python,
-            work: folder
+            work: folder,
+            wallTime: Self.installingLimit
         )
         guard outcome.exitCode == 0 else { throw EnvironmentError.from(step: "installing", outcome: outcome) }
     }
 
     private func workFolder() async throws -> String {
         let folder = "\(root)/ready/tmp.\(getpid()).\(UUID().uuidString.prefix(8))"
-        try await cpu.run {
+        try await cpu.run(lane: FileTree.lane) {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
             if let owner = builder, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
         }
@@ -155,7 +198,7 @@ struct EnvironmentStore: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func installer(_ arguments: [String], _ python: PythonInterpreter, work: String) async throws -> SandboxOutcome {
+    private func installer(_ arguments: [String], _ python: PythonInterpreter, work: String, wallTime: Duration) async throws -> SandboxOutcome {
         guard let uv else { throw Self.noInstaller }
         // Work and downloads under one mount: a hard link from the one to the other cannot cross two mounts.
         var mounts = [SandboxMount(source: root, target: "/build-root", writable: true), SandboxMount(source: uv, target: "/opt/uv")]
@@ -173,7 +216,7 @@ struct EnvironmentStore: Sendable {
         if let url = index.url { environment["UV_DEFAULT_INDEX"] = url }
         if !index.extraURLs.isEmpty { environment["UV_INDEX"] = index.extraURLs.joined(separator: " ") }
         let inside = "/build-root" + work.dropFirst(root.count)
-        var limits = SandboxLimits.of(.standard, wallTime: .seconds(600))
+        var limits = SandboxLimits.of(.standard, wallTime: wallTime)
         limits.processes = 256
         limits.temporaryBytes = 2 << 30
         limits.openFiles = 4096
@@ -184,7 +227,7 @@ struct EnvironmentStore: Sendable {
             ],
             mounts: mounts,
             environment: environment,
-            purpose: .build(userID: try await cpu.run { builder }),
+            purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
             limits: limits
         )
         return try await sandbox.run(command)

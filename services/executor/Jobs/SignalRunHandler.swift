@@ -102,7 +102,11 @@ struct SignalRunHandler: JobHandler {
             try await code.folder(of: spec.files) { try await inputs.file($0, jobToken: token) }
         }
         let environment = try await clock.stage("environment") {
-            try await environments.environment(for: try await requirements(spec, folder.folder), python: python)
+            try await environments.environment(
+                for: try await requirements(spec, folder.folder),
+                python: python,
+                within: .seconds(max(1, job.timeLimitSeconds))
+            )
         }
         return (folder, environment)
     }
@@ -110,7 +114,7 @@ struct SignalRunHandler: JobHandler {
     private func requirements(_ spec: SignalRunSpec, _ folder: String) async throws -> RequirementsFile {
         guard spec.files.contains(where: { $0.path == "requirements.txt" }) else { return .none }
         let path = folder + "/requirements.txt"
-        let bytes = try await cpu.run { FileManager.default.contents(atPath: path) ?? Data() }
+        let bytes = try await cpu.run(lane: FileTree.lane) { FileManager.default.contents(atPath: path) ?? Data() }
         guard let text = String(validating: bytes, as: UTF8.self) else { throw RequirementsFile.Problem(reason: "it is not UTF-8 text") }
         return try RequirementsFile(parsing: text)
     }

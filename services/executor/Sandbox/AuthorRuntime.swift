@@ -1,3 +1,4 @@
+import Contracts
 import FoundationEssentials
 import Glibc
 
@@ -27,7 +28,9 @@ struct AuthorRuntime: Sendable {
             path: python,
             arguments: ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target]
         )
-        guard compiled.exitCode == 0 else { throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(500))") }
+        guard compiled.exitCode == 0 else {
+            throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(utf8Bytes: 500))")
+        }
         try FileTree.makeReadable(target)
         return AuthorRuntime(folder: target)
     }

@@ -1,9 +1,13 @@
 internal import CSandbox
 import FoundationEssentials
 import Glibc
+import ServiceRuntime
 
 /// What the executor does with whole folders. Every call blocks: for a thread that may.
 enum FileTree {
+    /// Work on folders waits for the disk: it leaves some of the pool's threads to those who start runs, and has a queue of its own.
+    static let lane = CPULane(name: "files", maximumConcurrent: max(1, CPULane.processors / 2), maximumQueued: 4096)
+
     /// Lets every user read the folder and everything below it, and nobody write.
     static func makeReadable(_ folder: String) throws {
         try visit(folder) { path, isFolder in

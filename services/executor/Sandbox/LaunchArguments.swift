@@ -24,7 +24,8 @@ struct LaunchArguments {
     private func launcherOptions(name: String, slot: Int) -> [String] {
         let milliseconds = max(1, limits.wallTime.wholeMicroseconds / 1000)
         var options = [
-            "run", "--name", name, "--wall-milliseconds", "\(milliseconds)", "--open-files", "\(limits.openFiles)", "--file-bytes",
+            "run", "--environment-at", "\(Self.environmentDescriptor)", "--name", name, "--wall-milliseconds", "\(milliseconds)", "--open-files",
+            "\(limits.openFiles)", "--file-bytes",
             "\(limits.temporaryBytes)",
             // The wall clock comes first; this is for a program that outlives its launcher's attention.
             "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)))",
@@ -63,11 +64,20 @@ struct LaunchArguments {
             let source = host.firstUserID == nil ? mount.source : "/mnt/\(index)"
             list += [mount.writable ? "--bind" : "--ro-bind", source, mount.target]
         }
-        list += ["--remount-ro", "/", "--chdir", "/tmp"]
+        return list + ["--remount-ro", "/", "--chdir", "/tmp"]
+    }
+
+    /// The launcher reads the environment here.
+    static let environmentDescriptor: Int32 = 7
+
+    /// The environment as more of bwrap's arguments, each ended by NUL. On the command line every user of the host could read it, and the
+    /// address of a package index or of a proxy may hold a password.
+    func environment() -> [UInt8] {
+        var list: [String] = []
         let fixed = ["HOME": "/tmp", "PATH": "/usr/bin", "LANG": "C.UTF-8"]
         for (name, value) in fixed.merging(command.environment, uniquingKeysWith: { $1 }).sorted(by: { $0.key < $1.key }) {
             list += ["--setenv", name, value]
         }
-        return list
+        return list.flatMap { Array($0.utf8.filter { $0 != 0 }) + [0] }
     }
 }

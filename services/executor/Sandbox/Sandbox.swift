@@ -9,6 +9,8 @@ final class Sandbox: Sendable {
     let host: SandboxHost
     private let loops: [EventLoop]
     private let cpu: CPUPool
+    /// For what has to happen on some loop.
+    var firstLoop: EventLoop { loops[0] }
 
     private struct State {
         var slots: Set<Int> = []
@@ -39,10 +41,15 @@ final class Sandbox: Sendable {
         defer { Self.state.withLock { _ = $0.slots.remove(slot) } }
         let loop = loops[number % loops.count]
         let run = SandboxRun(loop: loop, limits: command.limits)
-        let arguments = LaunchArguments(command: command, host: host).list(name: "\(getpid())-\(number)", slot: slot)
+        let launch = LaunchArguments(command: command, host: host)
+        let (arguments, environment) = (launch.list(name: "\(getpid())-\(number)", slot: slot), launch.environment())
         try Task.checkCancellation()
         let (launcher, input) = (host.launcher, command.input)
-        await run.attach(try await cpu.run { try SandboxRun.spawn(launcher: launcher, arguments: arguments, input: input) })
+        await run.attach(
+            try await cpu.run {
+                try SandboxRun.spawn(launcher: launcher, arguments: arguments, environment: environment, input: input)
+            }
+        )
         let interruption = JobInterruption.current
         return try await withTaskCancellationHandler {
             try await run.outcome()

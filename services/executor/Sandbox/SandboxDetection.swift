@@ -111,7 +111,7 @@ struct SandboxDetection: Sendable {
             let outcome = try await Sandbox(host: host, loops: loops, cpu: cpu).run(command)
             let answer = String(decoding: outcome.result, as: UTF8.self)
             if answer == "contained" { return nil }
-            return answer.isEmpty ? "no answer, exit code \(outcome.exitCode): \(outcome.log.text.prefix(300))" : answer
+            return answer.isEmpty ? "no answer, exit code \(outcome.exitCode): \(outcome.log.text.prefix(utf8Bytes: 300))" : answer
         } catch {
             return "\(error)"
         }

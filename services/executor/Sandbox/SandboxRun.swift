@@ -1,3 +1,4 @@
+internal import CSandbox
 import Glibc
 import ServiceRuntime
 
@@ -44,10 +45,14 @@ actor SandboxRun {
     }
 
     /// Starts the launcher; throws when the machine does not allow it. Blocks until the launcher's program is loaded: not for a loop.
-    static func spawn(launcher: String, arguments: [String], input: InputFrame?) throws(SandboxError) -> Started {
+    ///
+    /// - Parameter environment: bwrap's arguments about the environment, as the launcher reads them.
+    static func spawn(launcher: String, arguments: [String], environment: [UInt8], input: InputFrame?) throws(SandboxError) -> Started {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         guard null >= 0 else { throw SandboxError.system(call: "open /dev/null", code: errno) }
         defer { close(null) }
+        let variables = try memoryFile(environment)
+        defer { close(variables) }
         var pipes: [Pipe] = []
         do {
             for _ in 0..<4 { pipes.append(try Pipe()) }
@@ -58,6 +63,7 @@ actor SandboxRun {
                 environment: [:],
                 descriptors: [
                     null, output.writeEnd, output.writeEnd, results.writeEnd, input?.descriptor ?? null, status.writeEnd, control.readEnd,
+                    variables,
                 ]
             )
             for end in [output.writeEnd, results.writeEnd, status.writeEnd, control.readEnd] { close(end) }
@@ -66,6 +72,18 @@ actor SandboxRun {
             for pipe in pipes { pipe.close() }
             throw error
         }
+    }
+
+    private static func memoryFile(_ bytes: [UInt8]) throws(SandboxError) -> Int32 {
+        let descriptor = auspex_memory_file("auspex-environment")
+        guard descriptor >= 0 else { throw .system(call: "memfd_create", code: errno) }
+        // The kernel's memory takes a few kilobytes whole or not at all.
+        guard write(descriptor, bytes, bytes.count) == bytes.count, lseek(descriptor, 0, SEEK_SET) == 0 else {
+            let code = errno
+            close(descriptor)
+            throw .system(call: "write the environment", code: code)
+        }
+        return descriptor
     }
 
     /// Takes over a launcher that was started.

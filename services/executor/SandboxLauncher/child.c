@@ -103,6 +103,15 @@ static int arguments_file(const struct options *options) {
         size_t length = strlen(argument) + 1;
         if (write(descriptor, argument, length) != (ssize_t)length) fail("arguments");
     }
+    // The environment comes by a descriptor of the executor's: it may hold passwords, and our own command line is no place for them.
+    char chunk[4096];
+    off_t offset = 0;
+    ssize_t length;
+    while (options->environment_descriptor >= 0 && (length = pread(options->environment_descriptor, chunk, sizeof chunk, offset)) != 0) {
+        if (length < 0 && errno == EINTR) continue;
+        if (length < 0 || write(descriptor, chunk, (size_t)length) != length) fail("environment");
+        offset += length;
+    }
     char seccomp[] = "--seccomp\0009";
     if (write(descriptor, seccomp, sizeof seccomp) != (ssize_t)sizeof seccomp) fail("arguments");
     if (lseek(descriptor, 0, SEEK_SET) != 0) fail("lseek");

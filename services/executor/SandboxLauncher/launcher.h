@@ -40,6 +40,7 @@ struct options {
     uint64_t file_bytes;
     uint64_t open_files;
     uint64_t address_space_bytes;
+    int environment_descriptor;
     char **bwrap_arguments;
     int bwrap_argument_count;
     char **command;

@@ -12,7 +12,7 @@
 //
 // Descriptors on entry to `run`: 0 input, 1 output, 2 errors, 3 results (written by the command), 4 the command's input frame,
 // 5 status (one line, written here at the end), 6 control (read here: 'T' sends TERM to the command, anything else or the end
-// of the pipe kills the run).
+// of the pipe kills the run), 7 with `--environment-at 7`: bwrap arguments about the environment, each ended by NUL.
 
 #include "launcher.h"
 
