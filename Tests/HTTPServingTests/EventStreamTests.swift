@@ -22,7 +22,7 @@ import Testing
                     defer { log.noteEnd() }
                     _ = await stream.send(id: "7", event: "tick", data: "one\ntwo")
                     log.noteSent()
-                    try await Task.sleep(for: .seconds(60))
+                    try await Task.sleep(for: .seconds(600))
                 }
             )
         }
@@ -60,16 +60,31 @@ import Testing
         }
     }
 
+    @Test func saysThatItIsAlive() async throws {
+        var limits = HTTPLimits.patient
+        limits.heartbeatInterval = .milliseconds(40)
+        try await withServer(waiting(Log()), limits: limits) { _, port in
+            let client = try RawClient(port: port)
+            await client.send(request)
+            #expect(await client.read(through: "two\n\n").contains("data: two"))
+            for _ in 0..<2 { #expect(await client.read(through: "\n\n") == ": alive\n\n") }
+            await client.finish()
+        }
+    }
+
     @Test func endsWithTheCredential() async throws {
         let log = Log()
-        var limits = HTTPLimits()
-        limits.heartbeatInterval = .milliseconds(40)
-        try await withServer(waiting(log, until: .now() + .milliseconds(300)), limits: limits) { _, port in
+        var limits = HTTPLimits.patient
+        // Without a sign of life in between, a stream that does not end is noticed.
+        limits.heartbeatInterval = .seconds(600)
+        let until = Timestamp.now() + .milliseconds(500)
+        try await withServer(waiting(log, until: until), limits: limits) { _, port in
             let answer = try await exchange(port, request)
-            #expect(answer.contains("data: two"))
-            #expect(answer.contains(": alive\n\n"))
+            #expect(answer.contains("Content-Type: text/event-stream\r\n"))
+            // Not before its time either, give or take the grain of timers.
+            #expect(.now() >= until - .milliseconds(20))
+            #expect(await eventuallyHolds { log.ended })
         }
-        #expect(log.ended)
     }
 
     @Test func stoppingTheServerEndsStreams() async throws {

@@ -7,6 +7,7 @@ internal import ServiceRuntime
 /// Unchecked because it stands for a socket of its loop: every member is touched on that loop's thread only.
 final class ClientConnection: @unchecked Sendable {
     private struct Exchange {
+        let number: UInt64
         var reader: AnswerReader
         var continuation: CheckedContinuation<ClientResponse, any Error>
         var timer: LoopTimer?
@@ -24,6 +25,7 @@ final class ClientConnection: @unchecked Sendable {
     private(set) var isReusable = true
     private(set) var idleSince: UInt64 = 0
     private var limit = 0
+    private var lastNumber: UInt64 = 0
 
     init(loop: EventLoop, host: String, address: String, port: Int) throws(HTTPClientError) {
         self.loop = loop
@@ -49,11 +51,18 @@ final class ClientConnection: @unchecked Sendable {
     /// Sends a request and waits for its answer. Call it on the loop.
     func perform(_ bytes: [UInt8], method: Method, limit: Int, deadline: Duration) async throws -> ClientResponse {
         loop.checkIsolated()
+        lastNumber += 1
+        let number = lastNumber
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 guard isOpen else { return continuation.resume(throwing: HTTPClientError.connectionLost(host: host)) }
+                // A cancel that came before there was anything to cancel is known by this only.
+                guard !Task.isCancelled else {
+                    close()
+                    return continuation.resume(throwing: CancellationError())
+                }
                 self.limit = limit
-                exchange = Exchange(reader: AnswerReader(method: method, limit: limit), continuation: continuation)
+                exchange = Exchange(number: number, reader: AnswerReader(method: method, limit: limit), continuation: continuation)
                 exchange?.timer = loop.timer(after: deadline) { [self] in
                     fail(isConnecting ? .notConnected(host: host, code: ETIMEDOUT) : .timedOut(host: host))
                 }
@@ -62,12 +71,13 @@ final class ClientConnection: @unchecked Sendable {
                 if !isConnecting { writable() }
             }
         } onCancel: {
-            loop.execute { [self] in cancel() }
+            loop.execute { [self] in cancel(number) }
         }
     }
 
-    private func cancel() {
-        guard let exchange else { return }
+    /// Ends an exchange, if it is still under way: the connection may have been given to the next request meanwhile.
+    private func cancel(_ number: UInt64) {
+        guard let exchange, exchange.number == number else { return }
         self.exchange = nil
         exchange.timer?.cancel()
         close()

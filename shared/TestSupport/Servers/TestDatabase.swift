@@ -19,7 +19,14 @@ public struct TestDatabase: Sendable {
 
     /// What a service would be configured with.
     public func configuration(maximumConnections: Int = 4) -> PostgresConfiguration {
-        PostgresConfiguration(url: url, maximumConnections: maximumConnections, waitTimeout: .seconds(10), schema: service)
+        PostgresConfiguration(
+            url: url,
+            maximumConnections: maximumConnections,
+            waitTimeout: .seconds(60),
+            statementTimeout: .seconds(60),
+            connectTimeout: .seconds(60),
+            schema: service
+        )
     }
 
     /// Lends a started pool of the serving role, on one loop, to `body`.

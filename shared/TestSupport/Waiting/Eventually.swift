@@ -1,6 +1,6 @@
 /// Asks again and again until `condition` holds; throws when it does not in time. For what no signal tells.
 public func eventually(
-    timeout: Duration = .seconds(10),
+    timeout: Duration = .seconds(60),
     every interval: Duration = .milliseconds(5),
     _ what: String = "the condition",
     caller: isolated (any Actor)? = #isolation,
@@ -16,7 +16,7 @@ public func eventually(
 
 /// Asks again and again until `body` has a value; throws when it has none in time.
 public func eventuallyValue<Value>(
-    timeout: Duration = .seconds(10),
+    timeout: Duration = .seconds(60),
     every interval: Duration = .milliseconds(5),
     _ what: String = "the value",
     caller: isolated (any Actor)? = #isolation,

@@ -26,7 +26,7 @@ public final class TestSignal<Value: Sendable>: Sendable {
     }
 
     /// The next happening, in order; throws when there is none in time.
-    public func next(timeout: Duration = .seconds(10)) async throws -> Value {
+    public func next(timeout: Duration = .seconds(60)) async throws -> Value {
         let id = state.withLock { state -> UInt64 in
             state.nextID += 1
             return state.nextID
