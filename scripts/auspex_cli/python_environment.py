@@ -11,6 +11,7 @@ from .runner import must
 
 SDK = REPOSITORY / "sdk" / "python"
 UV = "uv==0.8.22"  # makes the environments of signals
+SCHEMATHESIS = "schemathesis==4.32.5"  # holds services against their OpenAPI documents
 
 
 def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Path, ...] = (), name: str = "Python packages") -> str:
@@ -33,7 +34,7 @@ def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Pat
 def test_python(layout: Layout) -> str:
     """The environment for the Python tests: the SDK as an editable install with what its tests need."""
     return environment(
-        layout.var / "venv", ["-e", f"{SDK}[test]"], layout.log("pip"), watched=(SDK / "pyproject.toml",), name="the Python SDK and its test tools")
+        layout.var / "venv", ["-e", f"{SDK}[test]", SCHEMATHESIS, "PyYAML==6.0.2"], layout.log("pip"), watched=(SDK / "pyproject.toml",), name="the Python SDK and its test tools")
 
 
 test_python.__test__ = False
