@@ -59,7 +59,7 @@ let package = Package(
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Bars", ["CZstd", "Contracts"]),
-        shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "ServiceRuntime"]),
+        shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
         shared("TestSupport", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
         service("auth"),

@@ -47,7 +47,7 @@ enum Application {
             scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(10)),
             classes: settings.slots,
             handlers: [handler, NoopHandler()],
-            wakeups: BrokerHints(wakeups: wakeups),
+            wakeups: wakeups,
             timeSource: environment.time,
             control: loops.control,
             loops: loops.serving,

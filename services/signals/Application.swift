@@ -136,7 +136,7 @@ enum Application {
             scheduler: scheduler,
             classes: [.signals: settings.settlementSlots],
             handlers: [SettlementHandler(settler: settler)],
-            wakeups: BrokerHints(wakeups: wakeups),
+            wakeups: wakeups,
             timeSource: environment.time,
             control: environment.loops.control,
             loops: environment.loops.serving,
