@@ -52,10 +52,10 @@ enum Application {
             brokerURL: settings.brokerURL,
             keys: apiKeys,
             denied: denied,
+            auth: auth,
             loop: loops.control,
             time: time,
-            readiness: readiness,
-            reload: { await DenySetLoading.load(denied, from: auth, time: time) }
+            readiness: readiness
         )
 
         // What is heard and done in the background.

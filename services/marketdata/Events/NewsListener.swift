@@ -8,13 +8,15 @@ import Synchronization
 ///
 /// It counts our own corrections as well. An event that no queue wants stays in the outbox for ever, and nobody else has to hear of corrections.
 ///
-/// Nothing here is durable and nothing has to be: what is missed while the broker is away is bounded by the caches' own times.
+/// Nothing here is durable and nothing has to be: what is missed while the broker is away is bounded by the caches' own times. The deny set has a keeper,
+/// which asks auth for it meanwhile.
 final class NewsListener: Component {
     static let eventTypes = [KeyChanged.eventType, SessionRevoked.eventType, UserChanged.eventType, BarsRevised.eventType]
 
     let name = "news"
     private let broadcast: EventBroadcast
     private let keys: CachingAPIKeyVerifier
+    private let keeper: DenySetKeeper
     private let loop: EventLoop
     private let time: any TimeSource
     private let work = Mutex<Task<Void, Never>?>(nil)
@@ -29,6 +31,8 @@ final class NewsListener: Component {
         readiness: Readiness
     ) throws {
         self.keys = keys
+        let keeper = DenySetKeeper(denied, auth: auth, loop: loop, readiness: readiness, time: time)
+        self.keeper = keeper
         self.loop = loop
         self.time = time
         broadcast = try EventBroadcast(
@@ -40,22 +44,23 @@ final class NewsListener: Component {
             readiness: readiness,
             onSubscribed: {
                 keys.subscriptionChanged(isSubscribed: true)
-                // Beside the news, not before it: auth may be slow to answer.
-                Task(on: loop) { await Self.loadDenied(into: denied, from: auth, time: time) }
+                keeper.subscriptionChanged(isSubscribed: true)
             },
             onEvent: { envelope in Self.apply(envelope, keys: keys, denied: denied) }
         )
     }
 
-    /// Subscribes, and tells the key cache whenever the subscription is lost.
+    /// Subscribes, and tells the key cache and the deny set's keeper whenever the subscription is lost.
     func start() async throws {
+        try await keeper.start()
         try await broadcast.start()
         let task = Task<Void, Never>(on: loop) { [self] in
-            var wasSubscribed = false
             while !Task.isCancelled {
-                let isSubscribed = broadcast.isSubscribed
-                if wasSubscribed, !isSubscribed { keys.subscriptionChanged(isSubscribed: false) }
-                wasSubscribed = isSubscribed
+                // Said again and again: the word of a subscription may arrive after its end.
+                if !broadcast.isSubscribed {
+                    keys.subscriptionChanged(isSubscribed: false)
+                    keeper.subscriptionChanged(isSubscribed: false)
+                }
                 guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
             }
         }
@@ -68,6 +73,7 @@ final class NewsListener: Component {
         task?.cancel()
         await task?.value
         await broadcast.stop()
+        await keeper.stop()
     }
 
     static func apply(_ envelope: Envelope, keys: CachingAPIKeyVerifier, denied: DenySet) {
@@ -91,34 +97,4 @@ final class NewsListener: Component {
     }
 
     private static let revisions = Metrics.shared.counter("marketdata_days_revised_total", help: "Corrected days, as heard by this replica.")
-
-    private struct Denied: Decodable {
-        struct Session: Decodable {
-            var sessionID: SessionID
-            var expiresAt: Timestamp
-        }
-        struct User: Decodable {
-            var userID: UserID
-            var userVersion: Int64
-        }
-        var sessions: [Session]
-        var users: [User]
-    }
-
-    /// Asks auth for everything that is denied, until it answers.
-    private static func loadDenied(into denied: DenySet, from auth: ServiceClient, time: any TimeSource) async {
-        var wait = Duration.milliseconds(200)
-        while !Task.isCancelled {
-            do {
-                let answer: Denied = try await auth.get("/internal/v1/sessions/revoked")
-                for session in answer.sessions { denied.revoke(session: session.sessionID, until: session.expiresAt) }
-                for user in answer.users { denied.raise(user: user.userID, version: user.userVersion) }
-                return
-            } catch {
-                Logger("news").debug("the deny set could not be loaded; trying again", ["reason": .string("\(error)")])
-                guard (try? await time.sleep(for: wait)) != nil else { return }
-                wait = min(wait * 2, .seconds(10))
-            }
-        }
-    }
 }

@@ -4,11 +4,13 @@ import Messaging
 import ServiceRuntime
 import Synchronization
 
-/// Hears, on every replica, what makes something in memory wrong: keys and sessions. What is missed is bounded by the caches' own times.
+/// Hears, on every replica, what makes something in memory wrong: keys and sessions. What is missed is bounded by the caches' own times, and by the
+/// keeper of the deny set, which asks auth for it meanwhile.
 final class NewsListener: Component {
     let name = "news"
     private let broadcast: EventBroadcast
     private let keys: CachingAPIKeyVerifier
+    private let keeper: DenySetKeeper
     private let loop: EventLoop
     private let time: any TimeSource
     private let running = Mutex<Task<Void, Never>?>(nil)
@@ -17,12 +19,14 @@ final class NewsListener: Component {
         brokerURL: String,
         keys: CachingAPIKeyVerifier,
         denied: DenySet,
+        auth: ServiceClient,
         loop: EventLoop,
         time: any TimeSource,
-        readiness: Readiness,
-        reload: @escaping @Sendable () async -> Void
+        readiness: Readiness
     ) throws {
         self.keys = keys
+        let keeper = DenySetKeeper(denied, auth: auth, loop: loop, readiness: readiness, time: time)
+        self.keeper = keeper
         self.loop = loop
         self.time = time
         broadcast = try EventBroadcast(
@@ -34,23 +38,24 @@ final class NewsListener: Component {
             readiness: readiness,
             onSubscribed: {
                 keys.subscriptionChanged(isSubscribed: true)
-                // Beside the news, not before it: auth may be slow to answer.
-                Task(on: loop) { await reload() }
+                keeper.subscriptionChanged(isSubscribed: true)
             },
             onEvent: { envelope in Self.apply(envelope, keys: keys, denied: denied) }
         )
     }
 
     func start() async throws {
+        try await keeper.start()
         try await broadcast.start()
         running.withLock { running in
             running = Task(on: loop) { [self] in
-                var wasSubscribed = false
                 while !Task.isCancelled {
-                    let isSubscribed = broadcast.isSubscribed
-                    if wasSubscribed, !isSubscribed { keys.subscriptionChanged(isSubscribed: false) }
-                    wasSubscribed = isSubscribed
-                    guard (try? await time.sleep(for: .milliseconds(200))) != nil else { return }
+                    // Said again and again: the word of a subscription may arrive after its end.
+                    if !broadcast.isSubscribed {
+                        keys.subscriptionChanged(isSubscribed: false)
+                        keeper.subscriptionChanged(isSubscribed: false)
+                    }
+                    guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
                 }
             }
         }
@@ -61,6 +66,7 @@ final class NewsListener: Component {
         task?.cancel()
         await task?.value
         await broadcast.stop()
+        await keeper.stop()
     }
 
     static func apply(_ envelope: Envelope, keys: CachingAPIKeyVerifier, denied: DenySet) {

@@ -6,7 +6,8 @@ import Synchronization
 
 /// Hears, on every replica, what makes something in memory wrong: keys, sessions, subscriptions, predictions.
 ///
-/// Nothing here is durable and nothing has to be: what is missed while the broker is away is bounded by the caches' own times.
+/// Nothing here is durable and nothing has to be: what is missed while the broker is away is bounded by the caches' own times. The deny set has a keeper,
+/// which asks auth for it meanwhile.
 final class NewsListener: Component {
     static let eventTypes = [
         KeyChanged.eventType, SessionRevoked.eventType, UserChanged.eventType, SubscriptionChanged.eventType, PredictionRecorded.eventType,
@@ -25,6 +26,7 @@ final class NewsListener: Component {
     let name = "news"
     private let broadcast: EventBroadcast
     private let audience: Audience
+    private let keeper: DenySetKeeper
     private let loop: EventLoop
     private let time: any TimeSource
     private let work = Mutex<Task<Void, Never>?>(nil)
@@ -38,6 +40,8 @@ final class NewsListener: Component {
         readiness: Readiness
     ) throws {
         self.audience = audience
+        let keeper = DenySetKeeper(audience.denied, auth: auth, loop: loop, readiness: readiness, time: time)
+        self.keeper = keeper
         self.loop = loop
         self.time = time
         broadcast = try EventBroadcast(
@@ -51,22 +55,24 @@ final class NewsListener: Component {
                 audience.keys.subscriptionChanged(isSubscribed: true)
                 audience.entitlements.hearing(true)
                 audience.hub.announceAll()
-                // Beside the news, not before it: auth may be slow to answer.
-                Task(on: loop) { await Self.loadDenied(into: audience.denied, from: auth, time: time) }
+                keeper.subscriptionChanged(isSubscribed: true)
             },
             onEvent: { envelope in Self.apply(envelope, to: audience) }
         )
     }
 
     func start() async throws {
+        try await keeper.start()
         try await broadcast.start()
         let task = Task(on: loop) { [self] in
             var wasSubscribed = false
             while !Task.isCancelled {
                 let isSubscribed = broadcast.isSubscribed
-                if wasSubscribed, !isSubscribed {
+                if wasSubscribed, !isSubscribed { audience.entitlements.hearing(false) }
+                // Said again and again: the word of a subscription may arrive after its end.
+                if !isSubscribed {
                     audience.keys.subscriptionChanged(isSubscribed: false)
-                    audience.entitlements.hearing(false)
+                    keeper.subscriptionChanged(isSubscribed: false)
                 }
                 wasSubscribed = isSubscribed
                 guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
@@ -80,6 +86,7 @@ final class NewsListener: Component {
         task?.cancel()
         await task?.value
         await broadcast.stop()
+        await keeper.stop()
     }
 
     /// One piece of news.
@@ -104,20 +111,6 @@ final class NewsListener: Component {
             }
         } catch {
             Logger("news").warning("an event could not be read", ["type": .string(envelope.type), "reason": .string("\(error)")])
-        }
-    }
-
-    /// Asks auth for everything that is denied, until it answers.
-    private static func loadDenied(into denied: DenySet, from auth: ServiceClient, time: any TimeSource) async {
-        var wait = Duration.milliseconds(200)
-        while !Task.isCancelled {
-            do {
-                return try await denied.load(from: auth)
-            } catch {
-                Logger("news").debug("the deny set could not be loaded; trying again", ["reason": .string("\(error)")])
-                guard (try? await time.sleep(for: wait)) != nil else { return }
-                wait = min(wait * 2, .seconds(10))
-            }
         }
     }
 }
