@@ -196,6 +196,26 @@ import Testing
         await house.loop.stop()
     }
 
+    @Test func anAuthThatIsAwayIsAskedOnceASecond() async throws {
+        let house = try House()
+        house.cache.subscriptionChanged(isSubscribed: true)
+        house.auth.set(.valid, generation: 1)
+        #expect(await house.outcome() == "VALID")
+        house.auth.state.withLock { $0.isAway = true }
+        house.clock.advance(seconds: 31)
+        for expected in 2...4 {
+            #expect(await house.outcome() == "VALID")
+            #expect(await eventuallyHolds { house.auth.asked == expected })
+            // The failed question has ended: more requests of the same second ask nothing.
+            try await house.loop.run {}
+            for _ in 0..<20 { #expect(await house.outcome() == "VALID") }
+            try await house.loop.run {}
+            #expect(house.auth.asked == expected)
+            house.clock.advance(seconds: 1)
+        }
+        await house.loop.stop()
+    }
+
     @Test func aRevokedKeyIsGoneWithItsEventAndInAMinuteWithoutIt() async throws {
         let house = try House()
         house.cache.subscriptionChanged(isSubscribed: true)

@@ -91,10 +91,12 @@ struct EventLoopTests {
         close(writeEnd)
     }
 
-    @Test("stopping twice returns twice")
+    @Test("stopping at once from two places, and again later, returns each time")
     func stopsTwice() async throws {
         let loop = try EventLoop.start(name: "test")
-        await loop.stop()
+        async let first: Void = loop.stop()
+        async let second: Void = loop.stop()
+        _ = await (first, second)
         await loop.stop()
     }
 }

@@ -24,15 +24,13 @@ struct RouteTests {
         }
     }
 
-    private struct NoAuthentication: Middleware {
-        func handle(_ request: Request, next: Handler) async throws -> Response { try await next(request) }
-    }
-
     private struct House: Sendable {
         let store: InMemorySchedulerStore
         let people: RequestClient
         let keyHolder: RequestClient
+        /// As the executor, as signals.
         let services: RequestClient
+        let signals: RequestClient
         let key: SigningKey
     }
 
@@ -52,8 +50,14 @@ struct RouteTests {
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: key, time: SystemTimeSource()),
             blobs: blobs
         )
+        let serviceKeys = try ["executor", "signals", "marketdata"].map { (name: $0, key: try SigningKey.generate()) }
+        let verifier = try ServiceTokenVerifier(jwks: JWKSet(keys: serviceKeys.map { $0.key.verifyingKey.jwk(service: $0.name) }))
         var services = Router(problemOf: SchedulerRoutes.problem)
-        routes.addInternalRoutes(to: &services) { _ in NoAuthentication() }
+        routes.addInternalRoutes(to: &services) { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
+        func client(_ index: Int, _ router: Router) throws -> RequestClient {
+            let token = try ServiceTokenSource(service: serviceKeys[index].name, key: serviceKeys[index].key).token(audience: "scheduler")
+            return RequestClient(router: router).with(header: "Authorization", "Service \(token)")
+        }
         try await body(
             House(
                 store: store,
@@ -65,7 +69,8 @@ struct RouteTests {
                     header: "X-Test-Account",
                     Fixture.account.description
                 ),
-                services: RequestClient(router: services),
+                services: try client(0, services),
+                signals: try client(1, services),
                 key: key
             )
         )
@@ -95,12 +100,14 @@ struct RouteTests {
                 idempotencyKey: "k",
                 maxAttempts: 1
             )
-            let made = try await house.services.post("/internal/v1/jobs", json: wanted)
-            let again = try await house.services.post("/internal/v1/jobs", json: wanted)
+            let made = try await house.signals.post("/internal/v1/jobs", json: wanted)
+            let again = try await house.signals.post("/internal/v1/jobs", json: wanted)
             #expect(made.status == 201 && again.status == 200)
             let receipt: JobReceipt = try made.decode()
             let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
-            let claimed: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            let given = try await house.services.post("/internal/v1/jobs/claim", json: claim)
+            #expect(given.status == 200, "\(given.text)")
+            let claimed: ClaimAnswer = try given.decode()
             let job = try #require(claimed.jobs.first)
             #expect(job.jobID == receipt.jobID && job.leaseSeconds == 30 && job.timeLimitSeconds == 60)
             let verifyingKey = house.key.verifyingKey
@@ -137,11 +144,11 @@ struct RouteTests {
             let shown = try await house.people.get("/api/jobs/\(job.jobID)").json()
             #expect(shown["state"]?.string == "completed" && shown["result"]?.string == nil)
             let digest = try #require(shown["result_sha256"]?.string)
-            let bytes = try await house.services.get("/internal/v1/results/\(digest)").body
+            let bytes = try await house.signals.get("/internal/v1/results/\(digest)").body
             #expect(bytes == WireJSON.encode(large))
             let log = try await house.people.get("/api/jobs/\(job.jobID)/logs").json()
             #expect(log["log"]?.string == "printed")
-            let standing = try await house.services.get("/internal/v1/jobs/\(job.jobID)").json()
+            let standing = try await house.signals.get("/internal/v1/jobs/\(job.jobID)").json()
             #expect(standing["log"]?.string == "printed" && standing["state"]?.string == "completed")
         }
     }
@@ -197,6 +204,20 @@ struct RouteTests {
         }
     }
 
+    @Test func theExecutorMayNotClaimWhatServicesDoThemselves() async throws {
+        try await withHouse { house in
+            for (client, resourceClass, status) in [
+                (house.services, ResourceClass.signals, 403), (house.services, .marketdata, 403), (house.services, .signal, 200),
+                (house.signals, .signals, 200), (house.signals, .small, 403),
+            ] {
+                let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: resourceClass, slots: 1)])
+                let answer = try await client.post("/internal/v1/jobs/claim", json: claim)
+                #expect(answer.status == status, "\(resourceClass)")
+                #expect(status == 200 || answer.problemCode == "class_not_allowed")
+            }
+        }
+    }
+
     @Test(arguments: [
         #"{}"#, #"[]"#, #"{"claim_id":"x"}"#, #"{"claim_id":"01890a5d-ac96-774b-bcce-b302099a8057","worker":1,"classes":[]}"#,
         #"{"claim_id":"01890a5d-ac96-774b-bcce-b302099a8057","worker":"w","classes":[{"class":"huge","slots":1}]}"#,
@@ -228,11 +249,11 @@ struct RouteTests {
             let rest = try await house.people.get("/api/schedules/\(id)/occurrences?limit=3&cursor=\(cursor)").json()
             #expect(first["items"]?.array?.count == 3 && rest["items"]?.array?.count == 2 && rest["next_cursor"]?.isNull ?? false)
             #expect(rest["items"]?[1]?["outcome"]?.string == "fired" && first["items"]?[0]?["reason"]?.string == "overlap")
-            let cadence = try await house.services.get("/internal/v1/signals/\(event.signalID)/cadence").json()
+            let cadence = try await house.signals.get("/internal/v1/signals/\(event.signalID)/cadence").json()
             #expect(
                 cadence["signal_state"]?.string == "active" && cadence["last_outcome"]?.string == "skipped" && cadence["next_due_at"]?.string != nil
             )
-            let unknown = try await house.services.get("/internal/v1/signals/\(SignalID.make())/cadence")
+            let unknown = try await house.signals.get("/internal/v1/signals/\(SignalID.make())/cadence")
             #expect(unknown.status == 404)
         }
     }
@@ -248,14 +269,14 @@ struct RouteTests {
                 idempotencyKey: "",
                 maxAttempts: 1
             )
-            let noKey = try await house.services.post("/internal/v1/jobs", json: wanted)
+            let noKey = try await house.signals.post("/internal/v1/jobs", json: wanted)
             wanted.idempotencyKey = "k"
             wanted.maxAttempts = 0
-            let noAttempts = try await house.services.post("/internal/v1/jobs", json: wanted)
+            let noAttempts = try await house.signals.post("/internal/v1/jobs", json: wanted)
             wanted.maxAttempts = 1
-            _ = try await house.services.post("/internal/v1/jobs", json: wanted)
+            _ = try await house.signals.post("/internal/v1/jobs", json: wanted)
             wanted.spec = ["other": 1]
-            let reused = try await house.services.post("/internal/v1/jobs", json: wanted)
+            let reused = try await house.signals.post("/internal/v1/jobs", json: wanted)
             #expect(noKey.problemField == "idempotency_key" && noAttempts.problemField == "max_attempts")
             #expect(reused.status == 422 && reused.problemCode == "idempotency_key_reused")
         }

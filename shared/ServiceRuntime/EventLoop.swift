@@ -22,7 +22,7 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
         var jobs: [UnownedJob] = []
         var work: [@Sendable () -> Void] = []
         var wakePending = false
-        var stopped: CheckedContinuation<Void, Never>?
+        var stopped: [CheckedContinuation<Void, Never>] = []
         var hasStopped = false
 
         /// Whether the caller must wake the loop: only the first of many needs to.
@@ -175,7 +175,7 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             let already = inbox.withLock { inbox -> Bool in
                 if inbox.hasStopped { return true }
-                inbox.stopped = continuation
+                inbox.stopped.append(continuation)
                 return false
             }
             if already { return continuation.resume() }
@@ -229,12 +229,12 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
         drain()
         lagTimer.cancel()
         pthread_setspecific(Self.currentKey, nil)
-        let waiter = inbox.withLock { inbox -> CheckedContinuation<Void, Never>? in
+        let waiting = inbox.withLock { inbox -> [CheckedContinuation<Void, Never>] in
             inbox.hasStopped = true
-            defer { inbox.stopped = nil }
+            defer { inbox.stopped = [] }
             return inbox.stopped
         }
-        waiter?.resume()
+        for continuation in waiting { continuation.resume() }
     }
 
     private func startLagTimer() -> RepeatingTimer {

@@ -49,10 +49,15 @@ extension SchedulerRoutes {
         return try .json(JobAnswer(job, log: try await store.log(of: id)))
     }
 
+    /// Who may claim what: the executor runs strangers' code, so it never gets the jobs that the other services do themselves.
+    private static let classes: [String: [ResourceClass]] = [
+        "executor": [.signal, .small, .standard, .large, .gpu], "marketdata": [.marketdata], "signals": [.signals],
+    ]
+
     /// `POST /internal/v1/jobs/claim`
     func claim(_ request: Request) async throws -> Response {
         let wanted = try request.json(ClaimRequest.self)
-        return try .json(ClaimAnswer(jobs: try await desk.claim(checked(wanted.claimID, wanted.worker, wanted.classes))))
+        return try .json(ClaimAnswer(jobs: try await desk.claim(checked(wanted.claimID, wanted.worker, wanted.classes, of: request))))
     }
 
     /// `POST /internal/v1/jobs/renew`
@@ -66,7 +71,7 @@ extension SchedulerRoutes {
         let wanted = try request.json(FinishRequest.self)
         let receipts = try await desk.finish(wanted.finished)
         var jobs: [ClaimedJob] = []
-        if let next = wanted.next { jobs = try await desk.claim(checked(next.claimID, wanted.worker, next.classes)) }
+        if let next = wanted.next { jobs = try await desk.claim(checked(next.claimID, wanted.worker, next.classes, of: request)) }
         return try .json(FinishAnswer(finished: receipts, jobs: jobs))
     }
 
@@ -96,12 +101,16 @@ extension SchedulerRoutes {
         return .bytes(bytes, contentType: "application/octet-stream")
     }
 
-    private func checked(_ id: ClaimID, _ worker: String, _ classes: [ClassSlots]) throws -> Claim {
+    private func checked(_ id: ClaimID, _ worker: String, _ classes: [ClassSlots], of request: Request) throws -> Claim {
         guard (1...200).contains(worker.utf8.count) else {
             throw Problem.badRequest(code: "invalid_value", detail: "1 to 200 characters would be right.", field: "worker")
         }
         guard classes.count <= ResourceClass.allCases.count, classes.allSatisfy({ (0...1_000).contains($0.slots) }) else {
             throw Problem.badRequest(code: "invalid_value", detail: "Each class once, with 1 to 1000 slots, would be right.", field: "classes")
+        }
+        let allowed = Self.classes[request.callingService ?? ""] ?? []
+        guard classes.allSatisfy({ allowed.contains($0.class) }) else {
+            throw Problem.forbidden(code: "class_not_allowed", detail: "This service may claim: \(allowed.map(\.rawValue).joined(separator: ", ")).")
         }
         return Claim(id: id, worker: worker, classes: classes)
     }

@@ -12,6 +12,7 @@ public final class CachingAPIKeyVerifier: APIKeyVerifier {
     private struct Entry {
         var verdict: APIKeyVerdict
         var storedAt: UInt64
+        var triedAt: UInt64 = 0
     }
 
     private struct State {
@@ -103,7 +104,10 @@ public final class CachingAPIKeyVerifier: APIKeyVerifier {
                 return .ask(fallback: nil)
             }
             if state.isSubscribed {
-                return age < Self.refreshAge ? .serve(entry.verdict) : .serveAndRefresh(entry.verdict)
+                // One try a second: an auth that is away must not be asked once a request.
+                if age < Self.refreshAge || now &- entry.triedAt < 1_000_000_000 { return .serve(entry.verdict) }
+                state.entries[keySHA256]?.triedAt = now
+                return .serveAndRefresh(entry.verdict)
             }
             return age < Self.unsubscribedAge ? .serve(entry.verdict) : .ask(fallback: entry.verdict)
         }

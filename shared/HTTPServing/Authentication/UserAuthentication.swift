@@ -73,7 +73,7 @@ public struct UserAuthentication: Middleware {
             if let site = request.head.value("sec-fetch-site") {
                 if site == "same-origin" || site == "none" { return }
             } else if let origin = request.head.value("origin") {
-                let host = request.head.value("x-forwarded-host") ?? request.head.value("host") ?? ""
+                let host = request.head.value("host") ?? ""
                 if let separator = origin.firstRange(of: "://"), String(origin[separator.upperBound...]) == host { return }
             } else if request.method.isSafe {
                 return

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The addresses whose word about a client's address is taken.
 public struct TrustedProxies: Sendable, Hashable {
     private struct Network: Sendable, Hashable {
@@ -23,7 +25,14 @@ public struct TrustedProxies: Sendable, Hashable {
     /// Whether a numeric address is one of them.
     public func contains(_ address: String) -> Bool {
         if let number = Self.number(address) { return networks.contains { number >> (32 - $0.bits) == $0.base >> (32 - $0.bits) } }
-        return includesLocalIPv6 && (address == "::1" || address.hasPrefix("fc") || address.hasPrefix("fd"))
+        return includesLocalIPv6 && Self.isLocalIPv6(address)
+    }
+
+    /// ::1, or fc00::/7.
+    private static func isLocalIPv6(_ address: String) -> Bool {
+        var bytes = in6_addr()
+        guard inet_pton(AF_INET6, address, &bytes) == 1 else { return false }
+        return withUnsafeBytes(of: &bytes) { bytes in bytes[0] & 0xFE == 0xFC || (bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1) }
     }
 
     private static func number(_ address: String) -> UInt32? {
