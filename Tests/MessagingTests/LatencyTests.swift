@@ -6,14 +6,15 @@ import TestSupport
 import Testing
 
 @Suite(.enabled(if: TestServers.available), .serialized) struct LatencyTests {
-    @Test func anEventIsHandledWithinMillisecondsOfItsCommit() async throws {
+    @Test func anEventIsHandledWithoutWaitingForASweep() async throws {
         try await withMessaging { fixture in
             let handled = TestSignal<UInt64>()
             let consumer = try fixture.consumer { _, _ in
                 handled.signal(SystemTimeSource().monotonicNanoseconds())
                 return .done
             }
-            try await running([consumer, fixture.relay()]) {
+            // A poke that is lost is not made good by a sweep.
+            try await running([consumer, fixture.relay(sweepInterval: .seconds(600))]) {
                 try await fixture.say("warm", 0)
                 _ = try await handled.next()
                 var milliseconds: [Double] = []
@@ -26,8 +27,6 @@ import Testing
                 print(
                     "append to handler, 200 events one at a time: p50 \(milliseconds[100]) ms, p95 \(milliseconds[190]) ms, worst \(milliseconds[199]) ms"
                 )
-                // The promise is 5 ms on a quiet machine; tests share theirs with a build, so this only catches a poke that is lost (200 ms).
-                #expect(milliseconds[100] < 60)
             }
         }
     }
@@ -48,17 +47,16 @@ import Testing
                 // A queue must be there first, or the first window comes back.
                 try await eventually("the queue") { try await fixture.broker.messages(in: MessagingFixture.queue) != nil }
                 let start = SystemTimeSource().monotonicNanoseconds()
-                try await running([fixture.relay()]) {
-                    try await eventually(timeout: .seconds(60), "all marks") {
+                // One sweep an event would take hours.
+                try await running([fixture.relay(sweepInterval: .seconds(5))]) {
+                    try await eventually(timeout: .seconds(120), "all marks") {
                         try await fixture.count("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0
                     }
                     let published = SystemTimeSource().monotonicNanoseconds()
-                    try await eventually(timeout: .seconds(60), "all handled") { tally["handled"] == 2_000 }
+                    try await eventually(timeout: .seconds(120), "all handled") { tally["handled"] == 2_000 }
                     let handled = SystemTimeSource().monotonicNanoseconds()
                     let rates = [published, handled].map { Int(2_000 / (Double($0 - start) / 1e9)) }
                     print("backlog of 2000 events: append to confirm \(rates[0]) events/s, to handled \(rates[1]) events/s")
-                    // One sweep per event would be 5 events/s.
-                    #expect(rates[0] > 100)
                 }
             }
         }

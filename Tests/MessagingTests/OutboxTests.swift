@@ -79,8 +79,8 @@ import Testing
                     for value in 0..<100 { try await fixture.say("thing \(round)", value) }
                     try await fixture.killConnections(atLeast: 2)
                 }
-                try await eventually(timeout: .seconds(30), "all effects") { try await fixture.count("SELECT count(*) FROM effects") >= 400 }
-                try await eventually(timeout: .seconds(30), "all marks") {
+                try await eventually(timeout: .seconds(60), "all effects") { try await fixture.count("SELECT count(*) FROM effects") >= 400 }
+                try await eventually(timeout: .seconds(60), "all marks") {
                     try await fixture.count("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0
                 }
                 #expect(try await fixture.count("SELECT count(DISTINCT event_id) FROM effects") == 400)

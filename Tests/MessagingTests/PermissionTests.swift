@@ -86,7 +86,7 @@ import Testing
                     let scheduler = try Wakeups(brokerURL: broker.url, service: "scheduler", loop: loop)
                     try await running([executor, scheduler]) {
                         scheduler.hint(.small)
-                        #expect(await executor.next(of: [.small], within: .seconds(10)) == .small)
+                        #expect(await executor.next(of: [.small], within: .seconds(60)) == .small)
                         // It cannot tell, and does not break by trying.
                         executor.hint(.small)
                         #expect(await executor.next(of: [.small], within: .milliseconds(200)) == nil)

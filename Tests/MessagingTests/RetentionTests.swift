@@ -29,8 +29,8 @@ import Testing
             )
             let relay = fixture.relay()
             try await running([relay]) {
-                try await eventually(timeout: .seconds(20), "an outbox of one day") { try await fixture.count("SELECT count(*) FROM outbox") == 10 }
-                try await eventually(timeout: .seconds(20), "an inbox of one month") { try await fixture.count("SELECT count(*) FROM inbox") == 10 }
+                try await eventually(timeout: .seconds(60), "an outbox of one day") { try await fixture.count("SELECT count(*) FROM outbox") == 10 }
+                try await eventually(timeout: .seconds(60), "an inbox of one month") { try await fixture.count("SELECT count(*) FROM inbox") == 10 }
             }
         }
     }
