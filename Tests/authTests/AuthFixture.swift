@@ -1,9 +1,11 @@
 import Contracts
 import Cryptography
+import Glibc
 import HTTPServing
 import Messaging
 import Postgres
 import ServiceRuntime
+import Synchronization
 import TestSupport
 import Testing
 
@@ -19,6 +21,28 @@ enum StoreKind: String, Sendable, CustomTestStringConvertible {
     var testDescription: String { rawValue }
 }
 
+/// The costs of the hashes that passwords were compared with, in order.
+final class PasswordChecks: Sendable {
+    private let state = Mutex<[Int?]>([])
+    private let held = Mutex(false)
+
+    /// The costs since the last call.
+    func take() -> [Int?] {
+        state.withLock { costs in
+            defer { costs = [] }
+            return costs
+        }
+    }
+
+    /// Whether comparisons wait, on the thread that makes them and for a minute at most.
+    func hold(_ holds: Bool) { held.withLock { $0 = holds } }
+
+    func note(_ hash: String) {
+        state.withLock { $0.append(PasswordHash.cost(of: hash)) }
+        for _ in 0..<60_000 where held.withLock({ $0 }) { usleep(1_000) }
+    }
+}
+
 /// Auth without its servers: a store, a clock that the test moves, and the public router.
 struct AuthFixture: Sendable {
     let store: any AuthStore
@@ -28,6 +52,7 @@ struct AuthFixture: Sendable {
     let routes: AuthRoutes
     let client: RequestClient
     let passwords: PasswordHasher
+    let checks: PasswordChecks
     /// The events that committed transactions have announced, in order.
     let announced: @Sendable () async throws -> [AnnouncedEvent]
     /// The pool of the store in Postgres.
@@ -151,7 +176,11 @@ private func withAuth(
     let cpu = try CPUPool(threads: 1)
     defer { cpu.stop() }
     let time = ManualTimeSource(Timestamp.now())
-    let passwords = try await PasswordHasher(pool: cpu, cost: bcryptCost)
+    let checks = PasswordChecks()
+    let passwords = try await PasswordHasher(pool: cpu, cost: bcryptCost) { password, hash in
+        checks.note(hash)
+        return try PasswordHash.verify(password, against: hash)
+    }
     let tokenKeys = TokenKeyRing(store: store, box: MasterKeyBox(.generate()), time: time)
     try await tokenKeys.start()
     let usage = KeyUsage(store: store, time: time)
@@ -173,6 +202,7 @@ private func withAuth(
             routes: routes,
             client: RequestClient(router: routes.publicRouter()),
             passwords: passwords,
+            checks: checks,
             announced: announced,
             pool: pool
         )

@@ -8,9 +8,16 @@ struct PasswordHasher: Sendable {
     let cost: Int
     /// What the password of an unknown account is compared with, so that the answer takes as long as for a known one.
     private let decoy: String
+    private let check: @Sendable (_ password: String, _ hash: String) throws -> Bool
 
-    init(pool: CPUPool, cost: Int) async throws {
+    /// `check` is the computation itself, so that a test can see how often and with which cost it is made.
+    init(
+        pool: CPUPool,
+        cost: Int,
+        check: @escaping @Sendable (_ password: String, _ hash: String) throws -> Bool = { try PasswordHash.verify($0, against: $1) }
+    ) async throws {
         self.pool = pool
+        self.check = check
         self.cost = cost
         decoy = try await pool.run(lane: .passwordHashing) { try PasswordHash.hash(RandomToken.base62(32), cost: cost) }
     }
@@ -24,9 +31,9 @@ struct PasswordHasher: Sendable {
     /// Whether the password is the one behind `hash`; without a hash the same work is done and the answer is no.
     func verify(_ password: String, against hash: String?) async throws -> Bool {
         let compared = hash ?? decoy
-        let matches = try await pool.run(lane: .passwordHashing) {
+        let matches = try await pool.run(lane: .passwordHashing) { [check] in
             do {
-                return try PasswordHash.verify(password, against: compared)
+                return try check(password, compared)
             } catch CryptographyError.passwordTooLong, CryptographyError.passwordHoldsNUL {
                 // No such password can have been set, for a known account as little as for an unknown one.
                 return false
