@@ -79,7 +79,7 @@ final class FakePlatform: WakeupSource {
         inputs: [ManifestInput] = [ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 200)],
         kind: JobKind = .signalRun,
         storesFiles: Bool = true,
-        timeLimitSeconds: Int = 20
+        timeLimitSeconds: Int = 60
     ) throws -> AttemptID {
         var code: [CodeFile] = []
         for (path, text) in files.sorted(by: { $0.key < $1.key }) {

@@ -118,7 +118,7 @@ struct SandboxFixture: Sendable {
             try Data(text.utf8).write(to: URL(filePath: "\(folder)/\(name)"))
             chmod("\(folder)/\(name)", 0o644)
         }
-        var limits = SandboxLimits.of(.small, wallTime: .seconds(10))
+        var limits = SandboxLimits.of(.small, wallTime: .seconds(60))
         change(&limits)
         let python = environment?.python ?? PythonInterpreter(series: "3", version: "3", path: "/usr/bin/python3")
         let plan = RunPlan(

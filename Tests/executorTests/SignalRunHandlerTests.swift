@@ -64,7 +64,7 @@ import Testing
     }
 
     private func finished(_ platform: FakePlatform, _ attempt: AttemptID) async throws -> FinishedJob {
-        try await eventuallyValue(timeout: .seconds(20)) { platform.read { $0.finished.first { $0.attemptID == attempt } } }
+        try await eventuallyValue(timeout: .seconds(120)) { platform.read { $0.finished.first { $0.attemptID == attempt } } }
     }
 
     @Test func aRunGivesTheWholeResult() async throws {

@@ -42,7 +42,7 @@ import Testing
     }
 
     private func finished(_ bench: Bench, _ replay: Replay) async throws {
-        try await eventually(timeout: .seconds(20), "the replay's end") { try await bench.store.replay(id: replay.id)?.state == .finished }
+        try await eventually("the replay's end") { try await bench.store.replay(id: replay.id)?.state == .finished }
     }
 
     @Test func everyBarIsReleasedOnceAndEveryCloseAnnouncedOnce() async throws {
