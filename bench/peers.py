@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
@@ -19,7 +20,13 @@ class Peers:
 
     def _run(self, script: str, *arguments: str) -> list[dict]:
         """Twice if need be: the peers' own servers may still be recovering from their last end."""
-        return (self._run_once(script, *arguments) or self._run_once(script, *arguments)) if self.available else []
+        if not self.available:
+            return []
+        lines = self._run_once(script, *arguments)
+        if not lines:
+            time.sleep(8)
+            lines = self._run_once(script, *arguments)
+        return lines
 
     def _run_once(self, script: str, *arguments: str) -> list[dict]:
         result = subprocess.run(
