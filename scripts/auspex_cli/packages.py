@@ -46,6 +46,8 @@ BUILD = [
     Need("libtomlplusplus-dev", "/usr/include/toml++/toml.h", "reading auspex.toml"),
 ]
 
+TEST = [Need("openssl", "/usr/bin/openssl", "a certificate for a test of the gateway")]
+
 
 def missing(needs: list[Need]) -> list[Need]:
     return [need for need in needs if not Path(need.proof).exists()]

@@ -24,7 +24,7 @@ from ..layout import REPOSITORY, Layout
 from ..locking import exclusive
 from ..options import Options
 from ..outcome import Outcome
-from ..packages import BUILD, RUN, ensure
+from ..packages import BUILD, RUN, TEST, ensure
 from ..test_parts import PARTS, Surroundings
 from ..test_servers import servers_for_tests, test_layout
 
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run_parts(wanted: list[str], layout: Layout, filter_text: str | None) -> Outcome:
-    ensure(RUN + BUILD, layout.log("apt"))
+    ensure(RUN + BUILD + TEST, layout.log("apt"))
     surroundings = Surroundings(layout, _shared_folder(), filter_text)
     if any(PARTS[part].needs_build for part in wanted):
         _build_tests(layout)
