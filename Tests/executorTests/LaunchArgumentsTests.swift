@@ -12,7 +12,7 @@ import Testing
     private static func command(_ purpose: SandboxCommand.Purpose = .run) -> SandboxCommand {
         SandboxCommand(
             arguments: ["/usr/bin/python3", "x"],
-            mounts: [SandboxMount(source: "/root/closed/code", target: "/app")],
+            mounts: [SandboxMount(source: "/srv/closed/code", target: "/app")],
             environment: ["NAME": "value"],
             purpose: purpose,
             limits: .of(.small, wallTime: .seconds(60))
@@ -36,11 +36,11 @@ import Testing
         let host = Self.host(.full, "cgroup-v2 /g", user: 200_001)
         let list = LaunchArguments(command: Self.command(), host: host).list(name: "7-1", slot: 3)
         #expect(Self.value(of: "--uid", in: list) == "200005")
-        #expect(Self.value(of: "--stage", in: list) == "0=/root/closed/code")
+        #expect(Self.value(of: "--stage", in: list) == "0=/srv/closed/code")
         #expect(Self.value(of: "--cgroup-v2", in: list) == "/g")
         #expect(Self.value(of: "--wall-milliseconds", in: list) == "60000")
         #expect(!list.contains("--share-net"))
-        #expect(!list[list.firstIndex(of: "--")!...].contains("/root/closed/code"), "bubblewrap could not pass the closed folder")
+        #expect(!list[list.firstIndex(of: "--")!...].contains("/srv/closed/code"), "bubblewrap could not pass the closed folder")
     }
 
     @Test func aBuildHasTheNetworkAndItsOwner() {
@@ -52,7 +52,7 @@ import Testing
     @Test func anOrdinaryUserKeepsItsUserAndItsPaths() {
         let list = LaunchArguments(command: Self.command(), host: Self.host(.reduced, "", user: nil)).list(name: "7-1", slot: 0)
         #expect(!list.contains("--stage") && !list.contains("--cgroup-v1"))
-        #expect(list.contains("/root/closed/code"))
+        #expect(list.contains("/srv/closed/code"))
         #expect(Self.value(of: "--memory-bytes", in: list) == "\(512 << 20)", "the launcher looks at it by itself")
     }
 

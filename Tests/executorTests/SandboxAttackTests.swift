@@ -91,7 +91,7 @@ import Testing
             attempt("loopback", lambda: connect(socket.AF_INET, ("127.0.0.1", 15999)))
             attempt("outside", lambda: connect(socket.AF_INET, ("1.1.1.1", 443)))
             attempt("datagram", lambda: connect(socket.AF_INET, ("8.8.8.8", 53), socket.SOCK_DGRAM))
-            attempt("names", lambda: socket.getaddrinfo("pypi.org", 443))
+            attempt("names", lambda: socket.getaddrinfo("example.org", 443))
             attempt("netlink", lambda: socket.socket(16, socket.SOCK_RAW, 0))
             attempt("vsock", lambda: socket.socket(40, socket.SOCK_STREAM))
             attempt("packet", lambda: socket.socket(17, socket.SOCK_RAW))
