@@ -1,10 +1,12 @@
 """wrk against one path, with API keys, and what each side cost in CPU."""
 
+import json
 import os
 import re
 import statistics
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,6 +23,15 @@ end
 done = function(summary, latency, requests)
   io.write(string.format("RESULT %%d %%d %%d %%d %%d %%d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
     summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+end
+"""
+
+_POSTS = """
+local body, sent, seed = %s, 0, "%s"
+local headers = {["Authorization"] = "%s", ["Content-Type"] = "application/json"}
+request = function()
+  sent = sent + 1
+  return wrk.format("POST", "%s", headers, (body:gsub("IDENTIFIER", seed .. sent)))
 end
 """
 
@@ -62,6 +73,17 @@ def _once(url: str, path: str, keys: list[str], pid: int, connections: int, seco
         used = cpu_seconds(pid) - before
     count, duration, p50, p99, refused, broken = (int(word) for word in re.search(r"RESULT (.*)", text)[1].split())
     return Load(count / duration * 1e6, p50 / 1e3, p99 / 1e3, used / max(1, count) * 1e6, refused, broken)
+
+
+def post(url: str, path: str, authorization: str, body: dict, seconds: int, *, connections: int = 32) -> None:
+    """POSTs for so long as fast as they are answered, each with a word of its own in the place of IDENTIFIER."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_POSTS % (f"[==[{json.dumps(body)}]==]", f"{time.time_ns()}-", authorization, path))
+        script.flush()
+        text = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url + path], capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in text:
+        raise RuntimeError(f"POST {path} was refused:\n{text}")
 
 
 def measure(url: str, path: str, keys: list[str], pid: int, *, connections: int = 32, seconds: int = 8, repeats: int = 3) -> Load:

@@ -1,7 +1,5 @@
 """The scenarios, each a function that yields lines: what ours reached beside what the peer reached in the same call."""
 
-import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -111,21 +109,18 @@ def events(stage, peers, options) -> Iterator[Line]:
 def jobs(stage, peers, options) -> Iterator[Line]:
     """No-op jobs, durable, created through the API's code path, claimed and finished by the services' own workers."""
     account = stage.platform.sql("SELECT account_id FROM auth.users LIMIT 1") or stage.cast.provider.account_id
+    sender, port = stage.service_client("signals", "scheduler"), stage.platform.deployment.ports.internal("scheduler")
     rates, creations = [], []
     for _ in range(options.repeats):
         started = time.monotonic()
         began = stage.platform.sql("SELECT clock_timestamp()")
-        # Processes: threads of one Python would wait for each other instead of for the scheduler.
-        senders = [multiprocessing.Process(target=_create, args=(stage, account, options.jobs // 12)) for _ in range(12)]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
-        creations.append(options.jobs / (time.monotonic() - started))
-        total = options.jobs // 12 * 12
-        done = f"SELECT count(*) FROM scheduler.jobs WHERE kind = 'noop' AND state = 'completed' AND created_at >= '{began}'"
+        load.post(f"http://127.0.0.1:{port}", "/internal/v1/jobs", sender.authorization(), _noop(account, "burst-IDENTIFIER"), 4)
+        created = time.monotonic() - started
+        since = f"FROM scheduler.jobs WHERE kind = 'noop' AND created_at >= '{began}'"
+        total = int(stage.platform.sql(f"SELECT count(*) {since}"))
+        creations.append(total / created)
         end = time.monotonic() + 300
-        while int(stage.platform.sql(done)) < total and time.monotonic() < end:
+        while int(stage.platform.sql(f"SELECT count(*) {since} AND state = 'completed'")) < total and time.monotonic() < end:
             time.sleep(0.05)
         rates.append(total / (time.monotonic() - started))
     began = stage.platform.sql("SELECT clock_timestamp()")
@@ -154,12 +149,6 @@ def jobs(stage, peers, options) -> Iterator[Line]:
 def _noop(account: str, key: str) -> dict:
     return {
         "kind": "noop", "resource_class": "small", "account_id": account, "priority": "normal", "spec": {}, "idempotency_key": key, "max_attempts": 3}
-
-
-def _create(stage, account: str, count: int) -> None:
-    client = stage.service_client("signals", "scheduler")
-    for number in range(count):
-        client.call("POST", "/internal/v1/jobs", _noop(account, f"burst-{os.getpid()}-{time.time_ns()}-{number}"))
 
 
 def latency(stage, peers, options) -> Iterator[Line]:

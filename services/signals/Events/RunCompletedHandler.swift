@@ -28,9 +28,15 @@ struct RunCompletedHandler: EventHandler {
         var knowledge: [String: MarketKnowledge] = [:]
     }
 
+    /// Jobs of other kinds end as well, and far more of them.
+    func concerns(_ envelope: Envelope) throws -> Bool {
+        let event = try envelope.body(as: JobCompleted.self)
+        return event.kind == .signalRun && event.specSummary != nil
+    }
+
     func prepared(for envelope: Envelope) async throws -> RunCompletedHandler {
         let event = try envelope.body(as: JobCompleted.self)
-        guard event.kind == .signalRun, let summary = event.specSummary, event.outcome == .completed else { return self }
+        guard let summary = event.specSummary, event.outcome == .completed else { return self }
         var prepared = self
         prepared.found.result = try await result(of: event)
         guard case .found(let json) = prepared.found.result, let result: SignalRunResult = try? WireJSON.decode(from: json),
@@ -44,7 +50,7 @@ struct RunCompletedHandler: EventHandler {
 
     func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
         let event = try envelope.body(as: JobCompleted.self)
-        guard event.kind == .signalRun, let summary = event.specSummary else { return .done }
+        guard let summary = event.specSummary else { return .done }
         return try await apply(event, summary, to: store.on(connection))
     }
 

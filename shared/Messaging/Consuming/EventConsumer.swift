@@ -162,6 +162,7 @@ public final class EventConsumer: Component {
         let signal = OutboxSignal.of(schema: schema)
         let appendedBefore = signal.appended
         do {
+            guard try handler.concerns(envelope) else { return .done }
             // No other service is asked while a transaction holds its locks.
             let handler: any EventHandler = try await handler.prepared(for: envelope)
             try await pool.withTransaction { connection in

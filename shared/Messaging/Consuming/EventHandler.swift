@@ -19,6 +19,9 @@ public protocol EventHandler: Sendable {
     static var consumerName: String { get }
     /// The event types that it hears.
     static var eventTypes: [String] { get }
+    /// Whether the event means anything here. One that does not is answered at once, with no transaction and no row in the inbox. True unless told
+    /// otherwise; decided by the event alone, as it may be asked again.
+    func concerns(_ envelope: Envelope) throws -> Bool
     /// Asks other services what the event needs, before the transaction begins, and gives the handler that knows the answers. Itself unless told
     /// otherwise. It may be asked for an event that was applied before; what it throws counts as if ``handle(_:on:)`` had thrown it.
     func prepared(for envelope: Envelope) async throws -> Self
@@ -32,6 +35,8 @@ public protocol EventHandler: Sendable {
 }
 
 extension EventHandler {
+    /// Every event of its types does.
+    public func concerns(_ envelope: Envelope) throws -> Bool { true }
     /// Nothing to ask.
     public func prepared(for envelope: Envelope) async throws -> Self { self }
     /// Assumes so: the next event will tell.

@@ -98,6 +98,8 @@ actor RelayWorker {
     private func openSession() async throws -> PostgresConnection {
         if let session { return session }
         let session = try await PostgresConnection.connect(configuration, on: loop)
+        // A mark need not wait for the disk: one that a crash of the server forgets is an event sent twice, which the inbox is there for.
+        try await session.execute("SET synchronous_commit = off")
         self.session = session
         return session
     }
