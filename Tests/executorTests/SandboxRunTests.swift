@@ -54,6 +54,20 @@ import Testing
         #expect(verdict.values == ["-1"])
     }
 
+    @Test func aRunGivesWayToTheServices() async throws {
+        let app = """
+            import os
+            def predict(context):
+                print(os.getpriority(os.PRIO_PROCESS, 0))
+                try:
+                    os.nice(-1)
+                except PermissionError:
+                    print("stays so")
+            """
+        let (_, outcome) = try await SandboxFixture.shared.get().run(app)
+        #expect(outcome.log.text == "\(max(5, getpriority(PRIO_PROCESS, 0)))\nstays so\n")
+    }
+
     @Test func noPredictionIsAnAnswer() async throws {
         let (verdict, _) = try await SandboxFixture.shared.get().run("def predict(context):\n    return None\n")
         guard case .rows(let rows, _) = verdict else { return #expect(Bool(false), "\(verdict)") }
