@@ -29,6 +29,35 @@ struct PoolTests {
         }
     }
 
+    @Test func aPipelineThatIsTheVictimOfADeadlockIsTriedAgain() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool { pool in
+                try await pool.execute("INSERT INTO counters (name, value) VALUES ('a', 0), ('b', 0)")
+                // The other side never looks for deadlocks, so that the pipeline is the one that is ended.
+                var configuration = pool.configuration
+                configuration.url = database.superuserURL
+                let other = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+                try await other.execute("SET deadlock_timeout = '1h'")
+                try await other.execute("BEGIN")
+                try await other.execute("UPDATE counters SET value = value + 1 WHERE name = 'a'")
+                let pipeline = Task {
+                    try await pool.pipeline([
+                        "UPDATE counters SET value = value + 10 WHERE name = 'b'", "UPDATE counters SET value = value + 10 WHERE name = 'a'",
+                    ])
+                }
+                try await eventually("the pipeline waiting") {
+                    try await pool.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").count == 1
+                }
+                try await other.execute("UPDATE counters SET value = value + 1 WHERE name = 'b'")
+                try await other.execute("COMMIT")
+                _ = try await pipeline.value
+                await other.close()
+                let values = try await pool.query("SELECT value FROM counters ORDER BY name").map { try $0.column(0, as: Int.self) }
+                #expect(values == [11, 11])
+            }
+        }
+    }
+
     @Test func afterTheCommitAndNeverAfterARollback() async throws {
         try await withDatabase(migrations: [Self.table]) { database in
             try await database.withPool { pool in

@@ -76,6 +76,20 @@ struct RouteTests {
         )
     }
 
+    /// A copy of a claim that the network held back arrives after its answer: nobody waits for what it would win.
+    @Test func aClaimThatWasAnsweredWinsNothingNew() async throws {
+        try await withHouse { house in
+            let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
+            let empty: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            _ = try await house.store.insert([Fixture.job("a")])
+            let late: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            let next = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
+            let won: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: next).decode()
+            let again: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: next).decode()
+            #expect(empty.jobs.isEmpty && late.jobs.isEmpty && won.jobs.count == 1 && again.jobs.map(\.jobID) == won.jobs.map(\.jobID))
+        }
+    }
+
     @Test func aJobFromItsRequestToItsResult() async throws {
         try await withHouse { house in
             let run = try WireJSON.value(

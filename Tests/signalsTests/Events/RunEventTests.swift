@@ -74,7 +74,9 @@ struct RunEventTests {
                     output: summary.output
                 )
             }
-            #expect(try await heard { copy($0, kind: .dryRun, summary: summary) } == .done)
+            let dryRun = try Envelope(copy(event, kind: .dryRun, summary: summary), subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
+            #expect(try !platform.runs.concerns(dryRun))
+            #expect(try platform.runs.concerns(good))
             #expect(try await heard { copy($0, outcome: .failed, summary: summary) } == .done)
             #expect(try await heard { copy($0, summary: summarised(signalID: .make())) } == .done)
             #expect(try await heard { copy($0, summary: summarised(sha256: LedgerHash.zero)) } == .done)

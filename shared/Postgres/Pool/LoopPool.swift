@@ -198,7 +198,9 @@ actor LoopPool {
                 let limit = pool.configuration.statementTimeout + .seconds(5)
                 for connection in pool.lent.values where pool.configuration.statementTimeout > .zero {
                     connection.assumeIsolated { connection in
-                        if connection.oldestWait(now: now) > limit { connection.tearDown(PostgresError(.timeout, message: "the server is silent")) }
+                        if connection.oldestWait(now: now) > limit {
+                            connection.tearDown(PostgresError(.connectionLost, message: "the server is silent"))
+                        }
                     }
                 }
                 pool.armMaintenance()

@@ -121,9 +121,18 @@ public final class PostgresPool: Component {
     @discardableResult
     public func execute(_ sql: SQL) async throws -> Int { try await run(sql).affectedRows }
 
-    /// Runs several statements as one transaction in one round trip.
+    /// Runs several statements as one transaction in one round trip; tried again after a serialization failure or a deadlock, as in
+    /// ``withTransaction(isolation:readOnly:caller:_:)``.
     public func pipeline(_ statements: [SQL]) async throws -> [[PostgresRow]] {
-        try await withConnection { try await $0.pipeline(statements) }
+        var retry = TransactionRetry()
+        while true {
+            do {
+                return try await withConnection { try await $0.pipeline(statements) }
+            } catch let error as PostgresError where error.isRetryable {
+                guard let delay = retry.next() else { throw error }
+                try await Task.sleep(for: delay)
+            }
+        }
     }
 
     private func run(_ sql: SQL) async throws -> PostgresResult {
