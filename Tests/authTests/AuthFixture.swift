@@ -1,6 +1,6 @@
 import Contracts
 import Cryptography
-import Glibc
+import Foundation
 import HTTPServing
 import Messaging
 import Postgres
@@ -24,7 +24,9 @@ enum StoreKind: String, Sendable, CustomTestStringConvertible {
 /// The costs of the hashes that passwords were compared with, in order.
 final class PasswordChecks: Sendable {
     private let state = Mutex<[Int?]>([])
-    private let held = Mutex(false)
+    private let turn = NSCondition()
+    /// Read and written under `turn`.
+    private nonisolated(unsafe) var isHeld = false
 
     /// The costs since the last call.
     func take() -> [Int?] {
@@ -35,11 +37,17 @@ final class PasswordChecks: Sendable {
     }
 
     /// Whether comparisons wait, on the thread that makes them and for a minute at most.
-    func hold(_ holds: Bool) { held.withLock { $0 = holds } }
+    func hold(_ holds: Bool) {
+        turn.withLock {
+            isHeld = holds
+            turn.broadcast()
+        }
+    }
 
     func note(_ hash: String) {
         state.withLock { $0.append(PasswordHash.cost(of: hash)) }
-        for _ in 0..<60_000 where held.withLock({ $0 }) { usleep(1_000) }
+        let deadline = Date(timeIntervalSinceNow: 60)
+        turn.withLock { while isHeld, turn.wait(until: deadline) {} }
     }
 }
 

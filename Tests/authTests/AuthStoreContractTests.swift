@@ -256,6 +256,52 @@ struct AuthStoreContractTests {
     }
 
     @Test(arguments: StoreKind.available)
+    func loginPlacesAreKeptUpToTheirNumberAndForgottenTogether(kind: StoreKind) async throws {
+        try await withAuth(kind) { auth in
+            let most = LoginPlace.maximumPerAccount
+            let places = (0...most).map { LoginPlace(email: "ada@example.com", address: "192.0.2.\($0)") }
+            let other = LoginPlace(email: "bob@example.com", address: "192.0.2.0")
+            func known() async throws -> [Bool] {
+                try await auth.store.transaction { transaction in
+                    var known: [Bool] = []
+                    for place in places + [other] { known.append(try await transaction.isKnown(place)) }
+                    return known
+                }
+            }
+            #expect(try await known().allSatisfy { !$0 })
+            for (number, place) in places.enumerated() {
+                try await auth.store.transaction { transaction in
+                    try await transaction.remember(place, at: now + .seconds(number))
+                    // The first is used again and again, so the second is the oldest.
+                    try await transaction.remember(places[0], at: now + .seconds(number))
+                }
+            }
+            try await auth.store.transaction { try await $0.remember(other, at: now) }
+            #expect(try await known() == [true, false] + Array(repeating: true, count: most))
+
+            let state = ThrottleState(attempts: 3, windowStartedAt: now, blockedUntil: nil)
+            let counts = [ThrottleSubject.login(email: "ada@example.com"), .login(place: places[0]), .login(place: places[5])]
+            let kept = [ThrottleSubject.login(place: other), .login(address: "192.0.2.0"), .login(email: "bob@example.com")]
+            try await auth.store.transaction { transaction in
+                for subject in counts + kept { try await transaction.setThrottle(subject, state) }
+                try await transaction.forgetLogins(of: counts[0])
+            }
+            try await auth.store.transaction { (transaction) async throws in
+                for subject in counts { #expect(try await transaction.throttle(subject) == nil) }
+                for subject in kept { #expect(try await transaction.throttle(subject) == state) }
+            }
+            #expect(try await known() == Array(repeating: false, count: most + 1) + [true])
+
+            try await auth.store.transaction { transaction in
+                try await transaction.remember(places[0], at: now)
+                try await transaction.remember(places[1], at: now - .seconds(Retention.loginPlaceSeconds + 1))
+                try await transaction.deleteEnded(before: now)
+            }
+            #expect(try await known().prefix(2) == [true, false])
+        }
+    }
+
+    @Test(arguments: StoreKind.available)
     func theAuditLogIsReadNewestFirst(kind: StoreKind) async throws {
         try await withAuth(kind) { auth in
             let account = AccountID.make()

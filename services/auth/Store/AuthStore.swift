@@ -84,6 +84,12 @@ protocol AuthTransaction: Sendable {
     func throttle(_ subject: ThrottleSubject) async throws -> ThrottleState?
     /// Writes the state of a subject; nil forgets it.
     func setThrottle(_ subject: ThrottleSubject, _ state: ThrottleState?) async throws
+    /// Whether a login from there has succeeded.
+    func isKnown(_ place: LoginPlace) async throws -> Bool
+    /// Notes that a login from there has succeeded, and forgets the account's oldest places beyond `LoginPlace.maximumPerAccount`.
+    func remember(_ place: LoginPlace, at now: Timestamp) async throws
+    /// Forgets the counts of an account and of all its places, and where it was logged in from.
+    func forgetLogins(of account: ThrottleSubject) async throws
 
     // MARK: What is said and written down
 
@@ -105,6 +111,6 @@ protocol AuthTransaction: Sendable {
 
     // MARK: Housekeeping
 
-    /// Deletes what nobody can ask for any more: ended sessions with their refresh tokens, old throttles, old idempotent answers.
+    /// Deletes what nobody can ask for any more: ended sessions with their refresh tokens, old throttles and login places, old idempotent answers.
     func deleteEnded(before now: Timestamp) async throws
 }

@@ -52,6 +52,7 @@ struct InMemoryAuthState: Sendable {
     var keys: [APIKeyID: APIKey] = [:]
     var tokenKeys: [String: TokenKey] = [:]
     var throttles: [ThrottleSubject: ThrottleState] = [:]
+    var loginPlaces: [LoginPlace: Timestamp] = [:]
     var events: [AnnouncedEvent] = []
     var audit: [AuditEntry] = []
     var answers: [IdempotentSlot: (answer: IdempotentAnswer, at: Timestamp)] = [:]

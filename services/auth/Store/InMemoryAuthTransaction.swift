@@ -116,6 +116,23 @@ final class InMemoryAuthTransaction: AuthTransaction {
 
     func setThrottle(_ subject: ThrottleSubject, _ state: ThrottleState?) { rows.withLock { $0.throttles[subject] = state } }
 
+    func isKnown(_ place: LoginPlace) -> Bool { rows.withLock { $0.loginPlaces[place] != nil } }
+
+    func remember(_ place: LoginPlace, at now: Timestamp) {
+        rows.withLock { rows in
+            rows.loginPlaces[place] = now
+            let places = rows.loginPlaces.filter { $0.key.accountSHA256 == place.accountSHA256 }.sorted { $0.value > $1.value }
+            for (place, _) in places.dropFirst(LoginPlace.maximumPerAccount) { rows.loginPlaces[place] = nil }
+        }
+    }
+
+    func forgetLogins(of account: ThrottleSubject) {
+        rows.withLock { rows in
+            rows.throttles = rows.throttles.filter { $0.key != account && $0.key.accountSHA256 != account.sha256 }
+            rows.loginPlaces = rows.loginPlaces.filter { $0.key.accountSHA256 != account.sha256 }
+        }
+    }
+
     // MARK: What is said and written down
 
     func announce<Event: EventBody>(_ event: Event, version: Int64) throws {
@@ -151,6 +168,7 @@ final class InMemoryAuthTransaction: AuthTransaction {
             rows.sessions = rows.sessions.filter { !ended.contains($0.key) }
             rows.refreshTokens = rows.refreshTokens.filter { !ended.contains($0.value.sessionID) }
             rows.throttles = rows.throttles.filter { $0.value.windowStartedAt >= now - .seconds(Retention.throttleSeconds) }
+            rows.loginPlaces = rows.loginPlaces.filter { $0.value >= now - .seconds(Retention.loginPlaceSeconds) }
             rows.answers = rows.answers.filter { $0.value.at >= now - IdempotentRequest.lifetime }
         }
     }
