@@ -164,10 +164,10 @@ private let patience = Duration.seconds(120)
             }
             #expect(taken)
             // What was given counts, although the cancel came in the same turn: nobody else is told to leave or gets it as well.
-            #expect(try await first.value == 1)
+            #expect(try await within(first).get() == 1)
             #expect(try await loop.run { line.count } == 1)
             #expect(try await loop.run { line.give(2) })
-            #expect(try await second.value == 2)
+            #expect(try await within(second).get() == 2)
             #expect(try await loop.run { line.give(3) } == false)
         }
         await loop.stop()
