@@ -10,7 +10,7 @@ from auspex_cli.deployment import Choices, Deployment
 from auspex_cli.layout import DATABASE_SERVICES, SERVICES, Layout, Ports
 from auspex_cli.platform_control import PlatformControl
 from auspex_cli.process import ProcessSpec, alive, wait_until
-from auspex_cli.service_rights import BELOW_ROOT, ServiceRights
+from auspex_cli.service_rights import BELOW_ROOT, ServiceRights, holds_id
 from auspex_cli.services import ServicePlan
 from auspex_cli.settings import Settings
 from support import folder_for
@@ -32,6 +32,12 @@ class Identities(unittest.TestCase):
             # The runs of an executor use up to a thousand ids from its first on.
             ids += [ports.sandbox_user_id(replica) + number for replica in range(9) for number in (0, 999)]
         self.assertEqual(len(ids), len(set(ids)))
+
+    def test_a_container_with_few_ids_is_known_by_its_map(self):
+        self.assertTrue(holds_id("         0          0 4294967295\n", 569002))
+        few = "         0       1000          1\n         1     100000      65536\n"
+        self.assertTrue(holds_id(few, 65536))
+        self.assertFalse(holds_id(few, 569002))
 
 
 class Rights(unittest.TestCase):

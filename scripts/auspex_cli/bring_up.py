@@ -1,6 +1,7 @@
 """The steps from a checkout to a running platform; each leaves alone what is already as it should be."""
 
 import json
+import os
 import re
 import urllib.request
 
@@ -24,6 +25,8 @@ def bring_up(deployment: Deployment, *, build: bool = True) -> ServicePlan:
     deployment.choices.write(layout)
     plan.write_addresses()
     keys.ensure(deployment, plan)
+    if os.geteuid() == 0 and plan.rights.lacks_ids:
+        say("  ! the services run as root: this container has too few user ids for users of their own")
     plan.rights.hand_over()
 
     servers = deployment.create_servers()

@@ -29,7 +29,13 @@ class ServiceRights:
 
     def __init__(self, layout: Layout, ports: Ports, *, as_root: bool | None = None):
         self.layout, self.ports = layout, ports
-        self.as_root = os.geteuid() == 0 if as_root is None else as_root
+        self.as_root = os.geteuid() == 0 and not self.lacks_ids if as_root is None else as_root
+
+    @property
+    def lacks_ids(self) -> bool:
+        """Whether this root is one of a container that has been given too few user ids for its services."""
+        last = max(self.ports.user_id(service) for service in BELOW_ROOT)
+        return not all(holds_id(Path(path).read_text(), last) for path in ("/proc/self/uid_map", "/proc/self/gid_map"))
 
     def user_id(self, service: str) -> int | None:
         """The id of a service's user, and of its group; None = stay who we are."""
@@ -121,6 +127,12 @@ class ServiceRights:
             reason = (answer.stderr.strip() or f"exit code {answer.returncode}").splitlines()[-1]
             raise Failure(f"{binary} cannot be run by an unprivileged user: {reason}", step="give up root for the services")
         return binary
+
+
+def holds_id(id_map: str, number: int) -> bool:
+    """Whether a user id (or group id) exists where a map of /proc says what exists."""
+    ranges = (tuple(int(word) for word in line.split()) for line in id_map.splitlines())
+    return any(first <= number < first + count for first, _, count in ranges)
 
 
 def give_tree(folder: Path, user: int) -> None:
