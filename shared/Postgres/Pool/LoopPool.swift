@@ -6,6 +6,7 @@ actor LoopPool {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     private let configuration: PostgresConfiguration
+    private let statements: StatementCount
     private var machine: PoolStateMachine<PostgresConnection>
     private var waiting: [UInt64: (continuation: UnsafeContinuation<PostgresConnection, any Error>, timer: LoopTimer)] = [:]
     private var nextWaiter: UInt64 = 0
@@ -19,10 +20,12 @@ actor LoopPool {
         configuration: PostgresConfiguration,
         maximum: Int,
         loop: EventLoop,
+        statements: StatementCount,
         onReachable: @escaping @Sendable (_ isReachable: Bool, String) -> Void
     ) {
         self.configuration = configuration
         self.loop = loop
+        self.statements = statements
         self.onReachable = onReachable
         machine = PoolStateMachine(maximum: maximum, maximumWaiters: configuration.maximumWaiters)
     }
@@ -160,7 +163,7 @@ actor LoopPool {
 
     private func establish() async {
         do {
-            let connection = try await PostgresConnection.connect(configuration, on: loop)
+            let connection = try await PostgresConnection.connect(configuration, on: loop, counting: statements)
             await connection.whenClosed { [weak self] ended in self?.assumeIsolated { $0.lost(ended) } }
             lastConnectError = nil
             onReachable(true, "")

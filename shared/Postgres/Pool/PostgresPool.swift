@@ -13,6 +13,7 @@ public final class PostgresPool: Component {
     public let configuration: PostgresConfiguration
     private let pools: [LoopPool]
     private let turn = Atomic<Int>(0)
+    private let statements: StatementCount
 
     /// How a transaction sees what others commit meanwhile.
     public enum IsolationLevel: Sendable {
@@ -40,11 +41,14 @@ public final class PostgresPool: Component {
         precondition(!loops.isEmpty, "a pool needs at least one loop")
         self.name = name
         self.configuration = configuration
+        let statements = StatementCount(pool: name)
+        self.statements = statements
         let check = readiness?.register(name)
         let share = configuration.maximumConnections / loops.count
         let remainder = configuration.maximumConnections % loops.count
         pools = loops.enumerated().map { index, loop in
-            LoopPool(configuration: configuration, maximum: max(1, share + (index < remainder ? 1 : 0)), loop: loop) { isReachable, detail in
+            let maximum = max(1, share + (index < remainder ? 1 : 0))
+            return LoopPool(configuration: configuration, maximum: maximum, loop: loop, statements: statements) { isReachable, detail in
                 check?.set(ready: isReachable, detail: detail)
             }
         }
@@ -61,6 +65,10 @@ public final class PostgresPool: Component {
             for pool in pools { group.addTask { await pool.stop(within: .seconds(5)) } }
         }
     }
+
+    /// How many statements this pool's connections have sent, `BEGIN` and `COMMIT` included: what a request costs in statements is a promise
+    /// that tests can hold.
+    public var sentStatements: Int { statements.current }
 
     // MARK: Borrowing
 
