@@ -33,7 +33,7 @@ enum Application {
         let outbox = Outbox(schema: Migrations.schema, timeSource: time)
         let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "signals", readiness: readiness)
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
-        let store = PostgresSignalsStore(pool: pool, outbox: outbox)
+        let store = PostgresSignalsStore(pool: pool, outbox: outbox, cpu: environment.cpu)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "signals", pool: environment.cpu)
 
         // The other services.

@@ -63,20 +63,8 @@ extension PostgresSignalsStore {
         guard !outcomes.isEmpty || !again.isEmpty else { return }
         try await transaction { connection in
             var statements: [SQL] = []
-            for (seq, outcome) in outcomes.sorted(by: { $0.key < $1.key }) {
-                let realised = outcome.realised
-                // A prediction is settled once: who comes second changes nothing.
-                statements.append(
-                    """
-                    INSERT INTO outcomes (signal_id, seq, state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at)
-                    VALUES (\(signalID), \(seq), \(realised.state.rawValue), \(realised.opensAt), \(realised.openPrice?.text), \(realised.closesAt),
-                        \(realised.closePrice?.text), \(realised.realisedReturn?.text), \(realised.correct), \(outcome.counts), \(realised.reason),
-                        \(outcome.settledAt))
-                    ON CONFLICT (signal_id, seq) DO NOTHING
-                    """
-                )
-            }
             if !outcomes.isEmpty {
+                statements.append(Self.insertion(of: outcomes, signalID))
                 statements.append("DELETE FROM pending_outcomes WHERE signal_id = \(signalID) AND seq = ANY (\(outcomes.keys.sorted()))")
                 statements.append("UPDATE heads SET revision = revision + 1 WHERE signal_id = \(signalID)")
             }
@@ -92,6 +80,23 @@ extension PostgresSignalsStore {
             }
             _ = try await connection.pipeline(statements)
         }
+    }
+
+    /// A prediction is settled once: who comes second changes nothing.
+    private static func insertion(of outcomes: [Int64: SettledOutcome], _ signalID: SignalID) -> SQL {
+        let settled = outcomes.sorted { $0.key < $1.key }
+        let outcomes = settled.map(\.value)
+        let realised = outcomes.map(\.realised)
+        return """
+            INSERT INTO outcomes (signal_id, seq, state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at)
+            SELECT \(signalID), found.seq, found.state, found.opens_at, found.open_price, found.closes_at, found.close_price, found.realised_return, found.correct,
+                found.counts, found.reason, found.settled_at
+            FROM unnest(\(settled.map(\.key)), \(realised.map(\.state.rawValue)), \(realised.map(\.opensAt)), \(realised.map { $0.openPrice?.text }),
+                \(realised.map(\.closesAt)), \(realised.map { $0.closePrice?.text }), \(realised.map { $0.realisedReturn?.text }),
+                \(realised.map(\.correct)), \(outcomes.map(\.counts)), \(realised.map(\.reason)), \(outcomes.map(\.settledAt)))
+                AS found (seq, state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at)
+            ON CONFLICT (signal_id, seq) DO NOTHING
+            """
     }
 
     private static func prediction(_ row: PostgresRow) throws -> StoredPrediction {
