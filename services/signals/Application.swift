@@ -53,7 +53,7 @@ enum Application {
 
         // What is kept in memory, and what keeps it right.
         let hub = ChangeHub(time: time)
-        let reader = PredictionReader(store: store, time: time)
+        let reader = PredictionReader(store: store, time: time, cpu: environment.cpu)
         let entitlements = EntitlementCache(store: store, time: time)
         let watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: loops.control)
         let news = try NewsListener(

@@ -217,6 +217,38 @@ struct StoreContract {
         #expect(seen == seen.sorted(by: >))
         #expect(try await store.predictions(of: [second.id], before: nil, limit: 50).count == 6)
         #expect(try await store.predictions(of: [], before: nil, limit: 50).isEmpty)
+
+        let queries = [
+            PredictionQuery(signalID: second.id, limit: 4), PredictionQuery(signalID: first.id, afterSeq: 1, limit: 5),
+            PredictionQuery(signalID: .make(), limit: 5), PredictionQuery(signalID: second.id, beforeSeq: 3, limit: 1),
+            PredictionQuery(signalID: second.id, afterSeq: 2, beforeSeq: 5, limit: 9), PredictionQuery(signalID: second.id, limit: 4),
+        ]
+        _ = try await store.seal(signing: Fixtures.signing)
+        let answers = try await store.predictions(queries)
+        #expect(answers.map { $0.map(\.entry.seq) } == [[6, 5, 4, 3], [2, 3], [], [2], [3, 4], [6, 5, 4, 3]])
+        for (query, answer) in zip(queries, answers) { #expect(try await store.predictions(query) == answer) }
+        #expect(try await store.predictions([]).isEmpty)
+    }
+
+    func views() async throws {
+        let (first, version) = try await Fixtures.published(in: store)
+        let (second, _) = try await Fixtures.published(in: store)
+        let (gone, _) = try await Fixtures.published(in: store)
+        _ = try await store.deleteSignal(gone.id, now: now)
+        _ = try await store.append(Fixtures.run(first, version: version, rows: 2))
+        let seal = try #require(await store.seal(signing: Fixtures.signing))
+        _ = try await store.append(Fixtures.run(first, version: version))
+        let cadence = CadenceRecord(lastDueAt: now, lastOutcome: .late, lastReason: "r", nextDueAt: now + .seconds(15), version: 3)
+        _ = try await store.apply(cadence, to: first.id)
+        let views = try await store.views([second.id, first.id, gone.id, .make()])
+        #expect(views.map(\.signal.id) == [first.id, second.id].sorted())
+        let view = try #require(views.first { $0.signal.id == first.id })
+        #expect(try await store.signal(first.id) == view.signal)
+        #expect(try await store.head(first.id) == view.head)
+        #expect(view.cadence == cadence && view.root == seal.root && view.epoch == 1)
+        let other = try #require(views.first { $0.signal.id == second.id })
+        #expect(other.cadence == nil && other.root == nil && other.head.seq == 0)
+        #expect(try await store.views([]).isEmpty)
     }
 
     func outcomes() async throws {
@@ -294,11 +326,10 @@ struct StoreContract {
         }
         try await store.apply(instrument(2, "A", id: id))
         try await store.apply(instrument(1, "B", id: id))
-        #expect(try await store.instrument(symbol: "A") == instrument(2, "A", id: id))
-        #expect(try await store.instrument(symbol: "B") == nil)
+        #expect(try await store.instruments(symbols: ["A", "B"]) == ["A": instrument(2, "A", id: id)])
         let other = InstrumentID.make()
         try await store.apply(instrument(1, "A", id: other))
-        #expect(try await store.instrument(symbol: "A")?.id == other)
+        #expect(try await store.instruments(symbols: ["A"])["A"]?.id == other)
         try await store.apply(KnownAccount(id: .make(), userID: .make(), roles: ["provider"], version: 1))
         #expect(try await store.ledgerEpoch() == 1)
     }
@@ -306,7 +337,8 @@ struct StoreContract {
     static let all: [(String, @Sendable (StoreContract) async throws -> Void)] = [
         ("signals", { try await $0.signals() }), ("versions", { try await $0.versions() }), ("uploads", { try await $0.uploads() }),
         ("subscriptions", { try await $0.subscriptions() }), ("ledger", { try await $0.ledger() }), ("seals", { try await $0.seals() }),
-        ("many signals", { try await $0.manySignals() }), ("outcomes", { try await $0.outcomes() }), ("read models", { try await $0.readModels() }),
+        ("many signals", { try await $0.manySignals() }), ("views", { try await $0.views() }), ("outcomes", { try await $0.outcomes() }),
+        ("read models", { try await $0.readModels() }),
         ("order of settlement", { try await $0.settlementOrder() }),
     ]
 }

@@ -158,6 +158,8 @@ final class FakeJobs: JobLedger {
     }
     let state = Mutex(State())
 
+    struct Refused: Error {}
+
     func create(_ request: JobRequest) async throws -> JobReceipt {
         state.withLock { state in
             if let known = state.ids[request.idempotencyKey] { return JobReceipt(jobID: known, created: false) }

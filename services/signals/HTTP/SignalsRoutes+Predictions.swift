@@ -123,43 +123,36 @@ extension SignalsRoutes {
             return cursor.position
         }
         let mark = hub.mark
-        let signals = try await readableSignals(caller)
-        if wait > 0, before == nil { _ = await hub.wait(for: Set(signals.map(\.id)), since: mark, timeout: .seconds(wait)) }
-        var rows = try await store.predictions(of: signals.map(\.id), before: before, limit: limit + 1)
-        let hasMore = rows.count > limit
-        if hasMore { rows.removeLast() }
+        let readable = try await readableSignals(caller)
+        if wait > 0, before == nil {
+            let published = Set(try await store.views(readable).filter(\.isPublished).map(\.signal.id))
+            _ = await hub.wait(for: published, since: mark, timeout: .seconds(wait))
+        }
+        // Rows and standings are of one moment, whatever is appended meanwhile.
+        let (views, found) = try await store.snapshot { store in
+            let views = try await store.views(readable).filter(\.isPublished)
+            return (views, try await store.predictions(of: views.map(\.signal.id), before: before, limit: limit + 1))
+        }
+        let rows = Array(found.prefix(limit))
         if format == .csv { return .bytes(PredictionAnswers.csv(rows), contentType: "text/csv; charset=utf-8") }
-        let cursor = hasMore ? rows.last.map { FeedCursor(epoch: epoch, position: $0.position).text } : nil
+        let cursor = found.count > limit ? rows.last.map { FeedCursor(epoch: epoch, position: $0.position).text } : nil
         return Self.json([
-            "items": .array(rows.map(PredictionAnswers.prediction)), "signals": .array(try await standings(of: signals)),
+            "items": .array(rows.map(PredictionAnswers.prediction)), "signals": .array(views.map(PredictionAnswers.standing)),
             "ledger_epoch": .integer(epoch), "next_cursor": cursor.map { .string($0) } ?? .null,
         ])
     }
 
-    private func readableSignals(_ caller: Caller) async throws -> [Signal] {
+    /// What the caller is subscribed to, as far as an API key lets it be read.
+    private func readableSignals(_ caller: Caller) async throws -> [SignalID] {
         var ids = try await entitlements.signals(of: caller.accountID)
         if let named = caller.signals(named: Scope.readPredictions) {
             guard !named.isEmpty else { throw Refusal.insufficientScope }
             ids.formIntersection(named)
         }
-        var signals: [Signal] = []
-        for id in ids.sorted() {
-            if let signal = try await store.signal(id), signal.state == .published { signals.append(signal) }
-        }
-        return signals
+        return ids.sorted()
     }
+}
 
-    private func standings(of signals: [Signal]) async throws -> [JSONValue] {
-        var standings: [JSONValue] = []
-        for signal in signals {
-            guard let head = try await store.head(signal.id) else { continue }
-            var members = PredictionAnswers.standing(state: signal.state, cadence: try await store.cadence(signal.id))
-            members["signal_id"] = .string(signal.id.description)
-            members["feed"] = signal.feed.map { .string($0.rawValue) } ?? .null
-            members["seq"] = .integer(head.seq)
-            members["link"] = .string(head.link.hex)
-            standings.append(.object(members))
-        }
-        return standings
-    }
+extension SignalView {
+    fileprivate var isPublished: Bool { signal.state == .published }
 }

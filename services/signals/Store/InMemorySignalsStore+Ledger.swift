@@ -80,6 +80,16 @@ extension InMemorySignalsStore {
 
     func head(_ signalID: SignalID) async throws -> SignalHead? { state.withLock { $0.heads[signalID] } }
 
+    func views(_ signalIDs: [SignalID]) async throws -> [SignalView] {
+        state.withLock { state in
+            Set(signalIDs).sorted().compactMap { id in
+                guard let signal = state.signals[id], signal.state != .deleted, let head = state.heads[id] else { return nil }
+                let seal = state.seals.last { seal in seal.heads.contains { $0.signalID == id } }
+                return SignalView(signal: signal, head: head, cadence: state.cadence[id], root: seal?.root, epoch: 1)
+            }
+        }
+    }
+
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
         state.withLock { state in
             Dictionary(signalIDs.compactMap { id in state.heads[id].map { (id, $0.revision) } }, uniquingKeysWith: { first, _ in first })
@@ -88,13 +98,19 @@ extension InMemorySignalsStore {
 
     func ledgerEpoch() async throws -> Int64 { 1 }
 
+    func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]] {
+        state.withLock { state in queries.map { Self.predictions($0, state) } }
+    }
+
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction] {
-        state.withLock { state in
-            let rows = (state.predictions[query.signalID] ?? []).filter { row in
-                row.entry.seq > query.afterSeq ?? 0 && row.entry.seq < query.beforeSeq ?? .max
-            }
-            return Array((query.afterSeq == nil ? rows.reversed() : rows).prefix(query.limit))
+        state.withLock { Self.predictions(query, $0) }
+    }
+
+    private static func predictions(_ query: PredictionQuery, _ state: State) -> [StoredPrediction] {
+        let rows = (state.predictions[query.signalID] ?? []).filter { row in
+            row.entry.seq > query.afterSeq ?? 0 && row.entry.seq < query.beforeSeq ?? .max
         }
+        return Array((query.afterSeq == nil ? rows.reversed() : rows).prefix(query.limit))
     }
 
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction] {
@@ -212,8 +228,9 @@ extension InMemorySignalsStore {
         }
     }
 
-    func instrument(symbol: String) async throws -> KnownInstrument? {
-        state.withLock { $0.instruments.values.first { $0.symbol == symbol } }
+    func instruments(symbols: [String]) async throws -> [String: KnownInstrument] {
+        let known = state.withLock { Array($0.instruments.values) }
+        return Dictionary(known.filter { symbols.contains($0.symbol) }.map { ($0.symbol, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     func apply(_ account: KnownAccount) async throws {

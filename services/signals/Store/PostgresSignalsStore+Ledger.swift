@@ -152,15 +152,20 @@ extension PostgresSignalsStore {
 
     func head(_ signalID: SignalID) async throws -> SignalHead? {
         try await query("SELECT seq, link, made_at, sealed_seq, revision FROM heads WHERE signal_id = \(signalID)").first.map { row in
-            SignalHead(
-                signalID: signalID,
-                seq: try row.column(0),
-                link: try row.column(1),
-                madeAt: try row.column(2),
-                sealedSeq: try row.column(3),
-                revision: try row.column(4)
-            )
+            try Self.head(row, of: signalID, from: 0)
         }
+    }
+
+    /// Reads the five columns of a head that begin at `first`.
+    static func head(_ row: PostgresRow, of signalID: SignalID, from first: Int) throws -> SignalHead {
+        SignalHead(
+            signalID: signalID,
+            seq: try row.column(first),
+            link: try row.column(first + 1),
+            madeAt: try row.column(first + 2),
+            sealedSeq: try row.column(first + 3),
+            revision: try row.column(first + 4)
+        )
     }
 
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64] {

@@ -2,18 +2,56 @@ import Contracts
 import Postgres
 
 extension PostgresSignalsStore {
-    /// Predictions with their outcome and the first seal that covers them, as `p`.
-    private static let select: SQL = """
-        SELECT p.signal_id, p.seq, p.made_at, p.job_id, p.row, p.version_sha256, p.env_sha256, p.data_sha256, p.instrument, p.kind, p.value, p.due_at, p.as_of,
-            p.target_from, p.target_to, p.reference_price, p.feed, p.late, p.payload, p.nonce, p.leaf, p.link,
-            o.state, o.opens_at, o.open_price, o.closes_at, o.close_price, o.realised_return, o.correct, o.counts, o.reason, o.settled_at,
-            s.number, s.root, s.sealed_at
-        FROM predictions p
-        LEFT JOIN outcomes o ON o.signal_id = p.signal_id AND o.seq = p.seq
-        LEFT JOIN LATERAL (SELECT h.seal_number FROM seal_heads h WHERE h.signal_id = p.signal_id AND h.seq >= p.seq ORDER BY h.seq LIMIT 1) h ON true
-        LEFT JOIN seals s ON s.number = h.seal_number
+    private static let ownColumnNames = [
+        "signal_id", "seq", "made_at", "job_id", "row", "version_sha256", "env_sha256", "data_sha256", "instrument", "kind", "value", "due_at",
+        "as_of",
+        "target_from", "target_to", "reference_price", "feed", "late", "payload", "nonce", "leaf", "link",
+    ]
+    private static let ownColumns = ownColumnNames.joined(separator: ", ")
 
+    /// What is read of a prediction `p` with its outcome and the first seal that covers it.
+    private static let columns = """
+        \(ownColumnNames.map { "p." + $0 }.joined(separator: ", ")), \
+        o.state, o.opens_at, o.open_price, o.closes_at, o.close_price, o.realised_return, o.correct, o.counts, o.reason, o.settled_at, \
+        s.number, s.root, s.sealed_at
         """
+
+    /// The LIMITs keep the server to one look into an index a row, however few or many rows it expects.
+    private static let outcomesAndSeals = """
+        LEFT JOIN LATERAL (
+            SELECT state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at
+            FROM outcomes WHERE signal_id = p.signal_id AND seq = p.seq LIMIT 1
+        ) o ON true
+        LEFT JOIN LATERAL (
+            SELECT e.number, e.root, e.sealed_at FROM seal_heads h JOIN seals e ON e.number = h.seal_number
+            WHERE h.signal_id = p.signal_id AND h.seq >= p.seq ORDER BY h.seq LIMIT 1
+        ) s ON true
+        """
+
+    private static let select: SQL = "SELECT \(unsafe: columns) FROM predictions p \(unsafe: outcomesAndSeals) "
+
+    func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]] {
+        guard !queries.isEmpty else { return [] }
+        let rows = try await query(
+            """
+            SELECT \(unsafe: Self.columns), q.number
+            FROM unnest(\(Array(queries.indices)), \(queries.map(\.signalID)), \(queries.map(\.afterSeq)), \(queries.map { $0.beforeSeq ?? .max }),
+                \(queries.map(\.limit))) AS q (number, signal_id, after_seq, before_seq, row_limit)
+            CROSS JOIN LATERAL (
+                (SELECT \(unsafe: Self.ownColumns) FROM predictions
+                WHERE q.after_seq IS NULL AND signal_id = q.signal_id AND seq < q.before_seq ORDER BY seq DESC LIMIT q.row_limit)
+                UNION ALL
+                (SELECT \(unsafe: Self.ownColumns) FROM predictions
+                WHERE signal_id = q.signal_id AND seq > q.after_seq AND seq < q.before_seq ORDER BY seq LIMIT q.row_limit)
+            ) p
+            \(unsafe: Self.outcomesAndSeals)
+            ORDER BY q.number, CASE WHEN q.after_seq IS NULL THEN -p.seq ELSE p.seq END
+            """
+        )
+        var answers = [[StoredPrediction]](repeating: [], count: queries.count)
+        for row in rows { answers[try row.column(35, as: Int.self)].append(try Self.prediction(row)) }
+        return answers
+    }
 
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction] {
         var sql = Self.select

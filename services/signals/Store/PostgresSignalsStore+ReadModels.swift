@@ -21,15 +21,19 @@ extension PostgresSignalsStore {
 
     func cadence(_ signalID: SignalID) async throws -> CadenceRecord? {
         try await query("SELECT last_due_at, last_outcome, last_reason, next_due_at, version FROM cadence WHERE signal_id = \(signalID)").first.map {
-            row in
-            CadenceRecord(
-                lastDueAt: try row.column(0),
-                lastOutcome: try row.optionalWord(1),
-                lastReason: try row.column(2),
-                nextDueAt: try row.column(3),
-                version: try row.column(4)
-            )
+            try Self.cadence($0, from: 0)
         }
+    }
+
+    /// Reads the five columns of a cadence that begin at `first`.
+    static func cadence(_ row: PostgresRow, from first: Int) throws -> CadenceRecord {
+        CadenceRecord(
+            lastDueAt: try row.column(first),
+            lastOutcome: try row.optionalWord(first + 1),
+            lastReason: try row.column(first + 2),
+            nextDueAt: try row.column(first + 3),
+            version: try row.column(first + 4)
+        )
     }
 
     func apply(_ instrument: KnownInstrument) async throws {
@@ -49,8 +53,9 @@ extension PostgresSignalsStore {
         }
     }
 
-    func instrument(symbol: String) async throws -> KnownInstrument? {
-        try await query("SELECT id, symbol, asset_class, feed, active, version FROM instruments WHERE symbol = \(symbol)").first.map { row in
+    func instruments(symbols: [String]) async throws -> [String: KnownInstrument] {
+        let rows = try await query("SELECT id, symbol, asset_class, feed, active, version FROM instruments WHERE symbol = ANY (\(symbols))")
+        let found = try rows.map { row in
             KnownInstrument(
                 id: try row.column(0),
                 symbol: try row.column(1),
@@ -60,6 +65,7 @@ extension PostgresSignalsStore {
                 version: try row.column(5)
             )
         }
+        return Dictionary(found.map { ($0.symbol, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     func apply(_ account: KnownAccount) async throws {

@@ -71,6 +71,11 @@ extension PostgresSignalsStore {
         try await versions(try await query("SELECT \(unsafe: Self.versionColumns) FROM versions WHERE id = \(id)")).first
     }
 
+    func versions(_ ids: [SignalVersionID]) async throws -> [SignalVersionID: SignalVersion] {
+        let found = try await versions(try await query("SELECT \(unsafe: Self.versionColumns) FROM versions WHERE id = ANY (\(ids))"))
+        return Dictionary(found.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
     func versions(_ signalID: SignalID, before: Int?, limit: Int) async throws -> [SignalVersion] {
         try await versions(
             try await query(

@@ -68,9 +68,13 @@ protocol SignalsStore: Sendable {
     /// Remembers a run without predictions; says `run.rejected` when its rows were refused. False when the run was known.
     func record(_ run: EndedRun, now: Timestamp) async throws -> Bool
     func head(_ signalID: SignalID) async throws -> SignalHead?
+    /// What answers about these signals stand on, as of one moment and with one statement; without those that do not exist, in the order of their ids.
+    func views(_ signalIDs: [SignalID]) async throws -> [SignalView]
     /// Revisions of these signals' heads.
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64]
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction]
+    /// The answers to several queries, in their order, with one statement.
+    func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]]
     /// Predictions of several signals, newest first: before the moment and, at that very moment, before the signal and seq.
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction]
     /// Seals all heads that have grown since their last seal, if no other replica is at it; nil when there is nothing to seal.
@@ -104,7 +108,8 @@ protocol SignalsStore: Sendable {
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool
     func cadence(_ signalID: SignalID) async throws -> CadenceRecord?
     func apply(_ instrument: KnownInstrument) async throws
-    func instrument(symbol: String) async throws -> KnownInstrument?
+    /// Those of these instruments that are known, by their symbols.
+    func instruments(symbols: [String]) async throws -> [String: KnownInstrument]
     func apply(_ account: KnownAccount) async throws
 }
 

@@ -24,11 +24,21 @@ struct Settler: Sendable {
         let pending = try await store.pendingOutcomes(signalID, now: now, limit: 200)
         guard !pending.isEmpty else { return report }
         let signalSeconds = try await ownBarSeconds(of: signalID)
+        // A signal's rows speak of few instruments, often of one.
+        var facts: [String: InstrumentFacts] = [:]
+        for symbol in Set(pending.filter { Self.isReady($0, now: now) }.map(\.prediction.statement.row.instrument)) {
+            facts[symbol] = try await market.instrument(symbol)
+        }
         var outcomes: [Int64: SettledOutcome] = [:]
         var again: [Int64: Timestamp] = [:]
         for item in pending {
             let stored = item.prediction
-            if let realised = try await outcome(of: item, signalSeconds: signalSeconds, now: now) {
+            if let realised = try await outcome(
+                of: item,
+                facts: facts[stored.statement.row.instrument],
+                signalSeconds: signalSeconds,
+                now: now
+            ) {
                 let counts = LatenessRule.counts(
                     late: stored.statement.late,
                     feed: stored.statement.feed,
@@ -57,12 +67,14 @@ struct Settler: Sendable {
         return BarInterval(version.outcomeInterval)?.seconds ?? 60
     }
 
+    /// Whether the prediction counts depends on its seal, so the seal comes first.
+    private static func isReady(_ item: PendingOutcome, now: Timestamp) -> Bool { item.prediction.seal != nil || now >= item.giveUpAt }
+
     /// The outcome, or nil when it is too early to tell.
-    private func outcome(of item: PendingOutcome, signalSeconds: Int, now: Timestamp) async throws -> RealisedOutcome? {
+    private func outcome(of item: PendingOutcome, facts: InstrumentFacts?, signalSeconds: Int, now: Timestamp) async throws -> RealisedOutcome? {
         let stored = item.prediction
-        // Whether the prediction counts depends on its seal, so the seal comes first.
-        guard stored.seal != nil || now >= item.giveUpAt else { return nil }
-        guard let facts = try await market.instrument(stored.statement.row.instrument) else {
+        guard Self.isReady(item, now: now) else { return nil }
+        guard let facts else {
             return now >= item.giveUpAt ? .unresolved("the instrument is not known any more") : nil
         }
         let window =

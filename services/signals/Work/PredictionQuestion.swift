@@ -1,15 +1,5 @@
 import Contracts
 
-/// What every answer about a signal's predictions stands on, read together.
-struct SignalView: Sendable {
-    var signal: Signal
-    var head: SignalHead
-    var cadence: CadenceRecord?
-    /// Of the newest seal that covers a prediction of this signal.
-    var root: SHA256Digest?
-    var epoch: Int64
-}
-
 /// What a subscriber asks of one signal; two equal questions have one answer until the signal's revision rises.
 struct PredictionQuestion: Sendable, Hashable {
     enum Format: Sendable, Hashable { case json, csv }
