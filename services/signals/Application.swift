@@ -95,6 +95,7 @@ enum Application {
             hub: hub,
             market: InstrumentDirectory(store: store, market: market),
             jobs: jobs,
+            dryRuns: settings.dryRuns,
             exports: LedgerExports(store: store),
             signingKey: signingKey,
             cpu: environment.cpu,

@@ -10,6 +10,7 @@ struct SignalsSettings: ServiceSettings {
     let schedulerURLs: [String]
     let marketdataURLs: [String]
     let settlementSlots: Int
+    let dryRuns: DryRunLimits
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -20,5 +21,14 @@ struct SignalsSettings: ServiceSettings {
         schedulerURLs = PeerSettings.service("scheduler", from: &reader)
         marketdataURLs = PeerSettings.service("marketdata", from: &reader)
         settlementSlots = reader.integer("AUSPEX_SETTLEMENT_SLOTS", help: "settlement jobs at once", default: 2, range: 1...64)
+        dryRuns = DryRunLimits(
+            open: reader.integer("AUSPEX_DRY_RUNS_OPEN", help: "dry runs that an account may have under way", default: 3, range: 1...1_000),
+            perMinute: reader.integer(
+                "AUSPEX_DRY_RUNS_PER_MINUTE",
+                help: "dry runs that an account may begin in a minute",
+                default: 10,
+                range: 1...1_000
+            )
+        )
     }
 }

@@ -83,10 +83,53 @@ struct StoreContract {
         #expect(try await store.ownedBlobs(signal.accountID, among: [loose]).isEmpty)
 
         let dryRun = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: signal.accountID, createdAt: now)
-        try await store.add(dryRun)
-        try await store.add(dryRun)
+        try await store.add(dryRun, request: "one")
+        try await store.add(dryRun, request: "one")
         #expect(try await store.dryRun(dryRun.jobID) == dryRun)
         #expect(try await store.dryRun(.make()) == nil)
+    }
+
+    func dryRunPlaces() async throws {
+        let (account, other) = (AccountID.make(), AccountID.make())
+        let signal = Fixtures.signal(account: account)
+        try await store.create(signal)
+        let version = try await store.addVersion(Fixtures.newVersion(signal))
+        let limits = DryRunLimits(open: 2, perMinute: 4)
+        func take(_ request: String, _ account: AccountID, after seconds: Int = 0) async throws -> DryRunDecision {
+            try await store.takeDryRunPlace(account, request: request, limits: limits, now: now + .seconds(seconds))
+        }
+        func begin(_ request: String) async throws -> JobID {
+            let run = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: account, createdAt: now)
+            try await store.add(run, request: request)
+            return run.jobID
+        }
+        #expect(try await take("one", account) == .admitted)
+        #expect(try await take("two", account, after: 1) == .admitted)
+        // The same request again has its place; another account has places of its own.
+        #expect(try await take("two", account, after: 1) == .admitted)
+        #expect(try await take("one", other) == .admitted)
+        #expect(try await take("three", account, after: 2) == .tooManyOpen(jobs: []))
+        let first = try await begin("one")
+        #expect(try await take("three", account, after: 2) == .tooManyOpen(jobs: [first]))
+        // Given back, or never used.
+        try await store.leaveDryRunPlace(account, request: "one")
+        try await store.leaveDryRunPlace(account, request: "two")
+        #expect(try await take("three", account, after: 2) == .admitted)
+        #expect(try await take("four", account, after: 31) == .tooManyOpen(jobs: [first]))
+        #expect(try await take("four", account, after: 32) == .admitted)
+        let fourth = try await begin("four")
+        // Ended by another account's word: not at all.
+        try await store.endDryRuns([first, fourth], of: other, now: now)
+        guard case .tooManyOpen(let open) = try await take("five", account, after: 33) else { return #expect(Bool(false)) }
+        #expect(Set(open) == [first, fourth])
+        try await store.endDryRuns([first, fourth], of: account, now: now)
+        #expect(try await take("five", account, after: 33) == .admitted)
+        try await store.endDryRuns([try await begin("five")], of: account, now: now)
+        // Four within a minute: one, three, four and five.
+        #expect(try await take("six", account, after: 34) == .tooManyRecently(until: now + .seconds(60)))
+        #expect(try await take("six", account, after: 60) == .admitted)
+        try await store.forgetDryRunPlaces(before: now + .seconds(100))
+        #expect(try await take("seven", account, after: 60) == .admitted)
     }
 
     func subscriptions() async throws {
@@ -336,6 +379,7 @@ struct StoreContract {
 
     static let all: [(String, @Sendable (StoreContract) async throws -> Void)] = [
         ("signals", { try await $0.signals() }), ("versions", { try await $0.versions() }), ("uploads", { try await $0.uploads() }),
+        ("places of dry runs", { try await $0.dryRunPlaces() }),
         ("subscriptions", { try await $0.subscriptions() }), ("ledger", { try await $0.ledger() }), ("seals", { try await $0.seals() }),
         ("many signals", { try await $0.manySignals() }), ("views", { try await $0.views() }), ("outcomes", { try await $0.outcomes() }),
         ("read models", { try await $0.readModels() }),

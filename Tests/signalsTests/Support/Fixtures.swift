@@ -155,13 +155,15 @@ final class FakeJobs: JobLedger {
         var ids: [String: JobID] = [:]
         var standings: [JobID: JobStanding] = [:]
         var results: [SHA256Digest: [UInt8]] = [:]
+        var isRefusing = false
     }
     let state = Mutex(State())
 
     struct Refused: Error {}
 
     func create(_ request: JobRequest) async throws -> JobReceipt {
-        state.withLock { state in
+        try state.withLock { state in
+            if state.isRefusing { throw Refused() }
             if let known = state.ids[request.idempotencyKey] { return JobReceipt(jobID: known, created: false) }
             let id = JobID.make()
             state.ids[request.idempotencyKey] = id

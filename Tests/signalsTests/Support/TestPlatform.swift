@@ -97,6 +97,7 @@ struct TestPlatform: Sendable {
             hub: hub,
             market: InstrumentDirectory(store: store, market: market),
             jobs: jobs,
+            dryRuns: DryRunLimits(open: 3, perMinute: 6),
             exports: LedgerExports(store: store),
             signingKey: ledgerKey,
             cpu: try CPUPool(threads: 1),

@@ -127,25 +127,4 @@ extension PostgresSignalsStore {
             return Array(Set(digests).subtracting(try needed.map { try $0.column(0, as: SHA256Digest.self) }))
         }
     }
-
-    func add(_ dryRun: DryRun) async throws {
-        _ = try await query(
-            """
-            INSERT INTO dry_runs (job_id, signal_id, version_id, account_id, created_at)
-            VALUES (\(dryRun.jobID), \(dryRun.signalID), \(dryRun.versionID), \(dryRun.accountID), \(dryRun.createdAt)) ON CONFLICT (job_id) DO NOTHING
-            """
-        )
-    }
-
-    func dryRun(_ jobID: JobID) async throws -> DryRun? {
-        try await query("SELECT job_id, signal_id, version_id, account_id, created_at FROM dry_runs WHERE job_id = \(jobID)").first.map { row in
-            DryRun(
-                jobID: try row.column(0),
-                signalID: try row.column(1),
-                versionID: try row.column(2),
-                accountID: try row.column(3),
-                createdAt: try row.column(4)
-            )
-        }
-    }
 }

@@ -47,8 +47,20 @@ protocol SignalsStore: Sendable {
     func ownedBlobs(_ accountID: AccountID, among digests: [SHA256Digest]) async throws -> [SHA256Digest: Int]
     /// Blobs of uploads that no version names and that are older than `before`: forgets them and returns those that nobody else needs.
     func forgetUploads(before: Timestamp, limit: Int) async throws -> [SHA256Digest]
-    func add(_ dryRun: DryRun) async throws
+
+    // MARK: Dry runs
+
+    /// Takes one of the account's places for a dry run; the same request again has the place that it had. Two requests at once never take one place.
+    func takeDryRunPlace(_ accountID: AccountID, request: String, limits: DryRunLimits, now: Timestamp) async throws -> DryRunDecision
+    /// Gives back a place that has no job.
+    func leaveDryRunPlace(_ accountID: AccountID, request: String) async throws
+    /// These have ended: their places are free.
+    func endDryRuns(_ jobIDs: [JobID], of accountID: AccountID, now: Timestamp) async throws
+    /// Remembers a dry run, in the place that its request took.
+    func add(_ dryRun: DryRun, request: String) async throws
     func dryRun(_ jobID: JobID) async throws -> DryRun?
+    /// Forgets places that were taken before the moment.
+    func forgetDryRunPlaces(before: Timestamp) async throws
 
     // MARK: Subscriptions
 

@@ -3,7 +3,7 @@ import Contracts
 import ServiceRuntime
 import Synchronization
 
-/// Forgets uploads that no version took over within a day, and answers that nobody can ask for any more.
+/// Forgets uploads that no version took over within a day, places of yesterday's dry runs, and answers that nobody can ask for any more.
 final class Housekeeping: Component {
     let name = "housekeeping"
     private let store: any SignalsStore
@@ -41,6 +41,7 @@ final class Housekeeping: Component {
         do {
             let forgotten = try await store.forgetUploads(before: time.now() - .seconds(86_400), limit: 500)
             for digest in forgotten { try await blobs.delete(digest, olderThan: .seconds(86_400)) }
+            try await store.forgetDryRunPlaces(before: time.now() - .seconds(86_400))
             try await idempotency.sweep()
         } catch {
             Logger("housekeeping").warning("not done; trying again in ten minutes", ["reason": .string("\(error)")])
