@@ -41,14 +41,13 @@ enum Application {
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
-        let news = try NewsListener(
+        let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
+        let news = try News.listener(
             brokerURL: settings.brokerURL,
-            keys: apiKeys,
-            denied: denied,
-            auth: auth,
+            credentials: credentials,
             loop: loops.control,
-            time: time,
-            readiness: readiness
+            readiness: readiness,
+            time: time
         )
 
         // What works on the store.
@@ -96,7 +95,7 @@ enum Application {
             limits: limits
         )
 
-        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, news]
+        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, credentials, news]
         if let feed { components.append(feed) }
         return components + [internalServer, publicServer]
     }

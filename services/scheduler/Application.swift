@@ -48,14 +48,18 @@ enum Application {
         let denied = DenySet()
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
         let people = UserAuthentication(tokens: AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time), apiKeys: apiKeys)
-        let news = try NewsListener(
+        let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
+        let news = try EventBroadcast(
+            service: "scheduler",
+            listener: "news",
+            eventTypes: CredentialNews.eventTypes,
             brokerURL: settings.brokerURL,
-            keys: apiKeys,
-            denied: denied,
-            auth: auth,
             loop: loops.control,
+            readiness: readiness,
             time: time,
-            readiness: readiness
+            onSubscribed: { credentials.subscriptionChanged(isSubscribed: true) },
+            onUnsubscribed: { credentials.subscriptionChanged(isSubscribed: false) },
+            onEvent: { try credentials.hear($0) }
         )
 
         // What is heard and done in the background.
@@ -113,6 +117,6 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, wakeups, tokenKeys, news] + consumers + background + [internalServer, publicServer]
+        return [pool, publisher, relay, wakeups, tokenKeys, credentials, news] + consumers + background + [internalServer, publicServer]
     }
 }

@@ -56,13 +56,13 @@ enum Application {
         let reader = PredictionReader(store: store, time: time, cpu: environment.cpu)
         let entitlements = EntitlementCache(store: store, time: time)
         let watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: loops.control)
-        let news = try NewsListener(
+        let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
+        let news = try NewsListener.make(
             brokerURL: settings.brokerURL,
-            audience: .init(keys: apiKeys, denied: denied, entitlements: entitlements, predictions: watch, hub: hub),
-            auth: auth,
+            audience: .init(credentials: credentials, entitlements: entitlements, predictions: watch, hub: hub),
             loop: loops.control,
-            time: time,
-            readiness: readiness
+            readiness: readiness,
+            time: time
         )
 
         // What is heard and done in the background.
@@ -122,7 +122,9 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, tokenKeys, news, watch] + consumers + background + [internalServer, publicServer, WaitingReaders(hub: hub)]
+        return [pool, publisher, relay, tokenKeys, credentials, news, watch] + consumers + background + [
+            internalServer, publicServer, WaitingReaders(hub: hub),
+        ]
     }
 
     private static func settlementWorker(

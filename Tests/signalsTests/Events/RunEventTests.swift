@@ -195,13 +195,6 @@ struct RunEventTests {
                     loop: loop
                 )
                 let woken = TestSignal<SignalID>()
-                let audience = NewsListener.Audience(
-                    keys: platform.keys,
-                    denied: platform.denied,
-                    entitlements: platform.entitlements,
-                    predictions: platform.watch,
-                    hub: platform.hub
-                )
                 let subscribed = TestSignal<Bool>()
                 let news = try EventBroadcast(
                     service: "signals",
@@ -211,7 +204,7 @@ struct RunEventTests {
                     loop: loop,
                     onSubscribed: { subscribed.signal(true) },
                     onEvent: { envelope in
-                        NewsListener.apply(envelope, to: audience)
+                        try NewsListener.apply(envelope, to: platform.audience)
                         if envelope.type == PredictionRecorded.eventType, let signal = SignalID(envelope.subject) { woken.signal(signal) }
                     }
                 )

@@ -66,6 +66,7 @@ struct TestPlatform: Sendable {
     let watch: RevisionWatch
     let keys: CachingAPIKeyVerifier
     let denied = DenySet()
+    let credentials: CredentialNews
     let router: Router
     let internalRouter: Router
     let time: any TimeSource = SystemTimeSource()
@@ -83,7 +84,8 @@ struct TestPlatform: Sendable {
         knowledge = KnowledgeLookup(market: market, time: time)
         watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
         keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
-        keys.subscriptionChanged(isSubscribed: true)
+        credentials = CredentialNews(keys: keys, denied: denied)
+        credentials.subscriptionChanged(isSubscribed: true)
         entitlements.hearing(true)
         let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
         let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
@@ -120,6 +122,9 @@ struct TestPlatform: Sendable {
 
     static let scheduler = (try? SigningKey.generate()).unsafelyUnwrapped
     static let executor = (try? SigningKey.generate()).unsafelyUnwrapped
+
+    /// What news is for.
+    var audience: NewsListener.Audience { .init(credentials: credentials, entitlements: entitlements, predictions: watch, hub: hub) }
 
     /// A client with a person's access token; nobody's without one.
     func client(_ person: Person?) throws -> RequestClient {

@@ -33,6 +33,13 @@ struct CacheTests {
         _ = try await cache.signals(of: account)
         clock.advance(by: .seconds(30))
         #expect(cache.ready(account, signal.id) == nil)
+        cache.hearing(false)
+        _ = try await cache.signals(of: account)
+        // Said again and again while nothing is heard.
+        cache.hearing(false)
+        #expect(cache.ready(account, signal.id) == true)
+        clock.advance(by: .seconds(1))
+        #expect(cache.ready(account, signal.id) == nil)
     }
 
     @Test("A mark that another thread set a moment later than this one read the clock is no fault")
