@@ -18,7 +18,7 @@ func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 }
 
 let everyShared: [Target.Dependency] = [
-    "Contracts", "ServiceRuntime", "HTTPServing", "Postgres", "Redis", "Messaging", "Cryptography", "BlobStore", "JobWorker",
+    "Contracts", "ServiceRuntime", "HTTPServing", "Postgres", "PostgresIdempotency", "Redis", "Messaging", "Cryptography", "BlobStore", "JobWorker",
 ]
 
 func service(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], migrations: Bool = true) -> Target {
@@ -55,6 +55,7 @@ let package = Package(
         shared("Cryptography", ["COpenSSL", "CCrypt", "Contracts"]),
         shared("HTTPServing", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Postgres", ["CPostgres", "Contracts", "ServiceRuntime"]),
+        shared("PostgresIdempotency", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
         shared("Redis", ["CRedis", "ServiceRuntime"]),
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
@@ -79,6 +80,7 @@ let package = Package(
         tests("Cryptography", ["Cryptography"]),
         tests("HTTPServing", ["HTTPServing", "TestSupport"]),
         tests("Postgres", ["Postgres", "TestSupport"]),
+        tests("PostgresIdempotency", ["PostgresIdempotency", "TestSupport"]),
         tests("Redis", ["Redis", "TestSupport"]),
         tests("Messaging", ["Messaging", "TestSupport"]),
         tests("BlobStore", ["BlobStore", "TestSupport"]),

@@ -5,6 +5,7 @@ import HTTPServing
 import JobWorker
 import Messaging
 import Postgres
+import PostgresIdempotency
 import ServiceRuntime
 
 /// The whole object graph of the service, in start order.
@@ -73,7 +74,7 @@ enum Application {
             consumer(AccountCreatedHandler(store: store), pool, settings, environment),
             consumer(InstrumentChangedHandler(store: store), pool, settings, environment),
         ]
-        let idempotency = PostgresIdempotencyStore(pool: pool, outbox: outbox)
+        let idempotency = PostgresIdempotencyStore(pool: pool, time: time) { outbox.poke() }
         let sealer = Sealer(store: store, signer: LedgerSigner(key: signingKey), time: time, loop: loops.control)
         let settler = Settler(store: store, market: market, time: time)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "signals", loop: loops.control, readiness: readiness)

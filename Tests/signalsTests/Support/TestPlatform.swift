@@ -3,6 +3,7 @@ import Cryptography
 import HTTPServing
 import Messaging
 import Postgres
+import PostgresIdempotency
 import ServiceRuntime
 import Synchronization
 import TestSupport
@@ -91,7 +92,7 @@ struct TestPlatform: Sendable {
         let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let routes = SignalsRoutes(
             store: store,
-            effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool, outbox: outbox)),
+            effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool) { outbox.poke() }),
             blobs: blobs,
             drafts: VersionDrafts(store: store, blobs: blobs, time: time),
             reader: reader,

@@ -1,6 +1,8 @@
 import Contracts
 import HTTPServing
+import Messaging
 import Postgres
+import PostgresIdempotency
 
 /// The writes that an unsafe request may ask for once only.
 protocol EffectStore: Sendable {
@@ -22,7 +24,8 @@ struct PostgresEffects: Effects {
 
     init(store: PostgresMarketdataStore) {
         self.store = store
-        idempotency = Idempotency(store: PostgresIdempotencyStore(pool: store.pool, outbox: store.outbox))
+        // Keys are few here, and those of yesterday are nobody's.
+        idempotency = Idempotency(store: PostgresIdempotencyStore(pool: store.pool, takesOldAlong: true) { store.outbox.poke() })
     }
 
     func run(_ request: Request, _ effect: @escaping @Sendable (any EffectStore) async throws -> Response) async throws -> Response {

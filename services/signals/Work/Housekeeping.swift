@@ -1,5 +1,6 @@
 import BlobStore
 import Contracts
+import PostgresIdempotency
 import ServiceRuntime
 import Synchronization
 
