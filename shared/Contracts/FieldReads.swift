@@ -1,7 +1,5 @@
-internal import Contracts
-
-/// Notes which members of which objects a decoding asked for, to name those that nobody did.
-final class StrictFieldTracker {
+/// Notes which members of which objects a decoding asked for, so that a strict reader can name one that nobody did.
+public final class FieldReads {
     private struct Opened {
         var members: Set<String>
         var asked: Set<String> = []
@@ -9,6 +7,19 @@ final class StrictFieldTracker {
 
     private var objects: [String: Opened] = [:]
     private var order: [String] = []
+
+    /// Nothing read yet; for one decoding.
+    public init() {}
+
+    /// The first member that nobody asked for, by its path, and the names that were asked for beside it; nil when all were.
+    public func firstUnknown() -> (path: String, known: [String])? {
+        for path in order {
+            guard let object = objects[path], let name = object.members.subtracting(object.asked).sorted().first else { continue }
+            let shown = String(name.prefix(100))
+            return (path.isEmpty ? shown : "\(path).\(shown)", object.asked.sorted())
+        }
+        return nil
+    }
 
     func opened(_ path: String, members: [String: JSONValue]) {
         // A type may open the same object twice (to look at a discriminator first): what either pass asked for is known.
@@ -21,14 +32,5 @@ final class StrictFieldTracker {
 
     func askedForAll(_ path: String) {
         if let members = objects[path]?.members { objects[path]?.asked.formUnion(members) }
-    }
-
-    func firstUnknown() -> (path: String, known: [String])? {
-        for path in order {
-            guard let object = objects[path], let name = object.members.subtracting(object.asked).sorted().first else { continue }
-            let shown = String(name.prefix(100))
-            return (path.isEmpty ? shown : "\(path).\(shown)", object.asked.sorted())
-        }
-        return nil
     }
 }
