@@ -67,6 +67,36 @@ import Testing
         }
     }
 
+    /// Quotes are often finer than trades; who asks for bars of the base interval, and of no price, must get some.
+    @Test(arguments: StoreKind.allCases, [true, false]) func theBaseIntervalIsThatOfTheUsualPrice(kind: StoreKind, quotesFirst: Bool) async throws {
+        try await withStore(kind) { store in
+            let bench = try Bench(store)
+            func trades() async throws {
+                let rows = "36000000,1000000,1000000,1000000,1000000,100\n36060000,1000000,1000000,1000000,1000000,100\n"
+                let path = "equity/usa/minute/aig/20131007_trade.zip"
+                _ = try await bench.importer.run(stored(rows, as: "20131007_aig_minute_trade.csv"), path: path, options: ImportOptions())
+            }
+            func quotes() async throws {
+                let rows = "36000000,1000000,200,1000200,300,P,0,0\n36001000,1000100,100,1000300,100,P,0,0\n"
+                let path = "equity/usa/tick/aig/20131007_quote.zip"
+                _ = try await bench.importer.run(stored(rows, as: "20131007_aig_tick_quote.csv"), path: path, options: ImportOptions())
+            }
+            func base() async throws -> Int? { try await store.instrument(symbol: "AIG")?.baseIntervalSeconds }
+            if quotesFirst {
+                try await quotes()
+                #expect(try await base() == 1)
+                try await trades()
+            } else {
+                try await trades()
+                #expect(try await base() == 60)
+                try await quotes()
+            }
+            let seconds = try #require(try await base())
+            #expect(seconds == 60)
+            #expect(try await bench.closes("AIG", "\(seconds)s").count == 2)
+        }
+    }
+
     @Test(arguments: StoreKind.allCases) func watchesAreReplacedWhole(kind: StoreKind) async throws {
         try await withStore(kind) { store in
             let made = coin("BTCUSD")

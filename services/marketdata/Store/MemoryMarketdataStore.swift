@@ -148,9 +148,7 @@ final class MemoryMarketdataStore: MarketdataStore {
                     state.said.append("bars.revised \(instrument.symbol) \(draft.day.text)")
                 }
             }
-            if let shortest = drafts.map(\.series.intervalSeconds).min() {
-                instrument.baseIntervalSeconds = min(shortest, instrument.baseIntervalSeconds ?? shortest)
-            }
+            instrument.baseIntervalSeconds = try BaseInterval.seconds(of: Array((state.chunks[instrument.id] ?? [:]).keys))
             state.instruments[instrument.id] = instrument
             if created { state.said.append("instrument.changed \(instrument.symbol)") }
             return ImportBatch.Outcome(instrument: instrument, createdInstrument: created, days: days)

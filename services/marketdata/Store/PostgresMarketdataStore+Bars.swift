@@ -135,9 +135,13 @@ extension PostgresMarketdataStore {
                     _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
                 }
             }
-            if let shortest = drafts.map(\.series.intervalSeconds).min() {
-                instrument.baseIntervalSeconds = min(shortest, instrument.baseIntervalSeconds ?? shortest)
-            }
+            instrument.baseIntervalSeconds = try BaseInterval.seconds(
+                of: try await connection.query("SELECT interval_seconds, side, origin FROM series WHERE instrument_id = \(instrument.id)").map {
+                    row in
+                    let (interval, side, origin) = try row.decode(Int.self, PriceSide.self, SeriesOrigin.self)
+                    return SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+                }
+            )
             _ = try await connection.execute(
                 """
                 UPDATE instruments SET version = \(instrument.version), base_interval_seconds = \(instrument.baseIntervalSeconds)
