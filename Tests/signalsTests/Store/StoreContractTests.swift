@@ -350,6 +350,38 @@ struct StoreContract {
         #expect(try await store.signalsToSettle(now: later, limit: 5).map(\.signalID) == [signals[1].id, signals[0].id, signals[2].id])
     }
 
+    /// A run fails after the next due time was skipped: the event is newer, the time that it speaks of is not.
+    private func lateNewsOfEarlierTimes() async throws {
+        func told(_ version: Int64, due minute: Int64, _ outcome: OccurrenceOutcome, next: Int64) -> CadenceRecord {
+            CadenceRecord(
+                lastDueAt: now + .seconds(minute * 60),
+                lastOutcome: outcome,
+                lastReason: "\(version)",
+                nextDueAt: now + .seconds(next * 60),
+                version: version
+            )
+        }
+        let events = [
+            told(1, due: 0, .fired, next: 1), told(2, due: 1, .skipped, next: 2), told(3, due: 0, .failed, next: 3),
+        ]
+        var expected = events[1]
+        expected.nextDueAt = events[2].nextDueAt
+        expected.version = 3
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let (signal, _) = try await Fixtures.published(in: store)
+            for index in order + order { _ = try await store.apply(events[index], to: signal.id) }
+            #expect(try await store.cadence(signal.id) == expected, "in the order \(order)")
+        }
+        // Of one time the newest word counts, also after news of an older one.
+        let (signal, _) = try await Fixtures.published(in: store)
+        let fired = told(2, due: 1, .fired, next: 2)
+        let failed = told(4, due: 1, .failed, next: 2)
+        for event in [told(5, due: 0, .failed, next: 3), fired, failed] { #expect(try await store.apply(event, to: signal.id)) }
+        #expect(try await store.apply(fired, to: signal.id) == false)
+        let record = try await store.cadence(signal.id)
+        #expect(record?.lastOutcome == .failed && record?.lastDueAt == failed.lastDueAt && record?.version == 5)
+    }
+
     func readModels() async throws {
         let (signal, _) = try await Fixtures.published(in: store)
         func cadence(_ version: Int64, _ outcome: OccurrenceOutcome) -> CadenceRecord {
@@ -362,6 +394,7 @@ struct StoreContract {
         #expect(try await store.cadence(signal.id) == cadence(5, .fired))
         #expect(try await store.apply(cadence(6, .failed), to: signal.id))
         #expect(try await store.apply(cadence(1, .failed), to: .make()) == false)
+        try await lateNewsOfEarlierTimes()
 
         let id = InstrumentID.make()
         func instrument(_ version: Int64, _ symbol: String, id: InstrumentID) -> KnownInstrument {

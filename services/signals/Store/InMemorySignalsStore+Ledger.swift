@@ -211,14 +211,35 @@ extension InMemorySignalsStore {
 
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
         state.withLock { state in
-            guard state.signals[signalID] != nil, state.cadence[signalID].map({ $0.version < cadence.version }) ?? true else { return false }
-            state.cadence[signalID] = cadence
+            guard state.signals[signalID] != nil else { return false }
+            guard var known = state.cadence[signalID] else {
+                state.cadence[signalID] = (cadence, lastVersion: cadence.version)
+                state.raiseRevision(signalID)
+                return true
+            }
+            let isNext = known.record.version < cadence.version
+            let isLast =
+                known.record.lastDueAt.map { last in
+                    cadence.lastDueAt.map { (last, known.lastVersion) < ($0, cadence.version) } ?? false
+                } ?? true
+            guard isNext || isLast else { return false }
+            if isNext {
+                known.record.nextDueAt = cadence.nextDueAt
+                known.record.version = cadence.version
+            }
+            if isLast {
+                known.record.lastDueAt = cadence.lastDueAt
+                known.record.lastOutcome = cadence.lastOutcome
+                known.record.lastReason = cadence.lastReason
+                known.lastVersion = cadence.version
+            }
+            state.cadence[signalID] = known
             state.raiseRevision(signalID)
             return true
         }
     }
 
-    func cadence(_ signalID: SignalID) async throws -> CadenceRecord? { state.withLock { $0.cadence[signalID] } }
+    func cadence(_ signalID: SignalID) async throws -> CadenceRecord? { state.withLock { $0.cadence[signalID]?.record } }
 
     func apply(_ instrument: KnownInstrument) async throws {
         state.withLock { state in

@@ -17,7 +17,7 @@ final class InMemorySignalsStore: SignalsStore {
         var seals: [LedgerSeal] = []
         var ledgerKeys: [LedgerKey] = []
         var pending: [SignalID: [Int64: (checkAt: Timestamp, giveUpAt: Timestamp)]] = [:]
-        var cadence: [SignalID: CadenceRecord] = [:]
+        var cadence: [SignalID: (record: CadenceRecord, lastVersion: Int64)] = [:]
         var instruments: [InstrumentID: KnownInstrument] = [:]
         var accounts: [AccountID: KnownAccount] = [:]
         var said: [any EventBody] = []

@@ -4,18 +4,26 @@ import Postgres
 extension PostgresSignalsStore {
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
         try await transaction { connection in
-            let applied = try await connection.execute(
+            // Events come in any order: what is next is as the newest event says, what was last as the latest due time says.
+            let next = try await connection.execute(
                 """
-                INSERT INTO cadence (signal_id, last_due_at, last_outcome, last_reason, next_due_at, version)
-                SELECT id, \(cadence.lastDueAt), \(cadence.lastOutcome?.rawValue), \(cadence.lastReason), \(cadence.nextDueAt), \(cadence.version)
-                FROM signals WHERE id = \(signalID)
-                ON CONFLICT (signal_id) DO UPDATE SET last_due_at = excluded.last_due_at, last_outcome = excluded.last_outcome,
-                    last_reason = excluded.last_reason, next_due_at = excluded.next_due_at, version = excluded.version
+                INSERT INTO cadence (signal_id, next_due_at, version)
+                SELECT id, \(cadence.nextDueAt), \(cadence.version) FROM signals WHERE id = \(signalID)
+                ON CONFLICT (signal_id) DO UPDATE SET next_due_at = excluded.next_due_at, version = excluded.version
                 WHERE cadence.version < excluded.version
                 """
             )
-            if applied == 1 { try await raiseRevision(signalID, on: connection) }
-            return applied == 1
+            let last = try await connection.execute(
+                """
+                UPDATE cadence SET last_due_at = \(cadence.lastDueAt), last_outcome = \(cadence.lastOutcome?.rawValue), last_reason = \(cadence.lastReason),
+                    last_version = \(cadence.version)
+                WHERE signal_id = \(signalID)
+                    AND (last_due_at IS NULL OR (last_due_at, last_version) < (\(cadence.lastDueAt)::timestamptz, \(cadence.version)::bigint))
+                """
+            )
+            let isNews = next + last > 0
+            if isNews { try await raiseRevision(signalID, on: connection) }
+            return isNews
         }
     }
 

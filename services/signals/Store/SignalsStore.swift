@@ -116,7 +116,8 @@ protocol SignalsStore: Sendable {
 
     // MARK: What others said
 
-    /// Applies what the scheduler said, unless something newer is there; false then.
+    /// Applies what the scheduler said, in whatever order it comes: what is next from the newest event, what was last from the latest due time. False when
+    /// both were known better.
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool
     func cadence(_ signalID: SignalID) async throws -> CadenceRecord?
     func apply(_ instrument: KnownInstrument) async throws
