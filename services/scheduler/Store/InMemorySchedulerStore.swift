@@ -129,7 +129,8 @@ final class InMemorySchedulerStore: SchedulerStore {
     func jobs(_ filter: JobFilter) async throws -> [Job] {
         read { state in
             let found = state.jobs.values.filter { job in
-                job.accountID == filter.accountID && (filter.state.map { $0 == job.state } ?? true) && (filter.kind.map { $0 == job.kind } ?? true)
+                (filter.accountID.map { $0 == job.accountID } ?? true) && (filter.state.map { $0 == job.state } ?? true)
+                    && (filter.kinds.map { $0.contains(job.kind) } ?? true)
                     && (filter.signalID.map { $0.description == job.spec["signal_id"]?.string } ?? true)
                     && (filter.before.map { job.id < $0 } ?? true)
             }
