@@ -94,6 +94,7 @@ def test_a_run_that_does_not_end(project, capsys, monkeypatch):
 
 @pytest.mark.parametrize("change,words", [
     ('name = ', 'nme ='), ("kind = \"direction\"", 'kind = "maybe"'), ("horizon_seconds = 3600", "horizon_seconds = 0"), ("lookback = 200", "lookback = true"),
+    ("lookback = 200", "lookback = 50001"),
     ('interval = "1h"', 'interval = "hourly"'), ("[output]", "[outpt]"), ('class = "small"', 'class = "tiny"'), ("[parameters]", "[parameters"),
     ('entry_point = "app:predict"', 'entry_point = "app.py"'),
 ])

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 import Synchronization
 
 /// The store in memory, for tests of what stands on it: one transaction at a time.
@@ -175,7 +176,7 @@ extension Schedule {
     /// The bars whose closes it waits for, if it does.
     var watchedBar: WatchedBar? {
         guard state == .active, let cadence = publication?.manifest.schedule, case .barClose(let instrument, let interval) = cadence,
-            let seconds = try? BarInterval.seconds(of: interval)
+            let seconds = try? BarLength.seconds(of: interval)
         else { return nil }
         return WatchedBar(instrument: instrument, intervalSeconds: seconds)
     }

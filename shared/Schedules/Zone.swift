@@ -1,4 +1,4 @@
-import Foundation
+internal import Bars
 
 /// An IANA time zone: how far local clocks are ahead of UTC at an instant. Instants are seconds since 1970; local times are counted the same way,
 /// as if they were UTC.
@@ -17,17 +17,23 @@ struct Zone: Sendable, Hashable {
     }
 
     let name: String
-    private let zone: TimeZone
+    private let rules: ZoneRules
 
     init(_ name: String) throws(ScheduleError) {
-        // Foundation also takes abbreviations and "GMT+2"; a schedule names a place, or UTC.
-        guard name == "UTC" || name.contains("/"), name.utf8.count <= 64, let zone = TimeZone(identifier: name) else { throw .badZone(name) }
+        // A schedule names a place, or UTC. `right/` counts leap seconds, `posix/` is the same places again.
+        guard name == "UTC" || name.contains("/"), !name.hasPrefix("right/"), !name.hasPrefix("posix/"),
+            let rules = try? ZoneRules(identifier: name)
+        else { throw .badZone(name) }
         self.name = name
-        self.zone = zone
+        self.rules = rules
     }
 
+    static func == (left: Zone, right: Zone) -> Bool { left.name == right.name }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(name) }
+
     /// Seconds ahead of UTC at an instant.
-    func offset(at instant: Int) -> Int { zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(instant))) }
+    func offset(at instant: Int) -> Int { rules.offset(atUTC: Int64(instant)) }
 
     /// The change of clocks within a day of an instant; nil if there is none.
     func transition(around instant: Int) -> Transition? {

@@ -4,7 +4,7 @@ import Contracts
 ///
 /// Where clocks change: a local time that is skipped is due once, at the first instant after the gap; a time that repeats is due once, the first
 /// time; but an expression whose hour is `*` follows the clock, so it is due in both hours that repeat and not at all in one that is skipped.
-struct CronGrid: Sendable, Hashable {
+public struct CronGrid: Sendable, Hashable {
     let expression: CronExpression
     let zone: Zone
 

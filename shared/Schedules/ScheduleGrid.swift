@@ -1,14 +1,16 @@
-import Contracts
+public import Contracts
 
 /// When a schedule is due, from its definition alone and never from what ran before.
-enum ScheduleGrid: Sendable, Hashable {
+public enum ScheduleGrid: Sendable, Hashable {
     /// Whole multiples of the interval since 1970: absolute time, the same for every replica.
     case interval(seconds: Int)
+    /// The times of a cron expression in a zone.
     case cron(CronGrid)
     /// Not a grid of times: bars say when.
     case barClose(instrument: String, intervalSeconds: Int)
 
-    init(_ cadence: Cadence) throws(ScheduleError) {
+    /// The grid of a cadence; throws what keeps it from ever being armed.
+    public init(_ cadence: Cadence) throws(ScheduleError) {
         switch cadence {
         case .interval(let seconds):
             guard (1...Cadence.maximumIntervalSeconds).contains(seconds) else { throw .badInterval("\(seconds) seconds") }
@@ -19,15 +21,15 @@ enum ScheduleGrid: Sendable, Hashable {
             self = .cron(grid)
         case .barClose(let instrument, let interval):
             guard !instrument.isEmpty, instrument.utf8.count <= 64 else { throw .badInstrument(instrument) }
-            let seconds = try BarInterval.seconds(of: interval)
+            let seconds = try BarLength.seconds(of: interval)
             // The close of a finer bar is told to nobody.
-            guard seconds >= 5 else { throw .badInterval(interval) }
+            guard seconds >= 5 else { throw .barTooShort(interval) }
             self = .barClose(instrument: instrument, intervalSeconds: seconds)
         }
     }
 
     /// The first due time after `time`; nil for bar closes.
-    func next(after time: Timestamp) -> Timestamp? {
+    public func next(after time: Timestamp) -> Timestamp? {
         // Due times are whole seconds, so the second that `time` is in counts as passed.
         let second = Int(time.seconds)
         switch self {
@@ -40,7 +42,7 @@ enum ScheduleGrid: Sendable, Hashable {
     }
 
     /// The last due time in `(after, through]`.
-    func last(after: Timestamp, through: Timestamp) -> Timestamp? {
+    public func last(after: Timestamp, through: Timestamp) -> Timestamp? {
         if case .interval(let seconds) = self {
             let second = Int(through.seconds)
             let last = Timestamp(seconds: Int64(second - ((second % seconds) + seconds) % seconds))
@@ -60,7 +62,7 @@ enum ScheduleGrid: Sendable, Hashable {
     }
 
     /// How many due times lie in `(after, through]`.
-    func count(after: Timestamp, through: Timestamp) -> Int {
+    public func count(after: Timestamp, through: Timestamp) -> Int {
         guard after < through else { return 0 }
         switch self {
         case .interval(let seconds):
@@ -75,7 +77,7 @@ enum ScheduleGrid: Sendable, Hashable {
     }
 
     /// The due times in `(after, through]`, at most `limit` of them.
-    func points(after: Timestamp, through: Timestamp, limit: Int) -> [Timestamp] {
+    public func points(after: Timestamp, through: Timestamp, limit: Int) -> [Timestamp] {
         var found: [Timestamp] = []
         var position = after
         while found.count < limit, let due = next(after: position), due <= through {
@@ -83,18 +85,5 @@ enum ScheduleGrid: Sendable, Hashable {
             position = due
         }
         return found
-    }
-}
-
-/// The length of a bar as it is written: `15s`, `1m`, `4h`, `1d`.
-enum BarInterval {
-    static func seconds(of text: String) throws(ScheduleError) -> Int {
-        let units: [Character: Int] = ["s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800]
-        guard let last = text.last, let unit = units[last], let number = Int(text.dropLast()), (1...86_400).contains(number) else {
-            throw .badInterval(text)
-        }
-        let seconds = number * unit
-        guard (1...Cadence.maximumIntervalSeconds).contains(seconds) else { throw .badInterval(text) }
-        return seconds
     }
 }

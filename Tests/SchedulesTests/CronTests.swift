@@ -1,7 +1,7 @@
 import Contracts
 import Testing
 
-@testable import scheduler
+@testable import Schedules
 
 struct CronTests {
     private func grid(_ expression: String, _ zone: String = "UTC") throws -> ScheduleGrid {
