@@ -104,6 +104,15 @@ public actor PostgresConnection {
         }
     }
 
+    /// The same for a statement that is not cancelled, as others share the session.
+    nonisolated func runToItsEnd(_ sql: SQL) async throws -> PostgresResult {
+        do {
+            return try await perform(sql, cancellable: false)
+        } catch let error as PostgresError where error.isStalePlan {
+            return try await perform(sql, cancellable: false)
+        }
+    }
+
     /// Sends one statement and waits; a cancelled task cancels it at the server, unless it must run to its end.
     nonisolated func perform(_ sql: SQL, cancellable: Bool = true) async throws -> PostgresResult {
         let id = Self.nextOperationID.wrappingAdd(1, ordering: .relaxed).oldValue
