@@ -56,14 +56,15 @@ enum Application {
             calendars: Calendars(store: store, time: time),
             results: RedisResultCache(redis: redis),
             cpu: environment.cpu,
-            time: time
+            time: time,
+            limits: settings.reads
         )
         let feed = settings.runsReplays ? ReplayFeed(store: store, reader: reader, time: time, control: loops.control) : nil
         let routes = MarketdataRoutes(
             store: store,
             reader: reader,
             importer: Importer(store: store, cpu: environment.cpu, time: time),
-            replays: Replays(store: store, reader: reader, time: time, feed: feed),
+            replays: Replays(store: store, reader: reader, time: time, limits: settings.replays, feed: feed),
             effects: PostgresEffects(store: store),
             time: time
         )

@@ -73,6 +73,15 @@ struct BarPlan: Sendable {
         filter = session == .all ? nil : SessionFilter(clock: clock, kind: session)
     }
 
+    /// The first instant in a day at which no bar of the grid is under way, or the first after it: bars on either side can be put together apart.
+    func seam(from day: CivilDay) -> Int64 {
+        let midnight = day.seconds * 1_000_000
+        switch grid.slot(at: midnight) {
+        case .bucket(let start, _, let spanEnd): return start == midnight ? midnight : spanEnd
+        case .gap(let until): return until
+        }
+    }
+
     static func price(_ asked: PriceSide?, _ sides: Set<PriceSide>) throws -> PriceSide {
         let hasMiddle = sides.contains(.mid) || (sides.contains(.bid) && sides.contains(.ask))
         if let asked {

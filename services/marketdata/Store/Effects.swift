@@ -8,8 +8,8 @@ import PostgresIdempotency
 protocol EffectStore: Sendable {
     /// Adds an instrument and says so; throws `symbolTaken`.
     func create(_ instrument: Instrument) async throws
-    /// Makes the replay and its instrument, with the next number of its source.
-    func createReplay(_ draft: ReplayDraft) async throws -> Replay
+    /// Makes the replay and its instrument, with the next number of its source; throws when too many run.
+    func createReplay(_ draft: ReplayDraft, within limits: ReplayLimits) async throws -> Replay
 }
 
 /// Runs the effect of an unsafe request once per `Idempotency-Key`.
@@ -43,7 +43,9 @@ struct PostgresEffects: Effects {
             { throw MarketdataError.symbolTaken(instrument.symbol) }
         }
 
-        func createReplay(_ draft: ReplayDraft) async throws -> Replay { try await store.create(draft, on: connection) }
+        func createReplay(_ draft: ReplayDraft, within limits: ReplayLimits) async throws -> Replay {
+            try await store.create(draft, within: limits, on: connection)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ struct Replays: Sendable {
     let store: any MarketdataStore
     let reader: BarReader
     let time: any TimeSource
+    var limits = ReplayLimits()
     /// Told when there is something to run; nothing in processes that run no feed.
     let feed: ReplayFeed?
 
@@ -39,7 +40,7 @@ struct Replays: Sendable {
             loops: wish.loops,
             startsAt: first,
             endsAt: wish.end,
-            revisionsAsOf: now,
+            revisionsAsOf: nil,
             createdAt: now
         )
     }
@@ -82,7 +83,10 @@ struct Replays: Sendable {
         let replay = try await find(id)
         guard isAdministrator || replay.accountID == account else { throw MarketdataError.unknownReplay }
         if replay.state == to { return replay }
-        guard let changed = try await store.changeReplay(id, from: from, to: to) else {
+        let changed =
+            to == .running
+            ? try await store.resumeReplay(id, within: limits) : try await store.changeReplay(id, from: from, to: to)
+        guard let changed else {
             throw MarketdataError.replayState(try await find(id).state.rawValue)
         }
         feed?.wake()
