@@ -19,6 +19,7 @@ func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 
 let everyShared: [Target.Dependency] = [
     "Contracts", "ServiceRuntime", "HTTPServing", "Postgres", "PostgresIdempotency", "Redis", "Messaging", "Cryptography", "BlobStore", "JobWorker",
+    "KeyLimits",
 ]
 
 func service(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], migrations: Bool = true) -> Target {
@@ -58,6 +59,7 @@ let package = Package(
         shared("PostgresIdempotency", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
         shared("Redis", ["CRedis", "ServiceRuntime"]),
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
+        shared("KeyLimits", ["Contracts", "HTTPServing", "Redis", "ServiceRuntime"]),
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Bars", ["CZstd", "Contracts"]),
         shared("Schedules", ["Bars", "Contracts"]),
@@ -83,6 +85,7 @@ let package = Package(
         tests("Postgres", ["Postgres", "TestSupport"]),
         tests("PostgresIdempotency", ["PostgresIdempotency", "TestSupport"]),
         tests("Redis", ["Redis", "TestSupport"]),
+        tests("KeyLimits", ["KeyLimits", "TestSupport"]),
         tests("Messaging", ["Messaging", "TestSupport"]),
         tests("BlobStore", ["BlobStore", "TestSupport"]),
         tests("Bars", ["Bars", "TestSupport"]),

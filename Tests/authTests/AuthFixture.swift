@@ -140,6 +140,7 @@ func withAuth(
     registrationOpen: Bool = true,
     registrationPolicy: ThrottlePolicy = .testing,
     bcryptCost: Int = 4,
+    defaultRequestsPerMinute: Int? = nil,
     _ body: @Sendable (AuthFixture) async throws -> Void
 ) async throws {
     switch kind {
@@ -150,6 +151,7 @@ func withAuth(
             registrationOpen: registrationOpen,
             registrationPolicy: registrationPolicy,
             bcryptCost: bcryptCost,
+            defaultRequestsPerMinute: defaultRequestsPerMinute,
             announced: { store.state.events },
             pool: nil,
             body
@@ -163,6 +165,7 @@ func withAuth(
                     registrationOpen: registrationOpen,
                     registrationPolicy: registrationPolicy,
                     bcryptCost: bcryptCost,
+                    defaultRequestsPerMinute: defaultRequestsPerMinute,
                     announced: { try await outboxEvents(pool) },
                     pool: pool,
                     body
@@ -177,6 +180,7 @@ private func withAuth(
     registrationOpen: Bool,
     registrationPolicy: ThrottlePolicy,
     bcryptCost: Int,
+    defaultRequestsPerMinute: Int?,
     announced: @escaping @Sendable () async throws -> [AnnouncedEvent],
     pool: PostgresPool?,
     _ body: @Sendable (AuthFixture) async throws -> Void
@@ -199,7 +203,8 @@ private func withAuth(
         usage: usage,
         time: time,
         registrationOpen: registrationOpen,
-        registrationPolicy: registrationPolicy
+        registrationPolicy: registrationPolicy,
+        defaultRequestsPerMinute: defaultRequestsPerMinute
     )
     try await body(
         AuthFixture(

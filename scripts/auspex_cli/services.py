@@ -73,6 +73,7 @@ class ServicePlan:
                 "AUSPEX_DATABASE_URL_FILE": secret(f"{service}/database-url"),
                 "AUSPEX_REDIS_CACHE_URL_FILE": secret(f"{service}/redis-cache-url"),
                 "AUSPEX_REDIS_LIMITS_URL_FILE": secret(f"{service}/redis-limits-url"),
+                "AUSPEX_REPLICAS": str(deployment.choices.replicas),
                 "AUSPEX_BLOB_ROOT": str(deployment.layout.state / "blobs"),
             }
         if service == "auth":

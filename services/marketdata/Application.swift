@@ -1,5 +1,6 @@
 import Cryptography
 import HTTPServing
+import KeyLimits
 import Messaging
 import Postgres
 import Redis
@@ -41,6 +42,7 @@ enum Application {
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
+        let limiter = try KeyLimiter.make(settings.keyLimits, auth: auth, loops: loops, time: time)
         let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
         let news = try News.listener(
             brokerURL: settings.brokerURL,
@@ -72,7 +74,7 @@ enum Application {
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
         var publicRouter = Router(problemOf: MarketdataRoutes.problem)
-        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys))
+        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter))
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
@@ -96,7 +98,7 @@ enum Application {
             limits: limits
         )
 
-        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, credentials, news]
+        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
         if let feed { components.append(feed) }
         return components + [internalServer, publicServer]
     }

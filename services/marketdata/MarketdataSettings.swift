@@ -1,3 +1,4 @@
+import KeyLimits
 import ServiceRuntime
 
 /// What marketdata is told by its environment.
@@ -5,6 +6,7 @@ struct MarketdataSettings: ServiceSettings {
     let common: CommonSettings
     let database: DatabaseSettings
     let brokerURL: String
+    let keyLimits: KeyLimitSettings
     let redisCacheURL: String
     let authURLs: [String]
     let runsReplays: Bool
@@ -15,6 +17,7 @@ struct MarketdataSettings: ServiceSettings {
         common = CommonSettings(from: &reader)
         database = DatabaseSettings(from: &reader)
         brokerURL = PeerSettings.broker(from: &reader)
+        keyLimits = KeyLimitSettings(from: &reader)
         redisCacheURL = PeerSettings.redisCache(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
         runsReplays = reader.boolean("AUSPEX_RUN_REPLAYS", help: "whether this replica takes part in running replays", default: true)

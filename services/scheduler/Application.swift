@@ -2,6 +2,7 @@ import BlobStore
 import Contracts
 import Cryptography
 import HTTPServing
+import KeyLimits
 import Messaging
 import Postgres
 import ServiceRuntime
@@ -47,7 +48,9 @@ enum Application {
         let tokenKeys = TokenKeyCache(auth: auth, control: loops.control, readiness: readiness, time: time)
         let denied = DenySet()
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
-        let people = UserAuthentication(tokens: AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time), apiKeys: apiKeys)
+        let limiter = try KeyLimiter.make(settings.keyLimits, auth: auth, loops: loops, time: time)
+        let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
+        let people = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
         let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
         let news = try EventBroadcast(
             service: "scheduler",
@@ -117,6 +120,6 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, wakeups, tokenKeys, credentials, news] + consumers + background + [internalServer, publicServer]
+        return [pool, publisher, relay, wakeups, tokenKeys, limiter, credentials, news] + consumers + background + [internalServer, publicServer]
     }
 }

@@ -3,6 +3,7 @@ import Contracts
 import Cryptography
 import HTTPServing
 import JobWorker
+import KeyLimits
 import Messaging
 import Postgres
 import PostgresIdempotency
@@ -51,6 +52,7 @@ enum Application {
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
+        let limiter = try KeyLimiter.make(settings.keyLimits, auth: auth, loops: loops, time: time)
 
         // What is kept in memory, and what keeps it right.
         let hub = ChangeHub(time: time)
@@ -108,8 +110,8 @@ enum Application {
             address: common.listenAddress,
             port: common.port,
             router: routes.publicRouter(
-                known: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys),
-                anybody: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, isRequired: false)
+                known: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter),
+                anybody: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter, isRequired: false)
             ),
             loops: loops.serving,
             limits: limits
@@ -123,7 +125,7 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, tokenKeys, credentials, news, watch] + consumers + background + [
+        return [pool, publisher, relay, tokenKeys, limiter, credentials, news, watch] + consumers + background + [
             internalServer, publicServer, WaitingReaders(hub: hub),
         ]
     }

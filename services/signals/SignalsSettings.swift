@@ -1,3 +1,4 @@
+import KeyLimits
 import ServiceRuntime
 
 /// What signals is told by its environment.
@@ -5,6 +6,7 @@ struct SignalsSettings: ServiceSettings {
     let common: CommonSettings
     let database: DatabaseSettings
     let brokerURL: String
+    let keyLimits: KeyLimitSettings
     let blobRoot: String
     let authURLs: [String]
     let schedulerURLs: [String]
@@ -16,6 +18,7 @@ struct SignalsSettings: ServiceSettings {
         common = CommonSettings(from: &reader)
         database = DatabaseSettings(from: &reader)
         brokerURL = PeerSettings.broker(from: &reader)
+        keyLimits = KeyLimitSettings(from: &reader)
         blobRoot = PeerSettings.blobRoot(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
         schedulerURLs = PeerSettings.service("scheduler", from: &reader)

@@ -50,6 +50,8 @@ struct InMemoryAuthState: Sendable {
     var sessions: [SessionID: Session] = [:]
     var refreshTokens: [SHA256Digest: RefreshToken] = [:]
     var keys: [APIKeyID: APIKey] = [:]
+    var budgets: [APIKeyID: KeyBudget] = [:]
+    var creditBlocks: [CreditBlockID: CreditBlock] = [:]
     var tokenKeys: [String: TokenKey] = [:]
     var throttles: [ThrottleSubject: ThrottleState] = [:]
     var loginPlaces: [LoginPlace: Timestamp] = [:]

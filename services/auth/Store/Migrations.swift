@@ -13,6 +13,7 @@ enum Migrations {
             MessagingSchema.migration(version: 6, schema: PostgresAuthStore.schema),
             ("v007_grant_messaging", PackageResources.v007_grant_messaging_sql),
             ("v008_login_places", PackageResources.v008_login_places_sql),
+            ("v009_create_key_budgets", PackageResources.v009_create_key_budgets_sql),
         ])
     }
 }
