@@ -88,8 +88,6 @@ public final class KeyLimiter: APIKeyLimiter, Component {
             prepare(&state, budget, now)
             let isAlone = state.isAlone
             guard var entry = state.entries[budget.id] else { return .unavailable }
-            // The entry is taken out for the change, so that it is not copied.
-            state.entries[budget.id] = nil
             defer { state.entries[budget.id] = entry }
             // In the same turn as the next step: the next block is for all who still wait.
             if hasWaited { entry.waiting -= 1 }
