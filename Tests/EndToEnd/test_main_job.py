@@ -1,12 +1,14 @@
 """The main job through the gateway, once with one and once with two processes of every service."""
 
 import os
+import time
 import unittest
 from pathlib import Path
 
 from auspex_cli.demo import LOCK
 from auspex_cli.downloads import fetch
 from auspex_cli.layout import REPOSITORY
+from auspex_cli.process import wait_until
 from auspex_demo import accounts
 from auspex_demo.api import API, APIProblem
 from auspex_demo.main_job import MainJob, changed_by_one_byte
@@ -84,6 +86,36 @@ class MainJobCase:
         with self.assertRaises(APIProblem) as caught:
             stranger.get(f"/api/predictions/{which.id}")
         self.assertEqual((caught.exception.status, caught.exception.code), (403, "not_subscribed"))
+
+    def test_5_limits_of_a_key_hold_over_all_services_and_replicas(self):
+        owner = self.job.as_(accounts.register(self.platform.api, "limited", ["subscriber"]))
+        paths = ["/api/signals", "/api/bars?instrument=NONE&interval=1h", "/api/jobs"]
+
+        def key_with(**limits) -> tuple[str, API]:
+            made = owner.post("/api/keys", {"name": "limited", "scopes": ["predictions:read"], **limits})
+            return made["id"], API(self.platform.api.base, key=made["key"])
+
+        def let_in(program: API, path: str) -> bool:
+            try:
+                program.get(path)
+            except APIProblem as problem:
+                return problem.code not in ("rate_limited", "usage_exceeded")
+            return True
+
+        _, program = key_with(requests_per_minute=4)
+        began = time.monotonic()
+        admitted = sum(let_in(program, path) for path in paths * 4)
+        # Where it took long, some of it has slid out of sight.
+        self.assertGreaterEqual(admitted, 4)
+        if time.monotonic() - began < 10:
+            self.assertEqual(admitted, 4)
+
+        identity, program = key_with(credits=5)
+        self.assertEqual(sum(let_in(program, path) for path in paths * 4), 5, "one credit a request, wherever it goes")
+        self.assertEqual(owner.get(f"/api/keys/{identity}")["credits"], 0)
+        owner.put(f"/api/keys/{identity}", {"credits": None})
+        for path in paths:
+            self.assertTrue(wait_until(lambda: let_in(program, path), 60), "a limit that was taken away is gone")
 
     def _stranger(self):
         return accounts.register(self.platform.api, "stranger", ["subscriber"])
