@@ -148,6 +148,15 @@ import Testing
         #expect(cache.lookups == 1)
     }
 
+    @Test func historyThatComesLaterIsNotHiddenByARememberedAnswer() async throws {
+        let bench = try Bench(MemoryMarketdataStore(), results: CountingCache())
+        try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 10), as: "BTCUSD.csv")
+        #expect(try await bench.closes("BTCUSD", "5m") == ["104.25", "109.25"])
+        // Far beyond the days that were looked at.
+        try await bench.take(minutes(from: "2016-09-10T00:00:00Z", count: 5, first: 50), as: "BTCUSD.csv")
+        #expect(try await bench.closes("BTCUSD", "5m") == ["54.25", "104.25", "109.25"])
+    }
+
     @Test func heavyReadsWaitForTheirTurnAndAreRefusedInTheEnd() async throws {
         let time = ManualTimeSource(at("2026-01-01T00:00:00Z"))
         let gate = ReadGate(limits: ReadLimits(heavyReads: 1, heavyReadsWaiting: 1), time: time)

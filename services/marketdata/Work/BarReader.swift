@@ -13,7 +13,7 @@ final class BarReader: Sendable {
     private let limits: ReadLimits
     private let gate: ReadGate
     private let decoded = ChunkCache()
-    private let flights = SingleFlight<SHA256Digest, CachedAnswer>()
+    private let flights = SingleFlight<Flight, CachedAnswer>()
     private let decoding = SingleFlight<ChunkKey, BarSeries>()
 
     init(
@@ -89,7 +89,15 @@ final class BarReader: Sendable {
         var reading = Reading(request: request, plan: plan, view: view, series: usable.map(\.key), window: window)
         try await lookUp(&reading)
         let first = reading
-        return try await flights.value(for: first.key) { try await self.make(first) }
+        let flight = Flight(key: first.key, asOf: request.asOf, recordedBy: view.recordedBy)
+        return try await flights.value(for: flight) { try await self.make(first) }
+    }
+
+    /// Questions that are the same to the end: the key alone says only that they begin with the same chunks.
+    private struct Flight: Hashable {
+        let key: SHA256Digest
+        let asOf: Timestamp?
+        let recordedBy: Int64
     }
 
     /// A question on its way to its answer.
@@ -299,6 +307,8 @@ final class BarReader: Sendable {
         var settled = last
         if case .bucket(_, let end, _) = plan.grid.slot(at: last - 1) { settled = max(last, end) }
         text += view.cut >= settled ? "all" : "\(view.cut)"
+        // Fewer bars than asked are an answer only as long as there are no more days.
+        if reading.window.isLast { text += " last" }
         for info in infos {
             let series = info.key.series
             text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
