@@ -57,7 +57,7 @@ private func expectRefusal(_ answer: RequestClient.Answer, _ what: String, sourc
 }
 
 /// Every route of the service with every parameter and field of it; whatever is sent, nothing of it changes anything, and nothing is a 500.
-@Suite("Bad input", .enabled(if: TestServers.hasPostgres))
+@Suite("Bad input", .serialized, .enabled(if: TestServers.hasPostgres))
 struct BadInputTests {
     private struct Parameters: Sendable {
         var route: String
@@ -190,20 +190,22 @@ struct BadInputTests {
         }
     }
 
-    @Test(arguments: [
-        ("interval=0", "interval"), ("interval=367d", "interval"), ("interval=-1m", "interval"), ("interval=1.5m", "interval"),
-        ("interval=1mm", "interval"), ("interval=9999999999s", "interval"), ("limit=50001", "limit"), ("limit=0", "limit"),
-        ("countback=0", "countback"), ("countback=50001", "countback"), ("as_of=1599-12-31T23:59:59Z", "as_of"),
-        ("as_of=2401-01-01T00:00:00Z", "as_of"), ("start=2016-02-30T00:00:00Z", "start"), ("start=2016-10-08", "start"),
-        ("end=2016-10-08T25:00:00Z", "end"), ("revisions_as_of=now", "revisions_as_of"), ("format=xml", "format"),
-    ])
-    func barParametersOutOfRangeAreRefused(query: String, field: String) async throws {
+    @Test func barParametersOutOfRangeAreRefused() async throws {
+        let cases = [
+            ("interval=0", "interval"), ("interval=367d", "interval"), ("interval=-1m", "interval"), ("interval=1.5m", "interval"),
+            ("interval=1mm", "interval"), ("interval=9999999999s", "interval"), ("limit=50001", "limit"), ("limit=0", "limit"),
+            ("countback=0", "countback"), ("countback=50001", "countback"), ("as_of=1599-12-31T23:59:59Z", "as_of"),
+            ("as_of=2401-01-01T00:00:00Z", "as_of"), ("start=2016-02-30T00:00:00Z", "start"), ("start=2016-10-08", "start"),
+            ("end=2016-10-08T25:00:00Z", "end"), ("revisions_as_of=now", "revisions_as_of"), ("format=xml", "format"),
+        ]
         try await withDoors { doors in
-            let rest = query.hasPrefix("interval") ? query : "interval=1m&" + query
-            for client in [try send(doors, isInternal: false), try send(doors, isInternal: true)] {
-                let route = client.headers.contains { $0.1.hasPrefix("Service") } ? "/internal/v1/bars" : "/api/bars"
-                let answer = try await client.get("\(route)?instrument=BTCUSD&\(rest)")
-                #expect(answer.status == 400 && answer.problemField == field, "\(answer.text)")
+            for (query, field) in cases {
+                let rest = query.hasPrefix("interval") ? query : "interval=1m&" + query
+                for isInternal in [false, true] {
+                    let route = isInternal ? "/internal/v1/bars" : "/api/bars"
+                    let answer = try await send(doors, isInternal: isInternal).get("\(route)?instrument=BTCUSD&\(rest)")
+                    #expect(answer.status == 400 && answer.problemField == field, "\(query): \(answer.text)")
+                }
             }
         }
     }
@@ -279,25 +281,27 @@ struct BadInputTests {
         }
     }
 
-    @Test(arguments: [
-        (#"{"instrument": "BTCUSD", "speed": 0}"#, "400 invalid_speed", "speed"),
-        (#"{"instrument": "BTCUSD", "speed": -1}"#, "400 invalid_speed", "speed"),
-        (#"{"instrument": "BTCUSD", "speed": 1e8}"#, "400 invalid_speed", "speed"),
-        (#"{"instrument": "BTCUSD", "speed": 1e400}"#, "400 invalid_value", "speed"),
-        (#"{"instrument": "BTCUSD", "interval": "0s"}"#, "400 invalid_interval", "interval"),
-        (#"{"instrument": "BTCUSD", "interval": "1s"}"#, "422 interval_not_available", "interval"),
-        (#"{"instrument": "BTCUSD", "start": "2016-10-08T00:10:00Z", "end": "2016-10-08T00:10:00Z"}"#, "400 invalid_end", "end"),
-        (#"{"instrument": "BTCUSD", "start": "9999-12-31T23:59:59Z"}"#, "400 invalid_start", "start"),
-        (#"{"instrument": "BTCUSD", "end": "0001-01-01T00:00:00Z"}"#, "400 invalid_end", "end"),
-        (#"{"instrument": "BTCUSD", "start": "2020-01-01T00:00:00Z"}"#, "422 nothing_to_replay", "start"),
-        (#"{"instrument": "ETHUSD"}"#, "404 unknown_instrument", "instrument"),
-    ])
-    func replaysOutOfRangeAreRefused(body: String, verdict: String, field: String) async throws {
+    @Test func replaysOutOfRangeAreRefused() async throws {
+        let cases = [
+            (#"{"instrument": "BTCUSD", "speed": 0}"#, "400 invalid_speed", "speed"),
+            (#"{"instrument": "BTCUSD", "speed": -1}"#, "400 invalid_speed", "speed"),
+            (#"{"instrument": "BTCUSD", "speed": 1e8}"#, "400 invalid_speed", "speed"),
+            (#"{"instrument": "BTCUSD", "speed": 1e400}"#, "400 invalid_value", "speed"),
+            (#"{"instrument": "BTCUSD", "interval": "0s"}"#, "400 invalid_interval", "interval"),
+            (#"{"instrument": "BTCUSD", "interval": "1s"}"#, "422 interval_not_available", "interval"),
+            (#"{"instrument": "BTCUSD", "start": "2016-10-08T00:10:00Z", "end": "2016-10-08T00:10:00Z"}"#, "400 invalid_end", "end"),
+            (#"{"instrument": "BTCUSD", "start": "9999-12-31T23:59:59Z"}"#, "400 invalid_start", "start"),
+            (#"{"instrument": "BTCUSD", "end": "0001-01-01T00:00:00Z"}"#, "400 invalid_end", "end"),
+            (#"{"instrument": "BTCUSD", "start": "2020-01-01T00:00:00Z"}"#, "422 nothing_to_replay", "start"),
+            (#"{"instrument": "ETHUSD"}"#, "404 unknown_instrument", "instrument"),
+        ]
         try await withDoors { doors in
             let before = try await doors.fingerprint()
             let client = try send(doors, isInternal: false)
-            let answer = try await client.send(.post, "/api/replays", headers: [("Content-Type", "application/json")], body: Array(body.utf8))
-            #expect(answer.verdict == verdict && answer.problemField == field, "\(answer.text)")
+            for (body, verdict, field) in cases {
+                let answer = try await client.send(.post, "/api/replays", headers: [("Content-Type", "application/json")], body: Array(body.utf8))
+                #expect(answer.verdict == verdict && answer.problemField == field, "\(body): \(answer.text)")
+            }
             #expect(try await doors.fingerprint() == before)
         }
     }
@@ -387,7 +391,7 @@ struct BadInputTests {
 }
 
 /// Who may do what with real tokens, and who may not.
-@Suite("Credentials", .enabled(if: TestServers.hasPostgres))
+@Suite("Credentials", .serialized, .enabled(if: TestServers.hasPostgres))
 struct CredentialTests {
     private static let routes: [(method: HTTPServing.Method, path: String, body: JSONValue?)] = [
         (.get, "/api/bars?instrument=BTCUSD&interval=1m", nil), (.get, "/api/instruments", nil), (.get, "/api/instruments/BTCUSD", nil),

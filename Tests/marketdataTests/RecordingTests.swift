@@ -10,7 +10,7 @@ import Testing
 @testable import marketdata
 
 /// When a correction, or a release of a replay, counts as known: stamped last, in the order of commits, and waited for by those who read.
-@Suite(.enabled(if: TestServers.hasPostgres)) struct RecordingTests {
+@Suite(.serialized, .enabled(if: TestServers.hasPostgres)) struct RecordingTests {
     /// A store with the owner's connection beside it, which can hold up what the store does.
     private struct World {
         let bench: Bench
