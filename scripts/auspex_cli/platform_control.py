@@ -101,15 +101,31 @@ class PlatformControl:
 
     def restart(self, name: str, number: int = signal.SIGTERM, seconds: float = 60) -> None:
         """Ends one process and waits for the supervisor to bring it back ready."""
-        entry = self.status().get(name)
-        if entry is None or entry["pid"] is None:
+        self.restart_all([name], number, seconds)
+
+    def restart_all(self, names: list[str], number: int = signal.SIGTERM, seconds: float = 60) -> None:
+        """Ends these processes, all at the same moment, and waits for the supervisor to bring them back ready."""
+        specs = {spec.name: spec for spec in self.wanted()}
+        entries = {name: self._living(name) for name in names}
+        for name, entry in entries.items():
+            os.kill(entry["pid"], specs[name].stop_signal if number == signal.SIGTERM else number)
+
+        def missing() -> list[str]:
+            status = self.status()
+            return [
+                name for name, entry in entries.items()
+                if status.get(name, {}).get("pid") in (None, entry["pid"]) or status[name].get("state") != "ready"]
+
+        if not wait_until(lambda: not missing(), seconds, 0.2):
+            name = (missing() or names)[0]
+            raise Failure(f"'{name}' did not come back within {seconds:.0f} s", log=entries[name]["log"])
+
+    def _living(self, name: str) -> dict:
+        """What is known of a process that lives now: the last look at it may be two seconds old, and of one that has ended since."""
+        def entry() -> dict | None:
+            known = self.status().get(name)
+            return known if known and known["pid"] and alive(known["pid"]) else None
+
+        if not wait_until(lambda: entry() is not None, 5) or (found := entry()) is None:
             raise Failure(f"'{name}' does not run; './auspex status' lists what does")
-        spec = next(spec for spec in self.wanted() if spec.name == name)
-        os.kill(entry["pid"], spec.stop_signal if number == signal.SIGTERM else number)
-
-        def back() -> bool:
-            now = self.status().get(name, {})
-            return now.get("pid") not in (None, entry["pid"]) and now.get("state") == "ready"
-
-        if not wait_until(back, seconds, 0.2):
-            raise Failure(f"'{name}' did not come back within {seconds:.0f} s", log=entry["log"])
+        return found

@@ -1,6 +1,7 @@
 """The main job, step by step. Each step does something through the public API and gives back what was seen."""
 
 import copy
+import http.client
 import json
 import os
 import signal
@@ -44,7 +45,7 @@ def until(condition: Callable[[], object], seconds: float, what: str, pause: flo
         try:
             if answer := condition():
                 return answer
-        except (APIProblem, OSError) as problem:
+        except (APIProblem, OSError, http.client.HTTPException) as problem:
             if time.monotonic() > deadline:
                 raise Failure(f"{what}: {problem}") from None
         if time.monotonic() > deadline:
@@ -75,7 +76,8 @@ class MainJob:
         )
 
     def as_(self, account: accounts.Account) -> API:
-        return accounts.login(self.api, account)
+        """Logged in; a gateway that has just lost a process says so for a moment."""
+        return until(lambda: accounts.login(self.api, account), 30, f"the login of {account.email}")
 
     # Bars and signals
 
@@ -94,7 +96,7 @@ class MainJob:
         provider = self.as_(cast.provider)
         for (sample, name, about), where in zip(SAMPLES, cast.markets):
             cast.signals.append(
-                until(lambda: signals.publish(provider, sample, name, about, where), 20, f"publishing {name}"))
+                until(lambda: signals.publish(provider, sample, name, about, where), 60, f"publishing {name}"))
         return cast.signals
 
     def subscribe(self, cast: Cast) -> str:
@@ -111,7 +113,7 @@ class MainJob:
         """Newest first."""
         return self.api.acting_as(key=cast.key).get(f"/api/predictions/{which.id}?limit={limit}")["items"]
 
-    def first_prediction(self, cast: Cast, which: Published, seconds: float = 90) -> dict:
+    def first_prediction(self, cast: Cast, which: Published, seconds: float = 180) -> dict:
         """Pulled by the Python client, as a subscriber's program would."""
         program = (
             "import json, sys\n"
@@ -130,7 +132,9 @@ class MainJob:
             raise Failure(self._why_none(cast, which)) from None
         if result.returncode != 0:
             raise Failure(f"the Python client failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
-        return next(row for row in reversed(self.rows(cast, which, 500)) if row["seq"] == 1)
+        # Another replica than the one that answered the client may hear of the row a moment later.
+        return until(
+            lambda: next((row for row in reversed(self.rows(cast, which, 500)) if row["seq"] == 1), None), 30, f"seq 1 of {which.name} at every replica")
 
     def _why_none(self, cast: Cast, which: Published) -> str:
         provider = self.as_(cast.provider)
@@ -139,7 +143,7 @@ class MainJob:
         last = f"; last job {jobs[0]['job_id']}: {jobs[0]['state']} {jobs[0].get('error_message') or ''}" if jobs else "; no job was made"
         return f"no prediction of {which.name} came (last outcome {detail.get('last_outcome')}, {detail.get('last_reason')}){last}"
 
-    def settled(self, cast: Cast, which: Published, seconds: float = 90) -> dict:
+    def settled(self, cast: Cast, which: Published, seconds: float = 180) -> dict:
         """The first row whose outcome is known, with what was known of the deciding bar when the row was made."""
         row = until(
             lambda: next((row for row in reversed(self.rows(cast, which)) if row["outcome"] and row["outcome"]["state"] == "settled"), None),
@@ -148,7 +152,7 @@ class MainJob:
         reader = self.api.acting_as(key=cast.key)
         window = {"start": row["outcome"]["opens_at"], "end": row["outcome"]["closes_at"]}
         row["known_when_made"] = market.bars_known(reader, where, as_of=row["made_at"], **window)
-        row["known_now"] = market.bars_known(reader, where, as_of=None, **window)
+        row["known_now"] = until(lambda: market.bars_known(reader, where, as_of=None, **window), 30, "the bars that decided an outcome")
         return row
 
     # The ledger
@@ -183,28 +187,74 @@ class MainJob:
 
     # A killed executor
 
-    def kill_executor_in_a_run(self, cast: Cast, seconds: float = 60) -> dict:
-        """kill -9 to the executor while a run of the slower signal is in it; gives the job."""
+    def fresh_run(self, cast: Cast, seconds: float = 180) -> dict:
+        """A run of the slower signal that is in an executor now. One that was there before may have been left behind by an executor that died."""
         provider = self.as_(cast.provider)
-        question = f"/api/jobs?state=running&kind=signal_run&signal_id={cast.signals[-1].id}&limit=1"
-        job = until(lambda: next(iter(provider.get(question)["items"]), None), seconds, "a run to interrupt", 0.02)
-        pids = [entry["pid"] for name, entry in self.control.status().items() if name.startswith("executor") and entry["pid"]]
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        return job
 
-    def ended_once(self, cast: Cast, job: dict, seconds: float = 120) -> dict:
-        """The interrupted job when it has ended, with how many rows its occurrence put into the ledger."""
+        def newest(more: str = "") -> dict:
+            items = provider.get(f"/api/jobs?kind=signal_run&signal_id={cast.signals[-1].id}&limit=1{more}")["items"]
+            return items[0] if items else {"job_id": ""}
+
+        before = until(newest, 30, "the list of runs")["job_id"]
+        return until(lambda: next((one for one in [newest("&state=running")] if one["job_id"] > before), None), seconds, "a run to interrupt", 0.02)
+
+    def kill_executor_in_a_run(self, cast: Cast, besides: list[str] | None = None) -> dict:
+        """kill -9 to every executor (and to other processes besides) while a run is in one; gives the job when all are back and it has not ended.
+
+        A run may end between the look at it and the blow: then the next one is taken.
+        """
+        for _ in range(10):
+            job = self.fresh_run(cast)
+            executors = [spec.name for spec in self.control.wanted() if spec.name.startswith("executor")]
+            self.control.restart_all(executors + (besides or []), signal.SIGKILL, 90)
+            provider = self.as_(cast.provider)
+            now = until(lambda: provider.get(f"/api/jobs/{job['job_id']}"), 30, "a look at the interrupted run")
+            if now["state"] in ("running", "pending") or now["attempt"] > job["attempt"]:
+                return job
+        raise Failure("ten runs in a row ended before the executor could be killed in one")
+
+    def ended_once(self, cast: Cast, job: dict, seconds: float = 240) -> dict:
+        """The interrupted job when all is said about it: how many rows it reported, and how many of it are in the ledger.
+
+        The end of a job, its rows and the mark at its occurrence are three transactions of two services, each told to the next by an event.
+        """
         provider = self.as_(cast.provider)
 
         def ended():
             current = provider.get(f"/api/jobs/{job['job_id']}")
             return current if current["state"] in ("completed", "failed", "cancelled") else None
 
+        def told():
+            occurrence = self.occurrence(provider, job)
+            return occurrence if occurrence.get("recorded_at") or occurrence["outcome"] == "failed" else None
+
+        def recorded() -> int:
+            return sum(row["job_id"] == job["job_id"] for one in cast.signals for row in self.rows(cast, one, 500))
+
         current = until(ended, seconds, "the end of the interrupted run", 0.5)
-        rows = [row for one in cast.signals for row in self.rows(cast, one, 500) if row["job_id"] == job["job_id"]]
-        current["rows_recorded"] = len(rows)
+        current["occurrence"] = until(told, 120, "the record of the interrupted run", 0.5)
+        current["rows_reported"] = len(((current.get("result") or {}).get("rows")) or [])
+        # What is recorded can be read at every replica within a second; what is lost never comes, and is then missing in the answer.
+        patience = time.monotonic() + 10
+
+        def counted():
+            count = recorded()
+            return [count] if count >= current["rows_reported"] or time.monotonic() > patience else None
+
+        current["rows_recorded"], = until(counted, 60, "the rows of the interrupted run", 0.5)
         return current
+
+    def occurrence(self, provider: API, job: dict) -> dict:
+        """The due time that a job was made for."""
+        schedule = next(one for one in provider.get("/api/schedules?limit=200")["items"] if one["signal_id"] == job["signal_id"])
+        cursor = ""
+        while cursor is not None:
+            page = provider.get(f"/api/schedules/{schedule['schedule_id']}/occurrences?limit=200" + (f"&cursor={cursor}" if cursor else ""))
+            for occurrence in page["items"]:
+                if occurrence["occurrence_id"] == job["occurrence_id"]:
+                    return occurrence
+            cursor = page.get("next_cursor")
+        raise Failure(f"job {job['job_id']} names the occurrence {job['occurrence_id']}, which is not there")
 
 
 def changed_by_one_byte(export: dict) -> tuple[dict, int]:

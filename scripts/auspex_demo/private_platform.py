@@ -64,6 +64,19 @@ class PrivatePlatform:
     def command(self, *arguments: str) -> subprocess.CompletedProcess:
         return self.auspex(*arguments, "--var", str(self.layout.var))
 
+    def audited(self, seconds: float = 150) -> subprocess.CompletedProcess:
+        """What the audit says as soon as what is still under way has settled: a loss or a double stays, and is then the answer."""
+        result = self.command("audit")
+
+        def agrees() -> bool:
+            nonlocal result
+            result = self.command("audit")
+            return result.returncode == 0
+
+        if result.returncode != 0:
+            wait_until(agrees, seconds, 3)
+        return result
+
     def sql(self, text: str) -> str:
         """What a look into the database says; for tests that must see behind the API."""
         return self.deployment.postgres.run_sql(text, "auspex")

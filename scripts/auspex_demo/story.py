@@ -74,7 +74,7 @@ def _tell_predictions(teller: Teller, job: MainJob, cast: Cast) -> None:
 
 def _tell_kill(teller: Teller, job: MainJob, cast: Cast) -> dict:
     interrupted = job.kill_executor_in_a_run(cast)
-    teller.tell(f"The executor is killed (kill -9) in the middle of run {interrupted['job_id']}; the supervisor brings it back")
+    teller.tell(f"The executor is killed (kill -9) in the middle of run {interrupted['job_id']}; the supervisor has it back")
     return interrupted
 
 
