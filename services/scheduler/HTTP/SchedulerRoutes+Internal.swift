@@ -17,6 +17,7 @@ extension SchedulerRoutes {
         guard !wanted.kind.rawValue.isEmpty, wanted.kind.rawValue.utf8.count <= 64 else {
             throw Problem.badRequest(code: "invalid_value", detail: "The name of a kind of job would be right.", field: "kind")
         }
+        guard wanted.spec.hasStorableNumbers else { throw Self.unstorable("spec") }
         let job = NewJob(
             accountID: wanted.accountID,
             kind: wanted.kind,
@@ -69,9 +70,13 @@ extension SchedulerRoutes {
     /// `POST /internal/v1/jobs/finish`
     func finish(_ request: Request) async throws -> Response {
         let wanted = try request.json(FinishRequest.self)
+        for (index, finished) in wanted.finished.enumerated() where finished.result?.hasStorableNumbers == false {
+            throw Self.unstorable("finished[\(index)].result")
+        }
+        // All that can be refused is refused before anything is done: who gets a refusal may believe that nothing was.
+        let next = try wanted.next.map { try checked($0.claimID, wanted.worker, $0.classes, of: request) }
         let receipts = try await desk.finish(wanted.finished)
-        var jobs: [ClaimedJob] = []
-        if let next = wanted.next { jobs = try await desk.claim(checked(next.claimID, wanted.worker, next.classes, of: request)) }
+        let jobs = if let next { try await desk.claim(next) } else { [ClaimedJob]() }
         return try .json(FinishAnswer(finished: receipts, jobs: jobs))
     }
 
@@ -99,6 +104,10 @@ extension SchedulerRoutes {
         let digest = try request.parameter("sha256", as: SHA256Digest.self)
         guard let bytes = try await blobs.get(digest) else { throw Problem.notFound(field: "sha256") }
         return .bytes(bytes, contentType: "application/octet-stream")
+    }
+
+    private static func unstorable(_ field: String) -> Problem {
+        .badRequest(code: "invalid_value", detail: "Numbers in the range of doubles would be right.", field: field)
     }
 
     private func checked(_ id: ClaimID, _ worker: String, _ classes: [ClassSlots], of request: Request) throws -> Claim {
