@@ -49,10 +49,10 @@ class BarCloses(unittest.TestCase):
         psql(self.url, f"""INSERT INTO scheduler.occurrences
                 (occurrence_id, outcome, schedule_id, signal_id, account_id, due_at, as_of, bar_instrument, bar_end, made_at)
             VALUES (gen_random_uuid(), 'skipped', '{self.schedule}', gen_random_uuid(), gen_random_uuid(), '{due}', '{due}', '{instrument}',
-                '{bar_end}', '{due}')""")
+                '{bar_end}', now())""")
 
-    def faults(self) -> list[str]:
-        check = next(check for check in CHECKS if check.name.startswith("every close of a bar"))
+    def faults(self, name: str = "every close of a bar") -> list[str]:
+        check = next(check for check in CHECKS if check.name.startswith(name))
         return psql(self.url, check.sql)
 
     def test_a_lost_close_is_found_and_nothing_else(self):
@@ -70,6 +70,24 @@ class BarCloses(unittest.TestCase):
         self.assertIn("2020-05-05 10:03:00", found[0])
         self.occur("BTCUSD@replay-2", "2020-05-05T10:03:00Z", "2026-01-01T00:04:00Z")
         self.assertEqual(self.faults(), [])
+
+    def test_an_occurrence_that_no_bar_asked_for_is_found_and_nothing_else(self):
+        name = "no schedule that waits for bars"
+        self.announce("BTCUSD@replay-2", 60, "2020-05-05T10:02:00Z", "2026-01-01T00:03:00Z")
+        self.occur("BTCUSD@replay-2", "2020-05-05T10:02:00Z", "2026-01-01T00:03:00Z")
+        self.assertEqual(self.faults(name), [])
+        self.occur("BTCUSD@replay-2", "2020-05-05T10:02:00.000001Z", "2026-01-01T00:03:01Z")
+        found = self.faults(name)
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("10:02:00.000001", found[0])
+        psql(self.url, "UPDATE scheduler.occurrences SET bar_instrument = NULL, bar_end = NULL WHERE bar_end > '2020-05-05T10:02:00Z'")
+        found = self.faults(name)
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("is about no bar", found[0])
+        # Made so long ago that the announcement has been cleaned away, or before the schedule waited for bars: nothing to hold it against.
+        psql(self.url, """UPDATE scheduler.occurrences SET due_at = '2026-01-01T00:00:30Z' WHERE bar_end IS NULL;
+            UPDATE scheduler.occurrences SET made_at = now() - interval '2 days'; DELETE FROM marketdata.outbox""")
+        self.assertEqual(self.faults(name), [])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,19 @@ GRACE = "interval '60 seconds'"
 # A restarted broker or database may hold an event back for as long as the retry ladder's first steps take.
 SENT_WITHIN = "interval '60 seconds'"
 
+# The closes that marketdata announced, a line a bar, and the times in which a schedule waited for bars.
+CLOSES = """SELECT bar ->> 'symbol' AS instrument, (data ->> 'interval_seconds')::bigint AS seconds,
+                    (data ->> 'close_at')::timestamptz AS close_at, (data ->> 'known_at')::timestamptz AS known_at, appended_at
+                FROM (SELECT convert_from(envelope, 'UTF8')::jsonb -> 'data' AS data, appended_at FROM marketdata.outbox
+                      WHERE type = 'marketdata.bars.closed.v1') AS announced
+                CROSS JOIN LATERAL jsonb_array_elements(data -> 'bars') AS bar"""
+ERAS = """SELECT schedule_id, from_at, to_at, cadence ->> 'instrument' AS instrument,
+                    left(cadence ->> 'interval', -1)::bigint * CASE right(cadence ->> 'interval', 1)
+                        WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 WHEN 'd' THEN 86400 WHEN 'w' THEN 604800 END AS seconds
+                FROM scheduler.schedule_eras WHERE cadence ->> 'kind' = 'bar_close'"""
+# Sent events stay in an outbox for a day; what is older may have lost its announcement.
+ANNOUNCED_FOR = "interval '20 hours'"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -73,23 +86,24 @@ CHECKS = [
     Check(
         "every close of a bar that marketdata announced has an outcome for each schedule that waited for it",
         # What was known before an era began was never due. An era's last closes and its end may cross on their way, so they are not judged.
-        f"""WITH closes AS (
-                SELECT bar ->> 'symbol' AS instrument, (data ->> 'interval_seconds')::bigint AS seconds,
-                    (data ->> 'close_at')::timestamptz AS close_at, (data ->> 'known_at')::timestamptz AS known_at
-                FROM (SELECT convert_from(envelope, 'UTF8')::jsonb -> 'data' AS data FROM marketdata.outbox
-                      WHERE type = 'marketdata.bars.closed.v1' AND appended_at < clock_timestamp() - {GRACE}) AS announced
-                CROSS JOIN LATERAL jsonb_array_elements(data -> 'bars') AS bar
-            ), eras AS (
-                SELECT schedule_id, from_at, to_at, cadence ->> 'instrument' AS instrument,
-                    left(cadence ->> 'interval', -1)::bigint * CASE right(cadence ->> 'interval', 1)
-                        WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 WHEN 'd' THEN 86400 WHEN 'w' THEN 604800 END AS seconds
-                FROM scheduler.schedule_eras WHERE cadence ->> 'kind' = 'bar_close'
-            )
+        f"""WITH closes AS ({CLOSES}), eras AS ({ERAS})
             SELECT 'schedule ' || schedule_id || ' has nothing for the bar of ' || instrument || ' that ended at ' || close_at
             FROM closes JOIN eras USING (instrument, seconds)
-            WHERE known_at > from_at AND known_at <= coalesce(to_at - {GRACE}, 'infinity')
+            WHERE appended_at < clock_timestamp() - {GRACE} AND known_at > from_at AND known_at <= coalesce(to_at - {GRACE}, 'infinity')
               AND NOT EXISTS (SELECT FROM scheduler.occurrences AS occurrence
                   WHERE occurrence.schedule_id = eras.schedule_id AND bar_instrument = instrument AND bar_end = close_at)""",
+    ),
+    Check(
+        "no schedule that waits for bars has an occurrence that no bar asked for",
+        f"""WITH closes AS ({CLOSES}), eras AS ({ERAS})
+            SELECT 'occurrence ' || occurrence_id || ' of schedule ' || schedule_id || ' is about the bar of ' || bar_instrument || ' that ended at ' || bar_end
+                || ', whose close nobody announced'
+            FROM scheduler.occurrences WHERE bar_end IS NOT NULL AND made_at > clock_timestamp() - {ANNOUNCED_FOR}
+              AND NOT EXISTS (SELECT FROM closes WHERE instrument = bar_instrument AND close_at = bar_end)
+            UNION ALL
+            SELECT 'occurrence ' || occurrence_id || ' of schedule ' || schedule_id || ', due at ' || due_at || ', is about no bar'
+            FROM scheduler.occurrences JOIN eras USING (schedule_id)
+            WHERE bar_end IS NULL AND due_at > from_at AND due_at <= coalesce(to_at, 'infinity')""",
     ),
     *(
         Check(

@@ -71,6 +71,19 @@ extension PostgresSchedulerStore {
                 UNION ALL
                 SELECT 'job ' || job_id || ' has no occurrence' FROM jobs WHERE kind = 'signal_run' AND occurrence_id IS NOT NULL
                   AND NOT EXISTS (SELECT FROM occurrences WHERE occurrences.job_id = jobs.job_id)
+                UNION ALL
+                SELECT 'job ' || job_id || ' belongs to ' || count(*) || ' occurrences' FROM occurrences
+                WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1
+                UNION ALL
+                SELECT 'occurrence ' || occurrences.occurrence_id || ' names job ' || job_id || ', which was made for '
+                    || coalesce('occurrence ' || jobs.occurrence_id, 'none')
+                FROM occurrences JOIN jobs USING (job_id) WHERE jobs.occurrence_id IS DISTINCT FROM occurrences.occurrence_id
+                """
+            ),
+            "no due time counts as fired whose run has failed": try await ids(
+                """
+                SELECT 'occurrence ' || occurrences.occurrence_id || ' is ' || outcome || ', its job ' || job_id || ' is ' || state
+                FROM occurrences JOIN jobs USING (job_id) WHERE outcome IN ('fired', 'late') AND state IN ('failed', 'cancelled')
                 """
             ),
             "each completed run was recorded or rejected within a minute": try await ids(
