@@ -178,10 +178,26 @@ struct StoreContract {
         #expect(secondTime >= firstTime)
         // No seal is older than a row that it binds.
         for head in two.heads { #expect(try #require(await store.head(head.signalID)?.madeAt) <= secondTime) }
-        #expect(try await store.seals(after: 0, limit: 5) == [one, two])
-        #expect(try await store.seals(after: 1, limit: 5) == [two])
-        #expect(try await store.seals(of: first.id, afterSeq: 0, throughSeq: .max) == [one, two])
-        #expect(try await store.seals(of: first.id, afterSeq: 2, throughSeq: .max) == [two])
+        func all(after number: Int64, limit: Int = 5, heads: Int = 9) async throws -> SealPage {
+            try await store.seals(after: number, limit: limit, maximumHeads: heads)
+        }
+        #expect(try await all(after: 0) == SealPage(seals: [one, two], hasMore: false))
+        #expect(try await all(after: 1) == SealPage(seals: [two], hasMore: false))
+        // The second seal holds two heads: with the first one's that is more than two. Alone it is a page, however small that may be.
+        #expect(try await all(after: 0, heads: 2) == SealPage(seals: [one], hasMore: true))
+        #expect(try await all(after: 0, limit: 1) == SealPage(seals: [one], hasMore: true))
+        #expect(try await all(after: 1, heads: 1) == SealPage(seals: [two], hasMore: false))
+        func own(after seq: Int64, heads: Int = 9) async throws -> SealPage {
+            try await store.seals(of: first.id, afterSeq: seq, throughSeq: .max, maximumHeads: heads)
+        }
+        #expect(try await own(after: 0) == SealPage(seals: [one, two], hasMore: false))
+        #expect(try await own(after: 2) == SealPage(seals: [two], hasMore: false))
+        #expect(try await own(after: 0, heads: 2) == SealPage(seals: [one], hasMore: true))
+        #expect(try await store.sealCount(of: first.id) == 2)
+        #expect(try await store.sealCount(of: second.id) == 1)
+        #expect(try await store.root(of: first.id, sealedSeq: 2) == one.root)
+        #expect(try await store.root(of: first.id, sealedSeq: 3) == two.root)
+        #expect(try await store.root(of: first.id, sealedSeq: 1) == nil)
         #expect(try await store.lastSeal(before: secondTime + .seconds(1)) == two)
         #expect(try await store.lastSeal(before: firstTime) == nil)
         let rows = try await store.predictions(PredictionQuery(signalID: first.id, limit: 5))
@@ -193,7 +209,7 @@ struct StoreContract {
             _ = try await store.append(Fixtures.run(first, version: version))
             _ = try await store.seal(signing: { _ in throw SigningFailed() })
         }
-        #expect(try await store.seals(after: 0, limit: 5).count == 2)
+        #expect(try await all(after: 0).seals.count == 2)
     }
 
     struct SigningFailed: Error {}

@@ -35,12 +35,14 @@ extension SignalsRoutes {
         try request.query.reject(unknownExcept: ["after", "limit"])
         let after = Int64(try request.query.integer("after", default: 0))
         let limit = try request.query.integer("limit", range: 1...1_000, default: 100)
-        let seals = try await store.seals(after: after, limit: limit + 1)
-        let page = seals.prefix(limit)
-        return Self.json([
-            "items": .array(try page.map { try WireJSON.value(of: LedgerExport.Seal($0)) }),
-            "next_after": seals.count > limit ? page.last.map { .integer($0.number) } ?? .null : .null,
-        ])
+        let page = try await store.seals(after: after, limit: limit, maximumHeads: exports.maximumHeads)
+        let body = try await cpu.run(lane: .general) {
+            WireJSON.encode([
+                "items": .array(try page.seals.map { try WireJSON.value(of: LedgerExport.Seal($0)) }),
+                "next_after": page.hasMore ? page.seals.last.map { .integer($0.number) } ?? .null : .null,
+            ])
+        }
+        return .json(bytes: body)
     }
 
     /// `GET /api/signals/ledger/keys`: the public keys by which seals are signed, as a JWK set.

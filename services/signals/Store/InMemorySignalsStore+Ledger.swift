@@ -142,14 +142,37 @@ extension InMemorySignalsStore {
         state.withLock { $0.ledgerKeys.sorted { ($0.firstUsedAt, $0.keyID) < ($1.firstUsedAt, $1.keyID) } }
     }
 
-    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal] {
-        state.withLock { state in
+    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64, maximumHeads: Int) async throws -> SealPage {
+        let found = state.withLock { state in
             state.seals.filter { seal in seal.heads.contains { $0.signalID == signalID && $0.seq > afterSeq && $0.seq <= throughSeq } }
         }
+        return Self.page(found, limit: .max, maximumHeads: maximumHeads)
     }
 
-    func seals(after number: Int64, limit: Int) async throws -> [LedgerSeal] {
-        state.withLock { Array($0.seals.filter { $0.number > number }.prefix(limit)) }
+    func sealCount(of signalID: SignalID) async throws -> Int {
+        state.withLock { $0.seals.count { seal in seal.heads.contains { $0.signalID == signalID } } }
+    }
+
+    func root(of signalID: SignalID, sealedSeq: Int64) async throws -> SHA256Digest? {
+        state.withLock { $0.seals.first { seal in seal.heads.contains { $0.signalID == signalID && $0.seq == sealedSeq } }?.root }
+    }
+
+    func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage {
+        Self.page(state.withLock { $0.seals.filter { $0.number > number } }, limit: limit, maximumHeads: maximumHeads)
+    }
+
+    private static func page(_ found: [LedgerSeal], limit: Int, maximumHeads: Int) -> SealPage {
+        var page = SealPage(seals: [], hasMore: false)
+        var heads = 0
+        for seal in found {
+            if page.seals.count >= limit || (!page.seals.isEmpty && heads + seal.heads.count > maximumHeads) {
+                page.hasMore = true
+                break
+            }
+            page.seals.append(seal)
+            heads += seal.heads.count
+        }
+        return page
     }
 
     func lastSeal(before moment: Timestamp) async throws -> LedgerSeal? {

@@ -81,10 +81,14 @@ protocol SignalsStore: Sendable {
     func remember(_ key: LedgerKey) async throws
     /// The keys that ever signed seals, oldest first.
     func ledgerKeys() async throws -> [LedgerKey]
-    /// Seals that hold a head of the signal above `afterSeq` and up to `throughSeq`.
-    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal]
+    /// Seals that hold a head of the signal above `afterSeq` and up to `throughSeq`, in the order of these heads.
+    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64, maximumHeads: Int) async throws -> SealPage
+    /// How many seals hold a head of the signal.
+    func sealCount(of signalID: SignalID) async throws -> Int
+    /// The root of the seal that holds this head of the signal.
+    func root(of signalID: SignalID, sealedSeq: Int64) async throws -> SHA256Digest?
     /// Seals in order, from after `number`.
-    func seals(after number: Int64, limit: Int) async throws -> [LedgerSeal]
+    func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage
     /// The newest seal made before the moment.
     func lastSeal(before: Timestamp) async throws -> LedgerSeal?
     func ledgerEpoch() async throws -> Int64

@@ -181,7 +181,7 @@ final class PredictionReader: Sendable {
 
     private func newestRoot(_ signalID: SignalID, head: SignalHead) async throws -> SHA256Digest? {
         guard head.sealedSeq > 0 else { return nil }
-        return try await store.seals(of: signalID, afterSeq: head.sealedSeq - 1, throughSeq: head.sealedSeq).last?.root
+        return try await store.root(of: signalID, sealedSeq: head.sealedSeq)
     }
 
     private func answer(_ question: PredictionQuestion, view: SignalView) async throws -> PredictionAnswer {
