@@ -90,4 +90,20 @@ struct BadInputTests {
             for (path, verdict) in cases { #expect(try await client.get(path).verdict == verdict, "\(path)") }
         }
     }
+
+    @Test("A wrong wait is refused whether the answer is in memory or not")
+    func wrongWait() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let client = try platform.client(provider)
+            let id = try await platform.publish(provider)
+            for isReady in [false, true] {
+                for (wait, verdict) in [("abc", "400 invalid_parameter"), ("31", "400 invalid_parameter"), ("30", "400 missing_parameter")] {
+                    platform.reader.forgetAll()
+                    if isReady { #expect(try await client.get("/api/predictions/\(id)").status == 200) }
+                    #expect(try await client.get("/api/predictions/\(id)?wait=\(wait)").verdict == verdict, "\(wait), in memory: \(isReady)")
+                }
+            }
+        }
+    }
 }

@@ -10,16 +10,17 @@ extension SignalsRoutes {
         let caller = try request.requiredCaller()
         let signalID = try request.parameter("id", as: SignalID.self)
         let question = request.query.entries.isEmpty && !Self.wantsCSV(request) ? PredictionQuestion.usual : try await self.question(request)
-        if let (standing, answer) = reader.ready(question, about: signalID) {
-            try await check(caller, signalID, standing)
-            if !answer.isEmpty || request.query.string("wait") == nil { return Self.response(answer, question) }
-        }
-        guard let standing = try await reader.standing(of: signalID) else { throw Problem.notFound(field: "id") }
-        try await check(caller, signalID, standing)
-        let wait = try self.wait(request)
+        // Before anything is looked for: whether a request is right must not depend on what is in memory.
+        let wait = request.query.entries.isEmpty ? 0 : try self.wait(request)
         if wait > 0, question.afterSeq == nil {
             throw Problem.badRequest(code: "missing_parameter", detail: "wait needs after_seq: the last seq that you have.", field: "after_seq")
         }
+        if let (standing, answer) = reader.ready(question, about: signalID) {
+            try await check(caller, signalID, standing)
+            if !answer.isEmpty || wait == 0 { return Self.response(answer, question) }
+        }
+        guard let standing = try await reader.standing(of: signalID) else { throw Problem.notFound(field: "id") }
+        try await check(caller, signalID, standing)
         return try await answer(question, about: signalID, waitingSeconds: wait, caller: caller)
     }
 
