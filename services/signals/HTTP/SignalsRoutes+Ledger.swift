@@ -4,10 +4,15 @@ import HTTPServing
 import ServiceRuntime
 
 extension SignalsRoutes {
-    /// `GET /api/signals/{id}/ledger`: links and roots for everybody, payloads and nonces for the entitled.
+    /// `GET /api/signals/{id}/ledger`: links and roots for everybody, also of withdrawn and deleted signals; payloads and nonces for the entitled.
     func ledger(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: ["after_seq", "limit"])
-        let signal = try await visibleSignal(request)
+        let id = try request.parameter("id", as: SignalID.self)
+        guard let signal = try await store.signalEvenIfDeleted(id), let head = try await store.head(id),
+            Entitlement.mayVerify(owner: signal.accountID, state: signal.state, hasRows: head.seq > 0, caller: request.caller)
+        else {
+            throw Problem.notFound(field: "id")
+        }
         let afterSeq = Int64(try request.query.integer("after_seq", default: 0))
         let limit = try request.query.integer("limit", range: 1...LedgerExports.maximumRows, default: 1_000)
         guard

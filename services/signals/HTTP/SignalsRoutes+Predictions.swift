@@ -145,7 +145,7 @@ extension SignalsRoutes {
         }
         var signals: [Signal] = []
         for id in ids.sorted() {
-            if let signal = try await store.signal(id), signal.state == .published { signals.append(signal) }
+            if let signal = try await store.signalEvenIfDeleted(id) { signals.append(signal) }
         }
         return signals
     }

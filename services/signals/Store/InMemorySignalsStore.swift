@@ -45,6 +45,8 @@ final class InMemorySignalsStore: SignalsStore {
         state.withLock { $0.signals[id].flatMap { $0.state == .deleted ? nil : $0 } }
     }
 
+    func signalEvenIfDeleted(_ id: SignalID) async throws -> Signal? { state.withLock { $0.signals[id] } }
+
     func signals(_ filter: SignalFilter, after: SignalID?, limit: Int) async throws -> [Signal] {
         let all = state.withLock { Array($0.signals.values) }
         let matching = all.filter { signal in filter.matches(signal) && (after.map { signal.id < $0 } ?? true) }

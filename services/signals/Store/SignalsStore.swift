@@ -21,6 +21,8 @@ protocol SignalsStore: Sendable {
     /// Adds a signal and the empty chain of its predictions.
     func create(_ signal: Signal) async throws
     func signal(_ id: SignalID) async throws -> Signal?
+    /// The same, also when it is deleted: its ledger stays.
+    func signalEvenIfDeleted(_ id: SignalID) async throws -> Signal?
     /// Signals that the filter lets through, newest first, from after `after`.
     func signals(_ filter: SignalFilter, after: SignalID?, limit: Int) async throws -> [Signal]
     /// Changes what is given; nil when there is no such signal.

@@ -165,7 +165,7 @@ final class PredictionReader: Sendable {
     )? {
         let askedAt = time.monotonicNanoseconds()
         // The head comes first: whatever is read after it is at least as new as its revision.
-        guard let head = try await store.head(signalID), let signal = try await store.signal(signalID) else {
+        guard let head = try await store.head(signalID), let signal = try await store.signalEvenIfDeleted(signalID) else {
             entries.withLock { $0[signalID] = nil }
             return nil
         }
