@@ -245,6 +245,13 @@ struct WholePathTests {
             let again = try await client.post("/api/signals/\(id)/versions/1/dry-run", json: JSONValue.object([:]), headers: key)
             #expect(again.headers["idempotency-replayed"] == "true")
             #expect(try started.json()["id"] == again.json()["id"])
+            #expect(platform.jobs.state.withLock { $0.asked } == 1)
+            // The service dies when the job is made and its answer is not kept yet: the repeat, a moment later, finds the same job.
+            try await platform.pool.execute("DELETE FROM idempotency_keys")
+            let repeated = try await client.post("/api/signals/\(id)/versions/1/dry-run", json: JSONValue.object([:]), headers: key)
+            #expect(repeated.status == 202 && repeated.headers["idempotency-replayed"] == nil)
+            #expect(try started.json()["id"] == repeated.json()["id"])
+            #expect(platform.jobs.state.withLock { $0.asked } == 2)
             let request = try #require(platform.jobs.state.withLock { $0.requests.first })
             #expect(request.kind == .dryRun && request.resourceClass == .small && request.accountID == provider.accountID)
             let spec: SignalRunSpec = try WireJSON.decode(from: request.spec)

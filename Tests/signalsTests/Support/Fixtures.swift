@@ -152,6 +152,7 @@ final class FakeMarket: MarketData {
 final class FakeJobs: JobLedger {
     struct State: Sendable {
         var requests: [JobRequest] = []
+        var asked = 0
         var ids: [String: JobID] = [:]
         var standings: [JobID: JobStanding] = [:]
         var results: [SHA256Digest: [UInt8]] = [:]
@@ -159,8 +160,16 @@ final class FakeJobs: JobLedger {
     let state = Mutex(State())
 
     func create(_ request: JobRequest) async throws -> JobReceipt {
-        state.withLock { state in
-            if let known = state.ids[request.idempotencyKey] { return JobReceipt(jobID: known, created: false) }
+        try state.withLock { state in
+            state.asked += 1
+            if let known = state.ids[request.idempotencyKey] {
+                // As the scheduler: the same key with another wish is refused.
+                guard state.requests.contains(where: { $0.idempotencyKey == request.idempotencyKey && $0.comparedSpec == request.comparedSpec })
+                else {
+                    throw TestSupportError("422 idempotency_key_reused")
+                }
+                return JobReceipt(jobID: known, created: false)
+            }
             let id = JobID.make()
             state.ids[request.idempotencyKey] = id
             state.requests.append(request)

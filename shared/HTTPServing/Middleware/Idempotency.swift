@@ -113,6 +113,14 @@ public struct Idempotency<Store: IdempotencyStore>: Sendable {
         }
     }
 
+    /// The answer that was given to the request before, if any: for routes whose effect begins outside this database, or that would refuse a repeat
+    /// before they come to their effect.
+    public func earlierAnswer(to request: Request) async throws -> Response? {
+        guard let wanted = try Self.idempotentRequest(of: request) else { return nil }
+        let answer = try await store.withTransaction { try await store.answer(to: wanted, in: $0) }
+        return try answer.map { try Self.replayed($0, wanted) }
+    }
+
     private static func replayed(_ answer: IdempotentAnswer, _ wanted: IdempotentRequest) throws -> Response {
         guard answer.requestSHA256 == wanted.requestSHA256 else {
             throw Problem.unprocessable(
