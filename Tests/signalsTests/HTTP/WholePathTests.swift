@@ -271,6 +271,24 @@ struct WholePathTests {
         }
     }
 
+    @Test("A repeated deletion gets the first answer, though the signal is gone")
+    func repeatedDeletion() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let client = try platform.client(provider)
+            let id = try await platform.publish(provider)
+            let key = [("Idempotency-Key", "once")]
+            #expect(try await client.send(.delete, "/api/signals/\(id)", headers: key).status == 204)
+            let again = try await client.send(.delete, "/api/signals/\(id)", headers: key)
+            #expect(again.status == 204 && again.headers["idempotency-replayed"] == "true")
+            #expect(try await client.delete("/api/signals/\(id)").verdict == "404 not_found")
+            // The key is the account's: nobody else learns anything by it.
+            #expect(try await platform.client(Person.provider()).send(.delete, "/api/signals/\(id)", headers: key).verdict == "404 not_found")
+            let reading = platform.client(key: platform.auth.makeKey(provider, scopes: ["predictions:read"]))
+            #expect(try await reading.send(.delete, "/api/signals/\(id)", headers: key).verdict == "403 insufficient_scope")
+        }
+    }
+
     @Test("Internal routes answer the services that they name, within the job's token")
     func internalRoutes() async throws {
         try await withPlatform { platform in

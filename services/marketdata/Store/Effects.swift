@@ -8,10 +8,15 @@ protocol EffectStore: Sendable {
     func create(_ instrument: Instrument) async throws
     /// Makes the replay and its instrument, with the next number of its source.
     func createReplay(_ draft: ReplayDraft) async throws -> Replay
+    func replay(id: ReplayID) async throws -> Replay?
+    /// Changes the state if it is one of `from`; gives the replay after the change, nothing otherwise.
+    func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay?
 }
 
 /// Runs the effect of an unsafe request once per `Idempotency-Key`.
 protocol Effects: Sendable {
+    /// The answer that the request got before, for what is done outside the transaction that keeps its answer.
+    func earlierAnswer(to request: Request) async throws -> Response?
     func run(_ request: Request, _ effect: @escaping @Sendable (any EffectStore) async throws -> Response) async throws -> Response
 }
 
@@ -24,6 +29,8 @@ struct PostgresEffects: Effects {
         self.store = store
         idempotency = Idempotency(store: PostgresIdempotencyStore(pool: store.pool, outbox: store.outbox))
     }
+
+    func earlierAnswer(to request: Request) async throws -> Response? { try await idempotency.earlierAnswer(to: request) }
 
     func run(_ request: Request, _ effect: @escaping @Sendable (any EffectStore) async throws -> Response) async throws -> Response {
         let store = store
@@ -41,12 +48,20 @@ struct PostgresEffects: Effects {
         }
 
         func createReplay(_ draft: ReplayDraft) async throws -> Replay { try await store.create(draft, on: connection) }
+
+        func replay(id: ReplayID) async throws -> Replay? { try await store.replay(id, on: connection) }
+
+        func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay? {
+            try await store.changeReplay(id, from: from, to: to, on: connection)
+        }
     }
 }
 
 /// Effects straight on a store, which remembers no keys: for tests.
 struct PlainEffects: Effects {
     let store: any MarketdataStore
+
+    func earlierAnswer(to request: Request) async throws -> Response? { nil }
 
     func run(_ request: Request, _ effect: @escaping @Sendable (any EffectStore) async throws -> Response) async throws -> Response {
         try await effect(store)

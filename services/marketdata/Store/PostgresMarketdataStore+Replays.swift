@@ -67,6 +67,10 @@ extension PostgresMarketdataStore {
         try await pool.query(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
     }
 
+    func replay(_ id: ReplayID, on connection: PostgresConnection) async throws -> Replay? {
+        try await connection.query(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
+    }
+
     func replay(instrument: InstrumentID) async throws -> Replay? {
         try await pool.query(Self.selectReplays + "WHERE r.instrument_id = \(instrument)").first.map(Self.replay)
     }
@@ -106,10 +110,14 @@ extension PostgresMarketdataStore {
     }
 
     func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay? {
-        let changed = try await pool.execute(
+        try await pool.withTransaction { try await changeReplay(id, from: from, to: to, on: $0) }
+    }
+
+    func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State, on connection: PostgresConnection) async throws -> Replay? {
+        let changed = try await connection.execute(
             "UPDATE replays SET state = \(to) WHERE id = \(id) AND state = ANY(\(from.map(\.rawValue)))"
         )
-        return changed == 1 ? try await replay(id: id) : nil
+        return changed == 1 ? try await replay(id, on: connection) : nil
     }
 
     func release(_ step: ReplayStep, runner: String) async throws -> Timestamp? {

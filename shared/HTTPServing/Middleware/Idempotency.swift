@@ -10,7 +10,7 @@ public struct IdempotentRequest: Sendable, Hashable {
     public let route: String
     /// The client's `Idempotency-Key`.
     public let key: String
-    /// Hash of the body: the same key with another body is a mistake.
+    /// Hash of body and parameters: the same key with others is a mistake.
     public let requestSHA256: SHA256Digest
 
     /// How long an answer is kept.
@@ -151,7 +151,15 @@ public struct Idempotency<Store: IdempotencyStore>: Sendable {
             accountID: request.principal?.accountID,
             route: "\(request.method.rawValue) \(request.path)",
             key: key,
-            requestSHA256: SHA256.digest(request.body)
+            requestSHA256: hash(of: request)
         )
+    }
+
+    /// Of the body and, where there are any, of the parameters: both say what is wanted.
+    private static func hash(of request: Request) -> SHA256Digest {
+        let body = SHA256.digest(request.body)
+        if request.query.entries.isEmpty { return body }
+        let query = request.query.entries.map { "\($0.name)=\($0.value)" }
+        return SHA256.digest(utf8: ([body.hex] + query).joined(separator: "\n"))
     }
 }
