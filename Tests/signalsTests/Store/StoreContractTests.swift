@@ -81,6 +81,7 @@ struct StoreContract {
         // Of what is forgotten only that may be deleted which no version names.
         #expect(try await Set(store.forgetUploads(before: now + .seconds(1), limit: 10)) == [loose, foreign])
         #expect(try await store.ownedBlobs(signal.accountID, among: [loose]).isEmpty)
+        #expect(try await store.referencedBlobs(among: [loose, version.files[1].sha256]) == [version.files[1].sha256])
 
         let dryRun = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: signal.accountID, createdAt: now)
         try await store.add(dryRun)

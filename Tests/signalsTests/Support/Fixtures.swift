@@ -109,6 +109,20 @@ final class InMemoryBlobs: BlobStore {
         return digest
     }
     func put(contentsOf path: String) async throws -> SHA256Digest { throw TestSupportError("not here") }
+    func join(_ parts: [SHA256Digest], into whole: SHA256Digest) async throws -> JoinOutcome {
+        kept.withLock { kept in
+            var bytes: [UInt8] = []
+            for part in parts {
+                guard let piece = kept[part] else { return .missing(part) }
+                bytes += piece
+            }
+            guard SHA256.digest(bytes) == whole else { return .different }
+            kept[whole] = bytes
+            return .joined
+        }
+    }
+    func entry(_ digest: SHA256Digest) async throws -> BlobEntry? { try await list().first { $0.digest == digest } }
+    func removeDrafts(olderThan age: Duration) async throws -> Int { 0 }
     func get(_ digest: SHA256Digest) async throws -> [UInt8]? { kept.withLock { $0[digest] } }
     func exists(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }
     func touch(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }

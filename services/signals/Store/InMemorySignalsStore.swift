@@ -190,6 +190,13 @@ final class InMemorySignalsStore: SignalsStore {
         }
     }
 
+    func referencedBlobs(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest> {
+        state.withLock { state in
+            let named = state.versions.values.flatMap { $0.flatMap(\.files).map(\.sha256) }
+            return Set(named + state.uploads.values.flatMap(\.keys)).intersection(digests)
+        }
+    }
+
     func add(_ dryRun: DryRun) async throws { state.withLock { $0.dryRuns[dryRun.jobID] = $0.dryRuns[dryRun.jobID] ?? dryRun } }
 
     func dryRun(_ jobID: JobID) async throws -> DryRun? { state.withLock { $0.dryRuns[jobID] } }

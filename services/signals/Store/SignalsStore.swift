@@ -49,6 +49,8 @@ protocol SignalsStore: Sendable {
     func ownedBlobs(_ accountID: AccountID, among digests: [SHA256Digest]) async throws -> [SHA256Digest: Int]
     /// Blobs of uploads that no version names and that are older than `before`: forgets them and returns those that nobody else needs.
     func forgetUploads(before: Timestamp, limit: Int) async throws -> [SHA256Digest]
+    /// Which of these blobs a version or an upload names.
+    func referencedBlobs(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest>
     func add(_ dryRun: DryRun) async throws
     func dryRun(_ jobID: JobID) async throws -> DryRun?
 
