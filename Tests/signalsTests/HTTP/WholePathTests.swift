@@ -320,6 +320,13 @@ struct WholePathTests {
             }
             #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest])).text.contains("def predict"))
             #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([])).verdict == "403 outside_job_token")
+            // As if other files took all the room.
+            var share = platform.executorFiles.take(1_000_000)
+            #expect(share != nil)
+            let busy = try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest]))
+            #expect(busy.verdict == "503 overloaded" && busy.headers["retry-after"] != nil)
+            share = nil
+            #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest])).status == 200)
             #expect(
                 try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest], key: TestPlatform.executor)).verdict
                     == "401 invalid_job_token"

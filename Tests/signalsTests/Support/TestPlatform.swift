@@ -69,6 +69,7 @@ struct TestPlatform: Sendable {
     let router: Router
     let internalRouter: Router
     let time: any TimeSource = SystemTimeSource()
+    let executorFiles = ByteBudget(maximumBytes: 1_000_000)
 
     init(pool: PostgresPool) throws {
         self.pool = pool
@@ -100,7 +101,8 @@ struct TestPlatform: Sendable {
             exports: LedgerExports(store: store),
             signingKey: ledgerKey,
             cpu: try CPUPool(threads: 1),
-            time: time
+            time: time,
+            executorFiles: executorFiles
         )
         router = routes.publicRouter(
             known: UserAuthentication(tokens: tokens, apiKeys: keys),

@@ -53,6 +53,8 @@ final class Connection: @unchecked Sendable {
     private var task: Task<Void, Never>?
     private var output: [[UInt8]] = []
     private var outputOffset = 0
+    /// What the bodies in `output` hold until all of it is out.
+    private var held: [any AnyObject & Sendable] = []
     private var unsent = 0
     private var deadline: UInt64
     private var lastWrite: UInt64 = 0
@@ -322,6 +324,7 @@ final class Connection: @unchecked Sendable {
             out.append(body)
             write(out.bytes)
         } else {
+            if let one = response.held { held.append(one) }
             write(Array(out.bytes), flush: false)
             write(body)
         }
@@ -467,6 +470,7 @@ final class Connection: @unchecked Sendable {
             }
         }
         if output.isEmpty {
+            held = []
             watcher?.wantsWrite = false
             switch phase {
             case .closing: shutDownOutput()
@@ -530,6 +534,7 @@ final class Connection: @unchecked Sendable {
         if case .body(let request) = phase { release(request.reserved) }
         phase = .closed
         output = []
+        held = []
         pending = []
         unsent = 0
         watcher.close()
