@@ -126,6 +126,47 @@ struct WholePathTests {
         }
     }
 
+    @Test("Following all signals gives each row once, also what was recorded between two questions")
+    func following() async throws {
+        try await withPlatform { platform in
+            let (provider, reader) = (Person.provider(), Person.subscriber())
+            let (one, two) = (try await platform.publish(provider), try await platform.publish(provider))
+            let client = try platform.client(reader)
+            func subscribe(_ id: SignalID) async throws {
+                _ = try await client.post("/api/subscriptions", json: ["signal_id": .string(id.description)] as JSONValue)
+            }
+            try await subscribe(one)
+            for id in [one, two] { _ = try await platform.hear(platform.completed(id)) }
+            let first = try await client.get("/api/predictions").json()
+            #expect(first["items"]?.array?.count == 1)
+            var mark = try #require(first["mark"]?.string)
+            func next(_ query: String) async throws -> [JSONValue] {
+                let answer = try await client.get("/api/predictions?after=\(mark)\(query)").json()
+                mark = try #require(answer["mark"]?.string)
+                #expect(answer["next_cursor"] == .null)
+                return answer["items"]?.array ?? []
+            }
+            #expect(try await next("").isEmpty)
+            // What came meanwhile is there at once, however long one would wait: nobody tells the hub here. And it comes only once.
+            _ = try await platform.hear(platform.completed(one, rows: 3))
+            #expect(try await next("&wait=30&limit=2").map { $0["seq"] } == [2, 3])
+            #expect(try await next("&wait=30&limit=2").map { $0["seq"] } == [4])
+            #expect(try await next("").isEmpty)
+            // A signal that is new to the reader begins with what came after the mark.
+            try await subscribe(two)
+            _ = try await platform.hear(platform.completed(two))
+            let joined = try await next("&wait=30")
+            #expect(joined.map { $0["seq"] } == [2] && joined.first?["signal_id"]?.string == two.description)
+            // And who waits is woken.
+            let waiting = mark
+            async let answer = client.get("/api/predictions?after=\(waiting)&wait=30")
+            try await eventually("somebody waits") { Set(platform.hub.watched) == [one, two] }
+            _ = try await platform.hear(platform.completed(two))
+            platform.watch.heard(two)
+            #expect(try await answer.json()["items"]?.array?.map { $0["seq"] } == [3])
+        }
+    }
+
     @Test("Who waits is woken by the next prediction, and told nothing new when the time is over")
     func longPoll() async throws {
         try await withPlatform { platform in

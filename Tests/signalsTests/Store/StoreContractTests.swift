@@ -234,6 +234,16 @@ struct StoreContract {
         #expect(seen == seen.sorted(by: >))
         #expect(try await store.predictions(of: [second.id], before: nil, limit: 50).count == 6)
         #expect(try await store.predictions(of: [], before: nil, limit: 50).isEmpty)
+
+        let newer = try await store.predictions(above: [first.id: 1, second.id: 4], limit: 50)
+        let oldestFirst = seen.reversed().filter { $0.seq > ($0.signalID == first.id ? 1 : 4) }
+        #expect(newer.map(\.position) == Array(oldestFirst) && newer.count == 4)
+        #expect(try await store.predictions(above: [first.id: 1, second.id: 4], limit: 3).map(\.position) == Array(oldestFirst.prefix(3)))
+        #expect(try await store.predictions(above: [:], limit: 3).isEmpty)
+        #expect(try await store.seqs(of: [first.id, second.id, .make()]) == [first.id: 3, second.id: 6])
+        let second2 = try #require(seen.first { $0.signalID == second.id && $0.seq == 2 })
+        #expect(try await store.seqs(of: [second.id], at: second2.madeAt) == [second.id: 2])
+        #expect(try await store.seqs(of: [second.id], at: second2.madeAt - .seconds(3_600)) == [second.id: 0])
     }
 
     func outcomes() async throws {

@@ -104,6 +104,26 @@ extension InMemorySignalsStore {
         }
     }
 
+    func predictions(above seqs: [SignalID: Int64], limit: Int) async throws -> [StoredPrediction] {
+        state.withLock { state in
+            let rows = seqs.flatMap { id, seq in (state.predictions[id] ?? []).filter { $0.entry.seq > seq } }
+            return Array(rows.sorted { $0.position < $1.position }.prefix(limit))
+        }
+    }
+
+    func seqs(of signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
+        state.withLock { state in
+            Dictionary(signalIDs.compactMap { id in state.heads[id].map { (id, $0.seq) } }, uniquingKeysWith: max)
+        }
+    }
+
+    func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64] {
+        state.withLock { state in
+            let seqs = signalIDs.map { id in (id, state.predictions[id]?.last { $0.entry.madeAt <= moment }?.entry.seq ?? 0) }
+            return Dictionary(seqs, uniquingKeysWith: max)
+        }
+    }
+
     func seal(signing: @Sendable (_ text: String) throws -> (signature: String, keyID: String)) async throws -> LedgerSeal? {
         try state.withLock { state in
             let grown = state.heads.values.filter { $0.sealedSeq < $0.seq }

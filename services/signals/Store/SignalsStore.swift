@@ -77,6 +77,12 @@ protocol SignalsStore: Sendable {
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction]
     /// Predictions of several signals, newest first: before the moment and, at that very moment, before the signal and seq.
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction]
+    /// Predictions of several signals above a seq of each, oldest first.
+    func predictions(above seqs: [SignalID: Int64], limit: Int) async throws -> [StoredPrediction]
+    /// How far the chains of these signals go.
+    func seqs(of signalIDs: [SignalID]) async throws -> [SignalID: Int64]
+    /// How far they went at the moment.
+    func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64]
     /// Seals all heads that have grown since their last seal, if no other replica is at it; nil when there is nothing to seal.
     ///
     /// The seal's time is read after the heads, by the clock that dates predictions: it is never earlier than a row that it binds.
