@@ -248,6 +248,7 @@ struct TestPlatform: Sendable {
 
     /// Hears that a run ended, as the consumer would.
     func hear(_ envelope: Envelope) async throws -> HandlerOutcome {
+        guard try runs.concerns(envelope) else { return .done }
         let handler = try await runs.prepared(for: envelope)
         return try await pool.withTransaction { try await handler.handle(envelope, on: $0) }
     }
