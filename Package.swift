@@ -18,7 +18,8 @@ func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 }
 
 let everyShared: [Target.Dependency] = [
-    "Contracts", "ServiceRuntime", "HTTPServing", "Postgres", "Redis", "Messaging", "Cryptography", "BlobStore", "JobWorker",
+    "Contracts", "ServiceRuntime", "HTTPServing", "Postgres", "PostgresIdempotency", "Redis", "Messaging", "Cryptography", "BlobStore", "JobWorker",
+    "KeyLimits",
 ]
 
 func service(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], migrations: Bool = true) -> Target {
@@ -55,16 +56,19 @@ let package = Package(
         shared("Cryptography", ["COpenSSL", "CCrypt", "Contracts"]),
         shared("HTTPServing", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Postgres", ["CPostgres", "Contracts", "ServiceRuntime"]),
+        shared("PostgresIdempotency", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
         shared("Redis", ["CRedis", "ServiceRuntime"]),
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
+        shared("KeyLimits", ["Contracts", "HTTPServing", "Redis", "ServiceRuntime"]),
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Bars", ["CZstd", "Contracts"]),
+        shared("Schedules", ["Bars", "Contracts"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
         shared("TestSupport", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
         service("auth"),
-        service("signals", ["CTOML"]),
-        service("scheduler", ["Bars"]),
+        service("signals", ["CTOML", "Schedules"]),
+        service("scheduler", ["Schedules"]),
         service("executor", ["Bars", "CSandbox"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
         service("marketdata", ["Bars", "CZlib"]),
@@ -79,10 +83,13 @@ let package = Package(
         tests("Cryptography", ["Cryptography"]),
         tests("HTTPServing", ["HTTPServing", "TestSupport"]),
         tests("Postgres", ["Postgres", "TestSupport"]),
+        tests("PostgresIdempotency", ["PostgresIdempotency", "TestSupport"]),
         tests("Redis", ["Redis", "TestSupport"]),
+        tests("KeyLimits", ["KeyLimits", "TestSupport"]),
         tests("Messaging", ["Messaging", "TestSupport"]),
         tests("BlobStore", ["BlobStore", "TestSupport"]),
         tests("Bars", ["Bars", "TestSupport"]),
+        tests("Schedules", ["Schedules", "TestSupport"]),
         tests("JobWorker", ["JobWorker", "TestSupport"]),
         tests("auth", ["auth", "TestSupport"]),
         tests("signals", ["signals", "TestSupport"]),

@@ -143,3 +143,35 @@ func makeBars(_ starts: [Int64], length: Int64, volumes: [String?]? = nil) throw
         #expect(middle.text(at: 0) == "1.388485")
     }
 }
+
+@Suite struct ResamplingInPiecesTests {
+    /// A few days of uneven rows, some volumes unknown.
+    private func rows() throws -> BarSeries {
+        let midnight = CivilDay(year: 2016, month: 10, day: 7).seconds * second
+        let starts = (0..<4_000).map { midnight + Int64($0 * 61 + $0 * $0 % 17) * second }
+        return try makeBars(starts, length: second, volumes: starts.indices.map { $0 % 97 == 0 ? nil : "0.\($0 % 9 + 1)" })
+    }
+
+    @Test(arguments: [1, 7, 300, 3_999, 4_000], [Resampler.VolumeRule.sum, .last])
+    func piecesGiveWhatTheWholeGives(length: Int, rule: Resampler.VolumeRule) throws {
+        let rows = try rows()
+        let clock = try TradingClock(CalendarCatalogue.usEquity)
+        let grids: [any BarGrid] = [
+            EpochGrid(intervalMicroseconds: 420 * second), SessionGrid(clock: clock, kind: .regular, intervalMicroseconds: 3_600 * second),
+            PeriodGrid(clock: clock, kind: .all, interval: .days(1)), PeriodGrid(clock: clock, kind: .regular, interval: .weeks(1)),
+        ]
+        for grid in grids {
+            let resampler = Resampler(grid: grid, volumeRule: rule)
+            var pieces = Resampler.InPieces(resampler)
+            var made: [BarSeries] = []
+            var row = 0
+            while row < rows.count {
+                made.append(try pieces.add(rows.slice(row..<min(row + length, rows.count))))
+                row += length
+            }
+            made.append(pieces.finish())
+            #expect(try BarSeries.concatenate(made) == resampler.resample(rows))
+            #expect(pieces.finish().isEmpty)
+        }
+    }
+}

@@ -7,7 +7,8 @@ import Testing
         ("claim-answer", ClaimAnswer.self), ("renew-request", RenewRequest.self), ("renew-answer", RenewAnswer.self),
         ("finish-request", FinishRequest.self), ("finish-answer", FinishAnswer.self), ("release-request", ReleaseRequest.self),
         ("run-spec", SignalRunSpec.self), ("run-result-quantiles", SignalRunResult.self), ("manifest-cron", Manifest.self),
-        ("manifest-interval", Manifest.self),
+        ("manifest-interval", Manifest.self), ("credit-block-request", CreditBlockRequest.self), ("credit-block-answer", CreditBlockAnswer.self),
+        ("credit-return", CreditReturn.self),
     ]
 
     @Test(arguments: calls.map(\.0)) func readingAndWritingGivesTheSample(name: String) throws {

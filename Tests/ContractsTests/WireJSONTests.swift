@@ -93,6 +93,19 @@ import Testing
         }
     }
 
+    @Test func aReaderLearnsOfMembersThatNobodyAskedFor() throws {
+        func unknown(_ text: String) throws -> String? {
+            let reads = FieldReads()
+            _ = try WireJSON.decode(Nested.self, from: try WireJSON.parse(Array(text.utf8)), telling: reads)
+            return reads.firstUnknown()?.path
+        }
+        // What a dictionary or free JSON holds is data.
+        #expect(try unknown(#"{"some_id":1,"by_name":{"anyName":{"inner_value":1}},"list":[],"free":{"what":"ever"}}"#) == nil)
+        #expect(try unknown(#"{"some_id":1,"by_name":{},"list":[],"free":1,"someID":1}"#) == "someID")
+        #expect(try unknown(#"{"some_id":1,"by_name":{},"list":[{"inner_value":1},{"inner_value":1,"extra":2}],"free":1}"#) == "list[1].extra")
+        #expect(try unknown(#"{"some_id":1,"by_name":{"a":{"inner_value":1,"extra":2}},"list":[],"free":1}"#) == "by_name.a.extra")
+    }
+
     @Test func integersOutOfRangeAreRefused() {
         #expect(throws: DecodingError.self) { try WireJSON.decode([UInt8].self, from: Array("[256]".utf8)) }
         #expect(throws: DecodingError.self) { try WireJSON.decode([UInt8].self, from: Array("[-1]".utf8)) }

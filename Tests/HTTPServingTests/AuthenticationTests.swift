@@ -2,6 +2,7 @@ import Contracts
 import Cryptography
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTPServing
@@ -136,7 +137,9 @@ import Testing
 @Suite struct APIKeyCacheTests {
     private final class Auth: APIKeyVerifier {
         struct Away: Error {}
-        let state = Mutex((verdict: APIKeyVerdict(outcome: .notFound), asked: 0, isAway: false, holds: false))
+        let state = Mutex((verdict: APIKeyVerdict(outcome: .notFound), asked: 0, isAway: false))
+        /// Answers pass it after they were made; it stands open unless a test shuts it.
+        let gate = Gate()
 
         func verdict(on keySHA256: SHA256Digest) async throws -> APIKeyVerdict {
             let verdict = try state.withLock { state in
@@ -144,7 +147,7 @@ import Testing
                 if state.isAway { throw Away() }
                 return state.verdict
             }
-            while state.withLock({ $0.holds }) { try await Task.sleep(for: .milliseconds(2)) }
+            try await gate.pass()
             return verdict
         }
 
@@ -172,6 +175,7 @@ import Testing
         let key = SHA256.digest(utf8: "key")
 
         init() throws {
+            auth.gate.open()
             loop = try EventLoop.start(name: "key-test")
             cache = CachingAPIKeyVerifier(source: auth, control: loop, time: clock)
         }
@@ -191,8 +195,10 @@ import Testing
         #expect(await house.outcome() == "VALID")
         #expect(house.auth.asked == 1)
         house.clock.advance(seconds: 2)
+        while house.auth.gate.entered.pendingCount > 0 { try await house.auth.gate.entered.next() }
         #expect(await house.outcome() == "VALID")
-        #expect(await eventuallyHolds { house.auth.asked == 2 })
+        try await house.auth.gate.entered.next()
+        #expect(house.auth.asked == 2)
         await house.loop.stop()
     }
 
@@ -247,13 +253,13 @@ import Testing
         let house = try House()
         house.cache.subscriptionChanged(isSubscribed: true)
         house.auth.set(.valid, generation: 1)
-        house.auth.state.withLock { $0.holds = true }
+        house.auth.gate.shut()
         let asking = Task { await house.outcome() }
-        #expect(await eventuallyHolds { house.auth.asked == 1 })
+        try await house.auth.gate.entered.next()
         // The key is revoked while the old answer is on its way.
         house.auth.set(.disabled, generation: 2)
         house.cache.keyChanged(house.key, generation: 2)
-        house.auth.state.withLock { $0.holds = false }
+        house.auth.gate.open()
         #expect(await asking.value == "DISABLED")
         #expect(await house.outcome() == "DISABLED")
         await house.loop.stop()
@@ -293,14 +299,16 @@ import Testing
         let house = try House()
         house.cache.subscriptionChanged(isSubscribed: true)
         house.auth.set(.valid, generation: 1)
-        house.auth.state.withLock { $0.holds = true }
-        await withTaskGroup(of: String.self) { group in
-            for _ in 0..<50 { group.addTask { await house.outcome() } }
-            _ = await eventuallyHolds { house.auth.asked >= 1 }
-            house.auth.state.withLock { $0.holds = false }
-            for await outcome in group { #expect(outcome == "VALID") }
-        }
+        house.auth.gate.shut()
+        let askers = try EventLoop.start(name: "key-askers")
+        let tasks = (0..<50).map { _ in Task(on: askers) { await house.outcome() } }
+        // Tasks of one loop run in turn: after these turns all fifty wait for an answer.
+        for _ in 0..<20 { try await askers.run {} }
+        try await house.auth.gate.entered.next()
+        house.auth.gate.open()
+        for task in tasks { #expect(await task.value == "VALID") }
         #expect(house.auth.asked == 1)
+        await askers.stop()
         await house.loop.stop()
     }
 

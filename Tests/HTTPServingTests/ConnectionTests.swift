@@ -1,31 +1,13 @@
 import Contracts
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTPServing
 
 /// How connections live, wait and end.
 @Suite struct ConnectionTests {
-    private final class Gate: Sendable {
-        private let state = Mutex((entered: 0, cancelled: 0, finished: 0, isOpen: false))
-        var entered: Int { state.withLock { $0.entered } }
-        var cancelled: Int { state.withLock { $0.cancelled } }
-        var finished: Int { state.withLock { $0.finished } }
-        func open() { state.withLock { $0.isOpen = true } }
-
-        func pass() async throws {
-            state.withLock { $0.entered += 1 }
-            while !state.withLock({ $0.isOpen }) {
-                do { try await Task.sleep(for: .milliseconds(5)) } catch {
-                    state.withLock { $0.cancelled += 1 }
-                    throw error
-                }
-            }
-            state.withLock { $0.finished += 1 }
-        }
-    }
-
     private func router(_ gate: Gate = Gate()) -> Router {
         var router = Router()
         router.get("/plain") { _ in .text("hello") }
@@ -144,58 +126,88 @@ import Testing
     }
 
     @Test func slowHeadsAndBodiesTimeOut() async throws {
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
         var limits = HTTPLimits.patient
-        limits.headTimeout = .milliseconds(150)
-        try await withServer(router(), limits: limits) { _, port in
-            // Nothing sent: hung up without a word. That also befalls a test that is held up before it sends its first byte.
-            let nothing = try await exchange(port, "")
-            #expect(nothing == "")
-            let isTold = await eventuallyHolds {
-                (try? await exchange(port, "GET /plain HTTP/1.1\r\nHos"))?.hasPrefix("HTTP/1.1 408 ") ?? false
-            }
-            #expect(isTold)
+        limits.headTimeout = .milliseconds(100)
+        try await withServer(router(), limits: limits, time: clock, events: events) { _, port in
+            // Nothing sent: hung up without a word.
+            let silent = try RawClient(port: port)
+            try await events.next(.accepted)
+            clock.advance(by: .milliseconds(101))
+            #expect(await silent.readToEnd() == "")
+            await silent.finish()
+            let slow = try RawClient(port: port)
+            await slow.send("GET /plain HTTP/1.1\r\nHos")
+            try await events.next(.headBegun)
+            try await events.sweep()
+            #expect(!(await slow.hasNews()))
+            clock.advance(by: .milliseconds(101))
+            #expect(await slow.readToEnd().hasPrefix("HTTP/1.1 408 "))
+            await slow.finish()
         }
         limits = .patient
-        limits.bodyTimeout = .milliseconds(150)
-        try await withServer(router(), limits: limits) { _, port in
-            let slow = "POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"
-            let answer = try await exchange(port, slow)
-            #expect(answer.hasPrefix("HTTP/1.1 408 "))
+        limits.bodyTimeout = .milliseconds(100)
+        try await withServer(router(), limits: limits, time: clock, events: events) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+            try await events.next(.bodyBegun)
+            try await events.sweep()
+            #expect(!(await client.hasNews()))
+            // Three bytes have bought a little more.
+            clock.advance(by: .seconds(10))
+            #expect(await client.readToEnd().hasPrefix("HTTP/1.1 408 "))
+            await client.finish()
         }
-        limits = .patient
-        limits.idleTimeout = .milliseconds(150)
-        try await withServer(router(), limits: limits) { _, port in
-            // Nothing sent any more.
-            let answer = try await exchange(port, "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
-            #expect(answer.hasSuffix("hello"))
+    }
+
+    @Test func anIdleConnectionIsHungUpOn() async throws {
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
+        var limits = HTTPLimits.patient
+        limits.idleTimeout = .milliseconds(100)
+        try await withServer(router(), limits: limits, time: clock, events: events) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(await client.read(through: "hello").hasSuffix("hello"))
+            try await events.next(.answered)
+            clock.advance(by: .milliseconds(99))
+            try await events.sweep()
+            #expect(!(await client.hasNews()))
+            clock.advance(by: .milliseconds(2))
+            #expect(await client.readToEnd() == "")
+            await client.finish()
         }
     }
 
     @Test func aDrippingHeadIsNoExcuse() async throws {
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
         var limits = HTTPLimits.patient
-        limits.headTimeout = .milliseconds(200)
-        try await withServer(router(), limits: limits) { _, port in
-            // A test that is held up before its first byte is hung up on without a word: then again.
-            let isTold = await eventuallyHolds {
-                guard let client = try? RawClient(port: port) else { return false }
-                await client.send("GET /plain HTTP/1.1\r\nX: ")
-                // Bytes keep coming, far more often than the limit, until the server has had enough of them.
-                let answered = await eventuallyHolds {
-                    if await client.hasNews() { return true }
-                    return await !client.send([0x79])
-                }
-                let answer = answered ? await client.readToEnd() : ""
-                await client.finish()
-                return answer.hasPrefix("HTTP/1.1 408 ")
+        limits.headTimeout = .milliseconds(100)
+        try await withServer(router(), limits: limits, time: clock, events: events) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("GET /plain HTTP/1.1\r\nX: ")
+            try await events.next(.headBegun)
+            // Bytes keep coming, ten in the time of the limit, until the server has had enough of them.
+            var drips = 0
+            while drips < 30, !(await client.hasNews()) {
+                drips += 1
+                await client.send([0x79])
+                clock.advance(by: .milliseconds(10))
+                try await events.sweep()
             }
-            #expect(isTold)
+            #expect(drips == 11)
+            #expect(await client.readToEnd().hasPrefix("HTTP/1.1 408 "))
+            await client.finish()
         }
     }
 
     @Test func refusesConnectionsBeyondTheirNumber() async throws {
         var limits = HTTPLimits.patient
         limits.maximumConnections = 2
-        try await withServer(router(), limits: limits) { _, port in
+        let events = ServerEvents()
+        try await withServer(router(), limits: limits, events: events) { _, port in
             let first = try RawClient(port: port)
             let second = try RawClient(port: port)
             for client in [first, second] {
@@ -206,10 +218,8 @@ import Testing
             #expect(await third.readToEnd().contains("too_many_connections"))
             await first.finish()
             // The place that became free is given to the next.
-            let served = await eventuallyHolds {
-                (try? await exchange(port, "GET /plain HTTP/1.0\r\n\r\n"))?.hasSuffix("hello") ?? false
-            }
-            #expect(served)
+            try await events.next(.closed)
+            #expect(try await exchange(port, "GET /plain HTTP/1.0\r\n\r\n").hasSuffix("hello"))
             await second.finish()
             await third.finish()
         }
@@ -220,20 +230,22 @@ import Testing
         try await withServer(router(reading)) { _, port in
             let client = try RawClient(port: port)
             await client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-            #expect(await eventuallyHolds { reading.entered == 1 })
+            try await reading.entered.next()
             await client.finish()
-            #expect(await eventuallyHolds { reading.cancelled == 1 })
+            try await reading.cancelled.next()
         }
         let writing = Gate()
-        try await withServer(router(writing)) { _, port in
+        let events = ServerEvents()
+        try await withServer(router(writing), events: events) { _, port in
             let client = try RawClient(port: port)
             await client.send("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
-            #expect(await eventuallyHolds { writing.entered == 1 })
+            try await writing.entered.next()
             await client.finish()
-            try await Task.sleep(for: .milliseconds(50))
-            #expect(writing.cancelled == 0)
+            // The server has seen it, and has cancelled whom it would.
+            try await events.next(.inputEnded)
+            #expect(writing.cancelledCount == 0)
             writing.open()
-            #expect(await eventuallyHolds { writing.finished == 1 })
+            try await writing.passed.next()
         }
     }
 
@@ -251,7 +263,7 @@ import Testing
         try await server.start()
         let client = try RawClient(port: server.boundPort)
         await client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-        #expect(await eventuallyHolds { gate.entered == 1 })
+        try await gate.entered.next()
         let stopping = Task { await server.stop() }
         let port = server.boundPort
         #expect(await eventuallyHolds { (try? RawClient(port: port)) == nil })
@@ -273,7 +285,7 @@ import Testing
         try await server.start()
         let client = try RawClient(port: server.boundPort)
         await client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-        #expect(await eventuallyHolds { gate.entered == 1 })
+        try await gate.entered.next()
         await server.stop()
         #expect(await client.readToEnd() == "")
         await client.finish()
@@ -324,49 +336,68 @@ import Testing
     }
 
     @Test func aSlowDownloadIsNotAnIdleConnection() async throws {
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
         var limits = HTTPLimits.patient
-        limits.idleTimeout = .milliseconds(150)
-        try await withServer(router(), limits: limits) { _, port in
+        limits.idleTimeout = .milliseconds(100)
+        try await withServer(router(), limits: limits, time: clock, events: events) { _, port in
             for connection in ["keep-alive", "close"] {
                 let client = try RawClient(port: port, receiveBufferBytes: 4096)
                 await client.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: \(connection)\r\n\r\n")
                 #expect(await client.read(through: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
-                // The limit must pass while most of the answer still waits.
-                try await Task.sleep(for: .milliseconds(600))
-                #expect(await client.readToEnd().utf8.count == 5_000_000)
+                try await events.next(.answered)
+                // The limit passes while most of the answer still waits.
+                clock.advance(by: .seconds(1))
+                try await events.sweep()
+                if connection == "close" {
+                    #expect(await client.readToEnd().utf8.count == 5_000_000)
+                } else {
+                    #expect(await client.read(bytes: 5_000_000) == 5_000_000)
+                    // Only from the last byte on is it idle.
+                    try await events.sweep()
+                    #expect(!(await client.hasNews()))
+                    clock.advance(by: .seconds(1))
+                    #expect(await client.readToEnd() == "")
+                }
                 await client.finish()
             }
         }
     }
 
     @Test func whoTakesNothingIsCutOff() async throws {
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
         var limits = HTTPLimits.patient
-        limits.writeTimeout = .milliseconds(200)
-        try await withServer(router(), limits: limits) { _, port in
-            // The server sees late that the time is over when it is held up itself: then it gets more of it.
-            var isCutOff = false
-            for pause in [Duration.milliseconds(400), .seconds(2), .seconds(10), .seconds(50)] where !isCutOff {
-                let client = try RawClient(port: port, receiveBufferBytes: 4096)
-                await client.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                try await Task.sleep(for: pause)
-                isCutOff = await client.readToEnd().utf8.count < 5_000_000
-                await client.finish()
+        limits.writeTimeout = .milliseconds(100)
+        try await withServer(router(), limits: limits, time: clock, events: events) { _, port in
+            let client = try RawClient(port: port, receiveBufferBytes: 4096)
+            await client.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            try await events.next(.answered)
+            // As long as the kernel takes some more of it the time begins anew, so it may pass several times.
+            for _ in 0..<100 where events.pendingCount(of: .closed) == 0 {
+                clock.advance(by: .milliseconds(101))
+                try await events.sweep()
             }
-            #expect(isCutOff)
+            try await events.next(.closed)
+            let answer = await client.readToEnd()
+            #expect(answer.hasPrefix("HTTP/1.1 200 "))
+            #expect(answer.utf8.count < 5_000_000)
+            await client.finish()
         }
     }
 
     @Test func answersDoNotPileUpForWhoDoesNotTakeThem() async throws {
         let made = Mutex(0)
+        let events = ServerEvents()
         var router = Router()
         router.get("/large") { _ in
             made.withLock { $0 += 1 }
             return .bytes([UInt8](repeating: 65, count: 1_000_000), contentType: "text/plain")
         }
-        try await withServer(router) { _, port in
+        try await withServer(router, events: events) { _, port in
             let client = try RawClient(port: port, receiveBufferBytes: 4096)
             await client.send(String(repeating: "GET /large HTTP/1.1\r\nHost: a\r\n\r\n", count: 40))
-            try await Task.sleep(for: .milliseconds(300))
+            try await events.next(.heldBack)
             // What the kernel takes and one answer more.
             #expect(made.withLock { $0 } < 12, "\(made.withLock { $0 })")
             await client.endInput()

@@ -1,17 +1,15 @@
 import Contracts
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTPServing
 
 @Suite struct EventStreamTests {
     private final class Log: Sendable {
-        private let state = Mutex((sent: 0, ended: false))
-        var sent: Int { state.withLock { $0.sent } }
-        var ended: Bool { state.withLock { $0.ended } }
-        func noteSent() { state.withLock { $0.sent += 1 } }
-        func noteEnd() { state.withLock { $0.ended = true } }
+        let sent = TestSignal<Void>()
+        let ended = TestSignal<Void>()
     }
 
     private func waiting(_ log: Log, until: Timestamp? = nil) -> Router {
@@ -19,10 +17,11 @@ import Testing
         router.get("/events") { _ in
             .events(
                 EventStreamBody(retryMilliseconds: 1234, until: until) { stream in
-                    defer { log.noteEnd() }
+                    defer { log.ended.signal() }
                     _ = await stream.send(id: "7", event: "tick", data: "one\ntwo")
-                    log.noteSent()
-                    try await Task.sleep(for: .seconds(600))
+                    log.sent.signal()
+                    // Nobody opens it: only a cancel ends this.
+                    try await Gate().pass()
                 }
             )
         }
@@ -54,9 +53,10 @@ import Testing
         try await withServer(waiting(log)) { _, port in
             let client = try RawClient(port: port)
             await client.send(request)
-            #expect(await eventuallyHolds { log.sent == 1 })
+            try await log.sent.next()
+            #expect(log.ended.pendingCount == 0)
             await client.finish()
-            #expect(await eventuallyHolds { log.ended })
+            try await log.ended.next()
         }
     }
 
@@ -77,13 +77,21 @@ import Testing
         var limits = HTTPLimits.patient
         // Without a sign of life in between, a stream that does not end is noticed.
         limits.heartbeatInterval = .seconds(600)
-        let until = Timestamp.now() + .milliseconds(500)
-        try await withServer(waiting(log, until: until), limits: limits) { _, port in
-            let answer = try await exchange(port, request)
-            #expect(answer.contains("Content-Type: text/event-stream\r\n"))
-            // Not before its time either, give or take the grain of timers.
-            #expect(.now() >= until - .milliseconds(20))
-            #expect(await eventuallyHolds { log.ended })
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
+        let until = clock.now() + .seconds(60)
+        try await withServer(waiting(log, until: until), limits: limits, time: clock, events: events) { _, port in
+            let client = try RawClient(port: port)
+            await client.send(request)
+            #expect(await client.read(through: "two\n\n").contains("Content-Type: text/event-stream\r\n"))
+            try await log.sent.next()
+            clock.advance(by: .seconds(59))
+            try await events.sweep()
+            #expect(log.ended.pendingCount == 0)
+            clock.advance(by: .seconds(1))
+            #expect(await client.readToEnd() == "")
+            try await log.ended.next()
+            await client.finish()
         }
     }
 
@@ -92,10 +100,10 @@ import Testing
         try await withServer(waiting(log)) { server, port in
             let client = try RawClient(port: port)
             await client.send(request)
-            #expect(await eventuallyHolds { log.sent == 1 })
+            try await log.sent.next()
             await server.stop()
             #expect(await client.readToEnd().contains("data: two"))
-            #expect(await eventuallyHolds { log.ended })
+            try await log.ended.next()
             await client.finish()
         }
     }
@@ -106,18 +114,18 @@ import Testing
         router.get("/flood") { _ in
             .events(
                 EventStreamBody { stream in
-                    defer { log.noteEnd() }
+                    defer { log.ended.signal() }
                     let data = String(repeating: "x", count: 10_000)
-                    while await stream.send(data: data) { log.noteSent() }
+                    while await stream.send(data: data) { log.sent.signal() }
                 }
             )
         }
         try await withServer(router) { _, port in
             let client = try RawClient(port: port, receiveBufferBytes: 4096)
             await client.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
-            #expect(await eventuallyHolds { log.ended })
+            try await log.ended.next()
             // 256 KiB of ours and what the kernel holds of both sides.
-            #expect(log.sent < 200, "\(log.sent)")
+            #expect(log.sent.pendingCount < 200, "\(log.sent.pendingCount)")
             await client.finish()
         }
     }

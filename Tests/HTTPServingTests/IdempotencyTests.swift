@@ -1,6 +1,7 @@
 import Contracts
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTPServing
@@ -106,24 +107,21 @@ import Testing
 
     @Test func aSecondRequestMeanwhileIsAConflict() async throws {
         let store = Store()
-        let gate = Mutex(false)
+        let gate = Gate()
         let wanted = try request("k")
         let first = Task {
             try await Idempotency(store: store).run(wanted) { _ in
-                while !gate.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(2)) }
+                try await gate.pass()
                 return .noContent
             }
         }
-        let refused = await eventuallyHolds {
-            do {
-                _ = try await Idempotency(store: store).run(wanted) { _ in throw Problem.notFound() }
-                return false
-            } catch {
-                return (error as? Problem)?.code == "idempotent_request_running"
-            }
+        try await gate.entered.next()
+        await #expect {
+            try await Idempotency(store: store).run(wanted) { _ in throw Problem.notFound() }
+        } throws: {
+            ($0 as? Problem)?.code == "idempotent_request_running"
         }
-        #expect(refused)
-        gate.withLock { $0 = true }
+        gate.open()
         #expect(try await first.value.status == .noContent)
     }
 

@@ -2,6 +2,7 @@ import Contracts
 import Glibc
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTPServing
@@ -66,6 +67,14 @@ actor RawClient {
         }
     }
 
+    /// Takes that many bytes, or what has come when the server hangs up before; gives how many there were.
+    func read(bytes count: Int) -> Int {
+        while buffered.count < count, fill() {}
+        let taken = min(count, buffered.count)
+        buffered.removeSubrange(..<taken)
+        return taken
+    }
+
     private func fill() -> Bool {
         var chunk = [UInt8](repeating: 0, count: 64 * 1024)
         let read = recv(descriptor, &chunk, chunk.count, 0)
@@ -104,17 +113,51 @@ extension HTTPLimits {
     }
 }
 
+/// What befalls the connections of a server, to wait for.
+final class ServerEvents: Sendable {
+    private let signals = Mutex<[ServerShared.Event: TestSignal<Void>]>([:])
+
+    private func signal(of event: ServerShared.Event) -> TestSignal<Void> {
+        signals.withLock { signals in
+            if let signal = signals[event] { return signal }
+            let signal = TestSignal<Void>()
+            signals[event] = signal
+            return signal
+        }
+    }
+
+    func note(_ event: ServerShared.Event) { signal(of: event).signal() }
+
+    /// Waits for the next happening of that kind; one that nobody waited for counts.
+    func next(_ event: ServerShared.Event) async throws { try await signal(of: event).next() }
+
+    /// How many happenings of that kind nobody has waited for.
+    func pendingCount(of event: ServerShared.Event) -> Int { signal(of: event).pendingCount }
+
+    /// Waits until the server has looked at all limits as they are now: the sweep that may be under way does not count.
+    func sweep() async throws {
+        let swept = signal(of: .swept)
+        for _ in 0..<swept.pendingCount { try await swept.next() }
+        for _ in 0..<2 { try await swept.next() }
+    }
+}
+
 /// Runs `body` against a server of its own on one loop.
 func withServer(
     _ router: Router,
     limits: HTTPLimits? = nil,
     loops count: Int = 1,
+    time: any TimeSource = SystemTimeSource(),
+    events: ServerEvents? = nil,
     _ body: (HTTPServer, Int) async throws -> Void
 ) async throws {
     let settings = limits ?? .patient
     var loops: [EventLoop] = []
     for index in 0..<count { loops.append(try EventLoop.start(name: "test-\(index)")) }
-    let server = HTTPServer(name: "test", address: "127.0.0.1", port: 0, router: router, loops: loops, limits: settings)
+    var observe: (@Sendable (ServerShared.Event) -> Void)?
+    if let events { observe = { events.note($0) } }
+    let shared = ServerShared(time: time, observe: observe)
+    let server = HTTPServer(name: "test", address: "127.0.0.1", port: 0, router: router, loops: loops, limits: settings, shared: shared)
     try await server.start()
     let result: Result<Void, any Error>
     do { result = .success(try await body(server, server.boundPort)) } catch { result = .failure(error) }

@@ -3,6 +3,7 @@ import Cryptography
 import HTTPServing
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import JobWorker
@@ -20,8 +21,6 @@ final class FakeScheduler: Sendable {
         var results: [SHA256Digest: Int] = [:]
         /// The next so many answers to claims are made and then lost.
         var loseClaimAnswers = 0
-        /// How long a release takes to be noted.
-        var releaseDelay = Duration.zero
         /// Every call fails while this is set.
         var isAway = false
         var stale: Set<AttemptID> = []
@@ -35,6 +34,8 @@ final class FakeScheduler: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Releases pass it before they are noted; it stands open unless a test shuts it.
+    let releases = Gate()
     private let server: HTTPServer
     private let loops: LoopGroup
 
@@ -56,6 +57,7 @@ final class FakeScheduler: Sendable {
             limits: HTTPLimits(accessLog: false)
         )
         holder.set(self)
+        releases.open()
         try await server.start()
     }
 
@@ -144,7 +146,7 @@ final class FakeScheduler: Sendable {
 
     private func release(_ request: Request) async throws -> Response {
         try checkAway()
-        try await Task.sleep(for: state.withLock { $0.releaseDelay })
+        try await releases.pass()
         let body = try WireJSON.decode(ReleaseRequest.self, from: request.body)
         state.withLock { $0.released += body.leases.map(\.attemptID) }
         return .noContent

@@ -238,17 +238,22 @@ import Testing
         let jobs = [ClaimedJob.sample(), .sample()]
         // The clock stands still: nothing but the drain repeats the claim.
         let spoil: (FakeScheduler) -> Void = { scheduler in
-            scheduler.change {
-                $0.loseClaimAnswers = 1
-                $0.releaseDelay = .milliseconds(300)
-            }
+            scheduler.change { $0.loseClaimAnswers = 1 }
+            scheduler.releases.shut()
         }
         try await withWorker(handler: GatedHandler(), time: ManualTimeSource(), jobs: jobs, before: spoil) { scheduler, worker in
             try await eventually { scheduler.read { $0.claimRequests.count } == 1 }
-            await worker.stop()
+            let stopping = Task {
+                await worker.stop()
+                return scheduler.read { $0.released }
+            }
+            try await scheduler.releases.entered.next()
+            // A worker that does not wait for it has stopped by now.
+            for _ in 0..<1_000 { await Task.yield() }
+            scheduler.releases.open()
+            #expect(Set(await stopping.value) == Set(jobs.map(\.attemptID)), "given back before the worker has stopped")
             let claims = scheduler.read { $0.claimRequests }
             #expect(claims.count == 2 && Set(claims).count == 1, "the same claim, once more")
-            #expect(Set(scheduler.read { $0.released }) == Set(jobs.map(\.attemptID)), "given back before the worker has stopped")
             #expect(scheduler.read { $0.finished.isEmpty })
         }
     }

@@ -50,6 +50,24 @@ import Testing
         }
     }
 
+    @Test func whatDoesNotConcernTheHandlerLeavesNoTrace() async throws {
+        try await withMessaging { fixture in
+            let handled = TestSignal<Int>()
+            let consumer = try fixture.consumer(isConcerned: { try $0.body(as: ThingChanged.self).value > 0 }) { envelope, _ in
+                handled.signal(try envelope.body(as: ThingChanged.self).value)
+                return .done
+            }
+            try await running([consumer, fixture.relay()]) {
+                try await fixture.say("thing", 0)
+                try await fixture.say("thing", 7)
+                #expect(try await handled.next() == 7)
+                try await eventually("an empty queue") { try await fixture.broker.messages(in: MessagingFixture.queue) == 0 }
+                try await eventually("one row") { try await fixture.count("SELECT count(*) FROM inbox") == 1 }
+                #expect(handled.pendingCount == 0)
+            }
+        }
+    }
+
     @Test func whatIsNoEventIsDeadAtOnceAndStopsNobody() async throws {
         try await withMessaging { fixture in
             let handled = TestSignal<String>()

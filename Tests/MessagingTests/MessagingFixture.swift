@@ -18,9 +18,11 @@ struct ProbeHandler: EventHandler {
     static let consumerName = "probe"
     static let eventTypes = [ThingChanged.eventType]
     var isBack: @Sendable () async -> Bool = { true }
+    var isConcerned: @Sendable (Envelope) throws -> Bool = { _ in true }
     let body: @Sendable (Envelope, PostgresConnection) async throws -> HandlerOutcome
 
     func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome { try await body(envelope, connection) }
+    func concerns(_ envelope: Envelope) throws -> Bool { try isConcerned(envelope) }
     func dependencyIsBack() async -> Bool { await isBack() }
 }
 
@@ -60,11 +62,12 @@ struct MessagingFixture: Sendable {
         prefetch: UInt16 = 32,
         probeDelay: Duration = .milliseconds(20),
         isBack: @escaping @Sendable () async -> Bool = { true },
+        isConcerned: @escaping @Sendable (Envelope) throws -> Bool = { _ in true },
         _ body: @escaping @Sendable (Envelope, PostgresConnection) async throws -> HandlerOutcome
     ) throws -> EventConsumer {
         try EventConsumer(
             service: Self.service,
-            handler: ProbeHandler(isBack: isBack, body: body),
+            handler: ProbeHandler(isBack: isBack, isConcerned: isConcerned, body: body),
             pool: pool,
             brokerURL: broker.url,
             loop: loop,

@@ -29,6 +29,35 @@ struct PoolTests {
         }
     }
 
+    @Test func aPipelineThatIsTheVictimOfADeadlockIsTriedAgain() async throws {
+        try await withDatabase(migrations: [Self.table]) { database in
+            try await database.withPool { pool in
+                try await pool.execute("INSERT INTO counters (name, value) VALUES ('a', 0), ('b', 0)")
+                // The other side never looks for deadlocks, so that the pipeline is the one that is ended.
+                var configuration = pool.configuration
+                configuration.url = database.superuserURL
+                let other = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+                try await other.execute("SET deadlock_timeout = '1h'")
+                try await other.execute("BEGIN")
+                try await other.execute("UPDATE counters SET value = value + 1 WHERE name = 'a'")
+                let pipeline = Task {
+                    try await pool.pipeline([
+                        "UPDATE counters SET value = value + 10 WHERE name = 'b'", "UPDATE counters SET value = value + 10 WHERE name = 'a'",
+                    ])
+                }
+                try await eventually("the pipeline waiting") {
+                    try await pool.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").count == 1
+                }
+                try await other.execute("UPDATE counters SET value = value + 1 WHERE name = 'b'")
+                try await other.execute("COMMIT")
+                _ = try await pipeline.value
+                await other.close()
+                let values = try await pool.query("SELECT value FROM counters ORDER BY name").map { try $0.column(0, as: Int.self) }
+                #expect(values == [11, 11])
+            }
+        }
+    }
+
     @Test func afterTheCommitAndNeverAfterARollback() async throws {
         try await withDatabase(migrations: [Self.table]) { database in
             try await database.withPool { pool in
@@ -220,4 +249,123 @@ struct PoolTests {
 
 private func migration(_ name: String, sql: String) -> Migration {
     do { return try Migration(named: name, sql: sql) } catch { fatalError("\(error)") }
+}
+
+/// Short reads that go out on one connection behind one another.
+@Suite(.enabled(if: TestServers.hasPostgres))
+struct SharedReadTests {
+    private func onLoop<Outcome: Sendable>(_ body: @escaping @Sendable () async throws -> Outcome) async throws -> Outcome {
+        try await TestLoop.shared.run(body)
+    }
+
+    /// A pool of one connection at which nobody can wait for one: what finds none idle has to share.
+    private func withNoWaiting(_ body: (PostgresPool) async throws -> Void) async throws {
+        try await withDatabase { database in
+            var configuration = database.configuration(maximumConnections: 1)
+            configuration.maximumWaiters = 0
+            let pool = PostgresPool(configuration: configuration, loops: [TestLoop.shared])
+            try await pool.start()
+            do {
+                try await eventually("the connection is there") { (try? await pool.execute("SELECT 1")) != nil }
+                try await body(pool)
+                await pool.stop()
+            } catch {
+                await pool.stop()
+                throw error
+            }
+        }
+    }
+
+    @Test func readsShareAConnectionAndGetEachTheirOwnRows() async throws {
+        try await withNoWaiting { pool in
+            let answers = try await onLoop {
+                try await withThrowingTaskGroup(of: (Int, [Int]).self) { group in
+                    for number in 0..<16 {
+                        group.addTask {
+                            let rows = try await pool.read("SELECT \(number) FROM generate_series(1, \(number % 3 + 1))")
+                            return (number, try rows.map { try $0.column(0) })
+                        }
+                    }
+                    return try await group.reduce(into: [(Int, [Int])]()) { $0.append($1) }
+                }
+            }
+            #expect(answers.count == 16)
+            for (number, rows) in answers { #expect(rows == Array(repeating: number, count: number % 3 + 1)) }
+            // It is lent to one alone again afterwards.
+            let seven = try await pool.withTransaction { try await $0.query("SELECT 7").first?.column(0, as: Int.self) }
+            #expect(seven == 7)
+        }
+    }
+
+    @Test func aReadThatFailsIsNobodyElsesTrouble() async throws {
+        try await withNoWaiting { pool in
+            let outcomes = try await onLoop {
+                await withTaskGroup(of: (Int, Int?).self) { group in
+                    for number in 0..<9 { group.addTask { (number, try? await pool.read("SELECT 12 / \(number % 3)").first?.column(0)) } }
+                    return await group.reduce(into: [(Int, Int?)]()) { $0.append($1) }
+                }
+            }
+            for (number, value) in outcomes { #expect(value == (number % 3 == 0 ? nil : 12 / (number % 3))) }
+        }
+    }
+
+    @Test func whoWaitsForAConnectionOfHisOwnIsNotOvertakenForEver() async throws {
+        try await withDatabase { database in
+            try await database.withPool(maximumConnections: 1) { pool in
+                try await pool.execute("SELECT 1")
+                let order = try await onLoop {
+                    try await withThrowingTaskGroup(of: String.self) { group in
+                        let order = Noted()
+                        group.addTask {
+                            _ = try await pool.read("SELECT pg_sleep(0.05)")
+                            order.add("first read")
+                            return ""
+                        }
+                        // The read is on its way when the transaction asks, and the later reads come after it.
+                        await Task.yield()
+                        group.addTask {
+                            try await pool.withTransaction { _ = try await $0.query("SELECT 1") }
+                            order.add("transaction")
+                            return ""
+                        }
+                        await Task.yield()
+                        for _ in 0..<20 {
+                            group.addTask {
+                                _ = try await pool.read("SELECT 1")
+                                order.add("read")
+                                return ""
+                            }
+                        }
+                        try await group.waitForAll()
+                        return order.all
+                    }
+                }
+                #expect(order.count == 22)
+                #expect(order.firstIndex(of: "transaction").map { $0 <= 1 } == true, "\(order)")
+            }
+        }
+    }
+
+    @Test func aCancelledReadLeavesTheOthersAlone() async throws {
+        try await withDatabase { database in
+            try await database.withPool(maximumConnections: 1) { pool in
+                let cancelled = Task(on: TestLoop.shared) { try await pool.read("SELECT pg_sleep(0.05)").count }
+                let other = Task(on: TestLoop.shared) { try await pool.read("SELECT 5").first?.column(0, as: Int.self) }
+                cancelled.cancel()
+                let five = try await other.value
+                #expect(five == 5)
+                _ = try? await cancelled.value
+                let six = try await pool.query("SELECT 6").first?.column(0, as: Int.self)
+                #expect(six == 6)
+            }
+        }
+    }
+
+    /// What several tasks note down.
+    private final class Noted: Sendable {
+        private let values = Mutex<[String]>([])
+
+        var all: [String] { values.withLock { $0 } }
+        func add(_ value: String) { values.withLock { $0.append(value) } }
+    }
 }

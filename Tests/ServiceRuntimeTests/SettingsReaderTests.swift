@@ -19,6 +19,20 @@ struct SettingsReaderTests {
         #expect(!lines.joined().contains("secret@"), "a secret must not be repeated")
     }
 
+    @Test(
+        "a URL with a bare % is refused here and not repeated: the database's own words about it would be",
+        arguments: ["pass%word", "pass%", "pass%2"]
+    )
+    func percent(password: String) {
+        var reader = SettingsReader(environment: ["AUSPEX_DATABASE_URL": "postgresql://user:\(password)@host/auspex"])
+        _ = reader.url("AUSPEX_DATABASE_URL", help: "database", schemes: ["postgresql"], secret: true)
+        let lines = (#expect(throws: SettingsError.self) { try reader.finish() })?.problems ?? []
+        #expect(lines.count == 1 && lines[0].hasPrefix("AUSPEX_DATABASE_URL") && !lines[0].contains("pass"))
+        var written = SettingsReader(environment: ["AUSPEX_DATABASE_URL": "postgresql://user:pass%25word@host/auspex"])
+        _ = written.url("AUSPEX_DATABASE_URL", help: "database", schemes: ["postgresql"], secret: true)
+        #expect(throws: Never.self) { try written.finish() }
+    }
+
     @Test("a secret can stand in a file, and not in both places")
     func secretFile() throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "auspex-secret-\(UUID().uuidString)")

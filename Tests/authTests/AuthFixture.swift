@@ -1,6 +1,6 @@
 import Contracts
 import Cryptography
-import Glibc
+import Foundation
 import HTTPServing
 import Messaging
 import Postgres
@@ -24,7 +24,9 @@ enum StoreKind: String, Sendable, CustomTestStringConvertible {
 /// The costs of the hashes that passwords were compared with, in order.
 final class PasswordChecks: Sendable {
     private let state = Mutex<[Int?]>([])
-    private let held = Mutex(false)
+    private let turn = NSCondition()
+    /// Read and written under `turn`.
+    private nonisolated(unsafe) var isHeld = false
 
     /// The costs since the last call.
     func take() -> [Int?] {
@@ -35,11 +37,17 @@ final class PasswordChecks: Sendable {
     }
 
     /// Whether comparisons wait, on the thread that makes them and for a minute at most.
-    func hold(_ holds: Bool) { held.withLock { $0 = holds } }
+    func hold(_ holds: Bool) {
+        turn.withLock {
+            isHeld = holds
+            turn.broadcast()
+        }
+    }
 
     func note(_ hash: String) {
         state.withLock { $0.append(PasswordHash.cost(of: hash)) }
-        for _ in 0..<60_000 where held.withLock({ $0 }) { usleep(1_000) }
+        let deadline = Date(timeIntervalSinceNow: 60)
+        turn.withLock { while isHeld, turn.wait(until: deadline) {} }
     }
 }
 
@@ -132,6 +140,7 @@ func withAuth(
     registrationOpen: Bool = true,
     registrationPolicy: ThrottlePolicy = .testing,
     bcryptCost: Int = 4,
+    defaultRequestsPerMinute: Int? = nil,
     _ body: @Sendable (AuthFixture) async throws -> Void
 ) async throws {
     switch kind {
@@ -142,6 +151,7 @@ func withAuth(
             registrationOpen: registrationOpen,
             registrationPolicy: registrationPolicy,
             bcryptCost: bcryptCost,
+            defaultRequestsPerMinute: defaultRequestsPerMinute,
             announced: { store.state.events },
             pool: nil,
             body
@@ -155,6 +165,7 @@ func withAuth(
                     registrationOpen: registrationOpen,
                     registrationPolicy: registrationPolicy,
                     bcryptCost: bcryptCost,
+                    defaultRequestsPerMinute: defaultRequestsPerMinute,
                     announced: { try await outboxEvents(pool) },
                     pool: pool,
                     body
@@ -169,6 +180,7 @@ private func withAuth(
     registrationOpen: Bool,
     registrationPolicy: ThrottlePolicy,
     bcryptCost: Int,
+    defaultRequestsPerMinute: Int?,
     announced: @escaping @Sendable () async throws -> [AnnouncedEvent],
     pool: PostgresPool?,
     _ body: @Sendable (AuthFixture) async throws -> Void
@@ -191,7 +203,8 @@ private func withAuth(
         usage: usage,
         time: time,
         registrationOpen: registrationOpen,
-        registrationPolicy: registrationPolicy
+        registrationPolicy: registrationPolicy,
+        defaultRequestsPerMinute: defaultRequestsPerMinute
     )
     try await body(
         AuthFixture(

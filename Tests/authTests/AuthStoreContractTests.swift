@@ -221,6 +221,49 @@ struct AuthStoreContractTests {
     }
 
     @Test(arguments: StoreKind.available)
+    func keysOfALineShareABudget(kind: StoreKind) async throws {
+        try await withAuth(kind) { auth in
+            let ada = user()
+            let (first, foreign) = (key(of: ada, "first"), key(of: ada, "foreign"))
+            var (second, third) = (key(of: ada, "second"), key(of: ada, "third"))
+            second.firstID = first.id
+            third.firstID = first.id
+            let made = [first, foreign, second, third]
+            let line = [first, second, third].sorted { $0.id < $1.id }
+            let budget = KeyBudget(requestsPerMinute: 60, credits: 1_000_000_000_000, version: 4)
+            try await auth.store.transaction { transaction in
+                try await add(ada, to: transaction)
+                // The first one first: the others name it.
+                for key in made { try await transaction.insert(key) }
+                #expect(try await transaction.budget(first.id, locking: true) == nil)
+                try await transaction.write(KeyBudget(requestsPerMinute: 1, version: 3), of: first.id)
+                try await transaction.write(budget, of: first.id)
+            }
+            let found = try await auth.store.transaction { transaction in
+                #expect(try await transaction.budget(first.id, locking: false) == budget)
+                return try await transaction.keys(sharing: first.id)
+            }
+            #expect(found.map(\.id) == line.map(\.id) && found.allSatisfy { $0.budget == budget && $0.budgetID == first.id })
+            let stored = try await auth.store.transaction { [second] in try await $0.key(second.id, locking: true) }
+            #expect(stored?.firstID == first.id && stored?.budget == budget)
+            #expect(try await auth.store.transaction { try await $0.key(sha256: first.sha256)?.key.budget } == budget)
+            #expect(try await auth.store.transaction { try await $0.key(foreign.id, locking: false) }?.budget == KeyBudget())
+            #expect(try await auth.store.transaction { try await $0.keys(sharing: foreign.id) } == [foreign])
+            #expect(try await auth.store.transaction { try await $0.keys(of: ada.accountID, after: nil, limit: 9).count } == 4)
+
+            var block = CreditBlock(id: .make(), budgetID: first.id, budgetVersion: 4, service: "signals", credits: 10, takenAt: now)
+            let taken = block
+            try await auth.store.transaction { try await $0.insert(taken) }
+            #expect(try await auth.store.transaction { try await $0.creditBlock(taken.id, locking: true) } == taken)
+            block.unused = 3
+            let returned = block
+            try await auth.store.transaction { try await $0.update(returned) }
+            #expect(try await auth.store.transaction { try await $0.creditBlock(taken.id, locking: false) } == returned)
+            #expect(try await auth.store.transaction { try await $0.creditBlock(.make(), locking: false) } == nil)
+        }
+    }
+
+    @Test(arguments: StoreKind.available)
     func tokenKeysThatAreGoneAreNotListed(kind: StoreKind) async throws {
         try await withAuth(kind) { auth in
             let box = MasterKeyBox(.generate())
@@ -252,6 +295,52 @@ struct AuthStoreContractTests {
             #expect(try await auth.store.transaction { try await $0.throttle(.login(address: "ada@example.com")) } == nil)
             try await auth.store.transaction { try await $0.setThrottle(subject, nil) }
             #expect(try await auth.store.transaction { try await $0.throttle(subject) } == nil)
+        }
+    }
+
+    @Test(arguments: StoreKind.available)
+    func loginPlacesAreKeptUpToTheirNumberAndForgottenTogether(kind: StoreKind) async throws {
+        try await withAuth(kind) { auth in
+            let most = LoginPlace.maximumPerAccount
+            let places = (0...most).map { LoginPlace(email: "ada@example.com", address: "192.0.2.\($0)") }
+            let other = LoginPlace(email: "bob@example.com", address: "192.0.2.0")
+            func known() async throws -> [Bool] {
+                try await auth.store.transaction { transaction in
+                    var known: [Bool] = []
+                    for place in places + [other] { known.append(try await transaction.isKnown(place)) }
+                    return known
+                }
+            }
+            #expect(try await known().allSatisfy { !$0 })
+            for (number, place) in places.enumerated() {
+                try await auth.store.transaction { transaction in
+                    try await transaction.remember(place, at: now + .seconds(number))
+                    // The first is used again and again, so the second is the oldest.
+                    try await transaction.remember(places[0], at: now + .seconds(number))
+                }
+            }
+            try await auth.store.transaction { try await $0.remember(other, at: now) }
+            #expect(try await known() == [true, false] + Array(repeating: true, count: most))
+
+            let state = ThrottleState(attempts: 3, windowStartedAt: now, blockedUntil: nil)
+            let counts = [ThrottleSubject.login(email: "ada@example.com"), .login(place: places[0]), .login(place: places[5])]
+            let kept = [ThrottleSubject.login(place: other), .login(address: "192.0.2.0"), .login(email: "bob@example.com")]
+            try await auth.store.transaction { transaction in
+                for subject in counts + kept { try await transaction.setThrottle(subject, state) }
+                try await transaction.forgetLogins(of: counts[0])
+            }
+            try await auth.store.transaction { (transaction) async throws in
+                for subject in counts { #expect(try await transaction.throttle(subject) == nil) }
+                for subject in kept { #expect(try await transaction.throttle(subject) == state) }
+            }
+            #expect(try await known() == Array(repeating: false, count: most + 1) + [true])
+
+            try await auth.store.transaction { transaction in
+                try await transaction.remember(places[0], at: now)
+                try await transaction.remember(places[1], at: now - .seconds(Retention.loginPlaceSeconds + 1))
+                try await transaction.deleteEnded(before: now)
+            }
+            #expect(try await known().prefix(2) == [true, false])
         }
     }
 

@@ -48,8 +48,8 @@ struct ConcurrencyTests {
             let found = try await statuses(16) { number in
                 try await auth.client.post("/api/login", json: LoginInput(email: ada.email, password: "wrong password \(number)"))
             }
-            #expect(found.filter { $0 == 401 }.count == ThrottlePolicy.loginAccount.freeAttempts)
-            #expect(found.filter { $0 == 429 }.count == 16 - ThrottlePolicy.loginAccount.freeAttempts)
+            #expect(found.filter { $0 == 401 }.count == ThrottlePolicy.loginPlace.freeAttempts)
+            #expect(found.filter { $0 == 429 }.count == 16 - ThrottlePolicy.loginPlace.freeAttempts)
         }
     }
 

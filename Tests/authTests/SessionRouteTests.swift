@@ -197,40 +197,6 @@ struct SessionRouteTests {
         }
     }
 
-    @Test(arguments: StoreKind.available)
-    func guessingIsSlowedDownByAccountAndForgivenBySuccess(kind: StoreKind) async throws {
-        try await withAuth(kind) { auth in
-            let ada = try await auth.person()
-            let wrong = LoginInput(email: ada.email, password: "wrong password")
-            for _ in 0..<ThrottlePolicy.loginAccount.freeAttempts {
-                #expect(try await auth.client.post("/api/login", json: wrong).status == 401)
-            }
-            let right = LoginInput(email: ada.email, password: AuthFixture.password)
-            let throttled = try await auth.client.post("/api/login", json: right)
-            #expect(throttled.status == 429 && throttled.problemCode == "too_many_attempts" && throttled.headers["retry-after"] == "1")
-            let other = try await auth.client.post("/api/login", json: LoginInput(email: "bob@example.com", password: "wrong password"))
-            #expect(other.status == 401, "another account from the same address is not held up")
-            auth.time.advance(by: .seconds(1))
-            #expect(try await auth.client.post("/api/login", json: right).status == 200)
-            #expect(try await auth.client.post("/api/login", json: wrong).status == 401, "the count began anew")
-        }
-    }
-
-    @Test func guessingIsSlowedDownByAddress() async throws {
-        try await withAuth { auth in
-            var statuses: [Int] = []
-            for number in 0...ThrottlePolicy.loginAddress.freeAttempts {
-                let answer = try await auth.client.post(
-                    "/api/login",
-                    json: LoginInput(email: "guess\(number)@example.com", password: "wrong password")
-                )
-                statuses.append(answer.status)
-            }
-            #expect(statuses.dropLast().allSatisfy { $0 == 401 })
-            #expect(statuses.last == 429)
-        }
-    }
-
     @Test func registrationIsSlowedDownAndCanBeClosed() async throws {
         try await withAuth(registrationPolicy: ThrottlePolicy(freeAttempts: 2, windowSeconds: 60, maximumWaitSeconds: 60)) { (auth) async throws in
             for name in ["a", "b"] {

@@ -1,12 +1,18 @@
 """What containers get: a seccomp profile that follows the engine's own, and a compose file whose parts exist."""
 
+import os
 import re
+import subprocess
 import unittest
+from pathlib import Path
 
 import yaml
 
-from auspex_cli.layout import REPOSITORY, SERVICES
+from auspex_cli.compose_files import ComposeFiles
+from auspex_cli.layout import DATABASE_SERVICES, REPOSITORY, SERVICES
+from auspex_cli.process import free_ports, port_answers, wait_until
 from auspex_cli.seccomp_profile import SANDBOX_CALLS, executor_profile
+from support import folder_for
 
 
 class Seccomp(unittest.TestCase):
@@ -50,12 +56,81 @@ class ComposeFile(unittest.TestCase):
         self.assertEqual(with_ports, ["gateway"])
         self.assertNotIn("postgres", str(self.compose["services"]["executor"]))
 
+    def test_the_executor_meets_only_those_that_it_works_for(self):
+        networks = {name: set(container["networks"]) for name, container in self.compose["services"].items()}
+        met = {name for name, of_it in networks.items() if name != "executor" and of_it & networks["executor"]}
+        self.assertEqual(met, {"broker", "scheduler", "signals", "marketdata"})
+        leading_out = {name for name, network in self.compose["networks"].items() if not network.get("internal")}
+        self.assertEqual({name for name, of_it in networks.items() if of_it & leading_out}, {"executor", "gateway"})
+        self.assertEqual(set().union(*networks.values()), set(self.compose["networks"]))
+
+    def test_what_a_redis_mounts_and_runs_is_written(self):
+        folder = folder_for(self) / "compose"
+        ComposeFiles(folder, Path("nowhere"), Path("nowhere"))._servers()
+        for role in ("cache", "limits"):
+            container = self.compose["services"][f"redis-{role}"]
+            source, target, _ = container["volumes"][0].split(":")
+            written = folder / Path(source).relative_to("../var/compose")
+            for inside in (container["command"][1], container["healthcheck"]["test"][2]):
+                self.assertTrue((written / Path(inside).relative_to(target)).is_file(), inside)
+            # Some engines split the words of a health check at blanks.
+            self.assertFalse([word for word in container["healthcheck"]["test"] if " " in word])
+
     def test_container_files_exist_and_copy_only_what_the_context_has(self):
         for container in self.compose["services"].values():
             if "build" in container:
                 text = (REPOSITORY / "compose" / container["build"]["dockerfile"]).read_text()
                 for source in re.findall(r"^COPY (\S+)", text, re.MULTILINE):
                     self.assertIn(source, ("bin/", "migrate-all", "tools/uv", "sdk/"))
+
+
+class RedisPasswords(unittest.TestCase):
+    def setUp(self):
+        self.folder = folder_for(self) / "compose"
+        self.files = ComposeFiles(self.folder, Path("nowhere"), Path("nowhere"))
+        self.files._servers()
+
+    def password(self, role: str) -> str:
+        return (self.folder / "redis" / role / "password").read_text()
+
+    def test_each_role_has_one_of_its_own_and_services_read_it_from_a_file(self):
+        self.assertNotEqual(self.password("cache"), self.password("limits"))
+        for service in DATABASE_SERVICES:
+            self.files._addresses(service)
+            values = self.files._environment(service)
+            for role in ("cache", "limits"):
+                self.assertNotIn(f"AUSPEX_REDIS_{role.upper()}_URL", values)
+                self.assertEqual(values[f"AUSPEX_REDIS_{role.upper()}_URL_FILE"], f"/run/auspex/{service}/redis-{role}-url")
+                address = (self.folder / "secrets" / service / f"redis-{role}-url").read_text()
+                self.assertEqual(address, f"redis://:{self.password(role)}@redis-{role}:6379/0\n")
+            self.assertFalse([value for value in values.values() if self.password("cache") in value or self.password("limits") in value])
+
+    def test_the_executor_is_told_of_no_redis(self):
+        self.files._addresses("executor")
+        self.assertEqual([path.name for path in (self.folder / "secrets" / "executor").iterdir()], ["broker-url"])
+
+    def test_a_real_redis_refuses_strangers_and_the_health_check_gets_in(self):
+        folder, (port,) = self.folder / "redis" / "cache", free_ports(1)
+        server = subprocess.Popen(
+            ["redis-server", str(folder / "redis.conf"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)],
+            stdout=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        self.assertTrue(wait_until(lambda: port_answers(port), 20))
+        stranger = subprocess.run(["redis-cli", "-p", str(port), "get", "a"], capture_output=True, text=True)
+        self.assertIn("NOAUTH", stranger.stdout + stranger.stderr)
+
+        # The same words as in the container, with this folder and this port in the place of its own.
+        (folder / "redis-cli").write_text(f'#!/bin/sh\nexec /usr/bin/redis-cli -p {port} "$@"\n')
+        (folder / "redis-cli").chmod(0o755)
+        text = (folder / "healthy").read_text().replace("/run/auspex/redis", str(folder))
+
+        def healthy() -> int:
+            return subprocess.run(["sh", "-c", text], env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}, capture_output=True).returncode
+
+        self.assertEqual(healthy(), 0)
+        (folder / "password").write_text("another")
+        self.assertNotEqual(healthy(), 0)
 
 
 if __name__ == "__main__":

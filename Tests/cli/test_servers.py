@@ -6,9 +6,13 @@ import re
 import unittest
 from pathlib import Path
 
+from auspex_cli.deployment import Choices, Deployment
+from auspex_cli.layout import Layout
 from auspex_cli.servers.broker import BrokerServer, BrokerUser, service_user
 from auspex_cli.servers.postgres import PostgresServer, literal
 from auspex_cli.servers.redis import RedisServer
+from auspex_cli.settings import Settings
+from support import folder_for
 
 
 class Broker(unittest.TestCase):
@@ -49,6 +53,21 @@ class Postgres(unittest.TestCase):
 class Redis(unittest.TestCase):
     def test_the_address_carries_the_password(self):
         self.assertEqual(RedisServer("limits", Path("x"), 7, "abc", Path("l")).url, "redis://:abc@127.0.0.1:7/0")
+
+    def test_both_of_a_platform_have_a_password_of_their_own(self):
+        layout = Layout(folder_for(self) / "var")
+        layout.prepare()
+        deployment = Deployment(layout, Choices(), Settings({}, ""))
+        passwords = set()
+        for role in ("cache", "limits"):
+            server = deployment.redis(role)
+            server.create()
+            lines = (server.folder / "redis.conf").read_text().splitlines()
+            self.assertEqual([line for line in lines if line.startswith("requirepass")], [f"requirepass {server.password}"])
+            self.assertGreater(len(server.password), 40)
+            self.assertEqual((server.folder / "redis.conf").stat().st_mode & 0o777, 0o600)
+            passwords.add(server.password)
+        self.assertEqual(len(passwords), 2)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ import Testing
             (["value": nil], "value is not decimal text"),
             (["target_from": "2016-10-08T12:00:59.999999Z"], "target_from lies before as_of"),
             (["target_to": "2016-10-08T12:01:00.000000Z"], "target_to does not lie after target_from"),
+            (["target_to": "2016-10-08T12:02:00.000001Z"], "target_to must be horizon_seconds (60) after target_from"),
+            (["target_from": "2016-10-08T12:01:30.000000Z"], "target_to must be horizon_seconds (60) after target_from"),
             (["target_to": "tomorrow"], "target_to is not a UTC time"),
             (["extra": 1], "unknown member 'extra'"),
         ] as [([String: JSONValue], String)]

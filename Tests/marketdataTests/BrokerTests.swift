@@ -39,14 +39,10 @@ import Testing
                 let relay = OutboxRelay(pool: pool, publisher: publisher, schema: "marketdata", loop: TestLoop.shared)
                 let source = CountingVerifier()
                 let keys = CachingAPIKeyVerifier(source: source, control: TestLoop.shared)
-                let auth = ServiceClient(baseURLs: ["http://127.0.0.1:1"], audience: "auth", tokens: nil, http: HTTPClient())
-                let news = try NewsListener(
+                let news = try News.listener(
                     brokerURL: broker.url,
-                    keys: keys,
-                    denied: DenySet(),
-                    auth: auth,
+                    credentials: CredentialNews(keys: keys, denied: DenySet()),
                     loop: TestLoop.shared,
-                    time: SystemTimeSource(),
                     readiness: Readiness()
                 )
                 let heard = TestSignal<String>()

@@ -42,10 +42,15 @@ struct Bench: Sendable {
     let importer: Importer
     let cpu: CPUPool
 
-    init(_ store: any MarketdataStore, time: any TimeSource = SystemTimeSource(), results: any ResultCache = NoResultCache()) throws {
+    init(
+        _ store: any MarketdataStore,
+        time: any TimeSource = SystemTimeSource(),
+        results: any ResultCache = NoResultCache(),
+        limits: ReadLimits = ReadLimits()
+    ) throws {
         self.store = store
         cpu = try CPUPool(threads: 1)
-        reader = BarReader(store: store, calendars: Calendars(store: store, time: time), results: results, cpu: cpu, time: time)
+        reader = BarReader(store: store, calendars: Calendars(store: store, time: time), results: results, cpu: cpu, time: time, limits: limits)
         importer = Importer(store: store, cpu: cpu, time: time)
     }
 

@@ -30,7 +30,7 @@ import Testing
             loops: loops
         )
         let draft = try await Replays(store: bench.store, reader: bench.reader, time: SystemTimeSource(), feed: feed).draft(wish, account: .make())
-        let replay = try await bench.store.createReplay(draft)
+        let replay = try await bench.store.createReplay(draft, within: ReplayLimits())
         feed?.wake()
         return replay
     }

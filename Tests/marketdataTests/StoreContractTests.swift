@@ -67,6 +67,36 @@ import Testing
         }
     }
 
+    /// Quotes are often finer than trades; who asks for bars of the base interval, and of no price, must get some.
+    @Test(arguments: StoreKind.allCases, [true, false]) func theBaseIntervalIsThatOfTheUsualPrice(kind: StoreKind, quotesFirst: Bool) async throws {
+        try await withStore(kind) { store in
+            let bench = try Bench(store)
+            func trades() async throws {
+                let rows = "36000000,1000000,1000000,1000000,1000000,100\n36060000,1000000,1000000,1000000,1000000,100\n"
+                let path = "equity/usa/minute/aig/20131007_trade.zip"
+                _ = try await bench.importer.run(stored(rows, as: "20131007_aig_minute_trade.csv"), path: path, options: ImportOptions())
+            }
+            func quotes() async throws {
+                let rows = "36000000,1000000,200,1000200,300,P,0,0\n36001000,1000100,100,1000300,100,P,0,0\n"
+                let path = "equity/usa/tick/aig/20131007_quote.zip"
+                _ = try await bench.importer.run(stored(rows, as: "20131007_aig_tick_quote.csv"), path: path, options: ImportOptions())
+            }
+            func base() async throws -> Int? { try await store.instrument(symbol: "AIG")?.baseIntervalSeconds }
+            if quotesFirst {
+                try await quotes()
+                #expect(try await base() == 1)
+                try await trades()
+            } else {
+                try await trades()
+                #expect(try await base() == 60)
+                try await quotes()
+            }
+            let seconds = try #require(try await base())
+            #expect(seconds == 60)
+            #expect(try await bench.closes("AIG", "\(seconds)s").count == 2)
+        }
+    }
+
     @Test(arguments: StoreKind.allCases) func watchesAreReplacedWhole(kind: StoreKind) async throws {
         try await withStore(kind) { store in
             let made = coin("BTCUSD")
@@ -106,8 +136,8 @@ import Testing
                     createdAt: .now()
                 )
             }
-            let first = try await store.createReplay(draft())
-            let second = try await store.createReplay(draft())
+            let first = try await store.createReplay(draft(), within: ReplayLimits())
+            let second = try await store.createReplay(draft(), within: ReplayLimits())
             #expect([first.symbol, second.symbol] == ["BTCUSD@replay-1", "BTCUSD@replay-2"])
             #expect(try await store.replay(id: first.id) == first)
             #expect(try await store.replay(instrument: second.instrumentID) == second)
@@ -145,6 +175,69 @@ import Testing
             try await store.releaseLease(of: second.id, runner: "a")
             #expect(try await store.claimReplays(runner: "b", leaseSeconds: 60).map(\.id) == [second.id])
             #expect(try await store.replay(id: first.id)?.releasedBars == 1)
+        }
+    }
+}
+
+/// How many replays may run at once.
+@Suite(.enabled(if: TestServers.hasPostgres)) struct ReplayLimitTests {
+    private func draft(of source: InstrumentID, _ account: AccountID) -> ReplayDraft {
+        ReplayDraft(
+            id: .make(),
+            instrumentID: .make(),
+            sourceInstrumentID: source,
+            accountID: account,
+            baseIntervalSeconds: 60,
+            speed: 1,
+            loops: false,
+            startsAt: at("2016-10-08T00:00:00Z"),
+            endsAt: nil,
+            revisionsAsOf: nil,
+            createdAt: .now()
+        )
+    }
+
+    @Test(arguments: StoreKind.allCases) func anAccountRunsSoManyAtOnceAndAllTogetherSoMany(kind: StoreKind) async throws {
+        try await withStore(kind) { store in
+            let source = coin("BTCUSD")
+            try await store.create(source)
+            let limits = ReplayLimits(perAccount: 2, total: 3)
+            let (ada, ben) = (AccountID.make(), AccountID.make())
+            let first = try await store.createReplay(draft(of: source.id, ada), within: limits)
+            _ = try await store.createReplay(draft(of: source.id, ada), within: limits)
+            await #expect(throws: MarketdataError.tooManyReplays(2)) { try await store.createReplay(draft(of: source.id, ada), within: limits) }
+            _ = try await store.createReplay(draft(of: source.id, ben), within: limits)
+            await #expect(throws: MarketdataError.noRoomForReplays) { try await store.createReplay(draft(of: source.id, ben), within: limits) }
+            // Nothing of the refused ones is left behind.
+            #expect(try await store.instruments(after: nil, containing: "@replay", limit: 9).count == 3)
+
+            // A paused one makes room, and has to wait for room itself.
+            _ = try await store.changeReplay(first.id, from: [.running], to: .paused)
+            let other = try await store.createReplay(draft(of: source.id, ada), within: limits)
+            await #expect(throws: MarketdataError.tooManyReplays(2)) { try await store.resumeReplay(first.id, within: limits) }
+            _ = try await store.changeReplay(other.id, from: [.running], to: .stopped)
+            #expect(try await store.resumeReplay(first.id, within: limits)?.state == .running)
+            #expect(try await store.resumeReplay(first.id, within: limits) == nil)
+
+            // A round of a loop takes the place of the one before.
+            let next = try await store.finishReplay(first.id, next: draft(of: source.id, ada))
+            #expect(next?.state == .running)
+        }
+    }
+
+    @Test func whoAskAtTheSameTimeShareTheSameRoom() async throws {
+        try await withPostgresStore { store, _ in
+            let sources = [coin("BTCUSD"), coin("ETHUSD")]
+            for source in sources { try await store.create(source) }
+            let account = AccountID.make()
+            let made = await withTaskGroup(of: Bool.self) { group in
+                for index in 0..<8 {
+                    let draft = draft(of: sources[index % 2].id, account)
+                    group.addTask { (try? await store.createReplay(draft, within: ReplayLimits(perAccount: 3, total: 9))) != nil }
+                }
+                return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+            }
+            #expect(made == 3)
         }
     }
 }

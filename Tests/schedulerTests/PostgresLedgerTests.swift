@@ -180,6 +180,82 @@ struct PostgresLedgerTests {
         }
     }
 
+    @Test func aJobThatCannotBeEndedHoldsUpNoOther() async throws {
+        try await withPostgresStore { store, database in
+            let jobs = (0..<3).map { Fixture.job("job \($0)") }
+            _ = try await store.insert(jobs)
+            _ = try await store.claim(Fixture.claim())
+            let superuser = try await PostgresConnection.connect(
+                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                on: TestLoop.shared
+            )
+            try await superuser.execute("CREATE TABLE broken (job_id uuid)")
+            try await superuser.execute("INSERT INTO broken VALUES (\(jobs[0].id))")
+            try await superuser.execute("GRANT SELECT ON broken TO scheduler_app")
+            try await superuser.execute(
+                """
+                CREATE FUNCTION refuse_broken() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN IF EXISTS (SELECT FROM scheduler.broken WHERE job_id = NEW.job_id) THEN RAISE check_violation; END IF; RETURN NEW; END'
+                """
+            )
+            try await superuser.execute("CREATE TRIGGER broken BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION refuse_broken()")
+            await superuser.close()
+            try await expire(store)
+            let time = ManualTimeSource()
+            let sweeper = Sweeper(store: store, time: time, loop: TestLoop.shared) { _ in }
+            for _ in 0..<31 {
+                time.advance(by: .seconds(1))
+                await sweeper.round()
+            }
+            var states: [JobState?] = []
+            for job in jobs { states.append(try await store.job(job.id)?.state) }
+            #expect(states == [.running, .pending, .pending])
+            // Nor does it postpone what comes later.
+            #expect(sweeper.mayExpire)
+            // Waits end the same way.
+            try await store.pool.execute(
+                "UPDATE jobs SET queue_deadline = clock_timestamp() - interval '1 s' WHERE job_id <> \(jobs[0].id)"
+            )
+            let count = try await store.expireWaits(limit: 10)
+            #expect(count == 2)
+        }
+    }
+
+    @Test func aReleasedJobWaitsFromThenOn() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert([Fixture.job("a")])
+            let job = try #require(try await store.claim(Fixture.claim()).first)
+            // It ran for longer than it might have waited.
+            try await store.pool.execute("UPDATE jobs SET queue_deadline = clock_timestamp() - interval '1 s'")
+            try await store.release([LeaseReference(jobID: job.id, attemptID: try #require(job.attemptID))])
+            let late = try await store.expireWaits(limit: 10)
+            let released = try #require(try await store.job(job.id))
+            #expect(late == 0 && released.state == .pending && released.attempt == 0)
+        }
+    }
+
+    /// An end locks the job and then its lease; a renewal in the other order could wait for it while it waits for the renewal.
+    @Test func aRenewalThatWaitsForAJobHoldsNoLease() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert([Fixture.job("a")])
+            let job = try #require(try await store.claim(Fixture.claim()).first)
+            let renewal = LeaseRenewal(jobID: job.id, attemptID: try #require(job.attemptID), progress: 50)
+            let renewing = try await store.pool.withTransaction { ending in
+                try await ending.execute("SELECT FROM jobs WHERE job_id = \(job.id) FOR NO KEY UPDATE")
+                let renewing = Task { try await store.renew([renewal]) }
+                try await eventually("the renewal waiting") {
+                    try await store.pool.query(
+                        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    ).count == 1
+                }
+                try await ending.execute("SELECT FROM leases WHERE job_id = \(job.id) FOR UPDATE NOWAIT")
+                return renewing
+            }
+            let standing = try await renewing.value
+            #expect(standing.map(\.state) == [.held])
+        }
+    }
+
     @Test func aPauseOfTheProcessTakesNothingFromWorkers() async throws {
         try await withPostgresStore { store, _ in
             let time = ManualTimeSource()

@@ -14,12 +14,13 @@ struct RouteTests {
     /// Stands in for authentication: who asks is what the test says.
     private struct TestAuthentication: Middleware {
         let scopes: [String]?
+        var role = "provider"
 
         func handle(_ request: Request, next: Handler) async throws -> Response {
             var request = request
             guard let account = request.headers["X-Test-Account"].flatMap({ AccountID($0) }) else { throw Problem.unauthorized() }
             let credential: Principal.Credential = scopes.map { .apiKey(.make(), scopes: $0) } ?? .session(.make())
-            request.principal = Principal(userID: .make(), accountID: account, roles: ["provider"], credential: credential)
+            request.principal = Principal(userID: .make(), accountID: account, roles: [role], credential: credential)
             return try await next(request)
         }
     }
@@ -28,6 +29,8 @@ struct RouteTests {
         let store: InMemorySchedulerStore
         let people: RequestClient
         let keyHolder: RequestClient
+        /// Of another account.
+        let administrator: RequestClient
         /// As the executor, as signals.
         let services: RequestClient
         let signals: RequestClient
@@ -69,11 +72,29 @@ struct RouteTests {
                     header: "X-Test-Account",
                     Fixture.account.description
                 ),
+                administrator: RequestClient(router: routes.publicRouter(TestAuthentication(scopes: nil, role: "admin"))).with(
+                    header: "X-Test-Account",
+                    AccountID.make().description
+                ),
                 services: try client(0, services),
                 signals: try client(1, services),
                 key: key
             )
         )
+    }
+
+    /// A copy of a claim that the network held back arrives after its answer: nobody waits for what it would win.
+    @Test func aClaimThatWasAnsweredWinsNothingNew() async throws {
+        try await withHouse { house in
+            let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
+            let empty: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            _ = try await house.store.insert([Fixture.job("a")])
+            let late: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            let next = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
+            let won: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: next).decode()
+            let again: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: next).decode()
+            #expect(empty.jobs.isEmpty && late.jobs.isEmpty && won.jobs.count == 1 && again.jobs.map(\.jobID) == won.jobs.map(\.jobID))
+        }
     }
 
     @Test func aJobFromItsRequestToItsResult() async throws {
@@ -162,8 +183,8 @@ struct RouteTests {
 
     @Test func anothersJobIsNotThere() async throws {
         try await withHouse { house in
-            let foreign = Fixture.job("foreign", account: .make())
-            let own = Fixture.job("own")
+            let foreign = Fixture.job("foreign", account: .make(), kind: .dryRun)
+            let own = Fixture.job("own", kind: .dryRun)
             _ = try await house.store.insert([foreign, own])
             let hidden = try await house.people.get("/api/jobs/\(foreign.id)")
             let hiddenLog = try await house.people.get("/api/jobs/\(foreign.id)/logs")
@@ -182,9 +203,37 @@ struct RouteTests {
         }
     }
 
+    @Test func theWorkOfThePlatformIsNotItsProvidersToCallOff() async throws {
+        try await withHouse { house in
+            let settlement = Fixture.job("s", class: .signals, kind: .settlement)
+            let run = Fixture.job("r", class: .signal, kind: .signalRun)
+            let dryRun = Fixture.job("d", kind: .dryRun)
+            _ = try await house.store.insert([settlement, run, dryRun])
+            func ids(_ client: RequestClient, _ query: String = "") async throws -> Set<String> {
+                Set((try await client.get("/api/jobs" + query).json())["items"]?.array?.compactMap { $0["job_id"]?.string } ?? [])
+            }
+            let all = Set([settlement, run, dryRun].map(\.id.description))
+            let own = all.subtracting([settlement.id.description])
+            let seen = try await ids(house.people)
+            #expect(seen == own)
+            let asked = try await ids(house.people, "?kind=settlement,signal_run")
+            #expect(asked == [run.id.description])
+            let path = "/api/jobs/\(settlement.id)"
+            let hidden = [try await house.people.get(path), try await house.people.get(path + "/logs"), try await house.people.delete(path)]
+            #expect(hidden.map(\.status) == [404, 404, 404])
+            let state = try await house.store.job(settlement.id)?.state
+            #expect(state == .pending)
+            let seenByAdministrator = try await ids(house.administrator)
+            let shown = try await house.administrator.get(path)
+            #expect(seenByAdministrator == all && shown.status == 200)
+            let cancelled = try await house.administrator.delete(path)
+            #expect(cancelled.status == 202)
+        }
+    }
+
     @Test func anEndedJobCannotBeCancelled() async throws {
         try await withHouse { house in
-            _ = try await house.store.insert([Fixture.job("a")])
+            _ = try await house.store.insert([Fixture.job("a", kind: .dryRun)])
             let job = try #require(try await house.store.claim(Fixture.claim()).first)
             _ = try await house.store.finish([try Fixture.finished(job)])
             let answer = try await house.people.delete("/api/jobs/\(job.id)")

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 import Testing
 
 @testable import scheduler

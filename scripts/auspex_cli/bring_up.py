@@ -1,13 +1,14 @@
 """The steps from a checkout to a running platform; each leaves alone what is already as it should be."""
 
 import json
+import os
 import re
 import urllib.request
 
 from . import keys, packages, site, toolchain
 from .console import Failure, say, step
 from .deployment import Deployment
-from .layout import DATABASE_SERVICES
+from .layout import DATABASE_SERVICES, SERVICES
 from .process import port_is_free, wait_until
 from .servers.postgres import create_schemas
 from .services import ServicePlan
@@ -24,6 +25,9 @@ def bring_up(deployment: Deployment, *, build: bool = True) -> ServicePlan:
     deployment.choices.write(layout)
     plan.write_addresses()
     keys.ensure(deployment, plan)
+    if os.geteuid() == 0 and plan.rights.lacks_ids:
+        say("  ! the services run as root: this container has too few user ids for users of their own")
+    plan.rights.hand_over()
 
     servers = deployment.create_servers()
     fresh = control.pid is None
@@ -41,6 +45,14 @@ def bring_up(deployment: Deployment, *, build: bool = True) -> ServicePlan:
         control.apply(everything)
         control.wait_ready([spec.name for spec in everything], 120, current)
         current.note("")
+    status = control.status()
+    if any(plan.rights.disregarded(service, status.get(service, {}).get("pid")) for service in SERVICES):
+        with step("start all of it anew under this version's supervisor", log=layout.log("supervisor")) as current:
+            control.end()
+            plan.rights.hand_over()
+            control.apply(everything)
+            control.wait_ready([spec.name for spec in everything], 120, current)
+            current.note("")
     _tell_sandbox_level(deployment)
     return plan
 
@@ -49,11 +61,17 @@ def _tell_sandbox_level(deployment: Deployment) -> None:
     """Runs of strangers' code with less than the full isolation is something to know."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{deployment.ports.internal('executor')}/metrics", timeout=2) as answer:
-            found = re.search(r'^auspex_sandbox_level\{[^}]*level="(\w+)"[^}]*\} 1$', answer.read().decode(), re.MULTILINE)
+            level = sandbox_level(answer.read().decode())
     except OSError:
         return
-    if found and found[1] != "full":
-        say(f"  ! the sandbox works at level {found[1]}: limits for each process instead of control groups (full needs root, or writable cgroups)")
+    if level not in (None, "full"):
+        say(f"  ! the sandbox works at level {level}: limits for each process instead of control groups (full needs root, or writable cgroups)")
+
+
+def sandbox_level(metrics: str) -> str | None:
+    """The level that the executor's metrics name."""
+    found = re.search(r'^auspex_sandbox_level\{[^}]*level="(\w+)"[^}]*\} 1(?:\.0)?$', metrics, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _prepare_database(deployment: Deployment, plan: ServicePlan) -> None:

@@ -15,6 +15,7 @@ from .python_environment import uv
 from .runner import run_logged
 from .seccomp_profile import executor_profile
 from .servers.postgres import schema_sql
+from .service_rights import ServiceRights
 from .services import DATABASE, ServicePlan
 from .settings import Settings
 
@@ -22,6 +23,12 @@ SOURCE = REPOSITORY / "compose"
 PUBLIC_PORT, INTERNAL_PORT = 8080, 8081
 INSIDE = "/run/auspex"
 DEFAULT_PROFILE = Path("/usr/share/containers/seccomp.json")
+# A program of its own, because some engines split the words of a health check at blanks; the password is in no argument.
+HEALTHY_REDIS = """#!/bin/sh
+REDISCLI_AUTH="$(cat /run/auspex/redis/password)"
+export REDISCLI_AUTH
+test "$(redis-cli ping)" = PONG
+"""
 
 
 class ComposeFiles:
@@ -32,7 +39,9 @@ class ComposeFiles:
         layout = Layout(folder / "made")
         layout.prepare()
         self.deployment = Deployment(layout, replace(Choices(), binaries=str(binaries)), Settings())
-        self.plan = ServicePlan(self.deployment, "compose")
+        # Containers have users of their own: nothing is set apart here for those of `./auspex up`.
+        rights = ServiceRights(layout, self.deployment.ports, as_root=False)
+        self.plan = ServicePlan(self.deployment, "compose", rights)
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,31 +65,43 @@ class ComposeFiles:
         self._text("broker/definitions.json", json.dumps(self.deployment.broker.definitions(), indent=1))
         self._text("broker/rabbitmq.conf", "load_definitions = /etc/rabbitmq/definitions.json\nraft.wal_max_size_bytes = 67108864\ndisk_free_limit.absolute = 200MB\n")
         for role, policy in (("cache", "allkeys-lru"), ("limits", "noeviction")):
-            # No password: the network is internal, and a health check must not need one. Protected mode would refuse other containers.
-            self._text(f"redis/{role}.conf", f'bind 0.0.0.0\nprotected-mode no\nsave ""\nappendonly no\nmaxmemory 256mb\nmaxmemory-policy {policy}\n')
+            password = secrets.password(f"redis-{role}")
+            self._text(f"redis/{role}/password", password)
+            self._text(f"redis/{role}/redis.conf", f'bind 0.0.0.0\nrequirepass {password}\nsave ""\nappendonly no\nmaxmemory 256mb\nmaxmemory-policy {policy}\n')
+            self._text(f"redis/{role}/healthy", HEALTHY_REDIS)
+            (self.folder / "redis" / f"{role}.conf").unlink(missing_ok=True)  # an earlier version's, without a password
 
     def _secrets(self) -> None:
         keys.ensure(self.deployment, self.plan)
         made = self.deployment.layout.secrets
-        passwords = self.plan.passwords()
         self._text("secrets/common/services.jwks", (made / "services.jwks").read_text())
         for service in SERVICES:
             values = self._environment(service)
             self._text(f"{service}.env", lines_of(values))
             self._text(f"secrets/{service}/service-key.pem", (made / service / "service-key.pem").read_text())
-            password = self.deployment.secrets.password(f"{service}/broker-password")
-            self._text(f"secrets/{service}/broker-url", f"amqp://{service}:{quote(password, safe='')}@broker:5672/\n")
+            self._addresses(service)
             if service == "auth":
                 self._text("secrets/auth/master.key", (made / "master.key").read_text())
             if service in DATABASE_SERVICES:
-                for role, name in ((f"{service}_app", "database-url"), (f"{service}_owner", "migration-database-url")):
-                    words = quote(passwords[service][role], safe="")
-                    self._text(f"secrets/{service}/{name}", f"postgresql://{role}:{words}@postgres:5432/{DATABASE}\n")
                 # The container of migrations sees all services' folders; a service sees its own and the common one.
                 migrating = values | {
                     "AUSPEX_MIGRATION_DATABASE_URL_FILE": f"{INSIDE}/{service}/migration-database-url",
                 }
                 self._text(f"secrets/{service}/migrate.env", lines_of(migrating))
+
+    def _addresses(self, service: str) -> None:
+        """The addresses that hold passwords; the executor gets the broker's alone."""
+        secrets = self.deployment.secrets
+        password = secrets.password(f"{service}/broker-password")
+        self._text(f"secrets/{service}/broker-url", f"amqp://{service}:{quote(password, safe='')}@broker:5672/\n")
+        if service not in DATABASE_SERVICES:
+            return
+        for role in ("cache", "limits"):
+            words = quote(secrets.password(f"redis-{role}"), safe="")
+            self._text(f"secrets/{service}/redis-{role}-url", f"redis://:{words}@redis-{role}:6379/0\n")
+        for role, name in ((f"{service}_app", "database-url"), (f"{service}_owner", "migration-database-url")):
+            words = quote(self.plan.passwords()[service][role], safe="")
+            self._text(f"secrets/{service}/{name}", f"postgresql://{role}:{words}@postgres:5432/{DATABASE}\n")
 
     def _environment(self, service: str) -> dict[str, str]:
         """The settings of `./auspex up`, with the containers' places in them."""
@@ -94,11 +115,9 @@ class ComposeFiles:
         values |= {"AUSPEX_LISTEN": "0.0.0.0", "AUSPEX_INTERNAL_PORT": str(INTERNAL_PORT)}
         if service == "executor":
             values |= self.plan.executor_in_container()
+            values.pop("AUSPEX_AUTH_URL")  # not on its network
         else:
             values |= {"AUSPEX_PORT": str(PUBLIC_PORT), "AUSPEX_BLOB_ROOT": "/blobs"}
-            for role in ("cache", "limits"):
-                values.pop(f"AUSPEX_REDIS_{role.upper()}_URL_FILE", None)
-                values[f"AUSPEX_REDIS_{role.upper()}_URL"] = f"redis://redis-{role}:6379/0"
         return values
 
     def _gateway(self) -> None:

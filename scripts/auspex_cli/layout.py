@@ -95,3 +95,14 @@ class Ports:
 
     def internal(self, service: str, replica: int = 0) -> int:
         return self.base + 200 + 10 * replica + _SERVICE_DIGIT[service]
+
+    @property
+    def first_user_id(self) -> int:
+        """Ten thousand user ids without names belong to each platform of a machine: a thousand for the runs of each executor, the last for services."""
+        return 200_001 + (self.base // 500) * 10_000
+
+    def sandbox_user_id(self, replica: int = 0) -> int:
+        return self.first_user_id + 1_000 * replica
+
+    def user_id(self, service: str) -> int:
+        return self.first_user_id + 9_000 + _SERVICE_DIGIT[service]

@@ -24,6 +24,7 @@ class ProcessSpec:
     log: str
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
+    uid: int | None = None  # a user without a name, and a group of the same number
     folder: str = "/"
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 15.0
@@ -51,6 +52,8 @@ class ProcessSpec:
         if self.user and os.geteuid() == 0:
             entry = pwd.getpwnam(self.user)
             identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(self.user, entry.pw_gid)}
+        elif self.uid is not None and os.geteuid() == 0:
+            identity = {"user": self.uid, "group": self.uid, "extra_groups": []}
         with open(self.log, "ab") as log:
             return subprocess.Popen(
                 self.arguments,

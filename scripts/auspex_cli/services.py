@@ -10,6 +10,7 @@ from .deployment import Deployment
 from .layout import DATABASE_SERVICES, REPOSITORY, SERVICES
 from .process import ProcessSpec, basic_environment
 from .python_environment import uv
+from .service_rights import ServiceRights
 from .users import private_file
 
 DATABASE = "auspex"
@@ -23,8 +24,9 @@ def process_name(service: str, replica: int) -> str:
 class ServicePlan:
     """Settings and processes of the services of one deployment."""
 
-    def __init__(self, deployment: Deployment, version: str):
+    def __init__(self, deployment: Deployment, version: str, rights: ServiceRights | None = None):
         self.deployment, self.version = deployment, version
+        self.rights = rights or ServiceRights(deployment.layout, deployment.ports)
 
     def binary(self, service: str) -> Path:
         return Path(self.deployment.choices.binaries) / service
@@ -49,31 +51,35 @@ class ServicePlan:
             for role, name in ((f"{service}_app", "database-url"), (f"{service}_owner", "migration-database-url")):
                 secrets.write(f"{service}/{name}", deployment.postgres.url(role, passwords[service][role], DATABASE))
 
-    def environment(self, service: str, replica: int = 0, *, migrating: bool = False) -> dict[str, str]:
-        """What a service is told. The owner's database address goes to `migrate` alone."""
+    def environment(self, service: str, replica: int = 0, *, for_command: bool = False, migrating: bool = False) -> dict[str, str]:
+        """What a service is told. A command is ours, and reads the secrets where we keep them; the owner's database address goes to `migrate` alone."""
         deployment, ports = self.deployment, self.deployment.ports
-        secret = deployment.secrets.path
+
+        def secret(name: str) -> str:
+            return str(deployment.secrets.path(name) if for_command else self.rights.credential(service, name))
+
         values = {
             "AUSPEX_LISTEN": "127.0.0.1",
             "AUSPEX_INTERNAL_PORT": str(ports.internal(service, replica)),
-            "AUSPEX_SERVICE_KEY_FILE": str(secret(f"{service}/service-key.pem")),
-            "AUSPEX_SERVICES_JWKS_FILE": str(secret("services.jwks")),
-            "AUSPEX_BROKER_URL_FILE": str(secret(f"{service}/broker-url")),
+            "AUSPEX_SERVICE_KEY_FILE": secret(f"{service}/service-key.pem"),
+            "AUSPEX_SERVICES_JWKS_FILE": secret("services.jwks"),
+            "AUSPEX_BROKER_URL_FILE": secret(f"{service}/broker-url"),
         }
         if service == "executor":
             values |= self._executor(replica)
         else:
             values |= {
                 "AUSPEX_PORT": str(ports.public(service, replica)),
-                "AUSPEX_DATABASE_URL_FILE": str(secret(f"{service}/database-url")),
-                "AUSPEX_REDIS_CACHE_URL_FILE": str(secret(f"{service}/redis-cache-url")),
-                "AUSPEX_REDIS_LIMITS_URL_FILE": str(secret(f"{service}/redis-limits-url")),
+                "AUSPEX_DATABASE_URL_FILE": secret(f"{service}/database-url"),
+                "AUSPEX_REDIS_CACHE_URL_FILE": secret(f"{service}/redis-cache-url"),
+                "AUSPEX_REDIS_LIMITS_URL_FILE": secret(f"{service}/redis-limits-url"),
+                "AUSPEX_REPLICAS": str(deployment.choices.replicas),
                 "AUSPEX_BLOB_ROOT": str(deployment.layout.state / "blobs"),
             }
         if service == "auth":
-            values["AUSPEX_MASTER_KEY_FILE"] = str(secret("master.key"))
+            values["AUSPEX_MASTER_KEY_FILE"] = secret("master.key")
         if migrating:
-            values["AUSPEX_MIGRATION_DATABASE_URL_FILE"] = str(secret(f"{service}/migration-database-url"))
+            values["AUSPEX_MIGRATION_DATABASE_URL_FILE"] = str(deployment.secrets.path(f"{service}/migration-database-url"))
         for other in DATABASE_SERVICES:
             if other != service:
                 addresses = [f"http://127.0.0.1:{ports.internal(other, number)}" for number in range(deployment.choices.replicas)]
@@ -87,7 +93,7 @@ class ServicePlan:
             "AUSPEX_EXECUTOR_ROOT": str(self.deployment.layout.state / "executor"),
             "AUSPEX_UV": uv(self.deployment.layout),
             "AUSPEX_SDK_PATH": str(REPOSITORY / "sdk" / "python"),
-            "AUSPEX_SANDBOX_USER": str(200_001 + (base // 500) * 10_000 + 1_000 * replica),
+            "AUSPEX_SANDBOX_USER": str(self.deployment.ports.sandbox_user_id(replica)),
             "AUSPEX_CGROUP_NAME": f"auspex-{base}-{replica + 1}",
         }
 
@@ -104,17 +110,17 @@ class ServicePlan:
         specs = []
         layout = self.deployment.layout
         release = subprocess.run([str(self.binary("auth")), "--version"], capture_output=True, text=True, env=basic_environment()).stdout.strip()
-        for name in ("blobs", "executor"):
-            (layout.state / name).mkdir(exist_ok=True)
-            (layout.state / name).chmod(0o700 if name == "blobs" else 0o755)
+        (layout.state / "executor").mkdir(exist_ok=True)
+        (layout.state / "executor").chmod(0o755)
         for service in ("auth", "marketdata", "signals", "scheduler", "executor"):
+            program = self.rights.program(service, self.binary(service))
             for replica in range(self.deployment.choices.replicas):
                 name = process_name(service, replica)
                 environment = self.environment(service, replica)
                 private_file(layout.run / f"{name}.env", "".join(f"{key}={value}\n" for key, value in sorted(environment.items())))
                 internal = self.deployment.ports.internal(service, replica)
                 specs.append(ProcessSpec(
-                    name, [str(self.binary(service))], str(layout.log(name)), environment=environment, folder=str(layout.state),
+                    name, [str(program)], str(layout.log(name)), environment=environment, uid=self.rights.user_id(service), folder=str(layout.state),
                     port=internal if service == "executor" else self.deployment.ports.public(service, replica),
                     readiness_url=f"http://127.0.0.1:{internal}/readyz", kind="service",
                     version=release.rpartition(" ")[2], replaces=self.version))
@@ -123,14 +129,15 @@ class ServicePlan:
     def command(self, service: str, arguments: list[str], *, migrating: bool = False, input_text: str | None = None) -> subprocess.CompletedProcess:
         """Runs a subcommand of a service's program with the service's own settings, and gives what it said."""
         return subprocess.run(
-            [str(self.binary(service)), *arguments], env=basic_environment() | self.environment(service, migrating=migrating), cwd=REPOSITORY,
+            [str(self.binary(service)), *arguments], env=basic_environment() | self.environment(service, for_command=True, migrating=migrating),
+            cwd=REPOSITORY,
             input=input_text, capture_output=True, text=True)
 
     def hand_over(self, service: str, arguments: list[str]) -> int:
         """Runs a subcommand at the terminal; gives its exit code."""
         if not self.binary(service).exists():
             raise Failure(f"{service} is not built yet: './auspex up' builds it")
-        return subprocess.run([str(self.binary(service)), *arguments], env=basic_environment() | self.environment(service) | _terminal()).returncode
+        return subprocess.run([str(self.binary(service)), *arguments], env=basic_environment() | self.environment(service, for_command=True) | _terminal()).returncode
 
     def migrate(self, service: str) -> str:
         """Brings a service's schema up to date; gives what it applied."""

@@ -8,7 +8,7 @@ from .finding import Finding, code_lines, swift_files
 _SQL = re.compile(
     r'"\s*(?:SELECT\s+[\w*"\\(]|INSERT\s+INTO\s|UPDATE\s+[\w."\\(]+\s+SET\b|DELETE\s+FROM\s|CREATE\s+(?:TABLE|INDEX|SCHEMA|ROLE)\s|ALTER\s+TABLE\s|TRUNCATE\s|WITH\s+\w+\s+AS\s)')
 _START_OF_LINE = re.compile(r"^\s*(?:SELECT|INSERT INTO|UPDATE \S+ SET|DELETE FROM)\s")
-_ALLOWED = re.compile(r"^(?:shared/(?:Postgres|Messaging|TestSupport)/|services/[^/]+/(?:Store|Migrations)/)")
+_ALLOWED = re.compile(r"^(?:shared/(?:Postgres|PostgresIdempotency|Messaging|TestSupport)/|services/[^/]+/(?:Store|Migrations)/)")
 
 
 def check(root: Path) -> list[Finding]:

@@ -48,7 +48,8 @@ enum Application {
             usage: usage,
             time: time,
             registrationOpen: settings.registrationOpen,
-            registrationPolicy: settings.registrationPolicy
+            registrationPolicy: settings.registrationPolicy,
+            defaultRequestsPerMinute: settings.defaultRequestsPerMinute
         )
 
         // The doors.

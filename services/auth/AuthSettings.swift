@@ -12,6 +12,7 @@ struct AuthSettings: ServiceSettings {
     let registrationOpen: Bool
     let registrationsPerHour: Int
     let signingPeriodDays: Int
+    let keyRequestsPerMinute: Int
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -27,6 +28,12 @@ struct AuthSettings: ServiceSettings {
             range: 1...1_000_000
         )
         signingPeriodDays = reader.integer("AUSPEX_SIGNING_PERIOD_DAYS", help: "how long a key signs access tokens", default: 30, range: 1...365)
+        keyRequestsPerMinute = reader.integer(
+            "AUSPEX_KEY_REQUESTS_PER_MINUTE",
+            help: "requests a minute for API keys without a limit of their own, 0 for any number",
+            default: 0,
+            range: 0...KeyBudget.requestsPerMinuteRange.upperBound
+        )
     }
 
     /// The box that the master key opens; one clear error when the text is wrong.
@@ -36,6 +43,9 @@ struct AuthSettings: ServiceSettings {
     var registrationPolicy: ThrottlePolicy {
         ThrottlePolicy(freeAttempts: registrationsPerHour, windowSeconds: 3_600, maximumWaitSeconds: 3_600)
     }
+
+    /// What limits keys whose owners set nothing; nil for nothing.
+    var defaultRequestsPerMinute: Int? { keyRequestsPerMinute == 0 ? nil : keyRequestsPerMinute }
 
     /// When token keys change state.
     var rotation: KeyRotation { KeyRotation(signingPeriodSeconds: Int64(signingPeriodDays) * 86_400) }

@@ -1,5 +1,6 @@
 import Cryptography
 import HTTPServing
+import KeyLimits
 import Messaging
 import Postgres
 import Redis
@@ -41,14 +42,14 @@ enum Application {
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
-        let news = try NewsListener(
+        let limiter = try KeyLimiter.make(settings.keyLimits, auth: auth, loops: loops, time: time)
+        let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
+        let news = try News.listener(
             brokerURL: settings.brokerURL,
-            keys: apiKeys,
-            denied: denied,
-            auth: auth,
+            credentials: credentials,
             loop: loops.control,
-            time: time,
-            readiness: readiness
+            readiness: readiness,
+            time: time
         )
 
         // What works on the store.
@@ -57,14 +58,15 @@ enum Application {
             calendars: Calendars(store: store, time: time),
             results: RedisResultCache(redis: redis),
             cpu: environment.cpu,
-            time: time
+            time: time,
+            limits: settings.reads
         )
         let feed = settings.runsReplays ? ReplayFeed(store: store, reader: reader, time: time, control: loops.control) : nil
         let routes = MarketdataRoutes(
             store: store,
             reader: reader,
             importer: Importer(store: store, cpu: environment.cpu, time: time),
-            replays: Replays(store: store, reader: reader, time: time, feed: feed),
+            replays: Replays(store: store, reader: reader, time: time, limits: settings.replays, feed: feed),
             effects: PostgresEffects(store: store),
             time: time
         )
@@ -72,7 +74,7 @@ enum Application {
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
         var publicRouter = Router(problemOf: MarketdataRoutes.problem)
-        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys))
+        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter))
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
@@ -96,7 +98,7 @@ enum Application {
             limits: limits
         )
 
-        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, news]
+        var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
         if let feed { components.append(feed) }
         return components + [internalServer, publicServer]
     }

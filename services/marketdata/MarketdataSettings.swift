@@ -1,3 +1,4 @@
+import KeyLimits
 import ServiceRuntime
 
 /// What marketdata is told by its environment.
@@ -5,16 +6,48 @@ struct MarketdataSettings: ServiceSettings {
     let common: CommonSettings
     let database: DatabaseSettings
     let brokerURL: String
+    let keyLimits: KeyLimitSettings
     let redisCacheURL: String
     let authURLs: [String]
     let runsReplays: Bool
+    let reads: ReadLimits
+    let replays: ReplayLimits
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
         database = DatabaseSettings(from: &reader)
         brokerURL = PeerSettings.broker(from: &reader)
+        keyLimits = KeyLimitSettings(from: &reader)
         redisCacheURL = PeerSettings.redisCache(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
         runsReplays = reader.boolean("AUSPEX_RUN_REPLAYS", help: "whether this replica takes part in running replays", default: true)
+        var reads = ReadLimits()
+        reads.baseRows = reader.integer(
+            "AUSPEX_BARS_BASE_ROWS",
+            help: "stored bars that one request for bars may read at most",
+            default: reads.baseRows,
+            range: 100_000...1_000_000_000
+        )
+        reads.heavyReads = reader.integer(
+            "AUSPEX_BARS_HEAVY_READS",
+            help: "requests for bars that read more than three days of seconds at once; the others wait, then get 503",
+            default: reads.heavyReads,
+            range: 1...64
+        )
+        self.reads = reads
+        var replays = ReplayLimits()
+        replays.perAccount = reader.integer(
+            "AUSPEX_REPLAYS_PER_ACCOUNT",
+            help: "replays of one account that may run at once",
+            default: replays.perAccount,
+            range: 1...10_000
+        )
+        replays.total = reader.integer(
+            "AUSPEX_REPLAYS",
+            help: "replays of all accounts that may run at once",
+            default: replays.total,
+            range: 1...10_000
+        )
+        self.replays = replays
     }
 }

@@ -2,6 +2,7 @@ import BlobStore
 import Contracts
 import Cryptography
 import HTTPServing
+import KeyLimits
 import Messaging
 import Postgres
 import ServiceRuntime
@@ -47,15 +48,21 @@ enum Application {
         let tokenKeys = TokenKeyCache(auth: auth, control: loops.control, readiness: readiness, time: time)
         let denied = DenySet()
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
-        let people = UserAuthentication(tokens: AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time), apiKeys: apiKeys)
-        let news = try NewsListener(
+        let limiter = try KeyLimiter.make(settings.keyLimits, auth: auth, loops: loops, time: time)
+        let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
+        let people = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
+        let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
+        let news = try EventBroadcast(
+            service: "scheduler",
+            listener: "news",
+            eventTypes: CredentialNews.eventTypes,
             brokerURL: settings.brokerURL,
-            keys: apiKeys,
-            denied: denied,
-            auth: auth,
             loop: loops.control,
+            readiness: readiness,
             time: time,
-            readiness: readiness
+            onSubscribed: { credentials.subscriptionChanged(isSubscribed: true) },
+            onUnsubscribed: { credentials.subscriptionChanged(isSubscribed: false) },
+            onEvent: { try credentials.hear($0) }
         )
 
         // What is heard and done in the background.
@@ -113,6 +120,6 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, wakeups, tokenKeys, news] + consumers + background + [internalServer, publicServer]
+        return [pool, publisher, relay, wakeups, tokenKeys, limiter, credentials, news] + consumers + background + [internalServer, publicServer]
     }
 }

@@ -1,3 +1,4 @@
+import KeyLimits
 import ServiceRuntime
 
 /// What the scheduler is told by its environment.
@@ -5,6 +6,7 @@ struct SchedulerSettings: ServiceSettings {
     let common: CommonSettings
     let database: DatabaseSettings
     let brokerURL: String
+    let keyLimits: KeyLimitSettings
     let blobRoot: String
     let authURLs: [String]
     let signalsURLs: [String]
@@ -14,6 +16,7 @@ struct SchedulerSettings: ServiceSettings {
         common = CommonSettings(from: &reader)
         database = DatabaseSettings(from: &reader)
         brokerURL = PeerSettings.broker(from: &reader)
+        keyLimits = KeyLimitSettings(from: &reader)
         blobRoot = PeerSettings.blobRoot(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
         signalsURLs = PeerSettings.service("signals", from: &reader)

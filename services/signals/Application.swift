@@ -3,8 +3,10 @@ import Contracts
 import Cryptography
 import HTTPServing
 import JobWorker
+import KeyLimits
 import Messaging
 import Postgres
+import PostgresIdempotency
 import ServiceRuntime
 
 /// The whole object graph of the service, in start order.
@@ -33,7 +35,7 @@ enum Application {
         let outbox = Outbox(schema: Migrations.schema, timeSource: time)
         let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "signals", readiness: readiness)
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
-        let store = PostgresSignalsStore(pool: pool, outbox: outbox)
+        let store = PostgresSignalsStore(pool: pool, outbox: outbox, cpu: environment.cpu)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "signals", pool: environment.cpu)
 
         // The other services.
@@ -50,19 +52,20 @@ enum Application {
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let apiKeys = CachingAPIKeyVerifier(source: ServiceAPIKeyVerifier(auth: auth), control: loops.control, time: time)
+        let limiter = try KeyLimiter.make(settings.keyLimits, auth: auth, loops: loops, time: time)
 
         // What is kept in memory, and what keeps it right.
         let hub = ChangeHub(time: time)
-        let reader = PredictionReader(store: store, time: time)
+        let reader = PredictionReader(store: store, time: time, cpu: environment.cpu)
         let entitlements = EntitlementCache(store: store, time: time)
         let watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: loops.control)
-        let news = try NewsListener(
+        let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
+        let news = try NewsListener.make(
             brokerURL: settings.brokerURL,
-            audience: .init(keys: apiKeys, denied: denied, entitlements: entitlements, predictions: watch, hub: hub),
-            auth: auth,
+            audience: .init(credentials: credentials, entitlements: entitlements, predictions: watch, hub: hub),
             loop: loops.control,
-            time: time,
-            readiness: readiness
+            readiness: readiness,
+            time: time
         )
 
         // What is heard and done in the background.
@@ -73,7 +76,7 @@ enum Application {
             consumer(AccountCreatedHandler(store: store), pool, settings, environment),
             consumer(InstrumentChangedHandler(store: store), pool, settings, environment),
         ]
-        let idempotency = PostgresIdempotencyStore(pool: pool, outbox: outbox)
+        let idempotency = PostgresIdempotencyStore(pool: pool, time: time) { outbox.poke() }
         let sealer = Sealer(store: store, signer: LedgerSigner(key: signingKey), time: time, loop: loops.control)
         let settler = Settler(store: store, market: market, time: time)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "signals", loop: loops.control, readiness: readiness)
@@ -95,6 +98,7 @@ enum Application {
             hub: hub,
             market: InstrumentDirectory(store: store, market: market),
             jobs: jobs,
+            dryRuns: settings.dryRuns,
             exports: LedgerExports(store: store),
             signingKey: signingKey,
             cpu: environment.cpu,
@@ -106,8 +110,8 @@ enum Application {
             address: common.listenAddress,
             port: common.port,
             router: routes.publicRouter(
-                known: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys),
-                anybody: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, isRequired: false)
+                known: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter),
+                anybody: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter, isRequired: false)
             ),
             loops: loops.serving,
             limits: limits
@@ -121,7 +125,9 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, tokenKeys, news, watch] + consumers + background + [internalServer, publicServer, WaitingReaders(hub: hub)]
+        return [pool, publisher, relay, tokenKeys, limiter, credentials, news, watch] + consumers + background + [
+            internalServer, publicServer, WaitingReaders(hub: hub),
+        ]
     }
 
     private static func settlementWorker(

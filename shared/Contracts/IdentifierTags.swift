@@ -8,6 +8,8 @@ public enum UserTag {}
 public enum SessionTag {}
 /// Tags an API key.
 public enum APIKeyTag {}
+/// Tags some of an API key's credits, taken by a service.
+public enum CreditBlockTag {}
 /// Tags a forecasting signal.
 public enum SignalTag {}
 /// Tags one immutable version of a signal's code.
@@ -41,6 +43,8 @@ public typealias UserID = ID<UserTag>
 public typealias SessionID = ID<SessionTag>
 /// Names an API key.
 public typealias APIKeyID = ID<APIKeyTag>
+/// Names a block of credits.
+public typealias CreditBlockID = ID<CreditBlockTag>
 /// Names a signal.
 public typealias SignalID = ID<SignalTag>
 /// Names a version of a signal.

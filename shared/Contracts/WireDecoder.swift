@@ -3,6 +3,8 @@ struct WireDecoder: Decoder {
     let value: JSONValue
     let path: [any CodingKey]
     var convertsKeys = true
+    /// Whom it tells what is asked for, if anybody wants to know.
+    var reads: FieldReads?
 
     var codingPath: [any CodingKey] { path }
     var userInfo: [CodingUserInfoKey: Any] { [:] }
@@ -16,7 +18,10 @@ struct WireDecoder: Decoder {
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
         guard case .object(let members) = value else { throw mismatch([String: JSONValue].self, "an object") }
-        return KeyedDecodingContainer(WireKeyedDecoding<Key>(members: members, decoder: self))
+        // Only a reader that is told of them pays for the texts of paths.
+        let place = reads == nil ? "" : WireJSON.text(ofPath: path)
+        reads?.opened(place, members: members)
+        return KeyedDecodingContainer(WireKeyedDecoding<Key>(members: members, decoder: self, place: place))
     }
 
     func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
@@ -27,7 +32,7 @@ struct WireDecoder: Decoder {
     func singleValueContainer() -> any SingleValueDecodingContainer { self }
 
     func descend(_ value: JSONValue, _ key: any CodingKey) -> WireDecoder {
-        WireDecoder(value: value, path: path + [key])
+        WireDecoder(value: value, path: path + [key], reads: reads)
     }
 
     func mismatch(_ type: any Any.Type, _ expected: String) -> DecodingError {
@@ -39,11 +44,13 @@ struct WireDecoder: Decoder {
         let whole: Value?
         switch value {
         case .integer(let number): whole = Value(exactly: number)
-        case .number(let number): whole = Value(number.text)
-        default: throw mismatch(type, "an integer")
+        case .number(let number):
+            guard let exact = Value(number.text) else { throw mismatch(type, "a whole number") }
+            whole = exact
+        default: throw mismatch(type, "a whole number")
         }
         guard let whole else {
-            let context = DecodingError.Context(codingPath: path, debugDescription: "expected an integer from \(Value.min) to \(Value.max)")
+            let context = DecodingError.Context(codingPath: path, debugDescription: "expected a whole number from \(Value.min) to \(Value.max)")
             throw DecodingError.dataCorrupted(context)
         }
         return whole
@@ -85,12 +92,18 @@ extension WireDecoder: SingleValueDecodingContainer {
 private struct WireKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     let members: [String: JSONValue]
     let decoder: WireDecoder
+    let place: String
 
     var codingPath: [any CodingKey] { decoder.path }
-    var allKeys: [Key] { members.keys.compactMap { Key(stringValue: $0) } }
+    var allKeys: [Key] {
+        decoder.reads?.askedForAll(place)
+        return members.keys.compactMap { Key(stringValue: $0) }
+    }
 
     func wireKey(_ key: any CodingKey) -> WireKey {
-        WireKey(stringValue: decoder.convertsKeys ? WireJSON.wireName(key.stringValue) : key.stringValue)
+        let name = decoder.convertsKeys ? WireJSON.wireName(key.stringValue) : key.stringValue
+        decoder.reads?.asked(place, name)
+        return WireKey(stringValue: name)
     }
 
     func contains(_ key: Key) -> Bool { members[wireKey(key).stringValue] != nil }

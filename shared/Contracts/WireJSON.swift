@@ -2,7 +2,7 @@
 ///
 /// A property `attemptID` or `versionSHA256` travels as `attempt_id`, `version_sha256` without any `CodingKeys`: the conversion starts from the Swift
 /// name in both directions, so capitals in acronyms need no list. A coding key that is snake_case already stays as it is, and so do the keys of a
-/// `[String: …]` dictionary and of a `JSONValue`. Unknown members are ignored; who must refuse them looks at the `JSONValue` first.
+/// `[String: …]` dictionary and of a `JSONValue`. Unknown members are ignored; who must refuse them learns of them by `FieldReads`.
 public enum WireJSON {
     /// The bytes of a value; throws `EncodingError` for NaN and infinities.
     public static func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
@@ -22,6 +22,24 @@ public enum WireJSON {
     /// Reads a value from JSON that is parsed already; throws `DecodingError` with the path of the field in wire names.
     public static func decode<Value: Decodable>(_ type: Value.Type = Value.self, from value: JSONValue) throws -> Value {
         try WireDecoder(value: value, path: []).decode(type)
+    }
+
+    /// The same, telling `reads` of all members that are asked for: a strict reader refuses a value with others.
+    public static func decode<Value: Decodable>(_ type: Value.Type = Value.self, from value: JSONValue, telling reads: FieldReads) throws -> Value {
+        try WireDecoder(value: value, path: [], reads: reads).decode(type)
+    }
+
+    /// A place in a JSON text, such as `inputs[0].interval`; empty for the whole.
+    public static func text(ofPath path: [any CodingKey]) -> String {
+        var text = ""
+        for key in path {
+            if let index = key.intValue {
+                text += "[\(index)]"
+            } else {
+                text += (text.isEmpty ? "" : ".") + key.stringValue
+            }
+        }
+        return text
     }
 
     /// Parses any JSON.

@@ -20,6 +20,8 @@ public struct PostgresConfiguration: Sendable {
     public var sessionSettings: [String: String] = [:]
     /// How many callers may wait on one loop; one more is refused at once.
     public var maximumWaiters: Int
+    /// How many short reads may be on one connection at once.
+    public var maximumSharedReads = 16
 
     /// A configuration with sound defaults.
     public init(

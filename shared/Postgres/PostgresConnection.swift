@@ -13,6 +13,8 @@ public actor PostgresConnection {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     let configuration: PostgresConfiguration
+    /// Of the pool that the connection belongs to.
+    let statements: StatementCount?
     var handle: OpaquePointer?
     var watcher: SocketWatcher?
     var connecting: UnsafeContinuation<Void, any Error>?
@@ -33,15 +35,22 @@ public actor PostgresConnection {
 
     private static let nextOperationID = Atomic<UInt64>(1)
 
-    init(configuration: PostgresConfiguration, loop: EventLoop) {
+    init(configuration: PostgresConfiguration, loop: EventLoop, statements: StatementCount? = nil) {
         self.configuration = configuration
+        self.statements = statements
         self.loop = loop
         cache = StatementCache(capacity: configuration.maximumPreparedStatements)
     }
 
     /// Makes a connection outside of any pool, for what needs a session of its own (locks, LISTEN); end it with ``close()``.
     public static func connect(_ configuration: PostgresConfiguration, on loop: EventLoop) async throws -> PostgresConnection {
-        let connection = PostgresConnection(configuration: configuration, loop: loop)
+        try await connect(configuration, on: loop, counting: nil)
+    }
+
+    static func connect(_ configuration: PostgresConfiguration, on loop: EventLoop, counting statements: StatementCount?) async throws
+        -> PostgresConnection
+    {
+        let connection = PostgresConnection(configuration: configuration, loop: loop, statements: statements)
         try await connection.open()
         return connection
     }
@@ -92,6 +101,15 @@ public actor PostgresConnection {
         } catch let error as PostgresError where error.isStalePlan {
             guard await !isInTransaction else { throw error }
             return try await perform(sql)
+        }
+    }
+
+    /// The same for a statement that is not cancelled, as others share the session.
+    nonisolated func runToItsEnd(_ sql: SQL) async throws -> PostgresResult {
+        do {
+            return try await perform(sql, cancellable: false)
+        } catch let error as PostgresError where error.isStalePlan {
+            return try await perform(sql, cancellable: false)
         }
     }
 

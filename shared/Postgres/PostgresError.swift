@@ -63,6 +63,12 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible, CustomDeb
         }
     }
 
+    /// Whether the same may work in a while: the server is away, or too busy to have ended in time.
+    public var isPassing: Bool { isUnavailable || code == .timeout }
+
+    /// Whether the server refused a value or a row (SQLSTATE classes 22 and 23) rather than the moment.
+    public var isRefusalOfData: Bool { sqlState.map { $0.hasPrefix("22") || $0.hasPrefix("23") } ?? false }
+
     /// The kind, without data.
     public var description: String {
         switch code {

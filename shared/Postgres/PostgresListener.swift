@@ -55,8 +55,10 @@ public actor PostgresListener: Component {
 
     private func connect() async {
         guard !isStopped else { return }
+        var opened: PostgresConnection?
         do {
             let connection = try await PostgresConnection.connect(configuration, on: loop)
+            opened = connection
             guard !isStopped else { return await connection.close() }
             await connection.whenNotified { [handler] channel, payload in handler(.notification(channel: channel, payload: payload)) }
             for channel in channels { try await connection.execute("LISTEN \(identifier: channel)") }
@@ -65,6 +67,8 @@ public actor PostgresListener: Component {
             await connection.whenClosed { [weak self] _ in self?.assumeIsolated { $0.again() } }
             handler(.connected)
         } catch {
+            // A session that cannot listen would stay open at the server.
+            await opened?.close()
             Logger("postgres").warning("cannot listen; trying again", ["reason": .string((error as? PostgresError)?.debugDescription ?? "\(error)")])
             again()
         }

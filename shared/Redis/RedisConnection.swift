@@ -168,7 +168,6 @@ final class RedisConnection: @unchecked Sendable {
     private func connected(_ well: Bool) {
         guard well else { return }
         state = .connected
-        attempts = 0
         onState(true)
     }
 
@@ -189,7 +188,10 @@ final class RedisConnection: @unchecked Sendable {
         if !pending.lasting { data.release() }
         switch RedisValue(reply) {
         case .error(let text): pending.completion(.failure(.refused(text)))
-        case let value: pending.completion(.success(value))
+        case let value:
+            // Not at the connection itself: one that refuses our password would be asked again at once, and for ever.
+            attempts = 0
+            pending.completion(.success(value))
         }
     }
 

@@ -169,6 +169,10 @@ public struct SettingsReader {
             problems.append("\(key) must be a URL that begins with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
             return
         }
+        for part in text.split(separator: "%", omittingEmptySubsequences: false).dropFirst() where part.prefix(2).count(where: \.isHexDigit) < 2 {
+            problems.append("\(key) has a % that no two hexadecimal digits follow: a % itself is written %25")
+            return
+        }
     }
 }
 

@@ -120,14 +120,30 @@ struct ManifestTests {
     }
 
     @Test(
-        "Cron expressions",
+        "A schedule that could never be armed is refused where it is written",
         arguments: [
-            ("30 2 * * *", true), ("*/5 9-17 * * mon-fri", true), ("0 0 1,15 jan,JUL 0", true), ("* * * *", false), ("60 * * * *", false),
-            ("*/0 * * * *", false), ("5-1 * * * *", false), ("a * * * *", false), ("1,,2 * * * *", false), ("- * * * *", false),
-        ]
+            ("kind = \"cron\"\nexpression = \"30 2 * * mon-fri\"\nzone = \"Europe/Berlin\"", nil), ("kind = \"cron\"\nexpression = \"@hourly\"", nil),
+            ("kind = \"cron\"\nexpression = \"0 0 31 2 *\"", "schedule.expression"), ("kind = \"cron\"\nexpression = \"\"", "schedule.expression"),
+            ("kind = \"cron\"\nexpression = \"60 * * * *\"", "schedule.expression"),
+            ("kind = \"cron\"\nexpression = \"* * * *\"", "schedule.expression"),
+            ("kind = \"cron\"\nexpression = \"@daily\"\nzone = \"Mars/Olympus\"", "schedule.zone"),
+            ("kind = \"cron\"\nexpression = \"@daily\"\nzone = \"CEST\"", "schedule.zone"),
+            ("kind = \"cron\"\nexpression = \"@daily\"\nzone = \"\"", "schedule.zone"),
+            ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"5s\"", nil),
+            ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"4s\"", "schedule.interval"),
+            ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"100000s\"", "schedule.interval"),
+            ("kind = \"interval\"\nseconds = 1", nil), ("kind = \"interval\"\nseconds = 31622401", "schedule.seconds"),
+        ] as [(String, String?)]
     )
-    func cron(expression: String, isGood: Bool) {
-        #expect((CronText.fault(in: expression) == nil) == isGood)
+    func schedules(text: String, field: String?) {
+        let found = problems("name = \"n\"\n[schedule]\n\(text)\n[output]\nkind = \"price\"\ninstrument = \"X\"\nhorizon_seconds = 60\n")
+        #expect(found.map(\.field) == (field.map { ["auspex.toml: \($0)"] } ?? []), "\(found)")
+    }
+
+    @Test("As many bars can be looked back on as a run can get", arguments: [(50_000, true), (50_001, false)])
+    func lookback(bars: Int, isGood: Bool) {
+        let found = problems(Self.good.replacing("lookback = 200", with: "lookback = \(bars)"))
+        #expect(found.map(\.field) == (isGood ? [] : ["auspex.toml: inputs[0].lookback"]))
     }
 
     @Test(

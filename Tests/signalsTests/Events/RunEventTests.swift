@@ -74,7 +74,9 @@ struct RunEventTests {
                     output: summary.output
                 )
             }
-            #expect(try await heard { copy($0, kind: .dryRun, summary: summary) } == .done)
+            let dryRun = try Envelope(copy(event, kind: .dryRun, summary: summary), subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
+            #expect(try !platform.runs.concerns(dryRun))
+            #expect(try platform.runs.concerns(good))
             #expect(try await heard { copy($0, outcome: .failed, summary: summary) } == .done)
             #expect(try await heard { copy($0, summary: summarised(signalID: .make())) } == .done)
             #expect(try await heard { copy($0, summary: summarised(sha256: LedgerHash.zero)) } == .done)
@@ -193,13 +195,6 @@ struct RunEventTests {
                     loop: loop
                 )
                 let woken = TestSignal<SignalID>()
-                let audience = NewsListener.Audience(
-                    keys: platform.keys,
-                    denied: platform.denied,
-                    entitlements: platform.entitlements,
-                    predictions: platform.watch,
-                    hub: platform.hub
-                )
                 let subscribed = TestSignal<Bool>()
                 let news = try EventBroadcast(
                     service: "signals",
@@ -209,7 +204,7 @@ struct RunEventTests {
                     loop: loop,
                     onSubscribed: { subscribed.signal(true) },
                     onEvent: { envelope in
-                        NewsListener.apply(envelope, to: audience)
+                        try NewsListener.apply(envelope, to: platform.audience)
                         if envelope.type == PredictionRecorded.eventType, let signal = SignalID(envelope.subject) { woken.signal(signal) }
                     }
                 )

@@ -211,15 +211,6 @@ struct AccessTableTests {
 
     private func news<Event: EventBody>(_ event: Event, _ platform: TestPlatform) throws {
         let envelope = try Envelope(event, subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
-        NewsListener.apply(
-            envelope,
-            to: .init(
-                keys: platform.keys,
-                denied: platform.denied,
-                entitlements: platform.entitlements,
-                predictions: platform.watch,
-                hub: platform.hub
-            )
-        )
+        try NewsListener.apply(envelope, to: platform.audience)
     }
 }

@@ -61,6 +61,33 @@ struct BadInputTests {
         }
     }
 
+    @Test("What could never run is not published, whenever it was uploaded")
+    func neverRuns() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let client = try platform.client(provider)
+            var ghost = Fixtures.manifest()
+            ghost.schedule = .barClose(instrument: "GHOST", interval: "15s")
+            var neverDue = Fixtures.manifest()
+            neverDue.schedule = .cron(expression: "0 0 31 2 *", zone: "UTC")
+            var tooFine = Fixtures.manifest()
+            tooFine.schedule = .barClose(instrument: "BTCUSD", interval: "1s")
+            var tooLong = Fixtures.manifest()
+            tooLong.inputs[0].lookback = 100_000
+            let cases: [(Manifest, String)] = [
+                (ghost, "422 unknown_instrument"), (neverDue, "422 cannot_run"), (tooFine, "422 cannot_run"), (tooLong, "422 cannot_run"),
+                (Fixtures.manifest(), "200"),
+            ]
+            for (manifest, verdict) in cases {
+                let signal = Fixtures.signal(account: provider.accountID)
+                try await platform.store.create(signal)
+                _ = try await platform.store.addVersion(Fixtures.newVersion(signal, manifest: manifest))
+                let answer = try await client.post("/api/signals/\(signal.id)/publish")
+                #expect(answer.verdict == verdict, "\(answer.text)")
+            }
+        }
+    }
+
     @Test("Queries and paths out of their form")
     func queries() async throws {
         try await withPlatform { platform in

@@ -330,6 +330,43 @@ struct WholePathTests {
         }
     }
 
+    @Test("An account has a few dry runs at once, however its requests race, and a few a minute; an ended one makes room")
+    func dryRunLimits() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let client = try platform.client(provider)
+            let id = try await platform.publish(provider)
+            let path = "/api/signals/\(id)/versions/1/dry-run"
+            func begin() async throws -> RequestClient.Answer { try await client.post(path, json: JSONValue.object([:])) }
+            let answers = try await withThrowingTaskGroup(of: RequestClient.Answer.self) { group in
+                for _ in 0..<12 { group.addTask { try await client.post(path, json: JSONValue.object([:])) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(answers.map(\.verdict).sorted() == Array(repeating: "202", count: 3) + Array(repeating: "429 too_many_dry_runs", count: 9))
+            #expect(answers.filter { $0.status == 429 }.allSatisfy { $0.headers["retry-after"] == "5" })
+            #expect(platform.jobs.state.withLock { $0.requests.count } == 3)
+            // Somebody else has places of his own.
+            let other = Person.provider()
+            let otherID = try await platform.publish(other)
+            let others = try await platform.client(other).post("/api/signals/\(otherID)/versions/1/dry-run", json: JSONValue.object([:]))
+            #expect(others.status == 202)
+
+            func endAll() {
+                platform.jobs.state.withLock { state in for job in state.standings.keys { state.standings[job] = JobStanding(state: .failed) } }
+            }
+            endAll()
+            // A job that could not be made leaves its place.
+            platform.jobs.state.withLock { $0.isRefusing = true }
+            for _ in 0..<4 { #expect(try await begin().status == 500) }
+            platform.jobs.state.withLock { $0.isRefusing = false }
+            for _ in 0..<3 { #expect(try await begin().status == 202) }
+            endAll()
+            let refused = try await begin()
+            #expect(refused.verdict == "429 dry_run_rate_limited")
+            #expect((1...60).contains(Int(refused.headers["retry-after"] ?? "") ?? 0))
+        }
+    }
+
     @Test("Internal routes answer the services that they name, within the job's token")
     func internalRoutes() async throws {
         try await withPlatform { platform in

@@ -259,26 +259,4 @@ struct LedgerTableTests {
             await superuser.close()
         }
     }
-
-    @Test("Idempotent effects happen once and answer the same")
-    func idempotency() async throws {
-        try await withPostgresStore { store, _, pool in
-            let keys = PostgresIdempotencyStore(pool: pool, outbox: Outbox(schema: "signals"))
-            let wanted = try #require(try IdempotentKey.request())
-            let answer = IdempotentKey.answer(to: wanted)
-            let isFree = try await keys.withTransaction { connection in
-                guard try await keys.claim(wanted, in: connection) else { return false }
-                // A second request that comes meanwhile learns so at once.
-                return try await keys.withTransaction { try await keys.claim(wanted, in: $0) } == false
-            }
-            #expect(isFree)
-            try await keys.withTransaction { connection in
-                #expect(try await keys.answer(to: wanted, in: connection) == nil)
-                try await keys.store(answer, to: wanted, in: connection)
-            }
-            let kept = try await keys.withTransaction { try await keys.answer(to: wanted, in: $0) }
-            #expect(kept == answer)
-            try await keys.sweep()
-        }
-    }
 }

@@ -84,10 +84,53 @@ struct StoreContract {
         #expect(try await store.referencedBlobs(among: [loose, version.files[1].sha256]) == [version.files[1].sha256])
 
         let dryRun = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: signal.accountID, createdAt: now)
-        try await store.add(dryRun)
-        try await store.add(dryRun)
+        try await store.add(dryRun, request: "one")
+        try await store.add(dryRun, request: "one")
         #expect(try await store.dryRun(dryRun.jobID) == dryRun)
         #expect(try await store.dryRun(.make()) == nil)
+    }
+
+    func dryRunPlaces() async throws {
+        let (account, other) = (AccountID.make(), AccountID.make())
+        let signal = Fixtures.signal(account: account)
+        try await store.create(signal)
+        let version = try await store.addVersion(Fixtures.newVersion(signal))
+        let limits = DryRunLimits(open: 2, perMinute: 4)
+        func take(_ request: String, _ account: AccountID, after seconds: Int = 0) async throws -> DryRunDecision {
+            try await store.takeDryRunPlace(account, request: request, limits: limits, now: now + .seconds(seconds))
+        }
+        func begin(_ request: String) async throws -> JobID {
+            let run = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: account, createdAt: now)
+            try await store.add(run, request: request)
+            return run.jobID
+        }
+        #expect(try await take("one", account) == .admitted)
+        #expect(try await take("two", account, after: 1) == .admitted)
+        // The same request again has its place; another account has places of its own.
+        #expect(try await take("two", account, after: 1) == .admitted)
+        #expect(try await take("one", other) == .admitted)
+        #expect(try await take("three", account, after: 2) == .tooManyOpen(jobs: []))
+        let first = try await begin("one")
+        #expect(try await take("three", account, after: 2) == .tooManyOpen(jobs: [first]))
+        // Given back, or never used.
+        try await store.leaveDryRunPlace(account, request: "one")
+        try await store.leaveDryRunPlace(account, request: "two")
+        #expect(try await take("three", account, after: 2) == .admitted)
+        #expect(try await take("four", account, after: 31) == .tooManyOpen(jobs: [first]))
+        #expect(try await take("four", account, after: 32) == .admitted)
+        let fourth = try await begin("four")
+        // Ended by another account's word: not at all.
+        try await store.endDryRuns([first, fourth], of: other, now: now)
+        guard case .tooManyOpen(let open) = try await take("five", account, after: 33) else { return #expect(Bool(false)) }
+        #expect(Set(open) == [first, fourth])
+        try await store.endDryRuns([first, fourth], of: account, now: now)
+        #expect(try await take("five", account, after: 33) == .admitted)
+        try await store.endDryRuns([try await begin("five")], of: account, now: now)
+        // Four within a minute: one, three, four and five.
+        #expect(try await take("six", account, after: 34) == .tooManyRecently(until: now + .seconds(60)))
+        #expect(try await take("six", account, after: 60) == .admitted)
+        try await store.forgetDryRunPlaces(before: now + .seconds(100))
+        #expect(try await take("seven", account, after: 60) == .admitted)
     }
 
     func subscriptions() async throws {
@@ -196,9 +239,6 @@ struct StoreContract {
         #expect(try await own(after: 0, heads: 2) == SealPage(seals: [one], hasMore: true))
         #expect(try await store.sealCount(of: first.id) == 2)
         #expect(try await store.sealCount(of: second.id) == 1)
-        #expect(try await store.root(of: first.id, sealedSeq: 2) == one.root)
-        #expect(try await store.root(of: first.id, sealedSeq: 3) == two.root)
-        #expect(try await store.root(of: first.id, sealedSeq: 1) == nil)
         #expect(try await store.lastSeal(before: secondTime + .seconds(1)) == two)
         #expect(try await store.lastSeal(before: firstTime) == nil)
         let rows = try await store.predictions(PredictionQuery(signalID: first.id, limit: 5))
@@ -240,10 +280,43 @@ struct StoreContract {
         #expect(newer.map(\.position) == Array(oldestFirst) && newer.count == 4)
         #expect(try await store.predictions(above: [first.id: 1, second.id: 4], limit: 3).map(\.position) == Array(oldestFirst.prefix(3)))
         #expect(try await store.predictions(above: [:], limit: 3).isEmpty)
-        #expect(try await store.seqs(of: [first.id, second.id, .make()]) == [first.id: 3, second.id: 6])
         let second2 = try #require(seen.first { $0.signalID == second.id && $0.seq == 2 })
         #expect(try await store.seqs(of: [second.id], at: second2.madeAt) == [second.id: 2])
         #expect(try await store.seqs(of: [second.id], at: second2.madeAt - .seconds(3_600)) == [second.id: 0])
+
+        let queries = [
+            PredictionQuery(signalID: second.id, limit: 4), PredictionQuery(signalID: first.id, afterSeq: 1, limit: 5),
+            PredictionQuery(signalID: .make(), limit: 5), PredictionQuery(signalID: second.id, beforeSeq: 3, limit: 1),
+            PredictionQuery(signalID: second.id, afterSeq: 2, beforeSeq: 5, limit: 9), PredictionQuery(signalID: second.id, limit: 4),
+        ]
+        _ = try await store.seal(signing: Fixtures.signing)
+        let answers = try await store.predictions(queries)
+        #expect(answers.map { $0.map(\.entry.seq) } == [[6, 5, 4, 3], [2, 3], [], [2], [3, 4], [6, 5, 4, 3]])
+        for (query, answer) in zip(queries, answers) { #expect(try await store.predictions(query) == answer) }
+        #expect(try await store.predictions([]).isEmpty)
+    }
+
+    func views() async throws {
+        let (first, version) = try await Fixtures.published(in: store)
+        let (second, _) = try await Fixtures.published(in: store)
+        let (gone, _) = try await Fixtures.published(in: store)
+        _ = try await store.deleteSignal(gone.id, now: now)
+        _ = try await store.append(Fixtures.run(first, version: version, rows: 2))
+        let seal = try #require(await store.seal(signing: Fixtures.signing))
+        _ = try await store.append(Fixtures.run(first, version: version))
+        let cadence = CadenceRecord(lastDueAt: now, lastOutcome: .late, lastReason: "r", nextDueAt: now + .seconds(15), version: 3)
+        _ = try await store.apply(cadence, to: first.id)
+        let views = try await store.views([second.id, first.id, gone.id, .make()])
+        // Its record stays, and who follows it reads on.
+        #expect(views.map(\.signal.id) == [first.id, second.id, gone.id].sorted())
+        #expect(views.first { $0.signal.id == gone.id }?.signal.state == .deleted)
+        let view = try #require(views.first { $0.signal.id == first.id })
+        #expect(try await store.signal(first.id) == view.signal)
+        #expect(try await store.head(first.id) == view.head)
+        #expect(view.cadence == cadence && view.root == seal.root && view.epoch == 1)
+        let other = try #require(views.first { $0.signal.id == second.id })
+        #expect(other.cadence == nil && other.root == nil && other.head.seq == 0)
+        #expect(try await store.views([]).isEmpty)
     }
 
     func outcomes() async throws {
@@ -302,6 +375,38 @@ struct StoreContract {
         #expect(try await store.signalsToSettle(now: later, limit: 5).map(\.signalID) == [signals[1].id, signals[0].id, signals[2].id])
     }
 
+    /// A run fails after the next due time was skipped: the event is newer, the time that it speaks of is not.
+    private func lateNewsOfEarlierTimes() async throws {
+        func told(_ version: Int64, due minute: Int64, _ outcome: OccurrenceOutcome, next: Int64) -> CadenceRecord {
+            CadenceRecord(
+                lastDueAt: now + .seconds(minute * 60),
+                lastOutcome: outcome,
+                lastReason: "\(version)",
+                nextDueAt: now + .seconds(next * 60),
+                version: version
+            )
+        }
+        let events = [
+            told(1, due: 0, .fired, next: 1), told(2, due: 1, .skipped, next: 2), told(3, due: 0, .failed, next: 3),
+        ]
+        var expected = events[1]
+        expected.nextDueAt = events[2].nextDueAt
+        expected.version = 3
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let (signal, _) = try await Fixtures.published(in: store)
+            for index in order + order { _ = try await store.apply(events[index], to: signal.id) }
+            #expect(try await store.cadence(signal.id) == expected, "in the order \(order)")
+        }
+        // Of one time the newest word counts, also after news of an older one.
+        let (signal, _) = try await Fixtures.published(in: store)
+        let fired = told(2, due: 1, .fired, next: 2)
+        let failed = told(4, due: 1, .failed, next: 2)
+        for event in [told(5, due: 0, .failed, next: 3), fired, failed] { #expect(try await store.apply(event, to: signal.id)) }
+        #expect(try await store.apply(fired, to: signal.id) == false)
+        let record = try await store.cadence(signal.id)
+        #expect(record?.lastOutcome == .failed && record?.lastDueAt == failed.lastDueAt && record?.version == 5)
+    }
+
     func readModels() async throws {
         let (signal, _) = try await Fixtures.published(in: store)
         func cadence(_ version: Int64, _ outcome: OccurrenceOutcome) -> CadenceRecord {
@@ -314,6 +419,7 @@ struct StoreContract {
         #expect(try await store.cadence(signal.id) == cadence(5, .fired))
         #expect(try await store.apply(cadence(6, .failed), to: signal.id))
         #expect(try await store.apply(cadence(1, .failed), to: .make()) == false)
+        try await lateNewsOfEarlierTimes()
 
         let id = InstrumentID.make()
         func instrument(_ version: Int64, _ symbol: String, id: InstrumentID) -> KnownInstrument {
@@ -321,19 +427,20 @@ struct StoreContract {
         }
         try await store.apply(instrument(2, "A", id: id))
         try await store.apply(instrument(1, "B", id: id))
-        #expect(try await store.instrument(symbol: "A") == instrument(2, "A", id: id))
-        #expect(try await store.instrument(symbol: "B") == nil)
+        #expect(try await store.instruments(symbols: ["A", "B"]) == ["A": instrument(2, "A", id: id)])
         let other = InstrumentID.make()
         try await store.apply(instrument(1, "A", id: other))
-        #expect(try await store.instrument(symbol: "A")?.id == other)
+        #expect(try await store.instruments(symbols: ["A"])["A"]?.id == other)
         try await store.apply(KnownAccount(id: .make(), userID: .make(), roles: ["provider"], version: 1))
         #expect(try await store.ledgerEpoch() == 1)
     }
 
     static let all: [(String, @Sendable (StoreContract) async throws -> Void)] = [
         ("signals", { try await $0.signals() }), ("versions", { try await $0.versions() }), ("uploads", { try await $0.uploads() }),
+        ("places of dry runs", { try await $0.dryRunPlaces() }),
         ("subscriptions", { try await $0.subscriptions() }), ("ledger", { try await $0.ledger() }), ("seals", { try await $0.seals() }),
-        ("many signals", { try await $0.manySignals() }), ("outcomes", { try await $0.outcomes() }), ("read models", { try await $0.readModels() }),
+        ("many signals", { try await $0.manySignals() }), ("views", { try await $0.views() }), ("outcomes", { try await $0.outcomes() }),
+        ("read models", { try await $0.readModels() }),
         ("order of settlement", { try await $0.settlementOrder() }),
     ]
 }

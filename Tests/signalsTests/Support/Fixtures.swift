@@ -141,23 +141,38 @@ final class FakeMarket: MarketData {
         /// Each bar with the moment at which it became known.
         var bars: [(bar: OutcomeBar, knownAt: Timestamp)] = []
         var isAway = false
+        /// Lengths of bars that no request can have.
+        var refusedSeconds: Set<Int> = []
+        /// Instruments whose bars cannot be read.
+        var damaged: Set<String> = []
+        var asked = 0
     }
     let state = Mutex(State())
 
     struct Away: Error {}
+    struct Damaged: Error {}
 
     private func check() throws { if state.withLock({ $0.isAway }) { throw Away() } }
+
+    private func check(_ symbol: String, _ seconds: Int) throws {
+        try check()
+        try state.withLock { state in
+            state.asked += 1
+            if state.damaged.contains(symbol) { throw Damaged() }
+            if state.refusedSeconds.contains(seconds) { throw BarsRefused(reason: "422 interval_not_available") }
+        }
+    }
 
     func instrument(_ symbol: String) async throws -> InstrumentFacts? {
         try check()
         return state.withLock { $0.instruments[symbol] }
     }
     func lastBar(_ symbol: String, intervalSeconds: Int, asOf: Timestamp) async throws -> OutcomeBar? {
-        try check()
+        try check(symbol, intervalSeconds)
         return state.withLock { $0.bars.last { $0.knownAt <= asOf }?.bar }
     }
     func bars(_ symbol: String, intervalSeconds: Int, asOf: Timestamp, start: Timestamp, end: Timestamp) async throws -> [OutcomeBar] {
-        try check()
+        try check(symbol, intervalSeconds)
         return state.withLock { $0.bars.filter { $0.knownAt <= asOf && $0.bar.start >= start && $0.bar.start < end }.map(\.bar) }
     }
 }
@@ -170,12 +185,16 @@ final class FakeJobs: JobLedger {
         var ids: [String: JobID] = [:]
         var standings: [JobID: JobStanding] = [:]
         var results: [SHA256Digest: [UInt8]] = [:]
+        var isRefusing = false
     }
     let state = Mutex(State())
+
+    struct Refused: Error {}
 
     func create(_ request: JobRequest) async throws -> JobReceipt {
         try state.withLock { state in
             state.asked += 1
+            if state.isRefusing { throw Refused() }
             if let known = state.ids[request.idempotencyKey] {
                 // As the scheduler: the same key with another wish is refused.
                 guard state.requests.contains(where: { $0.idempotencyKey == request.idempotencyKey && $0.comparedSpec == request.comparedSpec })

@@ -1,8 +1,10 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import KeyLimits
 import Messaging
 import Postgres
+import PostgresIdempotency
 import ServiceRuntime
 import Synchronization
 import TestSupport
@@ -21,7 +23,8 @@ struct Person: Sendable {
 }
 
 /// What auth would say of API keys.
-final class FakeAuth: APIKeyVerifier {
+final class FakeAuth: APIKeyVerifier, CreditLender {
+    let credits = Mutex<Int64>(0)
     let verdicts = Mutex<[SHA256Digest: APIKeyVerdict]>([:])
     let asked = Mutex(0)
 
@@ -30,8 +33,13 @@ final class FakeAuth: APIKeyVerifier {
         return verdicts.withLock { $0[keySHA256] } ?? APIKeyVerdict(outcome: .notFound)
     }
 
-    func makeKey(_ person: Person, scopes: [String]) -> APIKeyText {
+    func makeKey(_ person: Person, scopes: [String], budget: APIKeyBudget? = nil) -> APIKeyText {
         let key = APIKeyText.make()
+        set(key, person, scopes: scopes, budget: budget, generation: 1)
+        return key
+    }
+
+    func set(_ key: APIKeyText, _ person: Person, scopes: [String], budget: APIKeyBudget?, generation: Int64) {
         verdicts.withLock {
             $0[key.sha256] = APIKeyVerdict(
                 outcome: .valid,
@@ -40,11 +48,21 @@ final class FakeAuth: APIKeyVerifier {
                 userID: person.userID,
                 roles: person.roles,
                 scopes: scopes,
-                generation: 1
+                generation: generation,
+                budget: budget
             )
         }
-        return key
     }
+
+    func take(_ block: CreditBlockID, of budget: APIKeyID) async throws -> CreditBlockAnswer {
+        let lent = credits.withLock { credits in
+            defer { credits -= min(credits, 1) }
+            return min(credits, 1)
+        }
+        return CreditBlockAnswer(blockID: block, countsCredits: true, credits: lent, budgetVersion: 1)
+    }
+
+    func giveBack(_ blocks: [CreditReturn.Block]) async throws { credits.withLock { $0 += blocks.map(\.unused).reduce(0, +) } }
 
     func revoke(_ key: APIKeyText) { verdicts.withLock { $0[key.sha256] = APIKeyVerdict(outcome: .disabled, generation: 2) } }
 }
@@ -66,12 +84,14 @@ struct TestPlatform: Sendable {
     let watch: RevisionWatch
     let keys: CachingAPIKeyVerifier
     let denied = DenySet()
+    let credentials: CredentialNews
     let router: Router
     let internalRouter: Router
     let time: any TimeSource = SystemTimeSource()
     let executorFiles = ByteBudget(maximumBytes: 1_000_000)
 
-    init(pool: PostgresPool) throws {
+    /// - Parameter limiter: what counts the use of keys, over the auth that it is given; nothing unless told.
+    init(pool: PostgresPool, limiter: (FakeAuth) -> KeyLimiter? = { _ in nil }) throws {
         self.pool = pool
         let outbox = Outbox(schema: "signals")
         store = PostgresSignalsStore(pool: pool, outbox: outbox)
@@ -84,13 +104,14 @@ struct TestPlatform: Sendable {
         knowledge = KnowledgeLookup(market: market, time: time)
         watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
         keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
-        keys.subscriptionChanged(isSubscribed: true)
+        credentials = CredentialNews(keys: keys, denied: denied)
+        credentials.subscriptionChanged(isSubscribed: true)
         entitlements.hearing(true)
         let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
         let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let routes = SignalsRoutes(
             store: store,
-            effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool, outbox: outbox)),
+            effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool) { outbox.poke() }),
             blobs: blobs,
             drafts: VersionDrafts(store: store, blobs: blobs, time: time),
             reader: reader,
@@ -98,15 +119,17 @@ struct TestPlatform: Sendable {
             hub: hub,
             market: InstrumentDirectory(store: store, market: market),
             jobs: jobs,
+            dryRuns: DryRunLimits(open: 3, perMinute: 6),
             exports: LedgerExports(store: store),
             signingKey: ledgerKey,
             cpu: try CPUPool(threads: 1),
             time: time,
             executorFiles: executorFiles
         )
+        let limits = limiter(auth)
         router = routes.publicRouter(
-            known: UserAuthentication(tokens: tokens, apiKeys: keys),
-            anybody: UserAuthentication(tokens: tokens, apiKeys: keys, isRequired: false)
+            known: UserAuthentication(tokens: tokens, apiKeys: keys, limiter: limits),
+            anybody: UserAuthentication(tokens: tokens, apiKeys: keys, limiter: limits, isRequired: false)
         )
         var inside = Router(problemOf: SignalsRoutes.problem)
         let jwks = JWKSet(keys: [Self.scheduler.verifyingKey.jwk(service: "scheduler"), Self.executor.verifyingKey.jwk(service: "executor")])
@@ -121,6 +144,9 @@ struct TestPlatform: Sendable {
 
     static let scheduler = (try? SigningKey.generate()).unsafelyUnwrapped
     static let executor = (try? SigningKey.generate()).unsafelyUnwrapped
+
+    /// What news is for.
+    var audience: NewsListener.Audience { .init(credentials: credentials, entitlements: entitlements, predictions: watch, hub: hub) }
 
     /// A client with a person's access token; nobody's without one.
     func client(_ person: Person?) throws -> RequestClient {
@@ -261,9 +287,12 @@ struct TestPlatform: Sendable {
 }
 
 /// Lends a platform on a database of its own.
-func withPlatform<Outcome>(_ body: (TestPlatform) async throws -> Outcome) async throws -> Outcome {
+func withPlatform<Outcome>(
+    limiter: (FakeAuth) -> KeyLimiter? = { _ in nil },
+    _ body: (TestPlatform) async throws -> Outcome
+) async throws -> Outcome {
     try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
-        try await database.withPool(maximumConnections: 6) { pool in try await body(try TestPlatform(pool: pool)) }
+        try await database.withPool(maximumConnections: 6) { pool in try await body(try TestPlatform(pool: pool, limiter: limiter)) }
     }
 }
 

@@ -33,6 +33,13 @@ struct CacheTests {
         _ = try await cache.signals(of: account)
         clock.advance(by: .seconds(30))
         #expect(cache.ready(account, signal.id) == nil)
+        cache.hearing(false)
+        _ = try await cache.signals(of: account)
+        // Said again and again while nothing is heard.
+        cache.hearing(false)
+        #expect(cache.ready(account, signal.id) == true)
+        clock.advance(by: .seconds(1))
+        #expect(cache.ready(account, signal.id) == nil)
     }
 
     @Test("A mark that another thread set a moment later than this one read the clock is no fault")
@@ -119,6 +126,34 @@ struct CacheTests {
         clock.advance(by: .seconds(61))
         #expect(reader.watched.isEmpty)
         #expect(try await reader.answer(.usual, about: .make()) == nil)
+    }
+
+    @Test("A round takes a part of very many changes and asks for the next at once; the ones that have waited longest come first")
+    func manyChanges() async throws {
+        let store = InMemorySignalsStore()
+        let clock = ManualTimeSource()
+        let reader = PredictionReader(store: store, time: clock)
+        let watch = RevisionWatch(store: store, reader: reader, hub: ChangeHub(time: clock), time: clock, loop: TestLoop.shared)
+        var signals: [(Signal, SignalVersion)] = []
+        for _ in 0..<RevisionWatch.maximumSignalsPerRound + 10 { signals.append(try await Fixtures.published(in: store)) }
+        for (signal, _) in signals { _ = try await reader.answer(.usual, about: signal.id) }
+        func changeAll() async throws {
+            for (signal, version) in signals { _ = try await store.append(Fixtures.run(signal, version: version)) }
+        }
+        func behind(_ seq: Int64) -> Set<SignalID> {
+            Set(signals.map(\.0.id).filter { reader.ready(.usual, about: $0)?.answer.lastSeq != seq })
+        }
+        try await changeAll()
+        clock.advance(by: .milliseconds(100))
+        #expect(await watch.look())
+        let left = behind(1)
+        #expect(left.count == 10)
+        try await changeAll()
+        clock.advance(by: .milliseconds(100))
+        #expect(await watch.look())
+        #expect(behind(2).isDisjoint(with: left))
+        #expect(await watch.look() == false)
+        #expect(behind(2).isEmpty)
     }
 
     @Test("A service that stops sends everybody home at once")

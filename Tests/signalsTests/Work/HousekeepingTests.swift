@@ -2,7 +2,7 @@ import BlobStore
 import Contracts
 import Cryptography
 import Foundation
-import Messaging
+import PostgresIdempotency
 import ServiceRuntime
 import TestSupport
 import Testing
@@ -39,7 +39,7 @@ struct HousekeepingTests {
             let housekeeping = Housekeeping(
                 store: store,
                 blobs: blobs,
-                idempotency: PostgresIdempotencyStore(pool: pool, outbox: Outbox(schema: "signals")),
+                idempotency: PostgresIdempotencyStore(pool: pool) {},
                 time: SystemTimeSource(),
                 loop: TestLoop.shared
             )

@@ -45,7 +45,7 @@ struct SettlerTests {
         market.state.withLock { $0.isAway = true }
         await #expect(throws: FakeMarket.Away.self) { try await settle(after: 63) }
         market.state.withLock { $0.isAway = false }
-        #expect(try await settle(after: 63) == Settler.Report(settled: 1))
+        #expect(try await settle(after: 64) == Settler.Report(settled: 1))
         let outcome = try #require(try await store.predictions(PredictionQuery(signalID: signal.id, limit: 1)).first?.outcome)
         // Made a moment after `due`: the bar that opens at `due` had opened already, the next one is the first that counts.
         #expect(outcome.realised.opensAt == due + .seconds(15))
@@ -64,18 +64,197 @@ struct SettlerTests {
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 1))
     }
 
-    @Test("A window that no bar fills is given up and counted")
+    /// A live prediction of a window of a minute that begins at a whole second, sealed.
+    private func recorded(in store: InMemorySignalsStore, instrument: String = "BTCUSD") async throws -> (signal: Signal, due: Timestamp) {
+        let (signal, version) = try await Fixtures.published(in: store)
+        let due = Timestamp(seconds: Timestamp.now().seconds)
+        try await record(signal, version, due: due, instrument: instrument, in: store)
+        return (signal, due)
+    }
+
+    private func record(_ signal: Signal, _ version: SignalVersion, due: Timestamp, instrument: String, in store: InMemorySignalsStore) async throws {
+        var run = Fixtures.run(signal, version: version, dueAt: due)
+        run.rows[0].instrument = instrument
+        run.knowledge = [instrument: MarketKnowledge(baseSeconds: 15)]
+        _ = try await store.append(run)
+        _ = try await store.seal(signing: Fixtures.signing)
+    }
+
+    private func outcomes(of signal: Signal, in store: InMemorySignalsStore) async throws -> [SettledOutcome?] {
+        try await store.predictions(PredictionQuery(signalID: signal.id, afterSeq: 0, limit: 10)).map(\.outcome)
+    }
+
+    @Test("Nothing is said of a live window before its bars are known through its end, and then by all of them")
+    func barsComeLater() async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, due) = try await recorded(in: store)
+        func look(after seconds: Int64) async throws -> Settler.Report {
+            try await store.settle(signal.id, outcomes: [:], again: [1: due])
+            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+        }
+        #expect(try await look(after: 70) == Settler.Report(waiting: 1))
+        // An import brings half of the window, the next one the rest.
+        let closes: [Int64] = [100, 101, 90, 80, 103]
+        market.state.withLock { $0.bars = bars(from: due, Array(closes.prefix(3)), knownAt: { $0 }) }
+        #expect(try await look(after: 3_600) == Settler.Report(waiting: 1))
+        market.state.withLock { $0.bars = bars(from: due, closes, knownAt: { $0 }) }
+        #expect(try await look(after: 86_400) == Settler.Report(settled: 1))
+        let outcome = try #require(try await outcomes(of: signal, in: store)[0])
+        #expect(outcome.realised.closesAt == due + .seconds(60) && outcome.realised.closePrice?.text == "80")
+        #expect(outcome.realised.correct == false && outcome.counts)
+    }
+
+    @Test("Bars after a window do not say that its own are not coming: days are imported in any order", arguments: [true, false])
+    func importsOutOfOrder(isFilled: Bool) async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, due) = try await recorded(in: store)
+        let later = bars(from: due + .seconds(86_400), [200, 201], knownAt: { $0 })
+        market.state.withLock { $0.bars = later }
+        func look(after seconds: Int64) async throws -> Settler.Report {
+            try await store.settle(signal.id, outcomes: [:], again: [1: due])
+            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+        }
+        #expect(try await look(after: 2 * 86_400) == Settler.Report(waiting: 1))
+        if isFilled {
+            market.state.withLock { $0.bars = bars(from: due, [100, 101, 102, 103], knownAt: { $0 }) + later }
+            #expect(try await look(after: 2 * 86_400) == Settler.Report(settled: 1))
+        } else {
+            #expect(try await look(after: 4 * 86_400 + 61) == Settler.Report(unresolved: 1))
+        }
+    }
+
+    @Test("A window that no bar fills in four days is given up and counted")
     func givenUp() async throws {
+        let store = InMemorySignalsStore()
+        let (signal, due) = try await recorded(in: store)
+        func look(after seconds: Int64) async throws -> Settler.Report {
+            try await store.settle(signal.id, outcomes: [:], again: [1: due])
+            return try await Settler(store: store, market: FakeMarket(), time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+        }
+        #expect(try await look(after: 4 * 86_400) == Settler.Report(waiting: 1))
+        #expect(try await look(after: 4 * 86_400 + 60) == Settler.Report(unresolved: 1))
+        let outcome = try #require(try await outcomes(of: signal, in: store)[0])
+        #expect(outcome.realised.state == .unresolved && !outcome.counts)
+    }
+
+    @Test("A window with no room for a bar is unresolved as soon as it is over")
+    func noRoom() async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, due) = try await recorded(in: store)
+        // Made a moment after the only bar of the window has opened.
+        market.state.withLock { state in
+            state.instruments["BTCUSD"]?.baseIntervalSeconds = 60
+            let only = OutcomeBar(start: due, end: due + .seconds(60), open: DecimalText(units: 100), close: DecimalText(units: 101))
+            state.bars = [(only, knownAt: only.end)]
+        }
+        let report = try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62))).settle(signal.id)
+        #expect(report == Settler.Report(unresolved: 1))
+    }
+
+    @Test("Where the finest bars cannot be had the signal's own will do; where those cannot either, one waits")
+    func refusedBars() async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, due) = try await recorded(in: store)
+        market.state.withLock { state in
+            state.instruments["BTCUSD"]?.baseIntervalSeconds = 1
+            state.bars = bars(from: due, [100, 101, 102, 103], knownAt: { $0 })
+            state.refusedSeconds = [1, 15]
+        }
+        func look(after seconds: Int64) async throws -> Settler.Report {
+            try await store.settle(signal.id, outcomes: [:], again: [1: due])
+            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+        }
+        #expect(try await look(after: 62) == Settler.Report(waiting: 1))
+        market.state.withLock { $0.refusedSeconds = [1] }
+        #expect(try await look(after: 63) == Settler.Report(settled: 1))
+        #expect(try await outcomes(of: signal, in: store)[0]?.realised.closePrice?.text == "103")
+    }
+
+    @Test("Bars that can never be had are given up in the end")
+    func refusedForEver() async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, due) = try await recorded(in: store)
+        market.state.withLock { $0.refusedSeconds = [15] }
+        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(4 * 86_400 + 60)))
+        #expect(try await settler.settle(signal.id) == Settler.Report(unresolved: 1))
+    }
+
+    @Test("An instrument in trouble keeps no other from its outcome, and is put off")
+    func oneInTrouble() async throws {
         let store = InMemorySignalsStore()
         let market = FakeMarket()
         let (signal, version) = try await Fixtures.published(in: store)
-        let due = Timestamp.now()
-        _ = try await store.append(Fixtures.run(signal, version: version, dueAt: due))
-        _ = try await store.seal(signing: Fixtures.signing)
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(70)))
-        #expect(try await settler.settle(signal.id) == Settler.Report(unresolved: 1))
-        let outcome = try #require(try await store.predictions(PredictionQuery(signalID: signal.id, limit: 1)).first?.outcome)
-        #expect(outcome.realised.state == .unresolved && !outcome.counts)
+        let due = Timestamp(seconds: Timestamp.now().seconds)
+        market.state.withLock { state in
+            state.instruments["BAD"] = InstrumentFacts(symbol: "BAD", feed: .live, baseIntervalSeconds: 15)
+            state.damaged = ["BAD"]
+            state.bars = bars(from: due, [100, 101, 102, 103], knownAt: { $0 })
+        }
+        for instrument in ["BAD", "BAD", "BTCUSD"] { try await record(signal, version, due: due, instrument: instrument, in: store) }
+        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62)))
+        await #expect(throws: FakeMarket.Damaged.self) { try await settler.settle(signal.id) }
+        let found = try await outcomes(of: signal, in: store)
+        #expect(found.map { $0?.realised.state } == [nil, nil, .settled])
+        // Put off, and asked for once: nothing is due now.
+        #expect(try await settler.settle(signal.id) == Settler.Report())
+    }
+
+    @Test("One pass asks once for what all its predictions need")
+    func asksOnce() async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, version) = try await Fixtures.published(in: store)
+        let due = Timestamp(seconds: Timestamp.now().seconds)
+        for _ in 0..<5 { try await record(signal, version, due: due, instrument: "BTCUSD", in: store) }
+        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62)))
+        #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 5))
+        #expect(market.state.withLock { $0.asked } == 1)
+    }
+
+    @Test("While bars are missing for four days, the pauses between looks grow, and those that wait alike are looked at together")
+    func growingPauses() throws {
+        let end = Timestamp(seconds: 1_760_000_000)
+        func statement(windowEnd: Timestamp) -> PredictionStatement {
+            PredictionStatement(
+                signalID: .make(),
+                versionSHA256: LedgerHash.zero,
+                envSHA256: LedgerHash.zero,
+                dataSHA256: LedgerHash.zero,
+                jobID: .make(),
+                row: PredictionRow(
+                    row: 0,
+                    instrument: "BTCUSD",
+                    kind: .direction,
+                    value: .single(.zero),
+                    targetFrom: windowEnd - .seconds(60),
+                    targetTo: windowEnd
+                ),
+                dueAt: windowEnd - .seconds(60),
+                asOf: windowEnd - .seconds(60),
+                referencePrice: nil,
+                feed: .live,
+                late: false
+            )
+        }
+        let madeAt = end - .seconds(60)
+        let wait = Settlement.waiting(for: statement(windowEnd: end), madeAt: madeAt)
+        var looks: [Timestamp] = [wait.checkAt]
+        while let last = looks.last, last < wait.giveUpAt {
+            looks.append(Settlement.again(for: statement(windowEnd: end), madeAt: madeAt, now: last))
+        }
+        #expect(looks.count < 400, "\(looks.count) looks")
+        for (before, after) in zip(looks, looks.dropFirst()) {
+            #expect(after > before && after - before <= max(.seconds(1), (before - end) / 4))
+        }
+        // A prediction a minute, all of them ten hours old and more: they come due at the same moments.
+        let now = end + .seconds(36_000)
+        let together = Set((0..<600).map { Settlement.again(for: statement(windowEnd: end - .seconds($0 * 60)), madeAt: madeAt, now: now) })
+        #expect(together.count == 1)
     }
 
     @Test("A replay is measured in the bars' own time, from what had not been released yet", arguments: [true, false])

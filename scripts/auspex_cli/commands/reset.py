@@ -7,6 +7,7 @@ Names what goes and asks. Downloads, build results and .env stay."""
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from ..console import Failure, say, step
 from ..deployment import layout_from
@@ -41,14 +42,25 @@ def run(arguments: list[str]) -> int:
         with step("delete"):
             state = layout.state
             link = layout.var / "state"
-            shutil.rmtree(state)
+            delete_tree(state)
             if link.is_symlink():
                 link.unlink()
             for name in GOING:
                 path = layout.var / name
                 if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
+                    delete_tree(path)
             with_nothing_left = not os.listdir(layout.var)
         if with_nothing_left:
             layout.var.rmdir()
     return 0
+
+
+def delete_tree(folder: Path) -> None:
+    """Deletes a folder, also what its owner may not write: the executor's environments and code are read-only."""
+    folder.chmod(0o700)
+    for path, folders, _ in os.walk(folder):
+        for name in folders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    shutil.rmtree(folder)

@@ -42,6 +42,7 @@ _LATER = {
     "NotFound": "errors",
     "Conflict": "errors",
     "RateLimited": "errors",
+    "UsageExceeded": "errors",
     "Unavailable": "errors",
     "UnreadableAnswer": "errors",
     "MissingRows": "errors",

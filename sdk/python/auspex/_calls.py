@@ -61,10 +61,12 @@ def refresh(token: str) -> Call:
     return Call("POST", "/api/refresh", json={"refresh_token": token}, needs_login=False)
 
 
-def create_key(name: str, scopes: Iterable[str], expires_at: Optional[str]) -> Call:
+def create_key(
+    name: str, scopes: Iterable[str], expires_at: Optional[str], requests_per_minute: Optional[int], credits: Optional[int]
+) -> Call:
     body = {"name": name, "scopes": list(scopes)}
-    if expires_at is not None:
-        body["expires_at"] = expires_at
+    limits = {"expires_at": expires_at, "requests_per_minute": requests_per_minute, "credits": credits}
+    body |= {name: value for name, value in limits.items() if value is not None}
     # Not repeated by itself: a repeated answer would come without the key.
     return Call("POST", "/api/keys", json=body)
 

@@ -20,6 +20,7 @@ except ModuleNotFoundError:  # before Python 3.11
 MANIFEST = "auspex.toml"
 LARGEST_PROJECT = 200 * 1024 * 1024
 MOST_FILES = 100
+MOST_BARS = 50_000
 LARGEST_PART = 8 * 1024 * 1024
 LARGEST_INLINE = 512 * 1024
 SKIPPED = {"__pycache__", "venv", "node_modules"}
@@ -64,10 +65,12 @@ class _Table:
             raise ProjectError(f"{MANIFEST}: {self._path}{key} must be {_NAMES[kind]}")
         return value
 
-    def number(self, key: str, lowest: int, default: Optional[int] = None) -> int:
+    def number(self, key: str, lowest: int, default: Optional[int] = None, highest: Optional[int] = None) -> int:
         value = self.take(key, int, default, required=default is None)
         if value < lowest:
             raise ProjectError(f"{MANIFEST}: {self._path}{key} must be at least {lowest}")
+        if highest is not None and value > highest:
+            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be at most {highest}")
         return value
 
     def word(self, key: str, words: Tuple[str, ...], default: Optional[str] = None) -> str:
@@ -153,7 +156,7 @@ def _check_schedule(table: _Table) -> None:
 
 def _read_input(members: Any, path: str) -> Input:
     table = _Table(members, path)
-    found = Input(table.take("instrument", str, required=True), table.take("interval", str, required=True), table.number("lookback", 1, 100))
+    found = Input(table.take("instrument", str, required=True), table.take("interval", str, required=True), table.number("lookback", 1, 100, MOST_BARS))
     interval_seconds(found.interval)
     table.done()
     return found

@@ -178,12 +178,14 @@ def _row(number, prediction, output, as_of):
     start = as_of if prediction.target_from is None else microseconds(prediction.target_from, "target_from")
     if start < as_of:
         raise InvalidPrediction("target_from lies before as_of: that is known already")
+    horizon = int(output["horizon_seconds"])
+    end = start + horizon * 1000000
     if prediction.target_to is not None:
-        end = microseconds(prediction.target_to, "target_to")
-    else:
-        end = start + int(output["horizon_seconds"]) * 1000000
-    if end <= start:
-        raise InvalidPrediction("target_to does not lie after target_from")
+        said = microseconds(prediction.target_to, "target_to")
+        if said <= start:
+            raise InvalidPrediction("target_to does not lie after target_from")
+        if said != end:
+            raise InvalidPrediction(f"target_to must be horizon_seconds ({horizon}) after target_from")
     return {
         "row": number,
         "instrument": instrument,

@@ -124,9 +124,15 @@ class AsyncClient:
         """Ends a subscription."""
         await self.call(_calls.unsubscribe(subscription_id))
 
-    async def create_key(self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None) -> str:
-        """Makes an API key and returns its text, which is shown this once only."""
-        return (await self.call(_calls.create_key(name, scopes, expires_at)))["key"]
+    async def create_key(
+        self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None, *, requests_per_minute: Optional[int] = None,
+        credits: Optional[int] = None,
+    ) -> str:
+        """Makes an API key and returns its text, which is shown this once only.
+
+        ``requests_per_minute`` and ``credits`` (one a request) bound what it may use up; None for the platform's default and for any number.
+        """
+        return (await self.call(_calls.create_key(name, scopes, expires_at, requests_per_minute, credits)))["key"]
 
     async def ledger(self, signal_id: str, *, after_seq: int = 0, limit: int = 1000) -> Mapping[str, Any]:
         """A part of the ledger as a document for :func:`auspex.verify_ledger`."""

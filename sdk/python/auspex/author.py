@@ -35,7 +35,7 @@ class Prediction:
     ``value``: -1, 0 or 1 for a direction; 0 to 1 for a probability; a number for a price or a return; a mapping of levels to numbers
     for quantiles. Numbers may be int, float, ``decimal.Decimal``, numpy scalars, or decimal text (kept digit for digit).
     ``target_from`` and ``target_to``: the time that is predicted, as datetime with a zone, microseconds since 1970, or ISO text; they
-    default to ``as_of`` and ``as_of`` plus the manifest's horizon.
+    default to ``as_of`` and ``target_from`` plus the manifest's ``horizon_seconds``, and lie just so far apart.
 
     >>> Prediction(0.5).value
     0.5

@@ -304,7 +304,7 @@ def show_logs(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.folder} has not been published yet: run `auspex-sdk publish`, or give --signal ID")
     shown: List[str] = []
     while True:
-        runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "limit": max(options.count, 20)})))
+        runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)})))
         fresh = [job for job in runs if job["job_id"] not in shown and job["state"] in ("completed", "failed", "cancelled")]
         for job in reversed(fresh[: options.count] if not shown else fresh):
             _show_job(client, job)

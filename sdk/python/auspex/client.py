@@ -156,9 +156,15 @@ class Client:
             if cursor is None:
                 return
 
-    def create_key(self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None) -> str:
-        """Makes an API key and returns its text, which is shown this once only."""
-        answer = self.call(_calls.create_key(name, scopes, expires_at))
+    def create_key(
+        self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None, *, requests_per_minute: Optional[int] = None,
+        credits: Optional[int] = None,
+    ) -> str:
+        """Makes an API key and returns its text, which is shown this once only.
+
+        ``requests_per_minute`` and ``credits`` (one a request) bound what it may use up; None for the platform's default and for any number.
+        """
+        answer = self.call(_calls.create_key(name, scopes, expires_at, requests_per_minute, credits))
         return answer["key"]
 
     def ledger(self, signal_id: str, *, after_seq: int = 0, limit: int = 1000) -> Mapping[str, Any]:

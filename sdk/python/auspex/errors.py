@@ -42,7 +42,7 @@ class ProblemError(AuspexError):
     @staticmethod
     def of(status: int, document: Mapping[str, Any], retry_after: Optional[float] = None) -> "ProblemError":
         """The exception of the kind that fits the status."""
-        kinds = {400: BadRequest, 401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 422: BadRequest, 429: RateLimited}
+        kinds = {400: BadRequest, 401: Unauthorized, 402: UsageExceeded, 403: Forbidden, 404: NotFound, 409: Conflict, 422: BadRequest, 429: RateLimited}
         kind = kinds.get(status, Unavailable if status in (502, 503, 504) else ProblemError)
         return kind(status, document, retry_after)
 
@@ -53,6 +53,10 @@ class BadRequest(ProblemError):
 
 class Unauthorized(ProblemError):
     """The key or token is missing, wrong, expired or revoked (401)."""
+
+
+class UsageExceeded(ProblemError):
+    """The credits of the API key are used up (402): more requests go through only after its owner has set new ones."""
 
 
 class Forbidden(ProblemError):
@@ -68,7 +72,12 @@ class Conflict(ProblemError):
 
 
 class RateLimited(ProblemError):
-    """Too many requests; see ``retry_after`` (429)."""
+    """Too many requests (429): ``retry_after`` is the number of seconds after which there is room for one more.
+
+    >>> error = ProblemError.of(429, {"code": "rate_limited", "detail": "This API key is used too often."}, retry_after=12.0)
+    >>> type(error).__name__, error.retry_after
+    ('RateLimited', 12.0)
+    """
 
 
 class Unavailable(ProblemError):

@@ -97,12 +97,18 @@ def test_a_row_has_its_defaults_from_the_manifest():
 def test_targets_in_all_their_spellings():
     later = datetime(2016, 10, 8, 14, 5, tzinfo=timezone(timedelta(hours=2)))
     for target in (later, int(later.timestamp()) * 1000000, "2016-10-08T12:05:00+00:00"):
-        assert rows(Prediction(1, target_to=target))[0]["target_to"] == "2016-10-08T12:05:00.000000Z"
+        row, = rows(Prediction(1, target_from="2016-10-08T12:04:00Z", target_to=target))
+        assert (row["target_from"], row["target_to"]) == ("2016-10-08T12:04:00.000000Z", "2016-10-08T12:05:00.000000Z")
     for wrong in (datetime(2016, 10, 8, 12, 5), "soon", 1.5, True, AS_OF, 10**30):
         with pytest.raises(InvalidPrediction):
             rows(Prediction(1, target_to=wrong))
     with pytest.raises(InvalidPrediction, match="known already"):
         rows(Prediction(1, target_from=AS_OF - 1))
+    # A target_from alone moves the window; one of another length breaks the manifest's promise, and the platform would refuse the run.
+    assert rows(Prediction(1, target_from=AS_OF + 5000000))[0]["target_to"] == "2016-10-08T12:02:05.000000Z"
+    for target in ({"target_to": AS_OF + 60000001}, {"target_from": AS_OF + 1, "target_to": AS_OF + 60000000}):
+        with pytest.raises(InvalidPrediction, match=r"target_to must be horizon_seconds \(60\) after target_from"):
+            rows(Prediction(1, **target))
 
 
 @pytest.mark.parametrize("returned, row, words", [

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ def test_a_run_that_does_not_end(project, capsys, monkeypatch):
 
 @pytest.mark.parametrize("change,words", [
     ('name = ', 'nme ='), ("kind = \"direction\"", 'kind = "maybe"'), ("horizon_seconds = 3600", "horizon_seconds = 0"), ("lookback = 200", "lookback = true"),
+    ("lookback = 200", "lookback = 50001"),
     ('interval = "1h"', 'interval = "hourly"'), ("[output]", "[outpt]"), ('class = "small"', 'class = "tiny"'), ("[parameters]", "[parameters"),
     ('entry_point = "app:predict"', 'entry_point = "app.py"'),
 ])
@@ -147,7 +149,8 @@ class Platform:
             self.published = request["json"]
             return 200, {"id": "sig1", "name": "n", "state": "published"}
         if path.startswith("/api/jobs?"):
-            assert "signal_id=sig1" in path
+            query = urllib.parse.parse_qs(path.split("?", 1)[1])
+            assert query["signal_id"] == ["sig1"] and query["kind"] == ["signal_run,dry_run"]
             return 200, {"items": [
                 {"job_id": "j2", "kind": "signal_run", "state": "failed", "failure_kind": "exception", "error_message": "ValueError: bad\nmore", "completed_at": "2026-01-01T00:00:02Z"},
                 {"job_id": "j1", "kind": "signal_run", "state": "completed", "completed_at": "2026-01-01T00:00:01Z"}]}

@@ -125,6 +125,25 @@ def test_a_limit_says_when_to_return(driver):
     assert caught.value.retry_after == 7
 
 
+def test_used_up_credits_are_an_error_of_their_own(driver):
+    with PlatformDouble(lambda request: (402, {"code": "usage_exceeded", "detail": "The credits of this API key are used up."})) as platform:
+        with pytest.raises(auspex.UsageExceeded) as caught:
+            driver(platform.url).call("predictions", "s1")
+        assert caught.value.code == "usage_exceeded" and caught.value.status == 402
+        assert len(platform.requests) == 1
+        # It does not pass by itself, so a follower hears of it too.
+        with pytest.raises(auspex.UsageExceeded):
+            driver(platform.url).take(1, "follow", "s1", after_seq=0)
+
+
+def test_a_key_is_made_with_its_limits(driver):
+    with PlatformDouble(lambda request: (201, {"id": "k", "key": "aus_x", "secret_already_shown": False, "api_key": {}})) as platform:
+        assert driver(platform.url).call("create_key", "k", ["predictions:read"], requests_per_minute=60, credits=0) == "aus_x"
+        driver(platform.url).call("create_key", "k", ["predictions:read"])
+        assert platform.requests[0]["json"] == {"name": "k", "scopes": ["predictions:read"], "requests_per_minute": 60, "credits": 0}
+        assert platform.requests[1]["json"] == {"name": "k", "scopes": ["predictions:read"]}
+
+
 def test_reads_are_repeated_and_plain_posts_are_not(driver):
     with PlatformDouble(lambda request: (503, {"code": "unavailable"})) as platform:
         client = driver(platform.url)

@@ -20,9 +20,16 @@ struct APIKey: Sendable, Hashable {
     var generation: Int64
     /// The key that took its place.
     var successorID: APIKeyID?
+    /// The first of the keys that took one another's place; nil for the first itself.
+    var firstID: APIKeyID?
+    /// What it may use up; changed by `write(_:of:)` alone.
+    var budget = KeyBudget()
 
     static let maximumPerAccount = 100
     static let maximumNameCharacters = 100
+
+    /// Names the budget that it spends, which all keys of its line share.
+    var budgetID: APIKeyID { firstID ?? id }
 
     /// The event that tells the other services of this state.
     var changed: KeyChanged {

@@ -5,41 +5,53 @@ import Cryptography
 struct ThrottleSubject: Sendable, Hashable {
     /// What kind of attempts.
     enum Kind: String, Sendable, Codable, CaseIterable {
-        /// Logins with one e-mail address, known or not.
+        /// Logins with one e-mail address, known or not, from networks that have not logged in with it before.
         case loginAccount = "login_account"
-        /// Logins from one network address.
+        /// Logins from one network.
         case loginAddress = "login_address"
-        /// Registrations from one network address.
+        /// Logins with one e-mail address from one network.
+        case loginPlace = "login_place"
+        /// Passwords that the sessions of one user were asked for.
+        case passwordUser = "password_user"
+        /// Registrations from one network.
         case registrationAddress = "registration_address"
     }
 
     let kind: Kind
     /// A hash, so that the table names nobody.
     let sha256: SHA256Digest
+    /// The hash of the account that a place belongs to.
+    let accountSHA256: SHA256Digest?
+
+    private init(_ kind: Kind, _ sha256: SHA256Digest, accountSHA256: SHA256Digest? = nil) {
+        self.kind = kind
+        self.sha256 = sha256
+        self.accountSHA256 = accountSHA256
+    }
 
     static func login(email: String) -> ThrottleSubject {
-        // The raw text, not a parsed address: a malformed one must count as well.
-        ThrottleSubject(kind: .loginAccount, sha256: SHA256.digest(utf8: email.lowercased()))
+        // The raw text where it is no address, as a malformed one must count as well; else its one spelling, or blanks around it would begin a new count.
+        ThrottleSubject(.loginAccount, SHA256.digest(utf8: EmailAddress(email)?.text ?? email.lowercased()))
     }
 
     static func login(address: String) -> ThrottleSubject {
-        ThrottleSubject(kind: .loginAddress, sha256: SHA256.digest(utf8: network(of: address)))
+        ThrottleSubject(.loginAddress, SHA256.digest(utf8: LoginPlace.network(of: address)))
+    }
+
+    static func login(place: LoginPlace) -> ThrottleSubject {
+        ThrottleSubject(
+            .loginPlace,
+            SHA256.digest(Array(place.accountSHA256.bytes) + Array(place.networkSHA256.bytes)),
+            accountSHA256: place.accountSHA256
+        )
+    }
+
+    static func password(of user: UserID) -> ThrottleSubject {
+        ThrottleSubject(.passwordUser, SHA256.digest(utf8: user.description))
     }
 
     static func registration(address: String) -> ThrottleSubject {
-        ThrottleSubject(kind: .registrationAddress, sha256: SHA256.digest(utf8: network(of: address)))
-    }
-
-    /// One customer holds a whole IPv6 /64, so its addresses count as one.
-    static func network(of address: String) -> String {
-        guard address.contains(":"), !address.contains(".") else { return address }
-        let halves = address.split(separator: "::", omittingEmptySubsequences: false)
-        var groups = halves[0].split(separator: ":").map(String.init)
-        if halves.count > 1 {
-            let tail = halves[1].split(separator: ":").map(String.init)
-            groups += Array(repeating: "0", count: max(0, 8 - groups.count - tail.count)) + tail
-        }
-        return groups.prefix(4).joined(separator: ":")
+        ThrottleSubject(.registrationAddress, SHA256.digest(utf8: LoginPlace.network(of: address)))
     }
 }
 
@@ -59,7 +71,10 @@ struct ThrottlePolicy: Sendable, Hashable {
     /// The longest wait, in seconds.
     var maximumWaitSeconds: Int64
 
-    static let loginAccount = ThrottlePolicy(freeAttempts: 10, windowSeconds: 3_600, maximumWaitSeconds: 900)
+    /// More than one network can fail within any hour, so that one attacker alone never holds up the owner elsewhere.
+    static let loginAccount = ThrottlePolicy(freeAttempts: 30, windowSeconds: 3_600, maximumWaitSeconds: 900)
+    static let loginPlace = ThrottlePolicy(freeAttempts: 10, windowSeconds: 3_600, maximumWaitSeconds: 900)
+    static let passwordUser = ThrottlePolicy(freeAttempts: 10, windowSeconds: 3_600, maximumWaitSeconds: 900)
     static let loginAddress = ThrottlePolicy(freeAttempts: 50, windowSeconds: 900, maximumWaitSeconds: 900)
 
     /// Counts one attempt before it is made, so that parallel ones cannot slip through together; a blocked subject's attempt changes nothing.

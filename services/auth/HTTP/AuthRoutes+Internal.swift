@@ -37,9 +37,26 @@ extension AuthRoutes {
                 scopes: verdict.key?.scopes ?? [],
                 expiresAt: verdict.key?.expiresAt,
                 generation: verdict.key?.generation ?? 0,
+                budget: verdict.key.flatMap { $0.wireBudget(defaultRequestsPerMinute: defaultRequestsPerMinute) },
                 checkedAt: time.now()
             )
         )
+    }
+
+    /// `POST /internal/v1/keys/credits/take`
+    func takeCredits(_ request: Request) async throws -> Response {
+        let body = try request.json(CreditBlockRequest.self)
+        return try .json(try await credits.take(body.blockID, of: body.budgetID, for: request.callingService ?? "-"))
+    }
+
+    /// `POST /internal/v1/keys/credits/return`
+    func takeBackCredits(_ request: Request) async throws -> Response {
+        let body = try request.json(CreditReturn.self)
+        guard body.blocks.count <= CreditReturn.maximumBlocks else {
+            throw AuthError.invalid(field: "blocks", code: "invalid_value", detail: "At most \(CreditReturn.maximumBlocks) blocks at once.")
+        }
+        try await credits.takeBack(body.blocks)
+        return .noContent
     }
 
     /// `GET /internal/v1/sessions/revoked`: everything that makes a token void although it has not ended.
@@ -68,5 +85,14 @@ extension KeyVerdict {
         case .disabled: .disabled
         case .expired: .expired
         }
+    }
+}
+
+extension APIKey {
+    /// What the services count for the key; nil when nothing is limited.
+    fileprivate func wireBudget(defaultRequestsPerMinute: Int?) -> APIKeyBudget? {
+        let rate = budget.requestsPerMinute ?? defaultRequestsPerMinute
+        guard rate != nil || budget.credits != nil else { return nil }
+        return APIKeyBudget(id: budgetID, version: budget.version, requestsPerMinute: rate, countsCredits: budget.credits != nil)
     }
 }

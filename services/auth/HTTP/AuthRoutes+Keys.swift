@@ -6,11 +6,25 @@ extension AuthRoutes {
         let name: String
         let scopes: [String]
         let expiresAt: Timestamp?
+        let requestsPerMinute: Int?
+        let credits: Int64?
     }
 
     private struct UpdateKeyBody: Decodable {
         let name: String?
         let enabled: Bool?
+        let requestsPerMinute: LimitChange<Int>
+        let credits: LimitChange<Int64>
+
+        private enum CodingKeys: CodingKey { case name, enabled, requestsPerMinute, credits }
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            name = try container.decodeIfPresent(String.self, forKey: .name)
+            enabled = try container.decodeIfPresent(Bool.self, forKey: .enabled)
+            requestsPerMinute = try container.change(.requestsPerMinute)
+            credits = try container.change(.credits)
+        }
     }
 
     private struct RerollKeyBody: Decodable {
@@ -35,6 +49,8 @@ extension AuthRoutes {
                     name: body.name,
                     scopes: body.scopes,
                     expiresAt: body.expiresAt,
+                    requestsPerMinute: body.requestsPerMinute,
+                    credits: body.credits,
                     for: user,
                     origin: request.origin,
                     in: transaction
@@ -49,7 +65,7 @@ extension AuthRoutes {
         return try .json(KeyAnswer(try await keys.key(try request.parameter("id", as: APIKeyID.self), of: try request.caller().user)))
     }
 
-    /// `PUT /api/keys/{id}`: what is not named stays as it is.
+    /// `PUT /api/keys/{id}`: what is not named stays as it is; null takes a limit away.
     func updateKey(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: [])
         let user = try request.caller().user
@@ -58,7 +74,16 @@ extension AuthRoutes {
         return try await idempotency.run(request) { transaction in
             try .json(
                 KeyAnswer(
-                    try await keys.update(id, name: body.name, enabled: body.enabled, of: user, origin: request.origin, in: transaction)
+                    try await keys.update(
+                        id,
+                        name: body.name,
+                        enabled: body.enabled,
+                        requestsPerMinute: body.requestsPerMinute,
+                        credits: body.credits,
+                        of: user,
+                        origin: request.origin,
+                        in: transaction
+                    )
                 )
             )
         }
@@ -98,5 +123,13 @@ extension AuthRoutes {
         answer.key = nil
         answer.secretAlreadyShown = true
         return try .json(answer, status: response.status)
+    }
+}
+
+extension KeyedDecodingContainer {
+    /// Tells an absent field from null.
+    fileprivate func change<Value: Decodable & Sendable & Hashable>(_ key: Key) throws -> LimitChange<Value> {
+        guard contains(key) else { return .keep }
+        return try decodeNil(forKey: key) ? .clear : .set(try decode(Value.self, forKey: key))
     }
 }

@@ -9,6 +9,8 @@ struct AuthRoutes: Sendable {
     let sessions: Sessions
     let profiles: Profiles
     let keys: Keys
+    let credits: Credits
+    let defaultRequestsPerMinute: Int?
     let usage: KeyUsage
     let tokenKeys: TokenKeyRing
     let store: any AuthStore
@@ -23,7 +25,8 @@ struct AuthRoutes: Sendable {
         usage: KeyUsage,
         time: any TimeSource,
         registrationOpen: Bool = true,
-        registrationPolicy: ThrottlePolicy
+        registrationPolicy: ThrottlePolicy,
+        defaultRequestsPerMinute: Int? = nil
     ) {
         let throttling = Throttling(store: store, time: time)
         registrations = Registrations(
@@ -37,6 +40,8 @@ struct AuthRoutes: Sendable {
         sessions = Sessions(store: store, passwords: passwords, throttling: throttling, tokenKeys: tokenKeys, time: time)
         profiles = Profiles(store: store, passwords: passwords, throttling: throttling, time: time)
         keys = Keys(store: store, time: time)
+        credits = Credits(store: store, time: time)
+        self.defaultRequestsPerMinute = defaultRequestsPerMinute
         self.usage = usage
         self.tokenKeys = tokenKeys
         self.store = store
@@ -77,14 +82,17 @@ struct AuthRoutes: Sendable {
     func addInternalRoutes(to router: inout Router, authenticating callers: ([String]) -> any Middleware) {
         // The other services know auth by its internal address, and the keys are public anyway.
         router.get("/.well-known/jwks.json", jwks)
-        router.grouped(callers(["signals", "marketdata", "scheduler"])).post("/internal/v1/keys/verify", verifyKey)
+        let keyTakers = router.grouped(callers(["signals", "marketdata", "scheduler"]))
+        keyTakers.post("/internal/v1/keys/verify", verifyKey)
+        keyTakers.post("/internal/v1/keys/credits/take", takeCredits)
+        keyTakers.post("/internal/v1/keys/credits/return", takeBackCredits)
         router.grouped(callers(["signals", "marketdata", "scheduler", "executor", "auth"])).get("/internal/v1/sessions/revoked", revokedSessions)
     }
 
     /// What clients read of errors of the shared modules.
     static func problem(of error: any Error) -> Problem? {
         switch error {
-        case let error as PostgresError where error.isUnavailable || error.code == .timeout:
+        case let error as PostgresError where error.isPassing:
             .unavailable(code: "store_unavailable", detail: "The database does not answer at the moment; try again.")
         default: nil
         }

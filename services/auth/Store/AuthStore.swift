@@ -56,7 +56,7 @@ protocol AuthTransaction: Sendable {
     func key(_ id: APIKeyID, locking: Bool) async throws -> APIKey?
     /// The key with that hash, and its owner.
     func key(sha256: SHA256Digest) async throws -> (key: APIKey, owner: User)?
-    /// Writes all that may change of a key, apart from `lastUsedAt`.
+    /// Writes all that may change of a key, apart from `lastUsedAt` and its budget.
     func update(_ key: APIKey) async throws
     /// An account's keys, newest first, from after `after`.
     func keys(of account: AccountID, after: APIKeyID?, limit: Int) async throws -> [APIKey]
@@ -66,6 +66,22 @@ protocol AuthTransaction: Sendable {
     func openKeyCount(of account: AccountID, at now: Timestamp) async throws -> Int
     /// Moves `lastUsedAt` of keys forward, never back.
     func recordUse(of keys: [APIKeyID: Timestamp]) async throws
+
+    /// The keys that spend a budget, oldest first, locked.
+    func keys(sharing budget: APIKeyID) async throws -> [APIKey]
+
+    // MARK: Budgets and credits
+
+    /// A budget by the id of the first key that spends it; nil when nothing was ever set.
+    func budget(_ id: APIKeyID, locking: Bool) async throws -> KeyBudget?
+    /// Adds or changes a budget.
+    func write(_ budget: KeyBudget, of id: APIKeyID) async throws
+    /// The block with that id.
+    func creditBlock(_ id: CreditBlockID, locking: Bool) async throws -> CreditBlock?
+    /// Adds a block.
+    func insert(_ block: CreditBlock) async throws
+    /// Writes what came back of a block.
+    func update(_ block: CreditBlock) async throws
 
     // MARK: Token keys
 
@@ -84,6 +100,12 @@ protocol AuthTransaction: Sendable {
     func throttle(_ subject: ThrottleSubject) async throws -> ThrottleState?
     /// Writes the state of a subject; nil forgets it.
     func setThrottle(_ subject: ThrottleSubject, _ state: ThrottleState?) async throws
+    /// Whether a login from there has succeeded.
+    func isKnown(_ place: LoginPlace) async throws -> Bool
+    /// Notes that a login from there has succeeded, and forgets the account's oldest places beyond `LoginPlace.maximumPerAccount`.
+    func remember(_ place: LoginPlace, at now: Timestamp) async throws
+    /// Forgets the counts of an account and of all its places, and where it was logged in from.
+    func forgetLogins(of account: ThrottleSubject) async throws
 
     // MARK: What is said and written down
 
@@ -105,6 +127,7 @@ protocol AuthTransaction: Sendable {
 
     // MARK: Housekeeping
 
-    /// Deletes what nobody can ask for any more: ended sessions with their refresh tokens, old throttles, old idempotent answers.
+    /// Deletes what nobody can ask for any more: ended sessions with their refresh tokens, old throttles and login places, old idempotent answers, old
+    /// blocks of credits.
     func deleteEnded(before now: Timestamp) async throws
 }

@@ -64,12 +64,12 @@ final class InMemoryAuthTransaction: AuthTransaction {
 
     func insert(_ key: APIKey) { rows.withLock { $0.keys[key.id] = key } }
 
-    func key(_ id: APIKeyID, locking: Bool) -> APIKey? { rows.withLock { $0.keys[id] } }
+    func key(_ id: APIKeyID, locking: Bool) -> APIKey? { rows.withLock { rows in rows.keys[id].map(rows.withBudget) } }
 
     func key(sha256: SHA256Digest) -> (key: APIKey, owner: User)? {
         rows.withLock { rows in
             guard let key = rows.keys.values.first(where: { $0.sha256 == sha256 }), let owner = rows.users[key.userID] else { return nil }
-            return (key, owner)
+            return (rows.withBudget(key), owner)
         }
     }
 
@@ -82,12 +82,14 @@ final class InMemoryAuthTransaction: AuthTransaction {
     }
 
     func keys(of account: AccountID, after: APIKeyID?, limit: Int) -> [APIKey] {
-        let owned = rows.withLock { rows in rows.keys.values.filter { $0.accountID == account } }
+        let owned = rows.withLock { rows in rows.keys.values.filter { $0.accountID == account }.map(rows.withBudget) }
         return Array(owned.filter { key in after.map { key.id < $0 } ?? true }.sorted { $0.id > $1.id }.prefix(limit))
     }
 
     func openKeys(of user: UserID) -> [APIKey] {
-        rows.withLock { rows in rows.keys.values.filter { $0.userID == user && $0.state != .revoked }.sorted { $0.id < $1.id } }
+        rows.withLock { rows in
+            rows.keys.values.filter { $0.userID == user && $0.state != .revoked }.map(rows.withBudget).sorted { $0.id < $1.id }
+        }
     }
 
     func openKeyCount(of account: AccountID, at now: Timestamp) -> Int {
@@ -99,6 +101,22 @@ final class InMemoryAuthTransaction: AuthTransaction {
             for (id, time) in keys where (rows.keys[id]?.lastUsedAt ?? .distantPast) < time { rows.keys[id]?.lastUsedAt = time }
         }
     }
+
+    func keys(sharing budget: APIKeyID) -> [APIKey] {
+        rows.withLock { rows in rows.keys.values.filter { $0.budgetID == budget }.map(rows.withBudget).sorted { $0.id < $1.id } }
+    }
+
+    // MARK: Budgets and credits
+
+    func budget(_ id: APIKeyID, locking: Bool) -> KeyBudget? { rows.withLock { $0.budgets[id] } }
+
+    func write(_ budget: KeyBudget, of id: APIKeyID) { rows.withLock { $0.budgets[id] = budget } }
+
+    func creditBlock(_ id: CreditBlockID, locking: Bool) -> CreditBlock? { rows.withLock { $0.creditBlocks[id] } }
+
+    func insert(_ block: CreditBlock) { rows.withLock { $0.creditBlocks[block.id] = block } }
+
+    func update(_ block: CreditBlock) { rows.withLock { $0.creditBlocks[block.id]?.unused = block.unused } }
 
     // MARK: Token keys
 
@@ -115,6 +133,23 @@ final class InMemoryAuthTransaction: AuthTransaction {
     func throttle(_ subject: ThrottleSubject) -> ThrottleState? { rows.withLock { $0.throttles[subject] } }
 
     func setThrottle(_ subject: ThrottleSubject, _ state: ThrottleState?) { rows.withLock { $0.throttles[subject] = state } }
+
+    func isKnown(_ place: LoginPlace) -> Bool { rows.withLock { $0.loginPlaces[place] != nil } }
+
+    func remember(_ place: LoginPlace, at now: Timestamp) {
+        rows.withLock { rows in
+            rows.loginPlaces[place] = now
+            let places = rows.loginPlaces.filter { $0.key.accountSHA256 == place.accountSHA256 }.sorted { $0.value > $1.value }
+            for (place, _) in places.dropFirst(LoginPlace.maximumPerAccount) { rows.loginPlaces[place] = nil }
+        }
+    }
+
+    func forgetLogins(of account: ThrottleSubject) {
+        rows.withLock { rows in
+            rows.throttles = rows.throttles.filter { $0.key != account && $0.key.accountSHA256 != account.sha256 }
+            rows.loginPlaces = rows.loginPlaces.filter { $0.key.accountSHA256 != account.sha256 }
+        }
+    }
 
     // MARK: What is said and written down
 
@@ -151,7 +186,18 @@ final class InMemoryAuthTransaction: AuthTransaction {
             rows.sessions = rows.sessions.filter { !ended.contains($0.key) }
             rows.refreshTokens = rows.refreshTokens.filter { !ended.contains($0.value.sessionID) }
             rows.throttles = rows.throttles.filter { $0.value.windowStartedAt >= now - .seconds(Retention.throttleSeconds) }
+            rows.loginPlaces = rows.loginPlaces.filter { $0.value >= now - .seconds(Retention.loginPlaceSeconds) }
             rows.answers = rows.answers.filter { $0.value.at >= now - IdempotentRequest.lifetime }
+            rows.creditBlocks = rows.creditBlocks.filter { $0.value.takenAt >= now - .seconds(Retention.creditBlockSeconds) }
         }
+    }
+}
+
+extension InMemoryAuthState {
+    /// A key with what it may use up by now.
+    fileprivate func withBudget(_ key: APIKey) -> APIKey {
+        var key = key
+        key.budget = budgets[key.budgetID] ?? KeyBudget()
+        return key
     }
 }

@@ -12,6 +12,8 @@ enum Migrations {
             ("v005_create_idempotency_keys", PackageResources.v005_create_idempotency_keys_sql),
             MessagingSchema.migration(version: 6, schema: PostgresAuthStore.schema),
             ("v007_grant_messaging", PackageResources.v007_grant_messaging_sql),
+            ("v008_login_places", PackageResources.v008_login_places_sql),
+            ("v009_create_key_budgets", PackageResources.v009_create_key_budgets_sql),
         ])
     }
 }

@@ -6,19 +6,24 @@ extension PostgresAuthTransaction {
         try await connection.execute(
             """
             INSERT INTO api_keys (id, account_id, user_id, name, sha256, prefix, scopes, state, expires_at, created_at, last_used_at, generation,
-                successor_id)
+                successor_id, budget_id)
             VALUES (\(key.id), \(key.accountID), \(key.userID), \(key.name), \(key.sha256), \(key.prefix), \(key.scopes), \(key.state.rawValue),
-                \(key.expiresAt), \(key.createdAt), \(key.lastUsedAt), \(key.generation), \(key.successorID))
+                \(key.expiresAt), \(key.createdAt), \(key.lastUsedAt), \(key.generation), \(key.successorID), \(key.firstID))
             """
         )
     }
 
     func key(_ id: APIKeyID, locking: Bool) async throws -> APIKey? {
-        try await connection.query("SELECT \(APIKey.columns) FROM api_keys WHERE id = \(id)\(lock(locking))").first.map { try APIKey(row: $0) }
+        let lock: SQL = locking ? " FOR UPDATE OF api_keys" : ""
+        return try await connection.query(
+            "SELECT \(APIKey.columns) FROM \(APIKey.tables) WHERE api_keys.id = \(id)\(lock)"
+        ).first.map { try APIKey(row: $0) }
     }
 
     func key(sha256: SHA256Digest) async throws -> (key: APIKey, owner: User)? {
-        let found = try await connection.query("SELECT \(APIKey.columns) FROM api_keys WHERE sha256 = \(sha256)").first.map { try APIKey(row: $0) }
+        let found = try await connection.query("SELECT \(APIKey.columns) FROM \(APIKey.tables) WHERE sha256 = \(sha256)").first.map {
+            try APIKey(row: $0)
+        }
         guard let found, let owner = try await user(found.userID, locking: false) else { return nil }
         return (found, owner)
     }
@@ -36,16 +41,19 @@ extension PostgresAuthTransaction {
     func keys(of account: AccountID, after: APIKeyID?, limit: Int) async throws -> [APIKey] {
         try await connection.query(
             """
-            SELECT \(APIKey.columns) FROM api_keys
-            WHERE account_id = \(account) AND (\(after)::uuid IS NULL OR id < \(after))
-            ORDER BY id DESC LIMIT \(limit)
+            SELECT \(APIKey.columns) FROM \(APIKey.tables)
+            WHERE account_id = \(account) AND (\(after)::uuid IS NULL OR api_keys.id < \(after))
+            ORDER BY api_keys.id DESC LIMIT \(limit)
             """
         ).map { try APIKey(row: $0) }
     }
 
     func openKeys(of user: UserID) async throws -> [APIKey] {
         try await connection.query(
-            "SELECT \(APIKey.columns) FROM api_keys WHERE user_id = \(user) AND state <> 'revoked' ORDER BY id FOR UPDATE"
+            """
+            SELECT \(APIKey.columns) FROM \(APIKey.tables) WHERE user_id = \(user) AND state <> 'revoked'
+            ORDER BY api_keys.id FOR UPDATE OF api_keys
+            """
         ).map { try APIKey(row: $0) }
     }
 
@@ -56,6 +64,15 @@ extension PostgresAuthTransaction {
             WHERE account_id = \(account) AND state <> 'revoked' AND (expires_at IS NULL OR expires_at > \(now))
             """
         ).first?.column(0) ?? 0
+    }
+
+    func keys(sharing budget: APIKeyID) async throws -> [APIKey] {
+        try await connection.query(
+            """
+            SELECT \(APIKey.columns) FROM \(APIKey.tables) WHERE api_keys.id = \(budget) OR budget_id = \(budget)
+            ORDER BY api_keys.id FOR UPDATE OF api_keys
+            """
+        ).map { try APIKey(row: $0) }
     }
 
     func recordUse(of keys: [APIKeyID: Timestamp]) async throws {
@@ -72,41 +89,39 @@ extension PostgresAuthTransaction {
 }
 
 extension APIKey {
+    /// Keys with what they may use up.
+    static let tables: SQL = "api_keys LEFT JOIN key_budgets ON key_budgets.id = coalesce(api_keys.budget_id, api_keys.id)"
+
     /// In the order in which `init(row:)` reads them.
     static let columns: SQL =
-        "id, account_id, user_id, name, sha256, prefix, scopes, state, expires_at, created_at, last_used_at, generation, successor_id"
+        """
+        api_keys.id, account_id, user_id, name, sha256, prefix, scopes, state, expires_at, created_at, last_used_at, generation, successor_id,
+        api_keys.budget_id, requests_per_minute, credits, coalesce(version, 0)
+        """
 
     init(row: PostgresRow) throws {
-        let (id, accountID, userID, name, sha256, prefix, scopes, state, expiresAt, createdAt, lastUsedAt, generation, successorID) = try row.decode(
-            APIKeyID.self,
-            AccountID.self,
-            UserID.self,
-            String.self,
-            SHA256Digest.self,
-            String.self,
-            [String].self,
-            String.self,
-            Timestamp?.self,
-            Timestamp.self,
-            Timestamp?.self,
-            Int64.self,
-            APIKeyID?.self
-        )
+        let state: String = try row.column(7)
         guard let known = KeyChanged.State(rawValue: state) else { throw PostgresError(.decoding, message: "api_keys.state holds \(state)") }
         self.init(
-            id: id,
-            accountID: accountID,
-            userID: userID,
-            name: name,
-            sha256: sha256,
-            prefix: prefix,
-            scopes: scopes,
+            id: try row.column(0),
+            accountID: try row.column(1),
+            userID: try row.column(2),
+            name: try row.column(3),
+            sha256: try row.column(4),
+            prefix: try row.column(5),
+            scopes: try row.column(6),
             state: known,
-            expiresAt: expiresAt,
-            createdAt: createdAt,
-            lastUsedAt: lastUsedAt,
-            generation: generation,
-            successorID: successorID
+            expiresAt: try row.column(8),
+            createdAt: try row.column(9),
+            lastUsedAt: try row.column(10),
+            generation: try row.column(11),
+            successorID: try row.column(12),
+            firstID: try row.column(13),
+            budget: KeyBudget(
+                requestsPerMinute: try row.column(14, as: Int32?.self).map(Int.init),
+                credits: try row.column(15),
+                version: try row.column(16)
+            )
         )
     }
 }

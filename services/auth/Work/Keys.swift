@@ -18,15 +18,20 @@ struct Keys: Sendable {
         name: String,
         scopes: [String],
         expiresAt: Timestamp?,
+        requestsPerMinute: Int? = nil,
+        credits: Int64? = nil,
         for user: User,
         origin: RequestOrigin,
         in transaction: any AuthTransaction
     ) async throws -> NewKey {
         let now = time.now()
+        var budget = KeyBudget()
+        let hasBudget = try budget.change(requestsPerMinute: requestsPerMinute.map { .set($0) } ?? .keep, credits: credits.map { .set($0) } ?? .keep)
         let made = Self.make(
             name: try APIKey.name(name),
             scopes: try KeyScope.parse(scopes, roles: user.roles),
             expiresAt: try APIKey.end(expiresAt, at: now),
+            budget: budget,
             for: user,
             at: now
         )
@@ -36,15 +41,9 @@ struct Keys: Sendable {
             throw AuthError.tooManyKeys(maximum: APIKey.maximumPerAccount)
         }
         try await transaction.insert(made.key)
-        try await transaction.record(
-            entry(
-                .keyCreated,
-                made.key,
-                user,
-                origin,
-                ["prefix": .string(made.key.prefix), "scopes": .array(made.key.scopes.map(JSONValue.string))]
-            )
-        )
+        if hasBudget { try await transaction.write(budget, of: made.key.budgetID) }
+        let facts: [String: JSONValue] = ["prefix": .string(made.key.prefix), "scopes": .array(made.key.scopes.map(JSONValue.string))]
+        try await transaction.record(entry(.keyCreated, made.key, user, origin, facts.merging(budget.facts) { fact, _ in fact }))
         try await transaction.announce(made.key.changed, version: made.key.generation)
         return made
     }
@@ -59,11 +58,13 @@ struct Keys: Sendable {
         try await store.transaction { try await $0.ownKey(id, of: user, locking: false) }
     }
 
-    /// Renames a key, switches it off or on.
+    /// Renames a key, switches it off or on, says what it may use up.
     func update(
         _ id: APIKeyID,
         name: String?,
         enabled: Bool?,
+        requestsPerMinute: LimitChange<Int> = .keep,
+        credits: LimitChange<Int64> = .keep,
         of user: User,
         origin: RequestOrigin,
         in transaction: any AuthTransaction
@@ -72,9 +73,23 @@ struct Keys: Sendable {
         let before = key
         if let name { key.name = try APIKey.name(name) }
         if let enabled, enabled != (key.state == .active) { try key.setEnabled(enabled, at: time.now()) }
+        let budgetChanged = try key.budget.change(requestsPerMinute: requestsPerMinute, credits: credits)
+        if budgetChanged {
+            guard key.isOpen(at: time.now()) else { throw AuthError.keyNotActive }
+            try await transaction.write(key.budget, of: key.budgetID)
+            key.generation = max(key.generation, before.generation + 1)
+            // What was known of the other keys that spend it is void as well.
+            for var other in try await transaction.keys(sharing: key.budgetID) where other.id != key.id && other.isOpen(at: time.now()) {
+                other.generation += 1
+                try await transaction.update(other)
+                try await transaction.announce(other.changed, version: other.generation)
+            }
+        }
         guard key != before else { return before }
         try await transaction.update(key)
-        try await transaction.record(entry(.keyUpdated, key, user, origin, ["state": .string(key.state.rawValue)]))
+        var facts: [String: JSONValue] = ["state": .string(key.state.rawValue)]
+        if budgetChanged { facts.merge(key.budget.facts) { fact, _ in fact } }
+        try await transaction.record(entry(.keyUpdated, key, user, origin, facts))
         if key.generation != before.generation { try await transaction.announce(key.changed, version: key.generation) }
         return key
     }
@@ -89,7 +104,7 @@ struct Keys: Sendable {
         try await transaction.announce(key.changed, version: key.generation)
     }
 
-    /// A successor with the same name, scopes and end; the old key works on for the overlap.
+    /// A successor with the same name, scopes, end and budget; the old key works on for the overlap, and both spend that one budget.
     func reroll(
         _ id: APIKeyID,
         overlap: RerollOverlap,
@@ -99,7 +114,15 @@ struct Keys: Sendable {
     ) async throws -> NewKey {
         let now = time.now()
         var old = try await transaction.ownKey(id, of: user, locking: true)
-        let made = Self.make(name: old.name, scopes: old.scopes, expiresAt: old.expiresAt, for: user, at: now)
+        let made = Self.make(
+            name: old.name,
+            scopes: old.scopes,
+            expiresAt: old.expiresAt,
+            firstID: old.budgetID,
+            budget: old.budget,
+            for: user,
+            at: now
+        )
         try old.reroll(successor: made.key.id, overlap: overlap, at: now)
         try await transaction.insert(made.key)
         try await transaction.update(old)
@@ -123,7 +146,15 @@ struct Keys: Sendable {
         return KeyVerdict.decide(key: found?.key, owner: found?.owner, now: time.now())
     }
 
-    private static func make(name: String, scopes: [String], expiresAt: Timestamp?, for user: User, at now: Timestamp) -> NewKey {
+    private static func make(
+        name: String,
+        scopes: [String],
+        expiresAt: Timestamp?,
+        firstID: APIKeyID? = nil,
+        budget: KeyBudget,
+        for user: User,
+        at now: Timestamp
+    ) -> NewKey {
         let text = APIKeyText.make()
         let key = APIKey(
             id: .make(),
@@ -136,7 +167,9 @@ struct Keys: Sendable {
             state: .active,
             expiresAt: expiresAt,
             createdAt: now,
-            generation: 1
+            generation: 1,
+            firstID: firstID,
+            budget: budget
         )
         return NewKey(key: key, text: text)
     }
@@ -163,7 +196,22 @@ struct Keys: Sendable {
 extension AuthTransaction {
     /// A key of the user's account; somebody else's does not exist for the caller.
     fileprivate func ownKey(_ id: APIKeyID, of user: User, locking: Bool) async throws -> APIKey {
-        guard let key = try await key(id, locking: locking), key.accountID == user.accountID else { throw AuthError.notFound }
-        return key
+        guard let found = try await key(id, locking: false), found.accountID == user.accountID else { throw AuthError.notFound }
+        guard locking else { return found }
+        // The first of the line is locked before any other, so that changes of what they share go one after another.
+        if found.budgetID != id { _ = try await key(found.budgetID, locking: true) }
+        return try await key(id, locking: true) ?? found
+    }
+}
+
+extension KeyBudget {
+    /// For the audit log.
+    fileprivate var facts: [String: JSONValue] {
+        var facts: [String: JSONValue] = [:]
+        if version > 0 {
+            facts["requests_per_minute"] = requestsPerMinute.map { .integer(Int64($0)) } ?? .null
+            facts["credits"] = credits.map { .integer($0) } ?? .null
+        }
+        return facts
     }
 }

@@ -78,7 +78,7 @@ struct Profiles: Sendable {
                 AuditEntry(.passwordReset, accountID: user.accountID, actorID: nil, subject: user.id.description, origin: .local, at: now)
             )
             try await transaction.revokeSessions(of: user, except: nil, .passwordChanged, actor: nil, origin: .local, at: now)
-            try await transaction.setThrottle(.login(email: email.text), nil)
+            try await transaction.forgetLogins(of: .login(email: email.text))
             try await transaction.announceChange(of: user)
         }
     }
@@ -107,12 +107,12 @@ struct Profiles: Sendable {
         }
     }
 
-    /// Asks for the present password, counted like a login so that a stolen session cannot guess it.
+    /// Asks for the present password, counted so that a stolen session cannot guess it, and apart from logins so that no stranger can use it up.
     func confirm(_ user: User, _ password: String, origin: RequestOrigin) async throws {
-        let (account, address) = (ThrottleSubject.login(email: user.email.text), ThrottleSubject.login(address: origin.address))
-        try await throttling.attempt([(account, .loginAccount), (address, .loginAddress)])
+        let subject = ThrottleSubject.password(of: user.id)
+        try await throttling.attempt([(subject, .passwordUser)])
         guard try await passwords.verify(password, against: user.passwordHash) else { throw AuthError.wrongPassword }
-        try await store.transaction { try await $0.forgive(account: account, address: address) }
+        try await store.transaction { try await $0.setThrottle(subject, nil) }
     }
 
     private static func changedFields(_ before: User, _ after: User) -> [String] {

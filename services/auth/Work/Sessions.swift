@@ -21,8 +21,7 @@ struct Sessions: Sendable {
 
     /// Opens a session; unknown addresses and wrong passwords are refused alike and after the same work.
     func login(email text: String, password: String, origin: RequestOrigin) async throws -> IssuedTokens {
-        let (account, address) = (ThrottleSubject.login(email: text), ThrottleSubject.login(address: origin.address))
-        try await throttling.attempt([(account, .loginAccount), (address, .loginAddress)])
+        let attempt = try await throttling.attemptLogin(email: text, address: origin.address)
         // Asked for before any work, so that a service without keys does not count as a wrong password.
         let signingKey = try tokenKeys.signingKey()
         let email = EmailAddress(text)
@@ -59,7 +58,7 @@ struct Sessions: Sendable {
             )
             try await transaction.insert(session)
             try await transaction.record(entry(.loginSucceeded, user, subject: session.id.description, origin: origin, at: now))
-            try await transaction.forgive(account: account, address: address)
+            try await transaction.forgive(attempt, at: now)
             return try await issue(session, user, signingKey, in: transaction, at: now)
         }
     }

@@ -53,6 +53,9 @@ struct RowCheck {
         guard let to = members["target_to"]?.string.flatMap({ Timestamp(iso8601: $0) }) else { throw fail("target_to is not a UTC time") }
         guard from >= asOf else { throw fail("target_from lies before as_of: that is known already") }
         guard to > from else { throw fail("target_to does not lie after target_from") }
+        guard to - from == .seconds(output.horizonSeconds) else {
+            throw fail("target_to must be horizon_seconds (\(output.horizonSeconds)) after target_from")
+        }
         let prediction: PredictionValue
         do throws(InvalidOutput) {
             prediction = try self.value(members["value"] ?? .null)

@@ -2,13 +2,14 @@ import Bars
 import Contracts
 import Cryptography
 
-/// Puts the chosen days together into the bars that were asked for, as they were known at a moment. Pure: bytes in, bars out.
-enum BarAssembly {
+/// Puts the chosen days together into the bars that were asked for, as they were known at a moment. Pure: rows in, bars out.
+///
+/// Days come in runs, in order of time. Between two runs only the bars made so far are held, and one row of the bar that still grows.
+struct BarAssembly: Sendable {
     /// Bars with the vector of what they were made of.
     struct Result: Sendable {
         var bars: BarSeries
         var lastIsPartial: Bool
-        var isApproximate: Bool
         var vector: [VectorEntry]
     }
 
@@ -17,42 +18,91 @@ enum BarAssembly {
         var key: ChunkKey
         var edition: Int
         var knownRows: Int
+        /// Whether it is one side of a middle that was made field by field.
+        var isHalfOfMiddle: Bool
     }
 
-    /// `series` are the decoded chunks of the choices, by key.
-    static func assemble(
-        plan: BarPlan,
-        choices: [DayChoice],
-        series: [ChunkKey: BarSeries],
-        asOf moment: Int64,
-        partial: Bool
-    ) throws -> Result {
-        var whole: [BarSeries] = []
+    private let plan: BarPlan
+    private let moment: Int64
+    /// Rows that start outside belong to a neighbour: a piece that was, or will be, put together apart.
+    private let reach: Range<Int64>
+    private var running: Resampler.InPieces
+    /// Stored bars of the asked length.
+    private var kept: [BarSeries] = []
+    /// Bars made of shorter ones.
+    private var made: [BarSeries] = []
+    private var vector: [VectorEntry] = []
+
+    /// Nothing yet, as of a moment (microseconds since 1970). `reach` begins and ends where bars of the plan's grid do.
+    init(_ plan: BarPlan, asOf moment: Int64, reach: Range<Int64> = Int64.min..<Int64.max) {
+        self.plan = plan
+        self.moment = moment
+        self.reach = reach
+        running = Resampler.InPieces(Resampler(grid: plan.grid, volumeRule: plan.addsVolumes ? .sum : .last))
+    }
+
+    /// Takes the next days; `series` are their decoded chunks, by key.
+    mutating func add(_ choices: [DayChoice], series: [ChunkKey: BarSeries]) throws {
         var finer: [BarSeries] = []
-        var vector: [VectorEntry] = []
-        var isApproximate = false
         for choice in choices {
             var sides: [BarSeries] = []
             for info in choice.infos {
                 guard let stored = series[info.key] else { throw MarketdataError.damagedChunk("\(info.key.day.text) is missing") }
                 let known = PointInTime.known(stored, asOf: moment)
-                vector.append(VectorEntry(key: info.key, edition: info.edition, knownRows: known.count))
+                vector.append(VectorEntry(key: info.key, edition: info.edition, knownRows: known.count, isHalfOfMiddle: choice.infos.count == 2))
                 sides.append(known)
             }
-            if sides.count == 2 { isApproximate = true }
-            let rows = sides.count == 2 ? MidPrice.approximate(bid: sides[0], ask: sides[1]) : sides[0]
-            if choice.intervalSeconds == plan.interval.seconds { whole.append(rows) } else { finer.append(rows) }
+            var rows = sides.count == 2 ? MidPrice.approximate(bid: sides[0], ask: sides[1]) : sides[0]
+            rows = rows.slice(rows.firstRow(startingFrom: reach.lowerBound)..<rows.firstRow(startingFrom: reach.upperBound))
+            if choice.intervalSeconds != plan.interval.seconds {
+                finer.append(rows)
+            } else if let filter = plan.filter, !plan.interval.isDaily {
+                kept.append(filter.apply(rows))
+            } else {
+                kept.append(rows)
+            }
         }
-        var kept = try BarSeries.concatenate(whole)
-        if let filter = plan.filter, !plan.interval.isDaily { kept = filter.apply(kept) }
         var parts = try BarSeries.concatenate(finer)
         // Rows of a day or more are no part of a session: only shorter ones are held against it.
         if let filter = plan.filter { parts = Self.filter(parts, with: filter) }
-        let volumeRule: Resampler.VolumeRule = plan.addsVolumes ? .sum : .last
-        let made = PointInTime.complete(Resampler(grid: plan.grid, volumeRule: volumeRule).resample(parts), asOf: moment, partial: partial)
-        let merged = try merge(kept, made.series)
-        let lastIsPartial = made.lastIsPartial && merged.ends.last == made.series.ends.last
-        return Result(bars: merged, lastIsPartial: lastIsPartial, isApproximate: isApproximate, vector: vector)
+        let bars = try running.add(parts)
+        if !bars.isEmpty { made.append(bars) }
+    }
+
+    /// After the last day: the bar that still grows is one too.
+    mutating func finish() {
+        let last = running.finish()
+        if !last.isEmpty { made.append(last) }
+    }
+
+    /// The same with what was put together of earlier days, whose reach ends where this one's begins.
+    func preceded(by earlier: BarAssembly) -> BarAssembly {
+        var joined = self
+        joined.kept = earlier.kept + kept
+        joined.made = earlier.made + made
+        joined.vector = earlier.vector + vector
+        return joined
+    }
+
+    /// How many bars there are at most from an instant on: some of ours may yet give way to the vendor's.
+    func count(from instant: Int64) -> Int {
+        var count = 0
+        for part in kept { count += part.count - part.firstRow(startingFrom: instant) }
+        for part in made { count += part.count - part.firstRow(startingFrom: instant) }
+        return count
+    }
+
+    /// The bars so far.
+    func result(partial: Bool) throws -> Result {
+        let all = PointInTime.complete(try .concatenate(made), asOf: moment, partial: partial)
+        let bars = try Self.merge(try .concatenate(kept), all.series)
+        // A day on the seam of two pieces was read for both.
+        var seen: Set<ChunkKey> = []
+        return Result(
+            bars: bars,
+            lastIsPartial: all.lastIsPartial && bars.ends.last == all.series.ends.last,
+            vector: vector.filter { seen.insert($0.key).inserted }
+        )
     }
 
     private static func filter(_ rows: BarSeries, with filter: SessionFilter) -> BarSeries {

@@ -27,7 +27,7 @@ struct BarPlan: Sendable {
     ) throws {
         interval = request.interval
         let series = all.filter { $0.firstEnd <= moment }
-        let price = try Self.price(request.price, series)
+        let price = try Self.price(request.price, Set(series.map(\.key.side)))
         self.price = price
         addsVolumes = price == .trade || instrument.assetClass == .forex
         sides = price == .mid ? [.mid, .bid, .ask] : [price]
@@ -73,16 +73,24 @@ struct BarPlan: Sendable {
         filter = session == .all ? nil : SessionFilter(clock: clock, kind: session)
     }
 
-    private static func price(_ asked: PriceSide?, _ series: [StoredSeries]) throws -> PriceSide {
-        let sides = Set(series.map(\.key.side))
+    /// The first instant in a day at which no bar of the grid is under way, or the first after it: bars on either side can be put together apart.
+    func seam(from day: CivilDay) -> Int64 {
+        let midnight = day.seconds * 1_000_000
+        switch grid.slot(at: midnight) {
+        case .bucket(let start, _, let spanEnd): return start == midnight ? midnight : spanEnd
+        case .gap(let until): return until
+        }
+    }
+
+    static func price(_ asked: PriceSide?, _ sides: Set<PriceSide>) throws -> PriceSide {
         let hasMiddle = sides.contains(.mid) || (sides.contains(.bid) && sides.contains(.ask))
         if let asked {
-            guard series.isEmpty || sides.contains(asked) || (asked == .mid && hasMiddle) else {
+            guard sides.isEmpty || sides.contains(asked) || (asked == .mid && hasMiddle) else {
                 throw MarketdataError.priceNotAvailable(asked.rawValue)
             }
             return asked
         }
-        if sides.contains(.trade) || series.isEmpty { return .trade }
+        if sides.contains(.trade) || sides.isEmpty { return .trade }
         if hasMiddle { return .mid }
         return sides.contains(.bid) ? .bid : .ask
     }

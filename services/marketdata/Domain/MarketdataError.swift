@@ -18,10 +18,18 @@ enum MarketdataError: Error, Equatable, Sendable {
     case unknownReplay
     /// The replay is not in a state that allows this.
     case replayState(String)
+    /// The account runs as many replays as it may.
+    case tooManyReplays(Int)
+    /// All accounts together run as many replays as there may be.
+    case noRoomForReplays
     /// There are no bars from the asked start on.
     case nothingToReplay
     /// A job token does not cover this.
     case outsideJobToken(String)
+    /// The answer would be made of more stored bars than one request may read; `affordable` is how many bars it may ask for instead, if any.
+    case tooManyBaseRows(interval: String, asked: Int, field: String, maximumRows: Int, affordable: Int)
+    /// Too many heavy reads are under way, and this one has waited for its turn.
+    case tooManyHeavyReads
     /// A stored chunk cannot be read.
     case damagedChunk(String)
 }

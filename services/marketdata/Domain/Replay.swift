@@ -51,7 +51,8 @@ struct ReplayDraft: Sendable {
     var loops: Bool
     var startsAt: Timestamp
     var endsAt: Timestamp?
-    var revisionsAsOf: Timestamp
+    /// Nothing means those of the moment at which it is made.
+    var revisionsAsOf: Timestamp?
     var createdAt: Timestamp
 }
 

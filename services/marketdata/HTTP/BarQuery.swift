@@ -56,10 +56,13 @@ enum BarQuery {
 
     private static func moment(_ name: String, _ query: Query) throws -> Timestamp? {
         guard let moment = try query.timestamp(name) else { return nil }
-        // Far outside there are no bars, and arithmetic on such times would leave 64 bits.
-        guard (1_600...2_400).contains(CivilDate(of: moment).fields.year) else {
-            throw Problem.badRequest(code: "invalid_parameter", detail: "\(name) lies within the years 1600 to 2400.", field: name)
-        }
+        guard hasBars(at: moment) else { throw Problem.badRequest(code: "invalid_parameter", detail: years, field: name) }
         return moment
     }
+
+    /// Whether there may be bars at a time: far outside there are none, and arithmetic on such times would leave 64 bits.
+    static func hasBars(at moment: Timestamp) -> Bool { (1_600...2_400).contains(CivilDate(of: moment).fields.year) }
+
+    /// What would be right.
+    static let years = "A time within the years 1600 to 2400 would be right."
 }

@@ -21,12 +21,37 @@ extension MarketdataError: ProblemRepresentable {
             .unprocessable(code: "price_not_available", detail: "The instrument has no \(price) bars.", field: "price")
         case .unknownReplay: .notFound(code: "unknown_replay", detail: "There is no such replay.")
         case .replayState(let state): .conflict(code: "replay_state", detail: "The replay is \(state), which does not allow this.")
+        case .tooManyReplays(let limit):
+            .conflict(code: "too_many_replays", detail: "This account runs \(limit) replays already, the most that it may: pause or end one first.")
+        case .noRoomForReplays:
+            .tooManyRequests(code: "no_room_for_replays", detail: "As many replays run as there may be; try again later.", retryAfterSeconds: 60)
         case .nothingToReplay:
             .unprocessable(code: "nothing_to_replay", detail: "The instrument has no bars from this start on.", field: "start")
         case .outsideJobToken(let what): .forbidden(code: "outside_job_token", detail: "The job token does not cover \(what).")
+        case .tooManyBaseRows(let interval, let asked, let field, let maximum, let affordable):
+            Self.tooManyBaseRows(interval: interval, asked: asked, field: field, maximum: maximum, affordable: affordable)
+        case .tooManyHeavyReads:
+            .unavailable(
+                code: "too_many_heavy_reads",
+                detail: "Too many long questions are being answered at the moment; try again.",
+                retryAfterSeconds: 2
+            )
         case .damagedChunk:
             Problem(status: .internalError, code: "damaged_chunk", detail: "A stored day cannot be read; an operator has to import it again.")
         }
+    }
+
+    private static func tooManyBaseRows(interval: String, asked: Int, field: String, maximum: Int, affordable: Int) -> Problem {
+        let right =
+            affordable < 1
+            ? "a shorter interval would be right." : "\(field) of at most \(affordable), or an earlier end of the stretch, would be right."
+        var problem = Problem.unprocessable(
+            code: "too_many_base_rows",
+            detail: "\(asked) bars of \(interval) would be made of more than \(maximum) stored bars, the most that one request may read: \(right)",
+            field: field
+        )
+        problem.extra["maximum_base_rows"] = .integer(Int64(maximum))
+        return problem
     }
 }
 

@@ -10,29 +10,39 @@ extension MarketdataRoutes {
         try request.query.reject(unknownExcept: ["cursor", "limit", "text"])
         let limit = try request.query.integer("limit", range: 1...200, default: 50)
         let cursor = try request.query.cursor(parts: 1)
-        let text = request.query.string("text")?.uppercased()
+        let text = try searched(request.query)
         let found = try await store.instruments(after: cursor?.parts[0], containing: text, limit: limit + 1)
         return try .json(CursorPage(found: found.map { InstrumentAnswer($0) }, limit: limit) { Cursor([$0.symbol]) })
+    }
+
+    /// A part of a symbol to look for.
+    private func searched(_ query: Query) throws -> String? {
+        guard let text = query.string("text") else { return nil }
+        guard text.utf8.count <= 64, text.unicodeScalars.allSatisfy({ $0.value >= 32 }) else {
+            throw Problem.badRequest(code: "invalid_parameter", detail: "At most 64 bytes of text would be right.", field: "text")
+        }
+        return text.uppercased()
     }
 
     /// `GET /api/instruments/{symbol}`
     func instrument(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
         try request.query.reject(unknownExcept: [])
-        let found = try await find(request)
-        let source = found.replayOf ?? found.id
-        return try .json(InstrumentAnswer(found, series: try await store.series(of: source)))
+        let symbol = request.parameters["symbol"] ?? ""
+        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol) else {
+            throw MarketdataError.unknownInstrument(symbol)
+        }
+        return try .json(InstrumentAnswer(found.instrument, series: found.series))
     }
 
     /// `GET /internal/v1/instruments/{symbol}`
-    func internalInstrument(_ request: Request) async throws -> Response { try .json(InstrumentAnswer(try await find(request))) }
-
-    private func find(_ request: Request) async throws -> Instrument {
+    func internalInstrument(_ request: Request) async throws -> Response {
+        try request.query.reject(unknownExcept: [])
         let symbol = request.parameters["symbol"] ?? ""
         guard InstrumentSymbol.canExist(symbol), let found = try await store.instrument(symbol: symbol) else {
             throw MarketdataError.unknownInstrument(symbol)
         }
-        return found
+        return try .json(InstrumentAnswer(found))
     }
 
     private struct NewInstrument: Decodable {
@@ -47,6 +57,7 @@ extension MarketdataRoutes {
     /// `POST /api/instruments`, administrators only
     func createInstrument(_ request: Request) async throws -> Response {
         try requireSession(request, anyOf: "admin")
+        try request.query.reject(unknownExcept: [])
         let body = try request.json(NewInstrument.self)
         guard InstrumentSymbol.isValid(body.symbol) else {
             throw MarketdataError.invalid(
@@ -74,8 +85,8 @@ extension MarketdataRoutes {
             unit = known
         }
         for (field, value) in [("tick_size", body.tickSize), ("lot_size", body.lotSize)] {
-            if let value, (DecimalNumber(value.text)?.double ?? 0) <= 0 {
-                throw MarketdataError.invalid(field: field, code: "invalid_\(field)", detail: "A decimal above zero would be right.")
+            if let value, !(0...1e12).contains(DecimalNumber(value.text)?.double ?? -1) || DecimalNumber(value.text)?.double == 0 {
+                throw MarketdataError.invalid(field: field, code: "invalid_\(field)", detail: "A decimal above zero, at most 1e12, would be right.")
             }
         }
         let name = body.calendar ?? assetClass.usualCalendar
@@ -123,7 +134,8 @@ extension MarketdataRoutes {
 
     /// `POST /internal/v1/watches`: replaces the caller's set
     func replaceWatches(_ request: Request) async throws -> Response {
-        let body = try WireJSON.decode(WatchList.self, from: request.body)
+        try request.query.reject(unknownExcept: [])
+        let body = try request.json(WatchList.self)
         // Finer closes travel by other ways than events. One schedule's mistake must not cost the others their closes: it is passed over.
         let watches = body.watches.filter { (5...366 * 86_400).contains($0.intervalSeconds) }
         let unknown = try await store.replaceWatches(

@@ -15,6 +15,7 @@ extension MarketdataRoutes {
     /// `POST /api/replays`, providers and administrators
     func createReplay(_ request: Request) async throws -> Response {
         try requireSession(request, anyOf: "admin", "provider")
+        try request.query.reject(unknownExcept: [])
         let body = try request.json(NewReplay.self)
         guard InstrumentSymbol.canExist(body.instrument) else { throw MarketdataError.unknownInstrument(body.instrument) }
         let speed = body.speed ?? 1
@@ -31,6 +32,11 @@ extension MarketdataRoutes {
                 throw MarketdataError.invalid(field: "interval", code: "invalid_interval", detail: "An interval such as 1s, 1m or 1h would be right.")
             }
         }
+        for (field, moment) in [("start", body.start), ("end", body.end)] {
+            if let moment, !BarQuery.hasBars(at: moment) {
+                throw MarketdataError.invalid(field: field, code: "invalid_\(field)", detail: BarQuery.years)
+            }
+        }
         if let start = body.start, let end = body.end, end <= start {
             throw MarketdataError.invalid(field: "end", code: "invalid_end", detail: "A time after start would be right.")
         }
@@ -43,7 +49,9 @@ extension MarketdataRoutes {
             loops: body.loop ?? false
         )
         let draft = try await replays.draft(wish, account: try request.authenticated().accountID)
-        let response = try await effects.run(request) { try .json(ReplayAnswer(try await $0.createReplay(draft)), status: .created) }
+        let response = try await effects.run(request) {
+            try .json(ReplayAnswer(try await $0.createReplay(draft, within: replays.limits)), status: .created)
+        }
         replays.feed?.wake()
         return response
     }
@@ -68,6 +76,7 @@ extension MarketdataRoutes {
     /// `GET /api/replays/{id}`
     func replay(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
+        try request.query.reject(unknownExcept: [])
         return try .json(ReplayAnswer(try await replays.find(request.parameter("id", as: ReplayID.self))))
     }
 
@@ -93,6 +102,7 @@ extension MarketdataRoutes {
         answer: @escaping @Sendable (Replay) throws -> Response
     ) async throws -> Response {
         try requireSession(request, anyOf: "admin", "provider")
+        try request.query.reject(unknownExcept: [])
         let principal = try request.authenticated()
         let id = try request.parameter("id", as: ReplayID.self)
         let isAdministrator = principal.has(role: "admin")

@@ -1,16 +1,20 @@
 import Contracts
 import HTTPServing
+import Messaging
 import Postgres
+import PostgresIdempotency
 
 /// The writes that an unsafe request may ask for once only.
 protocol EffectStore: Sendable {
     /// Adds an instrument and says so; throws `symbolTaken`.
     func create(_ instrument: Instrument) async throws
-    /// Makes the replay and its instrument, with the next number of its source.
-    func createReplay(_ draft: ReplayDraft) async throws -> Replay
+    /// Makes the replay and its instrument, with the next number of its source; throws when too many run.
+    func createReplay(_ draft: ReplayDraft, within limits: ReplayLimits) async throws -> Replay
     func replay(id: ReplayID) async throws -> Replay?
     /// Changes the state if it is one of `from`; gives the replay after the change, nothing otherwise.
     func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay?
+    /// Lets a paused replay run again; nothing if it is not paused; throws when too many run.
+    func resumeReplay(_ id: ReplayID, within limits: ReplayLimits) async throws -> Replay?
 }
 
 /// Runs the effect of an unsafe request once per `Idempotency-Key`.
@@ -27,7 +31,8 @@ struct PostgresEffects: Effects {
 
     init(store: PostgresMarketdataStore) {
         self.store = store
-        idempotency = Idempotency(store: PostgresIdempotencyStore(pool: store.pool, outbox: store.outbox))
+        // Keys are few here, and those of yesterday are nobody's.
+        idempotency = Idempotency(store: PostgresIdempotencyStore(pool: store.pool, takesOldAlong: true) { store.outbox.poke() })
     }
 
     func earlierAnswer(to request: Request) async throws -> Response? { try await idempotency.earlierAnswer(to: request) }
@@ -47,12 +52,18 @@ struct PostgresEffects: Effects {
             { throw MarketdataError.symbolTaken(instrument.symbol) }
         }
 
-        func createReplay(_ draft: ReplayDraft) async throws -> Replay { try await store.create(draft, on: connection) }
+        func createReplay(_ draft: ReplayDraft, within limits: ReplayLimits) async throws -> Replay {
+            try await store.create(draft, within: limits, on: connection)
+        }
 
         func replay(id: ReplayID) async throws -> Replay? { try await store.replay(id, on: connection) }
 
         func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay? {
             try await store.changeReplay(id, from: from, to: to, on: connection)
+        }
+
+        func resumeReplay(_ id: ReplayID, within limits: ReplayLimits) async throws -> Replay? {
+            try await store.resumeReplay(id, within: limits, on: connection)
         }
     }
 }

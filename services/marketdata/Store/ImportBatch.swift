@@ -22,7 +22,6 @@ struct ImportBatch: Sendable {
     var refusedDays: Int
     var notes: [String]
     var days: [DayPartition.Day]
-    var recordedAt: Timestamp
 }
 
 /// What the store knows of a day before an import touches it.

@@ -7,6 +7,8 @@ protocol MarketdataStore: EffectStore {
 
     func instrument(symbol: String) async throws -> Instrument?
     func instrument(id: InstrumentID) async throws -> Instrument?
+    /// An instrument with the series that its bars are made of (a replay's are those of its source), in one step.
+    func description(of symbol: String) async throws -> InstrumentDescription?
     /// In order of symbol, those after one; `containing` is a part of the symbol.
     func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument]
     /// A calendar saved here, which goes before a built-in one of the same name.
@@ -44,6 +46,12 @@ protocol MarketdataStore: EffectStore {
     func release(_ step: ReplayStep, runner: String) async throws -> Timestamp?
     /// The recorded time up to which a replay was known at a moment; nothing before its beginning.
     func releasedThrough(_ id: ReplayID, at moment: Timestamp) async throws -> Timestamp?
+}
+
+/// An instrument with what is stored of it.
+struct InstrumentDescription: Sendable, Equatable {
+    var instrument: Instrument
+    var series: [StoredSeries]
 }
 
 /// An instrument and interval whose closes somebody waits for.

@@ -25,6 +25,7 @@ final class MemoryMarketdataStore: MarketdataStore {
         var leases: [ReplayID: Lease] = [:]
         var releases: [ReplayID: [(knownAt: Timestamp, through: Timestamp)]] = [:]
         var said: [String] = []
+        var mostRowsAtOnce = 0
     }
 
     private struct Pair: Hashable {
@@ -40,6 +41,9 @@ final class MemoryMarketdataStore: MarketdataStore {
     /// The types and subjects of the events that would have gone out.
     var said: [String] { state.withLock { $0.said } }
 
+    /// The most stored bars that were asked for at once.
+    var mostRowsAtOnce: Int { state.withLock { $0.mostRowsAtOnce } }
+
     // MARK: Instruments
 
     func instrument(symbol: String) async throws -> Instrument? {
@@ -47,6 +51,11 @@ final class MemoryMarketdataStore: MarketdataStore {
     }
 
     func instrument(id: InstrumentID) async throws -> Instrument? { state.withLock { $0.instruments[id] } }
+
+    func description(of symbol: String) async throws -> InstrumentDescription? {
+        guard let found = try await instrument(symbol: symbol) else { return nil }
+        return InstrumentDescription(instrument: found, series: try await series(of: found.replayOf ?? found.id))
+    }
 
     func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument] {
         let all = state.withLock { Array($0.instruments.values) }.sorted { $0.symbol < $1.symbol }
@@ -109,15 +118,20 @@ final class MemoryMarketdataStore: MarketdataStore {
     func chunks(_ keys: [ChunkKey]) async throws -> [ChunkKey: [UInt8]] {
         state.withLock { state in
             var found: [ChunkKey: [UInt8]] = [:]
+            var rows = 0
             for key in keys {
-                found[key] = state.chunks[key.instrumentID]?[key.series]?[key.day]?.first { $0.draft.revision == key.revision }?.draft.bytes
+                let draft = state.chunks[key.instrumentID]?[key.series]?[key.day]?.first { $0.draft.revision == key.revision }?.draft
+                found[key] = draft?.bytes
+                rows += draft?.rows ?? 0
             }
+            state.mostRowsAtOnce = max(state.mostRowsAtOnce, rows)
             return found
         }
     }
 
     func store(_ batch: ImportBatch) async throws -> ImportBatch.Outcome {
-        try state.withLock { state in
+        let now = time.now().microseconds
+        return try state.withLock { state in
             var instrument = state.instruments.values.first { $0.symbol == batch.instrument.symbol } ?? batch.instrument
             let created = state.instruments[instrument.id] == nil
             var days = ImportOutcome.Days(refused: batch.refusedDays)
@@ -134,9 +148,11 @@ final class MemoryMarketdataStore: MarketdataStore {
                 }
                 if let draft = try ChunkDraft(day, latest: latest) { drafts.append(draft) } else { days.unchanged += 1 }
             }
+            let latest = (state.chunks[instrument.id] ?? [:]).values.flatMap(\.values).joined().map(\.recordedAt).max() ?? .min
+            let stamp = latest == .min ? now : max(now, latest + 1)
             for draft in drafts {
                 let previous = state.chunks[instrument.id]?[draft.series]?[draft.day]?.last?.recordedAt ?? .min
-                let recordedAt = draft.change == .revised ? batch.recordedAt.microseconds : previous
+                let recordedAt = draft.change == .revised ? stamp : previous
                 state.chunks[instrument.id, default: [:]][draft.series, default: [:]][draft.day, default: []].append(
                     Chunk(draft: draft, recordedAt: recordedAt)
                 )
@@ -148,9 +164,7 @@ final class MemoryMarketdataStore: MarketdataStore {
                     state.said.append("bars.revised \(instrument.symbol) \(draft.day.text)")
                 }
             }
-            if let shortest = drafts.map(\.series.intervalSeconds).min() {
-                instrument.baseIntervalSeconds = min(shortest, instrument.baseIntervalSeconds ?? shortest)
-            }
+            instrument.baseIntervalSeconds = try BaseInterval.seconds(of: Array((state.chunks[instrument.id] ?? [:]).keys))
             state.instruments[instrument.id] = instrument
             if created { state.said.append("instrument.changed \(instrument.symbol)") }
             return ImportBatch.Outcome(instrument: instrument, createdInstrument: created, days: days)
@@ -183,17 +197,29 @@ final class MemoryMarketdataStore: MarketdataStore {
 
     // MARK: Replays
 
-    func createReplay(_ draft: ReplayDraft) async throws -> Replay { try state.withLock { try Self.create(draft, in: &$0) } }
-
-    func finishReplay(_ id: ReplayID, next: ReplayDraft?) async throws -> Replay? {
-        try state.withLock { state in
-            guard state.replays[id]?.state == .running else { return nil }
-            state.replays[id]?.state = .finished
-            return try next.map { try Self.create($0, in: &state) }
+    func createReplay(_ draft: ReplayDraft, within limits: ReplayLimits) async throws -> Replay {
+        let now = time.now()
+        return try state.withLock { state in
+            try limits.admit(running: Self.runningReplays(of: draft.accountID, in: state))
+            return try Self.create(draft, in: &state, now: now)
         }
     }
 
-    private static func create(_ draft: ReplayDraft, in state: inout State) throws -> Replay {
+    private static func runningReplays(of account: AccountID, in state: State) -> (own: Int, all: Int) {
+        let running = state.replays.values.filter { $0.state == .running }
+        return (running.count { $0.accountID == account }, running.count)
+    }
+
+    func finishReplay(_ id: ReplayID, next: ReplayDraft?) async throws -> Replay? {
+        let now = time.now()
+        return try state.withLock { state in
+            guard state.replays[id]?.state == .running else { return nil }
+            state.replays[id]?.state = .finished
+            return try next.map { try Self.create($0, in: &state, now: now) }
+        }
+    }
+
+    private static func create(_ draft: ReplayDraft, in state: inout State, now: Timestamp) throws -> Replay {
         guard var instrument = state.instruments[draft.sourceInstrumentID] else { throw MarketdataError.unknownInstrument("") }
         let source = instrument.symbol
         let number = (state.replays.values.filter { $0.sourceInstrumentID == draft.sourceInstrumentID }.map(\.number).max() ?? 0) + 1
@@ -218,7 +244,7 @@ final class MemoryMarketdataStore: MarketdataStore {
             loops: draft.loops,
             startsAt: draft.startsAt,
             endsAt: draft.endsAt,
-            revisionsAsOf: draft.revisionsAsOf,
+            revisionsAsOf: draft.revisionsAsOf ?? now,
             releasedThrough: draft.startsAt,
             releasedBars: 0,
             createdAt: draft.createdAt
@@ -270,6 +296,16 @@ final class MemoryMarketdataStore: MarketdataStore {
         state.withLock { state in
             guard var replay = state.replays[id], from.contains(replay.state) else { return nil }
             replay.state = to
+            state.replays[id] = replay
+            return replay
+        }
+    }
+
+    func resumeReplay(_ id: ReplayID, within limits: ReplayLimits) async throws -> Replay? {
+        try state.withLock { state in
+            guard var replay = state.replays[id], replay.state == .paused else { return nil }
+            try limits.admit(running: Self.runningReplays(of: replay.accountID, in: state))
+            replay.state = .running
             state.replays[id] = replay
             return replay
         }

@@ -11,6 +11,7 @@ enum Migrations {
             MessagingSchema.migration(version: 4, schema: PostgresMarketdataStore.schema),
             ("v005_grant_messaging", PackageResources.v005_grant_messaging_sql),
             ("v006_create_idempotency_keys", PackageResources.v006_create_idempotency_keys_sql),
+            ("v007_stamp_corrections_last", PackageResources.v007_stamp_corrections_last_sql),
         ])
     }
 }

@@ -31,7 +31,9 @@ extension PostgresMarketdataStore {
 
     func chunkInfos(_ query: ChunkQuery) async throws -> [ChunkInfo] {
         let recordedBy = Timestamp(microseconds: min(query.recordedBy, Timestamp.distantFuture.microseconds))
-        return try await pool.query(
+        // A correction that has its stamp but is not committed yet is waited for: seen later, it would contradict this answer.
+        let rows = try await pool.pipeline([
+            Self.awaitRecording(of: query.instrumentID.description),
             """
             SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
                 c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to
@@ -41,31 +43,36 @@ extension PostgresMarketdataStore {
             WHERE c.instrument_id = \(query.instrumentID) AND c.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
                 AND c.recorded_at <= \(recordedBy)
             ORDER BY c.interval_seconds, c.side, c.origin, c.day, c.revision DESC
-            """
-        ).map { row in
-            let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to) = try row.decode(
-                Int.self,
-                PriceSide.self,
-                SeriesOrigin.self,
-                CivilDay.self,
-                Int.self,
-                Int.self,
-                Int.self,
-                Timestamp.self,
-                Timestamp.self,
-                Timestamp.self,
-                Timestamp.self
-            )
-            let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
-            return ChunkInfo(
-                key: ChunkKey(instrumentID: query.instrumentID, series: series, day: day, revision: revision),
-                edition: edition,
-                rows: rows,
-                firstEnd: firstEnd.microseconds,
-                lastEnd: lastEnd.microseconds,
-                coverage: from.microseconds..<to.microseconds
-            )
-        }
+            """,
+        ])[1]
+        let instrument = query.instrumentID
+        if rows.count <= 200 { return try rows.map { try Self.chunkInfo($0, of: instrument) } }
+        return try await cpu.run { try rows.map { try Self.chunkInfo($0, of: instrument) } }
+    }
+
+    private static func chunkInfo(_ row: PostgresRow, of instrument: InstrumentID) throws -> ChunkInfo {
+        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to) = try row.decode(
+            Int.self,
+            PriceSide.self,
+            SeriesOrigin.self,
+            CivilDay.self,
+            Int.self,
+            Int.self,
+            Int.self,
+            Timestamp.self,
+            Timestamp.self,
+            Timestamp.self,
+            Timestamp.self
+        )
+        let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+        return ChunkInfo(
+            key: ChunkKey(instrumentID: instrument, series: series, day: day, revision: revision),
+            edition: edition,
+            rows: rows,
+            firstEnd: firstEnd.microseconds,
+            lastEnd: lastEnd.microseconds,
+            coverage: from.microseconds..<to.microseconds
+        )
     }
 
     func chunks(_ keys: [ChunkKey]) async throws -> [ChunkKey: [UInt8]] {
@@ -135,23 +142,29 @@ extension PostgresMarketdataStore {
                     _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
                 }
             }
-            if let shortest = drafts.map(\.series.intervalSeconds).min() {
-                instrument.baseIntervalSeconds = min(shortest, instrument.baseIntervalSeconds ?? shortest)
-            }
+            instrument.baseIntervalSeconds = try BaseInterval.seconds(
+                of: try await connection.query("SELECT interval_seconds, side, origin FROM series WHERE instrument_id = \(instrument.id)").map {
+                    row in
+                    let (interval, side, origin) = try row.decode(Int.self, PriceSide.self, SeriesOrigin.self)
+                    return SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+                }
+            )
             _ = try await connection.execute(
                 """
                 UPDATE instruments SET version = \(instrument.version), base_interval_seconds = \(instrument.baseIntervalSeconds)
                 WHERE id = \(instrument.id)
                 """
             )
-            _ = try await connection.execute(
-                """
+            let note: SQL = """
                 INSERT INTO imports (id, instrument_id, file_name, file_sha256, layout, rows, days_added, days_extended, days_revised,
                     days_unchanged, days_refused, notes, recorded_at)
-                VALUES (\(batch.id), \(instrument.id), \(batch.fileName), \(batch.fileSHA256), \(batch.layout), \(batch.rows), \(days.added),
-                    \(days.extended), \(days.revised), \(days.unchanged), \(days.refused), \(batch.notes), \(batch.recordedAt))
+                SELECT \(batch.id), id, \(batch.fileName), \(batch.fileSHA256), \(batch.layout), \(batch.rows), \(days.added), \(days.extended),
+                    \(days.revised), \(days.unchanged), \(days.refused), \(batch.notes),
+                    CASE WHEN \(days.revised > 0) THEN last_correction_at ELSE clock_timestamp() END
+                FROM instruments WHERE id = \(instrument.id)
                 """
-            )
+            // The last step, in one round trip before the commit: readers wait from the lock on.
+            _ = try await connection.pipeline(Self.stamp(drafts.filter { $0.change == .revised }, of: instrument.id) + [note])
             return ImportBatch.Outcome(instrument: instrument, createdInstrument: created, days: days)
         }
         if outcome.createdInstrument || outcome.days.revised > 0 { outbox.poke() }
@@ -225,7 +238,7 @@ extension PostgresMarketdataStore {
                 SELECT \(instrument), d.interval_seconds, d.side, d.origin, d.day, d.revision, d.edition, d.rows, d.first_start, d.first_end, d.last_end,
                     d.covered_from, d.covered_to, d.sha256,
                     CASE d.change
-                        WHEN 'revised' THEN \(batch.recordedAt)
+                        WHEN 'revised' THEN 'infinity'
                         ELSE coalesce(
                             (SELECT p.recorded_at FROM chunks p
                              WHERE p.instrument_id = \(instrument) AND p.interval_seconds = d.interval_seconds AND p.side = d.side
@@ -244,6 +257,35 @@ extension PostgresMarketdataStore {
                 """
             )
         }
+    }
+
+    /// Gives corrections the time from which they are known, under the lock that orders stamps and commits.
+    private static func stamp(_ drafts: [ChunkDraft], of instrument: InstrumentID) -> [SQL] {
+        if drafts.isEmpty { return [] }
+        var statements: [SQL] = [
+            lockRecording(of: instrument.description),
+            """
+            UPDATE instruments SET last_correction_at = greatest(clock_timestamp(), last_correction_at + interval '1 microsecond')
+            WHERE id = \(instrument)
+            """,
+        ]
+        var at = 0
+        while at < drafts.count {
+            let part = drafts[at..<min(at + 400, drafts.count)]
+            at += part.count
+            statements.append(
+                """
+                UPDATE chunks c SET recorded_at = i.last_correction_at
+                FROM instruments i,
+                    unnest(\(part.map { Int64($0.series.intervalSeconds) })::bigint[], \(part.map(\.series.side.rawValue))::text[],
+                    \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[])
+                    AS d (interval_seconds, side, origin, day, revision)
+                WHERE i.id = \(instrument) AND c.instrument_id = i.id AND c.interval_seconds = d.interval_seconds AND c.side = d.side
+                    AND c.origin = d.origin AND c.day = d.day AND c.revision = d.revision
+                """
+            )
+        }
+        return statements
     }
 
     private func extendSeries(of instrument: InstrumentID, with drafts: [ChunkDraft], on connection: PostgresConnection) async throws {

@@ -3,8 +3,8 @@ import Messaging
 import Postgres
 
 extension PostgresMarketdataStore {
-    func createReplay(_ draft: ReplayDraft) async throws -> Replay {
-        let replay = try await pool.withTransaction { connection in try await create(draft, on: connection) }
+    func createReplay(_ draft: ReplayDraft, within limits: ReplayLimits) async throws -> Replay {
+        let replay = try await pool.withTransaction { connection in try await create(draft, within: limits, on: connection) }
         outbox.poke()
         return replay
     }
@@ -13,13 +13,14 @@ extension PostgresMarketdataStore {
         let replay = try await pool.withTransaction { connection -> Replay? in
             let finished = try await connection.execute("UPDATE replays SET state = 'finished' WHERE id = \(id) AND state = 'running'")
             guard finished == 1, let next else { return nil }
-            return try await create(next, on: connection)
+            // One ends and one begins: their number stays the same.
+            return try await create(next, within: nil, on: connection)
         }
         if replay != nil { outbox.poke() }
         return replay
     }
 
-    func create(_ draft: ReplayDraft, on connection: PostgresConnection) async throws -> Replay {
+    func create(_ draft: ReplayDraft, within limits: ReplayLimits?, on connection: PostgresConnection) async throws -> Replay {
         // The source's row lock makes the numbers gapless.
         let row = try await connection.query(
             """
@@ -30,12 +31,15 @@ extension PostgresMarketdataStore {
         ).first
         guard let row else { throw MarketdataError.unknownInstrument(draft.sourceInstrumentID.description) }
         let source = try Self.instrument(row)
-        let number = try await connection.query(
-            "SELECT coalesce(max(number), 0) + 1 FROM replays WHERE source_instrument_id = \(source.id)"
-        ).first?.column(0, as: Int.self)
+        if let limits { try limits.admit(running: try await runningReplays(of: draft.accountID, on: connection)) }
+        // The time is read after the lock, which imports hold to their end: every correction is stamped before it and seen, or after it and not.
+        let (number, now) =
+            try await connection.query(
+                "SELECT coalesce(max(number), 0) + 1, clock_timestamp() FROM replays WHERE source_instrument_id = \(source.id)"
+            ).first?.decode(Int.self, Timestamp.self) ?? (1, draft.createdAt)
         var instrument = source
         instrument.id = draft.instrumentID
-        instrument.symbol = InstrumentSymbol.replay(of: source.symbol, number: number ?? 1)
+        instrument.symbol = InstrumentSymbol.replay(of: source.symbol, number: number)
         instrument.feed = .replay
         instrument.replayOf = source.id
         instrument.baseIntervalSeconds = draft.baseIntervalSeconds
@@ -46,8 +50,8 @@ extension PostgresMarketdataStore {
             """
             INSERT INTO replays (id, instrument_id, source_instrument_id, number, account_id, state, base_interval_seconds, speed, loops, starts_at,
                 ends_at, revisions_as_of, released_through, created_at)
-            VALUES (\(draft.id), \(draft.instrumentID), \(source.id), \(number ?? 1), \(draft.accountID), \(Replay.State.running),
-                \(draft.baseIntervalSeconds), \(draft.speed), \(draft.loops), \(draft.startsAt), \(draft.endsAt), \(draft.revisionsAsOf),
+            VALUES (\(draft.id), \(draft.instrumentID), \(source.id), \(number), \(draft.accountID), \(Replay.State.running),
+                \(draft.baseIntervalSeconds), \(draft.speed), \(draft.loops), \(draft.startsAt), \(draft.endsAt), \(draft.revisionsAsOf ?? now),
                 \(draft.startsAt), \(draft.createdAt))
             """
         )
@@ -64,7 +68,7 @@ extension PostgresMarketdataStore {
     }
 
     func replay(id: ReplayID) async throws -> Replay? {
-        try await pool.query(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
+        try await pool.read(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
     }
 
     func replay(_ id: ReplayID, on connection: PostgresConnection) async throws -> Replay? {
@@ -72,7 +76,7 @@ extension PostgresMarketdataStore {
     }
 
     func replay(instrument: InstrumentID) async throws -> Replay? {
-        try await pool.query(Self.selectReplays + "WHERE r.instrument_id = \(instrument)").first.map(Self.replay)
+        try await pool.read(Self.selectReplays + "WHERE r.instrument_id = \(instrument)").first.map(Self.replay)
     }
 
     func replays(after id: ReplayID?, limit: Int) async throws -> [Replay] {
@@ -120,20 +124,47 @@ extension PostgresMarketdataStore {
         return changed == 1 ? try await replay(id, on: connection) : nil
     }
 
+    func resumeReplay(_ id: ReplayID, within limits: ReplayLimits) async throws -> Replay? {
+        try await pool.withTransaction { try await resumeReplay(id, within: limits, on: $0) }
+    }
+
+    func resumeReplay(_ id: ReplayID, within limits: ReplayLimits, on connection: PostgresConnection) async throws -> Replay? {
+        let account = try await connection.query("SELECT account_id FROM replays WHERE id = \(id) AND state = 'paused' FOR UPDATE").first
+        guard let account else { return nil }
+        try limits.admit(running: try await runningReplays(of: account.column(0), on: connection))
+        _ = try await connection.execute("UPDATE replays SET state = 'running' WHERE id = \(id)")
+        return try await replay(id, on: connection)
+    }
+
+    /// How many replays run, counted under a lock that is held until one more has been added. It is taken after the rows' own locks.
+    private func runningReplays(of account: AccountID, on connection: PostgresConnection) async throws -> (own: Int, all: Int) {
+        let counted = try await connection.pipeline([
+            "SELECT pg_advisory_xact_lock(hashtextextended('marketdata-running-replays', 0))",
+            "SELECT count(*) FILTER (WHERE account_id = \(account)), count(*) FROM replays WHERE state = 'running'",
+        ])
+        return try counted[1].first?.decode(Int.self, Int.self) ?? (0, 0)
+    }
+
     func release(_ step: ReplayStep, runner: String) async throws -> Timestamp? {
         let knownAt = try await pool.withTransaction { connection -> Timestamp? in
             let row = try await connection.query(
                 """
-                SELECT r.instrument_id, i.symbol,
-                    greatest(clock_timestamp(), (SELECT max(known_at) FROM replay_releases p WHERE p.replay_id = r.id) + interval '1 microsecond')
-                FROM replays r JOIN instruments i ON i.id = r.instrument_id
+                SELECT r.instrument_id, i.symbol FROM replays r JOIN instruments i ON i.id = r.instrument_id
                 WHERE r.id = \(step.replayID) AND r.state = 'running' AND r.runner = \(runner) AND r.lease_until > clock_timestamp()
                     AND r.released_through = \(step.from)
                 FOR UPDATE OF r
                 """
             ).first
             guard let row else { return nil }
-            let (instrument, symbol, knownAt) = try row.decode(InstrumentID.self, String.self, Timestamp.self)
+            let (instrument, symbol) = try row.decode(InstrumentID.self, String.self)
+            // The stamp is read under the recording lock, which readers await: none looks between it and the commit.
+            let stamp = try await connection.pipeline([
+                Self.lockRecording(of: step.replayID.description),
+                """
+                SELECT greatest(clock_timestamp(), max(known_at) + interval '1 microsecond') FROM replay_releases WHERE replay_id = \(step.replayID)
+                """,
+            ])
+            guard let knownAt = try stamp[1].first?.column(0, as: Timestamp.self) else { return nil }
             _ = try await connection.execute(
                 """
                 INSERT INTO replay_releases (replay_id, known_at, released_through, bars)
@@ -158,11 +189,12 @@ extension PostgresMarketdataStore {
     }
 
     func releasedThrough(_ id: ReplayID, at moment: Timestamp) async throws -> Timestamp? {
-        try await pool.query(
+        try await pool.pipeline([
+            Self.awaitRecording(of: id.description),
             """
             SELECT released_through FROM replay_releases WHERE replay_id = \(id) AND known_at <= \(moment) ORDER BY known_at DESC LIMIT 1
-            """
-        ).first?.column(0, as: Timestamp.self)
+            """,
+        ])[1].first?.column(0, as: Timestamp.self)
     }
 
     private static var selectReplays: SQL {

@@ -22,7 +22,7 @@ final class PostgresMarketdataStore: MarketdataStore {
     // MARK: Instruments
 
     func instrument(symbol: String) async throws -> Instrument? {
-        try await pool.query(
+        try await pool.read(
             """
             SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
                 version, created_at
@@ -32,13 +32,39 @@ final class PostgresMarketdataStore: MarketdataStore {
     }
 
     func instrument(id: InstrumentID) async throws -> Instrument? {
-        try await pool.query(
+        try await pool.read(
             """
             SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
                 version, created_at
             FROM instruments WHERE id = \(id)
             """
         ).first.map(Self.instrument)
+    }
+
+    func description(of symbol: String) async throws -> InstrumentDescription? {
+        // One statement, one round trip: this is the service's most frequent question.
+        let rows = try await pool.read(
+            """
+            SELECT i.id, i.symbol, i.asset_class, i.calendar, i.time_zone, i.tick_size, i.lot_size, i.volume_unit, i.base_interval_seconds, i.feed,
+                i.replay_of, i.active, i.version, i.created_at, s.interval_seconds, s.side, s.origin, s.first_day, s.last_day, s.first_end
+            FROM instruments i LEFT JOIN series s ON s.instrument_id = coalesce(i.replay_of, i.id)
+            WHERE i.symbol = \(symbol) ORDER BY s.interval_seconds, s.side, s.origin
+            """
+        )
+        guard let first = rows.first else { return nil }
+        var series: [StoredSeries] = []
+        for row in rows {
+            guard let seconds = try row.column(14, as: Int?.self) else { continue }
+            series.append(
+                StoredSeries(
+                    key: SeriesKey(intervalSeconds: seconds, side: try row.column(15), origin: try row.column(16)),
+                    firstDay: try row.column(17),
+                    lastDay: try row.column(18),
+                    firstEnd: try row.column(19, as: Timestamp.self).microseconds
+                )
+            )
+        }
+        return InstrumentDescription(instrument: try Self.instrument(first), series: series)
     }
 
     func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument] {

@@ -10,22 +10,40 @@ final class BarReader: Sendable {
     private let results: any ResultCache
     private let cpu: CPUPool
     private let time: any TimeSource
+    private let limits: ReadLimits
+    private let gate: ReadGate
     private let decoded = ChunkCache()
+    private let flights = SingleFlight<SHA256Digest, CachedAnswer>()
+    private let decoding = SingleFlight<ChunkKey, BarSeries>()
 
-    init(store: any MarketdataStore, calendars: Calendars, results: any ResultCache, cpu: CPUPool, time: any TimeSource) {
+    init(
+        store: any MarketdataStore,
+        calendars: Calendars,
+        results: any ResultCache,
+        cpu: CPUPool,
+        time: any TimeSource,
+        limits: ReadLimits = ReadLimits()
+    ) {
         self.store = store
         self.calendars = calendars
         self.results = results
         self.cpu = cpu
         self.time = time
+        self.limits = limits
+        gate = ReadGate(limits: limits, time: time)
     }
+
+    /// How many wait for an answer that somebody else is making.
+    var followers: Int { flights.followers }
+    /// How many heavy reads are under way, and how many wait for their turn.
+    var heavyLoad: (inside: Int, waiting: Int) { gate.load }
 
     /// The bars, as they were known at the request's moment; `recordedBy` fixes the revisions whatever the moment, as a replay needs it.
     func read(_ request: BarRequest, recordedBy: Timestamp? = nil) async throws -> BarAnswer {
-        guard let instrument = try await store.instrument(symbol: request.symbol) else { throw MarketdataError.unknownInstrument(request.symbol) }
+        guard let found = try await store.description(of: request.symbol) else { throw MarketdataError.unknownInstrument(request.symbol) }
+        let (instrument, series) = (found.instrument, found.series)
         var view = try await KnowledgeView.of(instrument, request: request, store: store, now: time.now())
         if let recordedBy { view.recordedBy = recordedBy.microseconds }
-        let series = try await store.series(of: view.source.id)
         let calendar = try await calendars.calendar(named: instrument.calendar)
         let plan = try BarPlan(request, instrument: view.source, calendar: calendar, series: series, asOf: view.cut)
         let answer = try await answer(request, plan: plan, view: view, series: series)
@@ -58,7 +76,7 @@ final class BarReader: Sendable {
 
     private func answer(_ request: BarRequest, plan: BarPlan, view: KnowledgeView, series: [StoredSeries]) async throws -> CachedAnswer {
         let usable = series.filter { plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) && $0.firstEnd <= view.cut }
-        guard var window = DayWindow(request, series: usable, cut: view.cut) else {
+        guard let window = DayWindow(request, series: usable, cut: view.cut) else {
             return CachedAnswer(
                 bars: .empty,
                 lastIsPartial: false,
@@ -68,66 +86,220 @@ final class BarReader: Sendable {
                 revision: 0
             )
         }
-        while true {
-            let query = ChunkQuery(instrumentID: view.source.id, series: usable.map(\.key), days: window.days, recordedBy: view.recordedBy)
-            let choices = plan.choose(from: try await store.chunkInfos(query), asOf: view.cut)
-            let key = resultKey(request, plan: plan, view: view, choices: choices)
-            if let bytes = await results.value(key), let cached = try await cpu.run({ CachedAnswer(bytes) }) { return cached }
-            let chunks = try await chunks(choices.flatMap { $0.infos.map(\.key) })
-            let cut = view.cut
-            let (current, partial) = (window, request.partial)
-            let result = try await cpu.run {
-                let moment = min(cut, current.knownUntil)
-                let made = try BarAssembly.assemble(
-                    plan: plan,
-                    choices: choices,
-                    series: chunks,
-                    asOf: moment,
-                    partial: partial && current.reachesTheEnd
-                )
-                return current.cutOut(made, request: request)
-            }
-            guard let result else {
-                window.grow()
-                continue
-            }
-            if let bytes = try? result.encoded(), bytes.count <= 1 << 20 { await results.store(bytes, for: key) }
-            return result
+        var reading = Reading(request: request, plan: plan, view: view, series: usable.map(\.key), window: window)
+        try await lookUp(&reading)
+        let first = reading
+        return try await flights.value(for: first.key) { try await self.make(first) }
+    }
+
+    /// A question on its way to its answer.
+    private struct Reading: Sendable {
+        let request: BarRequest
+        let plan: BarPlan
+        let view: KnowledgeView
+        let series: [SeriesKey]
+        var window: DayWindow
+        /// The chunks of the stretch of days that comes next.
+        var choices: [DayChoice] = []
+        /// All that were looked up so far.
+        var infos: [ChunkInfo] = []
+        /// Rows that start here or later were read already.
+        var seam = Int64.max
+        /// Under which the answer is remembered if the chunks so far are enough for it.
+        var key = BarAssembly.digest([])
+        var rowsRead = 0
+        var isHeavy = false
+    }
+
+    /// Finds out which chunks the next stretch of days is made of.
+    private func lookUp(_ reading: inout Reading) async throws {
+        let view = reading.view
+        let query = ChunkQuery(instrumentID: view.source.id, series: reading.series, days: reading.window.days, recordedBy: view.recordedBy)
+        let infos = try await store.chunkInfos(query)
+        // Years of days are too much for a loop.
+        if infos.count > 200 {
+            reading = try await cpu.run { [reading] in Self.chosen(reading, infos) }
+        } else {
+            reading = Self.chosen(reading, infos)
         }
     }
 
-    private func chunks(_ keys: [ChunkKey]) async throws -> [ChunkKey: BarSeries] {
+    private static func chosen(_ before: Reading, _ infos: [ChunkInfo]) -> Reading {
+        var reading = before
+        reading.choices = reading.plan.choose(from: infos, asOf: reading.view.cut)
+        if reading.window.isBackward {
+            let likely = reading.window.likelyEnough(reading.choices, interval: reading.plan.interval, cut: reading.view.cut)
+            if likely.count < reading.choices.count, let first = likely.first {
+                reading.window.begin(at: first.day)
+                reading.choices = likely
+            }
+        }
+        reading.infos += reading.choices.flatMap(\.infos)
+        reading.key = key(of: reading)
+        return reading
+    }
+
+    /// Puts the answer together, a run of days after the other, unless it is remembered.
+    private func make(_ first: Reading) async throws -> CachedAnswer {
+        var reading = first
+        if let known = try await remembered(reading.key) { return known }
+        defer { if reading.isHeavy { gate.leave() } }
+        var made: BarAssembly?
+        while true {
+            let answer = reading.window.isBackward ? try await readBackward(&reading, &made) : try await readForward(&reading, &made)
+            if let answer {
+                if let bytes = try? await cpu.run({ try answer.encoded() }), bytes.count <= 1 << 20 { await results.store(bytes, for: reading.key) }
+                return answer
+            }
+            try await lookUp(&reading)
+            if let known = try await remembered(reading.key) { return known }
+        }
+    }
+
+    private func remembered(_ key: SHA256Digest) async throws -> CachedAnswer? {
+        guard let bytes = await results.value(key) else { return nil }
+        return try await cpu.run { CachedAnswer(bytes) }
+    }
+
+    /// Reads on from where the last stretch ended, and stops as soon as there are bars enough.
+    private func readForward(_ reading: inout Reading, _ made: inout BarAssembly?) async throws -> CachedAnswer? {
+        let (request, window) = (reading.request, reading.window)
+        try await admit(&reading, window.likelyEnough(reading.choices, interval: reading.plan.interval, cut: reading.view.cut))
+        var assembly = made ?? BarAssembly(reading.plan, asOf: reading.view.cut)
+        let start = request.start?.microseconds ?? .min
+        var enough = window.wanted
+        for run in limits.runs(of: reading.choices) {
+            assembly = try await add(run, to: assembly, &reading)
+            let found = assembly.count(from: start)
+            guard found > enough else { continue }
+            let (current, isHeavy) = (assembly, reading.isHeavy)
+            let answer = try await cpu.run(lane: lane(isHeavy)) {
+                window.cutOut(try current.result(partial: false), request: request, isWhole: false)
+            }
+            if let answer { return answer }
+            // Some gave way to the vendor's: look again when as many more have come.
+            enough = found + window.wanted / 8
+        }
+        guard window.isLast else {
+            made = assembly
+            reading.window.advance(from: window.days.upperBound + 1)
+            return nil
+        }
+        let (current, isHeavy) = (assembly, reading.isHeavy)
+        return try await cpu.run(lane: lane(isHeavy)) {
+            var whole = current
+            whole.finish()
+            return window.cutOut(try whole.result(partial: request.partial), request: request, isWhole: true)
+        }
+    }
+
+    /// Reads the next earlier stretch, from a seam of the grid on, so that each bar is put together in one piece and in order of time.
+    private func readBackward(_ reading: inout Reading, _ made: inout BarAssembly?) async throws -> CachedAnswer? {
+        let (request, window, later) = (reading.request, reading.window, made)
+        try await admit(&reading, reading.choices)
+        let seam = window.isLast ? Int64.min : reading.plan.seam(from: window.days.lowerBound)
+        if seam < reading.seam {
+            var assembly = BarAssembly(reading.plan, asOf: reading.view.cut, reach: seam..<reading.seam)
+            for run in limits.runs(of: reading.choices) { assembly = try await add(run, to: assembly, &reading) }
+            let (current, isHeavy) = (assembly, reading.isHeavy)
+            let (joined, answer) = try await cpu.run(lane: lane(isHeavy)) {
+                var whole = current
+                whole.finish()
+                if let later { whole = later.preceded(by: whole) }
+                return (whole, window.cutOut(try whole.result(partial: request.partial), request: request, isWhole: window.isLast))
+            }
+            if let answer { return answer }
+            made = joined
+            reading.seam = seam
+        }
+        reading.window.advance(from: CivilDay(utcMicroseconds: reading.seam - 1))
+        return nil
+    }
+
+    /// Refuses what costs too much before anything of it is read, and makes what is heavy wait for its turn.
+    private func admit(_ reading: inout Reading, _ choices: [DayChoice]) async throws {
+        let rows = reading.rowsRead + choices.reduce(0) { $0 + $1.rows }
+        guard rows <= limits.baseRows else {
+            let likely = choices.reduce(0) { $0 + $1.likelyBars(reading.plan.interval, cut: reading.view.cut) }
+            // Three more than asked are looked at, and not all days are alike.
+            throw refusal(reading, affordable: Int(likely * Double(limits.baseRows) / Double(rows) * 0.9) - 3)
+        }
+        if rows > limits.heavyRows, !reading.isHeavy {
+            try await gate.enter()
+            reading.isHeavy = true
+        }
+    }
+
+    private func refusal(_ reading: Reading, affordable: Int) -> MarketdataError {
+        .tooManyBaseRows(
+            interval: reading.request.interval.text,
+            asked: reading.window.wanted,
+            field: affordable < 1 ? "interval" : reading.window.isBackward ? "countback" : "limit",
+            maximumRows: limits.baseRows,
+            affordable: affordable
+        )
+    }
+
+    /// Reads a run of days and puts its bars to the others; the rows themselves are let go.
+    private func add(_ run: ArraySlice<DayChoice>, to assembly: BarAssembly, _ reading: inout Reading) async throws -> BarAssembly {
+        try Task.checkCancellation()
+        let choices = Array(run)
+        reading.rowsRead += choices.reduce(0) { $0 + $1.rows }
+        guard reading.rowsRead <= limits.baseRows else { throw refusal(reading, affordable: assembly.count(from: .min)) }
+        // What was looked up as light turned out to be heavy.
+        if reading.rowsRead > limits.heavyRows, !reading.isHeavy {
+            try await gate.enter()
+            reading.isHeavy = true
+        }
+        let isHeavy = reading.isHeavy
+        let chunks = try await chunks(choices.flatMap { $0.infos.map(\.key) }, isHeavy: isHeavy)
+        return try await cpu.run(lane: lane(isHeavy)) {
+            var next = assembly
+            try next.add(choices, series: chunks)
+            return next
+        }
+    }
+
+    /// Heavy reads leave a processor to the light ones.
+    private func lane(_ isHeavy: Bool) -> CPULane { isHeavy ? Self.heavyLane : .general }
+    private static let heavyLane = CPULane(name: "heavy_bars", maximumConcurrent: max(1, CPULane.processors - 1), maximumQueued: 1_024)
+
+    private func chunks(_ keys: [ChunkKey], isHeavy: Bool) async throws -> [ChunkKey: BarSeries] {
         var found: [ChunkKey: BarSeries] = [:]
         var missing: [ChunkKey] = []
         for key in keys {
             if let series = decoded.series(key) { found[key] = series } else { missing.append(key) }
         }
         guard !missing.isEmpty else { return found }
-        let bytes = try await store.chunks(missing)
-        let fresh = try await cpu.run {
-            try bytes.map { key, bytes in
-                do { return (key, try DayChunk.decode(bytes)) } catch {
-                    throw MarketdataError.damagedChunk("\(key.day.text) revision \(key.revision): \(error)")
+        let lane = lane(isHeavy)
+        let fresh = try await decoding.values(for: missing) { keys in
+            let bytes = try await store.chunks(keys)
+            let series = try await cpu.run(lane: lane) {
+                try bytes.map { key, bytes in
+                    do { return (key, try DayChunk.decode(bytes)) } catch {
+                        throw MarketdataError.damagedChunk("\(key.day.text) revision \(key.revision): \(error)")
+                    }
                 }
             }
+            // A scan of years would only drive out what others come back to.
+            if !isHeavy { for (key, one) in series { decoded.insert(one, for: key) } }
+            return Dictionary(uniqueKeysWithValues: series)
         }
-        for (key, series) in fresh {
-            found[key] = series
-            decoded.insert(series, for: key)
-        }
+        found.merge(fresh) { $1 }
         return found
     }
 
     /// Everything that the answer depends on: what was asked, on which revisions, and the moment if it falls inside them.
-    private func resultKey(_ request: BarRequest, plan: BarPlan, view: KnowledgeView, choices: [DayChoice]) -> SHA256Digest {
-        var text = "bars1 \(view.source.id) \(request.interval.text) \(plan.price.rawValue) \(plan.session.rawValue) \(plan.anchor.rawValue) "
+    private static func key(of reading: Reading) -> SHA256Digest {
+        let (request, plan, view, infos) = (reading.request, reading.plan, reading.view, reading.infos)
+        var text = "bars2 \(view.source.id) \(request.interval.text) \(plan.price.rawValue) \(plan.session.rawValue) \(plan.anchor.rawValue) "
         text +=
             "\(request.start?.microseconds ?? -1) \(request.end?.microseconds ?? -1) \(request.countback ?? -1) \(request.limit) \(request.partial) "
-        let last = choices.flatMap(\.infos).map(\.lastEnd).max() ?? 0
+        let last = infos.map(\.lastEnd).max() ?? 0
         var settled = last
         if case .bucket(_, let end, _) = plan.grid.slot(at: last - 1) { settled = max(last, end) }
         text += view.cut >= settled ? "all" : "\(view.cut)"
-        for info in choices.flatMap(\.infos) {
+        for info in infos {
             let series = info.key.series
             text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
         }

@@ -24,7 +24,6 @@ struct Importer: Sendable {
         let days = try await cpu.run { [file] in DayPartition.days(of: file) }
         if file.problems.hasUnreadableTime || (days.isEmpty && !file.problems.isEmpty) { throw ImportError.badRows(file.problems) }
         guard !days.isEmpty else { throw ImportError.emptyFile }
-        let now = time.now()
         let instrument = Instrument(
             id: .make(),
             symbol: file.symbol,
@@ -39,7 +38,7 @@ struct Importer: Sendable {
             replayOf: nil,
             active: true,
             version: 1,
-            createdAt: now
+            createdAt: time.now()
         )
         let batch = ImportBatch(
             id: UUID(),
@@ -50,8 +49,7 @@ struct Importer: Sendable {
             rows: file.rows,
             refusedDays: file.problems.days.count,
             notes: file.notes,
-            days: days,
-            recordedAt: now
+            days: days
         )
         let stored = try await store.store(batch)
         return ImportOutcome(

@@ -20,8 +20,8 @@ struct KnowledgeView: Sendable {
             let revisions = min(replay.revisionsAsOf, request.revisionsAsOf ?? replay.revisionsAsOf)
             return KnowledgeView(source: source, cut: through?.microseconds ?? .min, recordedBy: revisions.microseconds)
         }
-        // A correction becomes known when it is recorded.
-        let recordedBy = min(asOf, request.revisionsAsOf ?? asOf)
+        // A correction becomes known when it is recorded, by the database's clock: who asks for now gets all that are, whatever our own clock says.
+        let recordedBy = min(request.asOf ?? .distantFuture, request.revisionsAsOf ?? .distantFuture)
         return KnowledgeView(source: instrument, cut: asOf.microseconds, recordedBy: recordedBy.microseconds)
     }
 }

@@ -7,6 +7,7 @@ struct Replays: Sendable {
     let store: any MarketdataStore
     let reader: BarReader
     let time: any TimeSource
+    var limits = ReplayLimits()
     /// Told when there is something to run; nothing in processes that run no feed.
     let feed: ReplayFeed?
 
@@ -39,7 +40,7 @@ struct Replays: Sendable {
             loops: wish.loops,
             startsAt: first,
             endsAt: wish.end,
-            revisionsAsOf: now,
+            revisionsAsOf: nil,
             createdAt: now
         )
     }
@@ -91,7 +92,10 @@ struct Replays: Sendable {
             throw MarketdataError.unknownReplay
         }
         if replay.state == to { return replay }
-        guard let changed = try await effects.changeReplay(id, from: from, to: to) else {
+        let changed =
+            to == .running
+            ? try await effects.resumeReplay(id, within: limits) : try await effects.changeReplay(id, from: from, to: to)
+        guard let changed else {
             throw MarketdataError.replayState(try await effects.replay(id: id)?.state.rawValue ?? replay.state.rawValue)
         }
         return changed

@@ -49,7 +49,7 @@ struct SchedulerRoutes: Sendable {
     /// What clients read of errors of the shared modules.
     static func problem(of error: any Error) -> Problem? {
         switch error {
-        case let error as PostgresError where error.isUnavailable || error.code == .timeout:
+        case let error as PostgresError where error.isPassing:
             .unavailable(code: "store_unavailable", detail: "The database does not answer at the moment; try again.")
         default: nil
         }

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 import Synchronization
 
 /// The store in memory, for tests of what stands on it: one transaction at a time.
@@ -129,7 +130,8 @@ final class InMemorySchedulerStore: SchedulerStore {
     func jobs(_ filter: JobFilter) async throws -> [Job] {
         read { state in
             let found = state.jobs.values.filter { job in
-                job.accountID == filter.accountID && (filter.state.map { $0 == job.state } ?? true) && (filter.kind.map { $0 == job.kind } ?? true)
+                (filter.accountID.map { $0 == job.accountID } ?? true) && (filter.state.map { $0 == job.state } ?? true)
+                    && (filter.kinds.map { $0.contains(job.kind) } ?? true)
                     && (filter.signalID.map { $0.description == job.spec["signal_id"]?.string } ?? true)
                     && (filter.before.map { job.id < $0 } ?? true)
             }
@@ -178,7 +180,7 @@ extension Schedule {
     /// The bars whose closes it waits for, if it does.
     var watchedBar: WatchedBar? {
         guard state == .active, let cadence = publication?.manifest.schedule, case .barClose(let instrument, let interval) = cadence,
-            let seconds = try? BarInterval.seconds(of: interval)
+            let seconds = try? BarLength.seconds(of: interval)
         else { return nil }
         return WatchedBar(instrument: instrument, intervalSeconds: seconds)
     }

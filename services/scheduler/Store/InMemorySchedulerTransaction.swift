@@ -218,9 +218,12 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
             job.attemptID = nil
             job.worker = nil
             job.claimID = nil
+            job.progress = 0
+            let deadline = now + .seconds(JobLimits.queueTimeoutSeconds(kind: job.kind))
             state.withLock {
                 $0.jobs[job.id] = job
                 $0.leases[job.id] = nil
+                $0.waitDeadlines[job.id] = deadline
             }
         }
     }

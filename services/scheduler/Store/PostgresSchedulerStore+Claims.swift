@@ -90,29 +90,35 @@ extension PostgresSchedulerStore {
     func renew(_ leases: [LeaseRenewal]) async throws -> [LeaseStanding] {
         if leases.isEmpty { return [] }
         let progressed = leases.filter { $0.progress != nil }
-        var statements: [SQL] = [
-            Self.withoutFlush,
-            """
-            WITH wanted (job_id, attempt_id) AS (SELECT * FROM unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID)))),
-            renewed AS (
-                UPDATE leases SET expires_at = clock_timestamp() + \(lease) FROM wanted
-                WHERE leases.job_id = wanted.job_id AND leases.attempt_id = wanted.attempt_id RETURNING leases.job_id)
-            SELECT renewed.job_id, jobs.cancel_requested_at IS NOT NULL FROM renewed JOIN jobs USING (job_id)
-            """,
-        ]
+        var statements: [SQL] = [Self.withoutFlush]
+        // Rows of jobs before rows of leases, each in the order of their ids, as the ends of jobs lock them: else the two could wait for each other.
         if !progressed.isEmpty {
             statements.append(
                 """
-                UPDATE jobs SET progress = greatest(0, least(100, said.progress)) FROM
-                    unnest(\(progressed.map(\.jobID)), \(progressed.map(\.attemptID)), \(progressed.map { Int16(clamping: $0.progress ?? 0) }))
-                    AS said (job_id, attempt_id, progress)
-                WHERE jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id AND jobs.state = 'running'
+                WITH said (job_id, attempt_id, progress) AS (
+                    SELECT * FROM unnest(\(progressed.map(\.jobID)), \(progressed.map(\.attemptID)), \(progressed.map { Int16(clamping: $0.progress ?? 0) }))
+                ), locked AS (
+                    SELECT jobs.job_id, said.progress FROM jobs JOIN said ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
+                    WHERE jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+                )
+                UPDATE jobs SET progress = greatest(0, least(100, locked.progress)) FROM locked WHERE jobs.job_id = locked.job_id
                 """
             )
         }
+        statements.append(
+            """
+            WITH wanted (job_id, attempt_id) AS (SELECT * FROM unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID)))),
+            locked AS (
+                SELECT leases.job_id FROM leases JOIN wanted ON leases.job_id = wanted.job_id AND leases.attempt_id = wanted.attempt_id
+                ORDER BY leases.job_id FOR UPDATE OF leases
+            ), renewed AS (
+                UPDATE leases SET expires_at = clock_timestamp() + \(lease) FROM locked WHERE leases.job_id = locked.job_id RETURNING leases.job_id)
+            SELECT renewed.job_id, jobs.cancel_requested_at IS NOT NULL FROM renewed JOIN jobs USING (job_id)
+            """
+        )
         let results = try await pool.pipeline(statements)
         var held: [JobID: Bool] = [:]
-        for row in results[1] {
+        for row in results.last ?? [] {
             let (job, isCancelled) = try row.decode(JobID.self, Bool.self)
             held[job] = isCancelled
         }
@@ -127,17 +133,21 @@ extension PostgresSchedulerStore {
         try await transaction { transaction in
             guard let connection = (transaction as? PostgresSchedulerTransaction)?.connection else { return }
             let references: SQL = "unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID))) AS held (job_id, attempt_id)"
-            let cancelled = try await connection.query(
+            let running = try await connection.query(
                 """
                 SELECT \(unsafe: JobColumns.list) FROM jobs JOIN \(references) USING (job_id, attempt_id)
-                WHERE jobs.state = 'running' FOR NO KEY UPDATE OF jobs
+                WHERE jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
                 """
-            ).map(JobColumns.job).filter { $0.cancelRequestedAt != nil }
-            try await self.end(cancelled.map { JobEnding(job: $0, state: .cancelled) }, transaction)
+            ).map(JobColumns.job)
+            try await self.end(running.filter { $0.cancelRequestedAt != nil }.map { JobEnding(job: $0, state: .cancelled) }, transaction)
+            let waiting = running.filter { $0.cancelRequestedAt == nil }
+            // The wait begins anew: what the job has waited and run so far is not its fault.
+            let waits = waiting.map { Double(JobLimits.queueTimeoutSeconds(kind: $0.kind)) }
             _ = try await connection.pipeline([
                 """
-                UPDATE jobs SET state = 'pending', attempt = attempt - 1, attempt_id = NULL, worker = NULL, claim_id = NULL, progress = 0
-                FROM \(references) WHERE jobs.job_id = held.job_id AND jobs.attempt_id = held.attempt_id AND jobs.state = 'running'
+                UPDATE jobs SET state = 'pending', attempt = attempt - 1, attempt_id = NULL, worker = NULL, claim_id = NULL, progress = 0,
+                    queue_deadline = clock_timestamp() + make_interval(secs => wait)
+                FROM unnest(\(waiting.map(\.id)), \(waits)) AS given (job_id, wait) WHERE jobs.job_id = given.job_id
                 """,
                 "DELETE FROM leases USING \(references) WHERE leases.job_id = held.job_id AND leases.attempt_id = held.attempt_id",
             ])

@@ -1,6 +1,7 @@
 import Contracts
 import Messaging
 import Postgres
+import ServiceRuntime
 
 extension PostgresSchedulerStore {
     func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt] {
@@ -58,36 +59,69 @@ extension PostgresSchedulerStore {
     }
 
     func expireLeases(limit: Int) async throws -> Int {
-        try await onConnection { transaction in
+        let expired = try await pool.query(
+            "SELECT job_id FROM leases WHERE expires_at < (SELECT clock_timestamp()) ORDER BY job_id LIMIT \(limit)"
+        ).map { try $0.column(0, as: JobID.self) }
+        return try await inOneGoOrAlone(expired) { ids, transaction in
             let jobs = try await transaction.connection.query(
                 """
                 SELECT \(unsafe: JobColumns.list) FROM leases JOIN jobs ON jobs.job_id = leases.job_id AND jobs.attempt_id = leases.attempt_id
-                WHERE leases.expires_at < (SELECT clock_timestamp()) AND jobs.state = 'running'
-                ORDER BY jobs.job_id LIMIT \(limit) FOR NO KEY UPDATE OF jobs SKIP LOCKED
+                WHERE leases.job_id = ANY (\(ids)) AND jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs SKIP LOCKED
                 """
             ).map(JobColumns.job)
             // Read again under the lock: a renewal may have come in between.
             let expired = Set(
                 try await transaction.connection.query(
-                    "SELECT job_id FROM leases WHERE job_id = ANY (\(jobs.map(\.id))) AND expires_at < clock_timestamp() FOR UPDATE"
+                    """
+                    SELECT job_id FROM leases WHERE job_id = ANY (\(jobs.map(\.id))) AND expires_at < clock_timestamp() ORDER BY job_id FOR UPDATE
+                    """
                 ).map { try $0.column(0, as: JobID.self) }
             )
-            let lost = jobs.filter { expired.contains($0.id) }
-            try await self.end(lost.map(JobEnding.lost), transaction)
-            return lost.count
+            return jobs.filter { expired.contains($0.id) }.map(JobEnding.lost)
         }
     }
 
     func expireWaits(limit: Int) async throws -> Int {
-        try await onConnection { transaction in
-            let jobs = try await transaction.connection.query(
+        let late = try await pool.query(
+            """
+            SELECT job_id FROM jobs WHERE state = 'pending' AND queue_deadline < (SELECT clock_timestamp()) ORDER BY queue_deadline LIMIT \(limit)
+            """
+        ).map { try $0.column(0, as: JobID.self) }
+        return try await inOneGoOrAlone(late) { ids, transaction in
+            try await transaction.connection.query(
                 """
-                SELECT \(unsafe: JobColumns.list) FROM jobs WHERE state = 'pending' AND queue_deadline < (SELECT clock_timestamp())
-                ORDER BY queue_deadline LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED
+                SELECT \(unsafe: JobColumns.list) FROM jobs
+                WHERE job_id = ANY (\(ids)) AND state = 'pending' AND queue_deadline < (SELECT clock_timestamp())
+                ORDER BY job_id FOR NO KEY UPDATE SKIP LOCKED
                 """
-            ).map(JobColumns.job)
-            try await self.end(jobs.map(JobEnding.waitedTooLong), transaction)
-            return jobs.count
+            ).map(JobColumns.job).map(JobEnding.waitedTooLong)
+        }
+    }
+
+    /// Ends these jobs in one transaction; where that is refused, each in its own, so that one that cannot be ended holds up no other.
+    ///
+    /// - Parameter endings: locks those of the ids that are to end and says how; runs again when the transaction does.
+    private func inOneGoOrAlone(
+        _ ids: [JobID],
+        _ endings: @Sendable ([JobID], PostgresSchedulerTransaction) async throws -> [JobEnding]
+    ) async throws -> Int {
+        if ids.isEmpty { return 0 }
+        do {
+            return try await onConnection { transaction in
+                let ended = try await endings(ids, transaction)
+                try await self.end(ended, transaction)
+                return ended.count
+            }
+        } catch let error as PostgresError where ids.count > 1 && !error.isPassing {
+            var count = 0
+            for id in ids {
+                do {
+                    count += try await inOneGoOrAlone([id], endings)
+                } catch let error as PostgresError where !error.isPassing {
+                    Logger("jobs").error("a job cannot be ended", ["job_id": .string("\(id)"), "reason": .string(String(reflecting: error))])
+                }
+            }
+            return count
         }
     }
 
@@ -117,7 +151,10 @@ extension PostgresSchedulerStore {
                 AS new (job_id, state, pause, wait, counted, failure, message, result, sha256, cpu, memory, reported)
             WHERE jobs.job_id = new.job_id RETURNING jobs.job_id, jobs.completed_at
             """,
-            "DELETE FROM leases WHERE job_id = ANY (\(ids))",
+            """
+            DELETE FROM leases USING (SELECT job_id FROM leases WHERE job_id = ANY (\(ids)) ORDER BY job_id FOR UPDATE) AS held
+            WHERE leases.job_id = held.job_id
+            """,
         ]
         statements += logs
         let answers = try await transaction.connection.pipeline(statements)

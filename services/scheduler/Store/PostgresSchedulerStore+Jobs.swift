@@ -7,9 +7,10 @@ extension PostgresSchedulerStore {
     }
 
     func jobs(_ filter: JobFilter) async throws -> [Job] {
-        var sql: SQL = "SELECT \(unsafe: JobColumns.list) FROM jobs WHERE account_id = \(filter.accountID)"
+        var sql: SQL = "SELECT \(unsafe: JobColumns.list) FROM jobs WHERE true"
+        if let account = filter.accountID { sql.append(" AND account_id = \(account)") }
         if let state = filter.state { sql.append(" AND state = \(state)") }
-        if let kind = filter.kind { sql.append(" AND kind = \(kind.rawValue)") }
+        if let kinds = filter.kinds { sql.append(" AND kind = ANY (\(kinds.map(\.rawValue)))") }
         if let signal = filter.signalID { sql.append(" AND signal_id = \(signal)") }
         if let before = filter.before { sql.append(" AND job_id < \(before)") }
         sql.append(" ORDER BY job_id DESC LIMIT \(filter.limit)")

@@ -1,6 +1,7 @@
 import Contracts
 import Messaging
 import Postgres
+import Schedules
 
 /// The rows of the schema within one transaction.
 struct PostgresSchedulerTransaction: SchedulerTransaction {
@@ -40,7 +41,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     func save(_ schedule: Schedule) async throws {
         var bar: WatchedBar?
         if schedule.state == .active, let cadence = schedule.publication?.manifest.schedule, case .barClose(let instrument, let interval) = cadence {
-            bar = WatchedBar(instrument: instrument, intervalSeconds: try BarInterval.seconds(of: interval))
+            bar = WatchedBar(instrument: instrument, intervalSeconds: try BarLength.seconds(of: interval))
         }
         let publication = try schedule.publication.map { try PostgresJSON(encoding: $0) }
         try await connection.execute(

@@ -2,6 +2,7 @@ import BlobStore
 import Contracts
 import Cryptography
 import ServiceRuntime
+import Synchronization
 
 /// Hands jobs out with their tokens, and takes what workers bring back.
 struct ClaimDesk: Sendable {
@@ -9,10 +10,22 @@ struct ClaimDesk: Sendable {
     let blobs: any BlobStore
     let signingKey: SigningKey
     let time: any TimeSource
+    private let answered = AnsweredClaims()
+
+    init(store: any SchedulerStore, blobs: any BlobStore, signingKey: SigningKey, time: any TimeSource) {
+        self.store = store
+        self.blobs = blobs
+        self.signingKey = signingKey
+        self.time = time
+    }
 
     /// Jobs for a worker, each with the token that lets it read what the job needs and nothing else.
     func claim(_ claim: Claim) async throws -> [ClaimedJob] {
-        try await store.claim(claim).compactMap { try claimed($0) }
+        let isRepeated = answered.contains(claim.id, now: time.monotonicNanoseconds())
+        // What was won is given again; nothing new is won, for nobody may be waiting for it any more.
+        let jobs = try await store.claim(isRepeated ? Claim(id: claim.id, worker: claim.worker, classes: []) : claim)
+        answered.note(claim.id, now: time.monotonicNanoseconds())
+        return try jobs.compactMap { try claimed($0) }
     }
 
     private func claimed(_ job: Job) throws -> ClaimedJob? {
@@ -48,6 +61,39 @@ struct ClaimDesk: Sendable {
             reports[index].result = nil
         }
         return try await store.finish(reports)
+    }
+}
+
+/// The claims that were answered in the last minute: a copy that the network held back must not win jobs that nobody will run.
+private final class AnsweredClaims: Sendable {
+    private struct State {
+        var recent: Set<ClaimID> = []
+        var older: Set<ClaimID> = []
+        var turnedAt: UInt64 = 0
+    }
+
+    private static let turnNanoseconds: UInt64 = 60_000_000_000
+    private static let most = 50_000
+    private let state = Mutex(State())
+
+    func contains(_ id: ClaimID, now: UInt64) -> Bool {
+        state.withLock { state in
+            Self.turn(&state, now)
+            return state.recent.contains(id) || state.older.contains(id)
+        }
+    }
+
+    func note(_ id: ClaimID, now: UInt64) {
+        state.withLock { state in
+            Self.turn(&state, now)
+            state.recent.insert(id)
+        }
+    }
+
+    /// Two generations: an id is remembered for one turn at least and two at most.
+    private static func turn(_ state: inout State, _ now: UInt64) {
+        guard now > state.turnedAt + turnNanoseconds || state.recent.count >= most else { return }
+        (state.older, state.recent, state.turnedAt) = (state.recent, [], now)
     }
 }
 

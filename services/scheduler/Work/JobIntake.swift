@@ -1,4 +1,5 @@
 import Contracts
+import Postgres
 import ServiceRuntime
 import Synchronization
 
@@ -57,8 +58,12 @@ final class JobIntake: Sendable {
             for (waiting, insertion) in zip(batch, insertions) { waiting.continuation.resume(returning: insertion) }
             for resourceClass in Set(batch.filter { $0.job.availableAt == nil }.map(\.job.resourceClass)) { hint(resourceClass) }
         } catch {
-            guard batch.count > 1 else { return batch[0].continuation.resume(throwing: error) }
-            // One of them may be at fault: each by itself, so that it fails alone.
+            // One of them may be at fault: each by itself, so that it fails alone. A store that is away refuses all of them at once: one after
+            // the other would wait for it as many times.
+            guard batch.count > 1, (error as? PostgresError)?.isRefusalOfData == true else {
+                for waiting in batch { waiting.continuation.resume(throwing: error) }
+                return
+            }
             for waiting in batch { await write([waiting]) }
         }
     }

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 import ServiceRuntime
 import Synchronization
 
@@ -14,8 +15,11 @@ struct OccurrenceMaker: Sendable {
     init(store: any SchedulerStore) { self.store = store }
 
     /// Works off schedules that are due; gives how many there were, and how many jobs were made.
-    func makeDue(at now: Timestamp) async throws -> (schedules: Int, jobs: Int) {
+    ///
+    /// The clock is read when the transaction begins, and again when it is tried again: a run that waited for a connection is not on time.
+    func makeDue(at clock: @autoclosure @escaping @Sendable () -> Timestamp) async throws -> (schedules: Int, jobs: Int) {
         try await store.transaction { transaction in
+            let now = clock()
             var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
             if schedules.isEmpty { return (0, 0) }
             // Those count as well that another replica works off at this moment.

@@ -1,4 +1,5 @@
 import Contracts
+import Postgres
 import ServiceRuntime
 import Synchronization
 
@@ -71,27 +72,33 @@ final class Sweeper: Component {
     /// One look at everything.
     func round() async {
         noticeGap()
-        do {
-            if mayExpire {
+        if mayExpire {
+            await step("leases") {
                 let lost = try await store.expireLeases(limit: Self.batch)
-                if lost > 0 {
-                    taken.increment(by: lost)
-                    logger.warning("took jobs back from silent workers", ["jobs": .integer(lost)])
-                }
+                if lost == 0 { return }
+                taken.increment(by: lost)
+                logger.warning("took jobs back from silent workers", ["jobs": .integer(lost)])
             }
-            let count = rounds.withLock { rounds -> Int in
-                rounds += 1
-                return rounds
-            }
-            if count % 5 == 0 { _ = try await store.expireWaits(limit: Self.batch) }
-            if count % 30 == 0 { try await store.raiseWaiting() }
-            for resourceClass in try await store.claimableClasses() { hint(resourceClass) }
+        }
+        let count = rounds.withLock { rounds -> Int in
+            rounds += 1
+            return rounds
+        }
+        if count % 5 == 0 { await step("waits") { _ = try await store.expireWaits(limit: Self.batch) } }
+        if count % 30 == 0 { await step("ranks") { try await store.raiseWaiting() } }
+        await step("hints") { for resourceClass in try await store.claimableClasses() { hint(resourceClass) } }
+    }
+
+    /// One part of a round; what goes wrong in it keeps no other part from being done.
+    private func step(_ name: String, _ body: () async throws -> Void) async {
+        do {
+            try await body()
         } catch is CancellationError {
             return
         } catch {
-            // Renewals could not be served either.
-            servingSince.withLock { $0 = time.monotonicNanoseconds() }
-            logger.warning("could not sweep", ["reason": .string(String(reflecting: error))])
+            // With the database away renewals could not be served either. Any other fault says nothing about the workers.
+            if (error as? PostgresError)?.isPassing ?? true { servingSince.withLock { $0 = time.monotonicNanoseconds() } }
+            logger.warning("could not sweep", ["part": .string(name), "reason": .string(String(reflecting: error))])
         }
     }
 }

@@ -56,7 +56,7 @@ final class Ticker: Component {
         guard let earliest else { return Self.longestSleep }
         guard earliest <= now else { return min(Self.longestSleep, earliest - now) }
         lag.observe(Double((now - earliest).wholeMicroseconds) / 1e6)
-        let (schedules, jobs) = try await maker.makeDue(at: now)
+        let (schedules, jobs) = try await maker.makeDue(at: self.time.now())
         if jobs > 0 {
             made.increment(by: jobs)
             hint(.signal)

@@ -25,20 +25,28 @@ extension SignalsRoutes {
         let key =
             request.headers["Idempotency-Key"].map { SHA256.digest(utf8: "\(caller.accountID)\n\(request.path)\n\($0)").hex }
             ?? EventID.make().description
-        let receipt = try await jobs.create(
-            JobRequest(
-                kind: .dryRun,
-                resourceClass: version.manifest.class,
-                accountID: caller.accountID,
-                priority: .high,
-                spec: try WireJSON.value(of: spec),
-                idempotencyKey: "signals:dry-run:\(key)",
-                maxAttempts: 2
-            )
+        let job = JobRequest(
+            kind: .dryRun,
+            resourceClass: version.manifest.class,
+            accountID: caller.accountID,
+            priority: .high,
+            spec: try WireJSON.value(of: spec),
+            idempotencyKey: "signals:dry-run:\(key)",
+            maxAttempts: 2
         )
+        let admission = DryRunAdmission(store: store, jobs: jobs, limits: dryRuns, time: time)
+        try await admission.admit(caller.accountID, request: key)
+        let receipt: JobReceipt
+        do {
+            receipt = try await jobs.create(job)
+        } catch {
+            // When no answer came, the job may be there all the same: then the place is kept for a while.
+            if case .away? = error as? ServiceClientError {} else { try await admission.leave(caller.accountID, request: key) }
+            throw error
+        }
         let dryRun = DryRun(jobID: receipt.jobID, signalID: signal.id, versionID: version.id, accountID: caller.accountID, createdAt: now)
         return try await effects.run(request) { store in
-            try await store.add(dryRun)
+            try await store.add(dryRun, request: key)
             return Self.json(
                 ["id": .string(receipt.jobID.description), "version": .integer(Int64(version.number)), "state": "pending"],
                 status: .accepted

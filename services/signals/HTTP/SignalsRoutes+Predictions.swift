@@ -138,18 +138,18 @@ extension SignalsRoutes {
             try Self.check(epoch: cursor.epoch, is: epoch, field: "cursor")
             return cursor.position
         }
-        let signals = try await readableSignals(caller)
-        let ids = signals.map(\.id)
+        let readable = try await readableSignals(caller)
         let madeAt = time.now()
-        // Together: a row between the two would be in neither, or in both.
-        let found = try await store.snapshot { store in
-            (rows: try await store.predictions(of: ids, before: before, limit: limit + 1), seqs: try await store.seqs(of: ids))
+        // Rows and standings are of one moment, whatever is appended meanwhile: a row between the two would be in neither, or in both.
+        let (views, found) = try await store.snapshot { store in
+            (try await store.views(readable), try await store.predictions(of: readable, before: before, limit: limit + 1))
         }
-        let rows = Array(found.rows.prefix(limit))
-        let cursor = found.rows.count > limit ? rows.last.map { FeedCursor(epoch: epoch, position: $0.position).text } : nil
+        let rows = Array(found.prefix(limit))
+        let cursor = found.count > limit ? rows.last.map { FeedCursor(epoch: epoch, position: $0.position).text } : nil
         // Only the first page is the newest: whoever goes on from an older one would miss what came since the first.
-        let mark = before == nil ? FeedMark(epoch: epoch, madeAt: madeAt, seqs: found.seqs) : nil
-        return try await Self.feed(rows, standings(of: signals), epoch: epoch, mark: mark, nextCursor: cursor, format)
+        let seqs = Dictionary(views.map { ($0.signal.id, $0.head.seq) }, uniquingKeysWith: max)
+        let mark = before == nil ? FeedMark(epoch: epoch, madeAt: madeAt, seqs: seqs) : nil
+        return Self.feed(rows, views, epoch: epoch, mark: mark, nextCursor: cursor, format)
     }
 
     /// What is newer than the mark, as soon as there is something; nothing when the time is over.
@@ -161,10 +161,10 @@ extension SignalsRoutes {
             let looked = hub.mark
             let madeAt = time.now()
             // A subscription may begin or end while its owner waits.
-            let signals = try await readableSignals(caller)
-            let unknown = signals.map(\.id).filter { mark[$0] == nil }
+            let readable = try await readableSignals(caller)
+            let unknown = readable.filter { mark[$0] == nil }
             var seen = unknown.isEmpty ? [:] : try await store.seqs(of: unknown, at: mark.madeAt)
-            for signal in signals { seen[signal.id] = mark[signal.id] ?? seen[signal.id] ?? 0 }
+            for signalID in readable { seen[signalID] = mark[signalID] ?? seen[signalID] ?? 0 }
             let rows = try await store.predictions(above: seen, limit: limit)
             let now = time.monotonicNanoseconds()
             var isOver = !rows.isEmpty || now >= deadline
@@ -174,7 +174,7 @@ extension SignalsRoutes {
             guard isOver else { continue }
             for row in rows { seen[row.statement.signalID] = row.entry.seq }
             let next = FeedMark(epoch: mark.epoch, madeAt: madeAt, seqs: seen)
-            return try await Self.feed(rows, standings(of: signals), epoch: mark.epoch, mark: next, nextCursor: nil, format)
+            return Self.feed(rows, try await store.views(readable), epoch: mark.epoch, mark: next, nextCursor: nil, format)
         }
     }
 
@@ -186,7 +186,7 @@ extension SignalsRoutes {
 
     private static func feed(
         _ rows: [StoredPrediction],
-        _ standings: [JSONValue],
+        _ views: [SignalView],
         epoch: Int64,
         mark: FeedMark?,
         nextCursor: String?,
@@ -194,35 +194,19 @@ extension SignalsRoutes {
     ) -> Response {
         if format == .csv { return .bytes(PredictionAnswers.csv(rows), contentType: "text/csv; charset=utf-8") }
         return json([
-            "items": .array(rows.map(PredictionAnswers.prediction)), "signals": .array(standings), "ledger_epoch": .integer(epoch),
+            "items": .array(rows.map(PredictionAnswers.prediction)), "signals": .array(views.map(PredictionAnswers.standing)),
+            "ledger_epoch": .integer(epoch),
             "mark": mark.map { .string($0.text) } ?? .null, "next_cursor": nextCursor.map { .string($0) } ?? .null,
         ])
     }
 
-    private func readableSignals(_ caller: Caller) async throws -> [Signal] {
+    /// What the caller is subscribed to, as far as an API key lets it be read.
+    private func readableSignals(_ caller: Caller) async throws -> [SignalID] {
         var ids = try await entitlements.signals(of: caller.accountID)
         if let named = caller.signals(named: Scope.readPredictions) {
             guard !named.isEmpty else { throw Refusal.insufficientScope }
             ids.formIntersection(named)
         }
-        var signals: [Signal] = []
-        for id in ids.sorted() {
-            if let signal = try await store.signalEvenIfDeleted(id) { signals.append(signal) }
-        }
-        return signals
-    }
-
-    private func standings(of signals: [Signal]) async throws -> [JSONValue] {
-        var standings: [JSONValue] = []
-        for signal in signals {
-            guard let head = try await store.head(signal.id) else { continue }
-            var members = PredictionAnswers.standing(state: signal.state, cadence: try await store.cadence(signal.id))
-            members["signal_id"] = .string(signal.id.description)
-            members["feed"] = signal.feed.map { .string($0.rawValue) } ?? .null
-            members["seq"] = .integer(head.seq)
-            members["link"] = .string(head.link.hex)
-            standings.append(.object(members))
-        }
-        return standings
+        return ids.sorted()
     }
 }

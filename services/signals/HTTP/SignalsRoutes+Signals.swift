@@ -136,6 +136,9 @@ extension SignalsRoutes {
             throw body.version == nil
                 ? Problem.conflict(code: "no_version", detail: "Upload a version before publishing.") : Problem.notFound(field: "version")
         }
+        if let fault = RunnableRules.fault(in: version.manifest) {
+            throw Problem.unprocessable(code: "cannot_run", detail: fault, field: ProjectFile.manifest)
+        }
         let feed = try await market.feed(of: version)
         let now = time.now()
         return try await effects.run(request) { store in

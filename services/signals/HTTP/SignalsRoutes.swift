@@ -15,6 +15,7 @@ struct SignalsRoutes: Sendable {
     let hub: ChangeHub
     let market: InstrumentDirectory
     let jobs: any JobLedger
+    let dryRuns: DryRunLimits
     let exports: LedgerExports
     let signingKey: SigningKey
     let cpu: CPUPool

@@ -80,6 +80,16 @@ extension InMemorySignalsStore {
 
     func head(_ signalID: SignalID) async throws -> SignalHead? { state.withLock { $0.heads[signalID] } }
 
+    func views(_ signalIDs: [SignalID]) async throws -> [SignalView] {
+        state.withLock { state in
+            Set(signalIDs).sorted().compactMap { id in
+                guard let signal = state.signals[id], let head = state.heads[id] else { return nil }
+                let seal = state.seals.last { seal in seal.heads.contains { $0.signalID == id } }
+                return SignalView(signal: signal, head: head, cadence: state.cadence[id], root: seal?.root, epoch: 1)
+            }
+        }
+    }
+
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
         state.withLock { state in
             Dictionary(signalIDs.compactMap { id in state.heads[id].map { (id, $0.revision) } }, uniquingKeysWith: { first, _ in first })
@@ -88,13 +98,19 @@ extension InMemorySignalsStore {
 
     func ledgerEpoch() async throws -> Int64 { 1 }
 
+    func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]] {
+        state.withLock { state in queries.map { Self.predictions($0, state) } }
+    }
+
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction] {
-        state.withLock { state in
-            let rows = (state.predictions[query.signalID] ?? []).filter { row in
-                row.entry.seq > query.afterSeq ?? 0 && row.entry.seq < query.beforeSeq ?? .max
-            }
-            return Array((query.afterSeq == nil ? rows.reversed() : rows).prefix(query.limit))
+        state.withLock { Self.predictions(query, $0) }
+    }
+
+    private static func predictions(_ query: PredictionQuery, _ state: State) -> [StoredPrediction] {
+        let rows = (state.predictions[query.signalID] ?? []).filter { row in
+            row.entry.seq > query.afterSeq ?? 0 && row.entry.seq < query.beforeSeq ?? .max
         }
+        return Array((query.afterSeq == nil ? rows.reversed() : rows).prefix(query.limit))
     }
 
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction] {
@@ -108,12 +124,6 @@ extension InMemorySignalsStore {
         state.withLock { state in
             let rows = seqs.flatMap { id, seq in (state.predictions[id] ?? []).filter { $0.entry.seq > seq } }
             return Array(rows.sorted { $0.position < $1.position }.prefix(limit))
-        }
-    }
-
-    func seqs(of signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
-        state.withLock { state in
-            Dictionary(signalIDs.compactMap { id in state.heads[id].map { (id, $0.seq) } }, uniquingKeysWith: max)
         }
     }
 
@@ -171,10 +181,6 @@ extension InMemorySignalsStore {
 
     func sealCount(of signalID: SignalID) async throws -> Int {
         state.withLock { $0.seals.count { seal in seal.heads.contains { $0.signalID == signalID } } }
-    }
-
-    func root(of signalID: SignalID, sealedSeq: Int64) async throws -> SHA256Digest? {
-        state.withLock { $0.seals.first { seal in seal.heads.contains { $0.signalID == signalID && $0.seq == sealedSeq } }?.root }
     }
 
     func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage {
@@ -238,14 +244,35 @@ extension InMemorySignalsStore {
 
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
         state.withLock { state in
-            guard state.signals[signalID] != nil, state.cadence[signalID].map({ $0.version < cadence.version }) ?? true else { return false }
-            state.cadence[signalID] = cadence
+            guard state.signals[signalID] != nil else { return false }
+            guard var known = state.cadence[signalID] else {
+                state.cadence[signalID] = (cadence, lastVersion: cadence.version)
+                state.raiseRevision(signalID)
+                return true
+            }
+            let isNext = known.record.version < cadence.version
+            let isLast =
+                known.record.lastDueAt.map { last in
+                    cadence.lastDueAt.map { (last, known.lastVersion) < ($0, cadence.version) } ?? false
+                } ?? true
+            guard isNext || isLast else { return false }
+            if isNext {
+                known.record.nextDueAt = cadence.nextDueAt
+                known.record.version = cadence.version
+            }
+            if isLast {
+                known.record.lastDueAt = cadence.lastDueAt
+                known.record.lastOutcome = cadence.lastOutcome
+                known.record.lastReason = cadence.lastReason
+                known.lastVersion = cadence.version
+            }
+            state.cadence[signalID] = known
             state.raiseRevision(signalID)
             return true
         }
     }
 
-    func cadence(_ signalID: SignalID) async throws -> CadenceRecord? { state.withLock { $0.cadence[signalID] } }
+    func cadence(_ signalID: SignalID) async throws -> CadenceRecord? { state.withLock { $0.cadence[signalID]?.record } }
 
     func apply(_ instrument: KnownInstrument) async throws {
         state.withLock { state in
@@ -255,8 +282,9 @@ extension InMemorySignalsStore {
         }
     }
 
-    func instrument(symbol: String) async throws -> KnownInstrument? {
-        state.withLock { $0.instruments.values.first { $0.symbol == symbol } }
+    func instruments(symbols: [String]) async throws -> [String: KnownInstrument] {
+        let known = state.withLock { Array($0.instruments.values) }
+        return Dictionary(known.filter { symbols.contains($0.symbol) }.map { ($0.symbol, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     func apply(_ account: KnownAccount) async throws {

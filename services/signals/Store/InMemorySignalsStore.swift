@@ -9,6 +9,7 @@ final class InMemorySignalsStore: SignalsStore {
         var versions: [SignalID: [SignalVersion]] = [:]
         var uploads: [AccountID: [SHA256Digest: Upload]] = [:]
         var dryRuns: [JobID: DryRun] = [:]
+        var dryRunPlaces: [AccountID: [DryRunPlace]] = [:]
         var subscriptions: [SubscriptionID: Subscription] = [:]
         var heads: [SignalID: SignalHead] = [:]
         var runs: [JobID: AppendOutcome] = [:]
@@ -16,11 +17,16 @@ final class InMemorySignalsStore: SignalsStore {
         var seals: [LedgerSeal] = []
         var ledgerKeys: [LedgerKey] = []
         var pending: [SignalID: [Int64: (checkAt: Timestamp, giveUpAt: Timestamp)]] = [:]
-        var cadence: [SignalID: CadenceRecord] = [:]
+        var cadence: [SignalID: (record: CadenceRecord, lastVersion: Int64)] = [:]
         var instruments: [InstrumentID: KnownInstrument] = [:]
         var accounts: [AccountID: KnownAccount] = [:]
         var said: [any EventBody] = []
 
+        mutating func changePlaces(of accountID: AccountID, _ change: (inout DryRunPlace) -> Void) {
+            guard var places = dryRunPlaces[accountID] else { return }
+            for index in places.indices { change(&places[index]) }
+            dryRunPlaces[accountID] = places
+        }
         mutating func raiseRevision(_ signalID: SignalID) { heads[signalID]?.revision += 1 }
     }
 
@@ -197,7 +203,44 @@ final class InMemorySignalsStore: SignalsStore {
         }
     }
 
-    func add(_ dryRun: DryRun) async throws { state.withLock { $0.dryRuns[dryRun.jobID] = $0.dryRuns[dryRun.jobID] ?? dryRun } }
+    // MARK: Dry runs
+
+    func takeDryRunPlace(_ accountID: AccountID, request: String, limits: DryRunLimits, now: Timestamp) async throws -> DryRunDecision {
+        state.withLock { state in
+            let places = state.dryRunPlaces[accountID] ?? []
+            if places.contains(where: { $0.request == request }) { return .admitted }
+            let decision = limits.decision(on: places, now: now)
+            if decision == .admitted { state.dryRunPlaces[accountID, default: []].append(DryRunPlace(request: request, takenAt: now)) }
+            return decision
+        }
+    }
+
+    func leaveDryRunPlace(_ accountID: AccountID, request: String) async throws {
+        state.withLock { $0.dryRunPlaces[accountID]?.removeAll { $0.request == request && $0.jobID == nil } }
+    }
+
+    func endDryRuns(_ jobIDs: [JobID], of accountID: AccountID, now: Timestamp) async throws {
+        state.withLock { state in
+            state.changePlaces(of: accountID) { place in
+                if place.endedAt == nil, let jobID = place.jobID, jobIDs.contains(jobID) { place.endedAt = now }
+            }
+        }
+    }
+
+    func add(_ dryRun: DryRun, request: String) async throws {
+        state.withLock { state in
+            state.dryRuns[dryRun.jobID] = state.dryRuns[dryRun.jobID] ?? dryRun
+            state.changePlaces(of: dryRun.accountID) { place in
+                if place.request == request, place.jobID == nil { place.jobID = dryRun.jobID }
+            }
+        }
+    }
+
+    func forgetDryRunPlaces(before: Timestamp) async throws {
+        state.withLock { state in
+            for accountID in state.dryRunPlaces.keys { state.dryRunPlaces[accountID]?.removeAll { $0.takenAt < before } }
+        }
+    }
 
     func dryRun(_ jobID: JobID) async throws -> DryRun? { state.withLock { $0.dryRuns[jobID] } }
 

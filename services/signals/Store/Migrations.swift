@@ -14,6 +14,8 @@ enum Migrations {
             MessagingSchema.migration(version: 5, schema: schema),
             ("v006_grant_messaging", PackageResources.v006_grant_messaging_sql),
             ("v007_create_ledger_keys", PackageResources.v007_create_ledger_keys_sql),
+            ("v008_create_dry_run_places", PackageResources.v008_create_dry_run_places_sql),
+            ("v009_add_last_version", PackageResources.v009_add_last_version_sql),
         ])
     }
 }

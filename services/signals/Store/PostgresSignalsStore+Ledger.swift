@@ -1,8 +1,14 @@
 import Contracts
 import Cryptography
 import Postgres
+import ServiceRuntime
 
 extension PostgresSignalsStore {
+    /// Some ten microseconds a row: more than these would keep a loop for longer than a millisecond.
+    private static let maximumRowsOnLoop = 50
+    /// As many may wait as there are appends under way; each of them holds a connection.
+    private static let hashing = CPULane(name: "ledger_hashing", maximumConcurrent: CPULane.processors, maximumQueued: 4_096)
+
     func append(_ run: CompletedRun) async throws -> AppendOutcome {
         try await transaction { connection in
             // Both travel together; the clock is read by the second statement, which runs when the first has the lock.
@@ -14,7 +20,7 @@ extension PostgresSignalsStore {
             let madeAt = MadeAt.next(clock: try clock.column(0), last: lastMadeAt)
             if let known = try await recordedRun(run.jobID, link: link, madeAt: madeAt, on: connection) { return known }
 
-            let rows = run.chained(after: link, seq: seq, madeAt: madeAt)
+            let rows = try await chained(run, after: link, seq: seq, madeAt: madeAt)
             let outcome = AppendOutcome(
                 isNew: true,
                 firstSeq: seq + 1,
@@ -27,6 +33,12 @@ extension PostgresSignalsStore {
             try await say(run, outcome, on: connection)
             return outcome
         }
+    }
+
+    /// The rows of a long run are written out and hashed off the loop, which has others to serve meanwhile.
+    private func chained(_ run: CompletedRun, after link: SHA256Digest, seq: Int64, madeAt: Timestamp) async throws -> [StoredPrediction] {
+        guard run.rows.count > Self.maximumRowsOnLoop, let cpu else { return run.chained(after: link, seq: seq, madeAt: madeAt) }
+        return try await cpu.run(lane: Self.hashing) { run.chained(after: link, seq: seq, madeAt: madeAt) }
     }
 
     /// A run that is in the ledger already: a job has one.
@@ -46,17 +58,9 @@ extension PostgresSignalsStore {
                 \(outcome.firstSeq), \(outcome.lastSeq), \(outcome.late), \(run.dueAt), \(outcome.madeAt))
             """
         ]
-        for row in rows {
-            statements.append(Self.insertion(of: row))
-            let wait = Settlement.waiting(for: row.statement, madeAt: row.entry.madeAt)
-            statements.append(
-                """
-                INSERT INTO pending_outcomes (signal_id, seq, check_at, give_up_at)
-                VALUES (\(run.signalID), \(row.entry.seq), \(wait.checkAt), \(wait.giveUpAt))
-                """
-            )
-        }
         if !rows.isEmpty {
+            statements.append(Self.insertion(of: rows, from: run))
+            statements.append(Self.waiting(for: rows, of: run.signalID))
             statements.append(
                 """
                 UPDATE heads SET seq = \(outcome.lastSeq), link = \(outcome.head), made_at = \(outcome.madeAt), revision = revision + 1
@@ -67,15 +71,31 @@ extension PostgresSignalsStore {
         _ = try await connection.pipeline(statements)
     }
 
-    private static func insertion(of row: StoredPrediction) -> SQL {
-        let statement = row.statement
+    /// All rows of a run in one statement: what differs from row to row comes as arrays, what a run has once stands beside them.
+    private static func insertion(of rows: [StoredPrediction], from run: CompletedRun) -> SQL {
+        let statements = rows.map(\.statement)
+        let predicted = statements.map(\.row)
+        let entries = rows.map(\.entry)
         return """
             INSERT INTO predictions (signal_id, seq, made_at, job_id, row, version_sha256, env_sha256, data_sha256, instrument, kind, value, due_at, as_of,
                 target_from, target_to, reference_price, feed, late, payload, nonce, leaf, link)
-            VALUES (\(statement.signalID), \(row.entry.seq), \(row.entry.madeAt), \(statement.jobID), \(statement.row.row), \(statement.versionSHA256),
-                \(statement.envSHA256), \(statement.dataSHA256), \(statement.row.instrument), \(statement.row.kind.rawValue), \(statement.row.value.text),
-                \(statement.dueAt), \(statement.asOf), \(statement.row.targetFrom), \(statement.row.targetTo), \(statement.referencePrice?.text),
-                \(statement.feed.rawValue), \(statement.late), \(row.entry.payload), \(row.entry.nonce), \(row.entry.leaf), \(row.entry.link))
+            SELECT \(run.signalID), added.seq, added.made_at, \(run.jobID), added.row, \(run.versionSHA256), \(run.envSHA256), \(run.dataSHA256),
+                added.instrument, added.kind, added.value, \(run.dueAt), \(run.asOf), added.target_from, added.target_to, added.reference_price,
+                \(run.feed.rawValue), added.late, added.payload, added.nonce, added.leaf, added.link
+            FROM unnest(\(entries.map(\.seq)), \(entries.map(\.madeAt)), \(predicted.map(\.row)), \(predicted.map(\.instrument)),
+                \(predicted.map(\.kind.rawValue)), \(predicted.map(\.value.text)), \(predicted.map(\.targetFrom)), \(predicted.map(\.targetTo)),
+                \(statements.map { $0.referencePrice?.text }), \(statements.map(\.late)), \(entries.map(\.payload)), \(entries.map(\.nonce)),
+                \(entries.map(\.leaf)), \(entries.map(\.link)))
+                AS added (seq, made_at, row, instrument, kind, value, target_from, target_to, reference_price, late, payload, nonce, leaf, link)
+            """
+    }
+
+    private static func waiting(for rows: [StoredPrediction], of signalID: SignalID) -> SQL {
+        let waits = rows.map { Settlement.waiting(for: $0.statement, madeAt: $0.entry.madeAt) }
+        return """
+            INSERT INTO pending_outcomes (signal_id, seq, check_at, give_up_at)
+            SELECT \(signalID), wait.seq, wait.check_at, wait.give_up_at
+            FROM unnest(\(rows.map(\.entry.seq)), \(waits.map(\.checkAt)), \(waits.map(\.giveUpAt))) AS wait (seq, check_at, give_up_at)
             """
     }
 
@@ -132,15 +152,20 @@ extension PostgresSignalsStore {
 
     func head(_ signalID: SignalID) async throws -> SignalHead? {
         try await query("SELECT seq, link, made_at, sealed_seq, revision FROM heads WHERE signal_id = \(signalID)").first.map { row in
-            SignalHead(
-                signalID: signalID,
-                seq: try row.column(0),
-                link: try row.column(1),
-                madeAt: try row.column(2),
-                sealedSeq: try row.column(3),
-                revision: try row.column(4)
-            )
+            try Self.head(row, of: signalID, from: 0)
         }
+    }
+
+    /// Reads the five columns of a head that begin at `first`.
+    static func head(_ row: PostgresRow, of signalID: SignalID, from first: Int) throws -> SignalHead {
+        SignalHead(
+            signalID: signalID,
+            seq: try row.column(first),
+            link: try row.column(first + 1),
+            madeAt: try row.column(first + 2),
+            sealedSeq: try row.column(first + 3),
+            revision: try row.column(first + 4)
+        )
     }
 
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64] {

@@ -2,18 +2,56 @@ import Contracts
 import Postgres
 
 extension PostgresSignalsStore {
-    /// Predictions with their outcome and the first seal that covers them, as `p`.
-    private static let select: SQL = """
-        SELECT p.signal_id, p.seq, p.made_at, p.job_id, p.row, p.version_sha256, p.env_sha256, p.data_sha256, p.instrument, p.kind, p.value, p.due_at, p.as_of,
-            p.target_from, p.target_to, p.reference_price, p.feed, p.late, p.payload, p.nonce, p.leaf, p.link,
-            o.state, o.opens_at, o.open_price, o.closes_at, o.close_price, o.realised_return, o.correct, o.counts, o.reason, o.settled_at,
-            s.number, s.root, s.sealed_at
-        FROM predictions p
-        LEFT JOIN outcomes o ON o.signal_id = p.signal_id AND o.seq = p.seq
-        LEFT JOIN LATERAL (SELECT h.seal_number FROM seal_heads h WHERE h.signal_id = p.signal_id AND h.seq >= p.seq ORDER BY h.seq LIMIT 1) h ON true
-        LEFT JOIN seals s ON s.number = h.seal_number
+    private static let ownColumnNames = [
+        "signal_id", "seq", "made_at", "job_id", "row", "version_sha256", "env_sha256", "data_sha256", "instrument", "kind", "value", "due_at",
+        "as_of",
+        "target_from", "target_to", "reference_price", "feed", "late", "payload", "nonce", "leaf", "link",
+    ]
+    private static let ownColumns = ownColumnNames.joined(separator: ", ")
 
+    /// What is read of a prediction `p` with its outcome and the first seal that covers it.
+    private static let columns = """
+        \(ownColumnNames.map { "p." + $0 }.joined(separator: ", ")), \
+        o.state, o.opens_at, o.open_price, o.closes_at, o.close_price, o.realised_return, o.correct, o.counts, o.reason, o.settled_at, \
+        s.number, s.root, s.sealed_at
         """
+
+    /// The LIMITs keep the server to one look into an index a row, however few or many rows it expects.
+    private static let outcomesAndSeals = """
+        LEFT JOIN LATERAL (
+            SELECT state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at
+            FROM outcomes WHERE signal_id = p.signal_id AND seq = p.seq LIMIT 1
+        ) o ON true
+        LEFT JOIN LATERAL (
+            SELECT e.number, e.root, e.sealed_at FROM seal_heads h JOIN seals e ON e.number = h.seal_number
+            WHERE h.signal_id = p.signal_id AND h.seq >= p.seq ORDER BY h.seq LIMIT 1
+        ) s ON true
+        """
+
+    private static let select: SQL = "SELECT \(unsafe: columns) FROM predictions p \(unsafe: outcomesAndSeals) "
+
+    func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]] {
+        guard !queries.isEmpty else { return [] }
+        let rows = try await query(
+            """
+            SELECT \(unsafe: Self.columns), q.number
+            FROM unnest(\(Array(queries.indices)), \(queries.map(\.signalID)), \(queries.map(\.afterSeq)), \(queries.map { $0.beforeSeq ?? .max }),
+                \(queries.map(\.limit))) AS q (number, signal_id, after_seq, before_seq, row_limit)
+            CROSS JOIN LATERAL (
+                (SELECT \(unsafe: Self.ownColumns) FROM predictions
+                WHERE q.after_seq IS NULL AND signal_id = q.signal_id AND seq < q.before_seq ORDER BY seq DESC LIMIT q.row_limit)
+                UNION ALL
+                (SELECT \(unsafe: Self.ownColumns) FROM predictions
+                WHERE signal_id = q.signal_id AND seq > q.after_seq AND seq < q.before_seq ORDER BY seq LIMIT q.row_limit)
+            ) p
+            \(unsafe: Self.outcomesAndSeals)
+            ORDER BY q.number, CASE WHEN q.after_seq IS NULL THEN -p.seq ELSE p.seq END
+            """
+        )
+        var answers = [[StoredPrediction]](repeating: [], count: queries.count)
+        for row in rows { answers[try row.column(35, as: Int.self)].append(try Self.prediction(row)) }
+        return answers
+    }
 
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction] {
         var sql = Self.select
@@ -46,11 +84,6 @@ extension PostgresSignalsStore {
             """
         )
         return try await query(sql).map(Self.prediction)
-    }
-
-    func seqs(of signalIDs: [SignalID]) async throws -> [SignalID: Int64] {
-        let rows = try await query("SELECT signal_id, seq FROM heads WHERE signal_id = ANY (\(signalIDs))")
-        return try Dictionary(rows.map { try $0.decode(SignalID.self, Int64.self) }, uniquingKeysWith: max)
     }
 
     func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64] {
@@ -94,20 +127,8 @@ extension PostgresSignalsStore {
         guard !outcomes.isEmpty || !again.isEmpty else { return }
         try await transaction { connection in
             var statements: [SQL] = []
-            for (seq, outcome) in outcomes.sorted(by: { $0.key < $1.key }) {
-                let realised = outcome.realised
-                // A prediction is settled once: who comes second changes nothing.
-                statements.append(
-                    """
-                    INSERT INTO outcomes (signal_id, seq, state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at)
-                    VALUES (\(signalID), \(seq), \(realised.state.rawValue), \(realised.opensAt), \(realised.openPrice?.text), \(realised.closesAt),
-                        \(realised.closePrice?.text), \(realised.realisedReturn?.text), \(realised.correct), \(outcome.counts), \(realised.reason),
-                        \(outcome.settledAt))
-                    ON CONFLICT (signal_id, seq) DO NOTHING
-                    """
-                )
-            }
             if !outcomes.isEmpty {
+                statements.append(Self.insertion(of: outcomes, signalID))
                 statements.append("DELETE FROM pending_outcomes WHERE signal_id = \(signalID) AND seq = ANY (\(outcomes.keys.sorted()))")
                 statements.append("UPDATE heads SET revision = revision + 1 WHERE signal_id = \(signalID)")
             }
@@ -123,6 +144,23 @@ extension PostgresSignalsStore {
             }
             _ = try await connection.pipeline(statements)
         }
+    }
+
+    /// A prediction is settled once: who comes second changes nothing.
+    private static func insertion(of outcomes: [Int64: SettledOutcome], _ signalID: SignalID) -> SQL {
+        let settled = outcomes.sorted { $0.key < $1.key }
+        let outcomes = settled.map(\.value)
+        let realised = outcomes.map(\.realised)
+        return """
+            INSERT INTO outcomes (signal_id, seq, state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at)
+            SELECT \(signalID), found.seq, found.state, found.opens_at, found.open_price, found.closes_at, found.close_price, found.realised_return, found.correct,
+                found.counts, found.reason, found.settled_at
+            FROM unnest(\(settled.map(\.key)), \(realised.map(\.state.rawValue)), \(realised.map(\.opensAt)), \(realised.map { $0.openPrice?.text }),
+                \(realised.map(\.closesAt)), \(realised.map { $0.closePrice?.text }), \(realised.map { $0.realisedReturn?.text }),
+                \(realised.map(\.correct)), \(outcomes.map(\.counts)), \(realised.map(\.reason)), \(outcomes.map(\.settledAt)))
+                AS found (seq, state, opens_at, open_price, closes_at, close_price, realised_return, correct, counts, reason, settled_at)
+            ON CONFLICT (signal_id, seq) DO NOTHING
+            """
     }
 
     private static func prediction(_ row: PostgresRow) throws -> StoredPrediction {

@@ -4,32 +4,44 @@ import Postgres
 extension PostgresSignalsStore {
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
         try await transaction { connection in
-            let applied = try await connection.execute(
+            // Events come in any order: what is next is as the newest event says, what was last as the latest due time says.
+            let next = try await connection.execute(
                 """
-                INSERT INTO cadence (signal_id, last_due_at, last_outcome, last_reason, next_due_at, version)
-                SELECT id, \(cadence.lastDueAt), \(cadence.lastOutcome?.rawValue), \(cadence.lastReason), \(cadence.nextDueAt), \(cadence.version)
-                FROM signals WHERE id = \(signalID)
-                ON CONFLICT (signal_id) DO UPDATE SET last_due_at = excluded.last_due_at, last_outcome = excluded.last_outcome,
-                    last_reason = excluded.last_reason, next_due_at = excluded.next_due_at, version = excluded.version
+                INSERT INTO cadence (signal_id, next_due_at, version)
+                SELECT id, \(cadence.nextDueAt), \(cadence.version) FROM signals WHERE id = \(signalID)
+                ON CONFLICT (signal_id) DO UPDATE SET next_due_at = excluded.next_due_at, version = excluded.version
                 WHERE cadence.version < excluded.version
                 """
             )
-            if applied == 1 { try await raiseRevision(signalID, on: connection) }
-            return applied == 1
+            let last = try await connection.execute(
+                """
+                UPDATE cadence SET last_due_at = \(cadence.lastDueAt), last_outcome = \(cadence.lastOutcome?.rawValue), last_reason = \(cadence.lastReason),
+                    last_version = \(cadence.version)
+                WHERE signal_id = \(signalID)
+                    AND (last_due_at IS NULL OR (last_due_at, last_version) < (\(cadence.lastDueAt)::timestamptz, \(cadence.version)::bigint))
+                """
+            )
+            let isNews = next + last > 0
+            if isNews { try await raiseRevision(signalID, on: connection) }
+            return isNews
         }
     }
 
     func cadence(_ signalID: SignalID) async throws -> CadenceRecord? {
         try await query("SELECT last_due_at, last_outcome, last_reason, next_due_at, version FROM cadence WHERE signal_id = \(signalID)").first.map {
-            row in
-            CadenceRecord(
-                lastDueAt: try row.column(0),
-                lastOutcome: try row.optionalWord(1),
-                lastReason: try row.column(2),
-                nextDueAt: try row.column(3),
-                version: try row.column(4)
-            )
+            try Self.cadence($0, from: 0)
         }
+    }
+
+    /// Reads the five columns of a cadence that begin at `first`.
+    static func cadence(_ row: PostgresRow, from first: Int) throws -> CadenceRecord {
+        CadenceRecord(
+            lastDueAt: try row.column(first),
+            lastOutcome: try row.optionalWord(first + 1),
+            lastReason: try row.column(first + 2),
+            nextDueAt: try row.column(first + 3),
+            version: try row.column(first + 4)
+        )
     }
 
     func apply(_ instrument: KnownInstrument) async throws {
@@ -49,8 +61,9 @@ extension PostgresSignalsStore {
         }
     }
 
-    func instrument(symbol: String) async throws -> KnownInstrument? {
-        try await query("SELECT id, symbol, asset_class, feed, active, version FROM instruments WHERE symbol = \(symbol)").first.map { row in
+    func instruments(symbols: [String]) async throws -> [String: KnownInstrument] {
+        let rows = try await query("SELECT id, symbol, asset_class, feed, active, version FROM instruments WHERE symbol = ANY (\(symbols))")
+        let found = try rows.map { row in
             KnownInstrument(
                 id: try row.column(0),
                 symbol: try row.column(1),
@@ -60,6 +73,7 @@ extension PostgresSignalsStore {
                 version: try row.column(5)
             )
         }
+        return Dictionary(found.map { ($0.symbol, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     func apply(_ account: KnownAccount) async throws {

@@ -69,12 +69,6 @@ extension PostgresSignalsStore {
         try await query("SELECT count(DISTINCT seal_number) FROM seal_heads WHERE signal_id = \(signalID)").first?.column(0) ?? 0
     }
 
-    func root(of signalID: SignalID, sealedSeq: Int64) async throws -> SHA256Digest? {
-        try await query(
-            "SELECT s.root FROM seal_heads h JOIN seals s ON s.number = h.seal_number WHERE h.signal_id = \(signalID) AND h.seq = \(sealedSeq)"
-        ).first?.column(0)
-    }
-
     func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage {
         try await page(limit: limit, maximumHeads: maximumHeads) { last, count in
             "SELECT number AS seal_number, number AS seq FROM seals WHERE number > \(last ?? number) ORDER BY number LIMIT \(count)"

@@ -2,12 +2,17 @@ import Contracts
 import Postgres
 
 extension PostgresSignalsStore {
-    static let signalColumns = """
-        id, account_id, created_by, name, description, state, published_version_id, feed, instruments, interval_seconds, version, created_at, updated_at, \
-        published_at
-        """
+    private static let signalColumnNames = [
+        "id", "account_id", "created_by", "name", "description", "state", "published_version_id", "feed", "instruments", "interval_seconds",
+        "version",
+        "created_at", "updated_at", "published_at",
+    ]
+    static let signalColumns = signalColumnNames.joined(separator: ", ")
+    /// The same of a table that a statement calls `s`.
+    static let signalColumnsOfS = signalColumnNames.map { "s." + $0 }.joined(separator: ", ")
 
-    private static func signal(_ row: PostgresRow) throws -> Signal {
+    /// Reads ``signalColumns``, the first columns of the row.
+    static func signal(_ row: PostgresRow) throws -> Signal {
         Signal(
             id: try row.column(0),
             accountID: try row.column(1),
@@ -162,12 +167,9 @@ extension PostgresSignalsStore {
         var sql: SQL = "SELECT \(unsafe: Self.signalColumns) FROM signals WHERE state = 'published'"
         if let after { sql.append(" AND id > \(after)") }
         sql.append(" ORDER BY id LIMIT \(limit)")
-        var found: [(signal: Signal, version: SignalVersion)] = []
-        for signal in try await query(sql).map(Self.signal) {
-            guard let versionID = signal.publishedVersionID, let version = try await version(versionID) else { continue }
-            found.append((signal, version))
-        }
-        return found
+        let signals = try await query(sql).map(Self.signal)
+        let versions = try await versions(signals.compactMap(\.publishedVersionID))
+        return signals.compactMap { signal in signal.publishedVersionID.flatMap { versions[$0] }.map { (signal, $0) } }
     }
 
     /// Shows the newest version's instruments for as long as nothing is published.

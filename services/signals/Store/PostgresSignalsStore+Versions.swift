@@ -71,6 +71,11 @@ extension PostgresSignalsStore {
         try await versions(try await query("SELECT \(unsafe: Self.versionColumns) FROM versions WHERE id = \(id)")).first
     }
 
+    func versions(_ ids: [SignalVersionID]) async throws -> [SignalVersionID: SignalVersion] {
+        let found = try await versions(try await query("SELECT \(unsafe: Self.versionColumns) FROM versions WHERE id = ANY (\(ids))"))
+        return Dictionary(found.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
     func versions(_ signalID: SignalID, before: Int?, limit: Int) async throws -> [SignalVersion] {
         try await versions(
             try await query(
@@ -125,26 +130,5 @@ extension PostgresSignalsStore {
             """
         )
         return Set(try rows.map { try $0.column(0, as: SHA256Digest.self) })
-    }
-
-    func add(_ dryRun: DryRun) async throws {
-        _ = try await query(
-            """
-            INSERT INTO dry_runs (job_id, signal_id, version_id, account_id, created_at)
-            VALUES (\(dryRun.jobID), \(dryRun.signalID), \(dryRun.versionID), \(dryRun.accountID), \(dryRun.createdAt)) ON CONFLICT (job_id) DO NOTHING
-            """
-        )
-    }
-
-    func dryRun(_ jobID: JobID) async throws -> DryRun? {
-        try await query("SELECT job_id, signal_id, version_id, account_id, created_at FROM dry_runs WHERE job_id = \(jobID)").first.map { row in
-            DryRun(
-                jobID: try row.column(0),
-                signalID: try row.column(1),
-                versionID: try row.column(2),
-                accountID: try row.column(3),
-                createdAt: try row.column(4)
-            )
-        }
     }
 }

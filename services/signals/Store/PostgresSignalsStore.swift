@@ -1,6 +1,7 @@
 import Contracts
 import Messaging
 import Postgres
+import ServiceRuntime
 
 extension PostgresRow {
     /// A column that holds one of an enumeration's words.
@@ -27,20 +28,22 @@ struct PostgresSignalsStore: SignalsStore {
 
     private let access: Access
     private let outbox: Outbox
+    /// Where long computations go; without it everything is done where the call is.
+    let cpu: CPUPool?
 
-    init(pool: PostgresPool, outbox: Outbox) {
-        access = .pool(pool)
-        self.outbox = outbox
+    init(pool: PostgresPool, outbox: Outbox, cpu: CPUPool? = nil) {
+        self.init(.pool(pool), outbox: outbox, cpu: cpu)
     }
 
-    private init(connection: PostgresConnection, outbox: Outbox) {
-        access = .connection(connection)
+    private init(_ access: Access, outbox: Outbox, cpu: CPUPool?) {
+        self.access = access
         self.outbox = outbox
+        self.cpu = cpu
     }
 
     /// The same store inside a transaction that somebody else commits.
     func on(_ connection: PostgresConnection) -> PostgresSignalsStore {
-        PostgresSignalsStore(connection: connection, outbox: outbox)
+        PostgresSignalsStore(.connection(connection), outbox: outbox, cpu: cpu)
     }
 
     func query(_ sql: SQL) async throws -> [PostgresRow] {

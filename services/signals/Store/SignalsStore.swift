@@ -51,8 +51,20 @@ protocol SignalsStore: Sendable {
     func forgetUploads(before: Timestamp, limit: Int) async throws -> [SHA256Digest]
     /// Which of these blobs a version or an upload names.
     func referencedBlobs(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest>
-    func add(_ dryRun: DryRun) async throws
+
+    // MARK: Dry runs
+
+    /// Takes one of the account's places for a dry run; the same request again has the place that it had. Two requests at once never take one place.
+    func takeDryRunPlace(_ accountID: AccountID, request: String, limits: DryRunLimits, now: Timestamp) async throws -> DryRunDecision
+    /// Gives back a place that has no job.
+    func leaveDryRunPlace(_ accountID: AccountID, request: String) async throws
+    /// These have ended: their places are free.
+    func endDryRuns(_ jobIDs: [JobID], of accountID: AccountID, now: Timestamp) async throws
+    /// Remembers a dry run, in the place that its request took.
+    func add(_ dryRun: DryRun, request: String) async throws
     func dryRun(_ jobID: JobID) async throws -> DryRun?
+    /// Forgets places that were taken before the moment.
+    func forgetDryRunPlaces(before: Timestamp) async throws
 
     // MARK: Subscriptions
 
@@ -72,16 +84,18 @@ protocol SignalsStore: Sendable {
     /// Remembers a run without predictions; says `run.rejected` when its rows were refused. False when the run was known.
     func record(_ run: EndedRun, now: Timestamp) async throws -> Bool
     func head(_ signalID: SignalID) async throws -> SignalHead?
+    /// What answers about these signals stand on, as of one moment and with one statement; also deleted ones, in the order of their ids.
+    func views(_ signalIDs: [SignalID]) async throws -> [SignalView]
     /// Revisions of these signals' heads.
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64]
     func predictions(_ query: PredictionQuery) async throws -> [StoredPrediction]
+    /// The answers to several queries, in their order, with one statement.
+    func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]]
     /// Predictions of several signals, newest first: before the moment and, at that very moment, before the signal and seq.
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction]
     /// Predictions of several signals above a seq of each, oldest first.
     func predictions(above seqs: [SignalID: Int64], limit: Int) async throws -> [StoredPrediction]
-    /// How far the chains of these signals go.
-    func seqs(of signalIDs: [SignalID]) async throws -> [SignalID: Int64]
-    /// How far they went at the moment.
+    /// How far the chains of these signals went at the moment.
     func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64]
     /// Seals all heads that have grown since their last seal, if no other replica is at it; nil when there is nothing to seal.
     ///
@@ -95,8 +109,6 @@ protocol SignalsStore: Sendable {
     func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64, maximumHeads: Int) async throws -> SealPage
     /// How many seals hold a head of the signal.
     func sealCount(of signalID: SignalID) async throws -> Int
-    /// The root of the seal that holds this head of the signal.
-    func root(of signalID: SignalID, sealedSeq: Int64) async throws -> SHA256Digest?
     /// Seals in order, from after `number`.
     func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage
     /// The newest seal made before the moment.
@@ -114,11 +126,13 @@ protocol SignalsStore: Sendable {
 
     // MARK: What others said
 
-    /// Applies what the scheduler said, unless something newer is there; false then.
+    /// Applies what the scheduler said, in whatever order it comes: what is next from the newest event, what was last from the latest due time. False when
+    /// both were known better.
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool
     func cadence(_ signalID: SignalID) async throws -> CadenceRecord?
     func apply(_ instrument: KnownInstrument) async throws
-    func instrument(symbol: String) async throws -> KnownInstrument?
+    /// Those of these instruments that are known, by their symbols.
+    func instruments(symbols: [String]) async throws -> [String: KnownInstrument]
     func apply(_ account: KnownAccount) async throws
 }
 

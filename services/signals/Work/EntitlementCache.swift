@@ -71,9 +71,11 @@ final class EntitlementCache: Sendable {
         }
     }
 
-    /// Changes are heard from now on, or no longer; either way, what was missed meanwhile is unknown.
+    /// Changes are heard from now on (also again), or no longer; either way, what was missed meanwhile is unknown. Saying so twice that nothing is heard
+    /// does no harm.
     func hearing(_ isHearing: Bool) {
         state.withLock { state in
+            guard isHearing || state.isHearing else { return }
             state.generation += 1
             state.isHearing = isHearing
             state.entries.removeAll()

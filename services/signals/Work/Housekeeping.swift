@@ -1,9 +1,11 @@
 import BlobStore
 import Contracts
+import PostgresIdempotency
 import ServiceRuntime
 import Synchronization
 
-/// Forgets uploads that no version took over within a day, answers that nobody can ask for any more, and blobs that nothing names.
+/// Forgets uploads that no version took over within a day, places of yesterday's dry runs, answers that nobody can ask for any more, and blobs that
+/// nothing names.
 final class Housekeeping: Component {
     let name = "housekeeping"
     private let store: any SignalsStore
@@ -45,11 +47,13 @@ final class Housekeeping: Component {
         do {
             let forgotten = try await store.forgetUploads(before: time.now() - .seconds(86_400), limit: 500)
             for digest in forgotten { try await blobs.delete(digest, olderThan: .seconds(86_400)) }
+            try await store.forgetDryRunPlaces(before: time.now() - .seconds(86_400))
             try await idempotency.sweep()
         } catch {
             Logger("housekeeping").warning("not done; trying again in ten minutes", ["reason": .string("\(error)")])
         }
     }
+
     /// Deletes what neither a version nor an upload names: inline files of requests that failed, and what a killed writer left.
     func cleanUpBlobs() async {
         do {

@@ -8,15 +8,16 @@ struct InstrumentDirectory: Sendable {
 
     /// `replay` if any instrument is a replay: one look at replayed bars taints the prediction. Refuses instruments that do not exist.
     func feed(of version: SignalVersion) async throws -> FeedKind {
+        let known = try await store.instruments(symbols: version.instruments)
         var feed = FeedKind.live
         for symbol in version.instruments {
-            if try await self.feed(of: symbol) != .live { feed = .replay }
+            if try await self.feed(of: symbol, known: known[symbol]) != .live { feed = .replay }
         }
         return feed
     }
 
-    private func feed(of symbol: String) async throws -> FeedKind {
-        if let known = try await store.instrument(symbol: symbol) {
+    private func feed(of symbol: String, known: KnownInstrument?) async throws -> FeedKind {
+        if let known {
             guard known.active else { throw refusal("inactive_instrument", symbol, "The instrument \(symbol) is no longer served.") }
             return known.feed
         }

@@ -7,7 +7,12 @@ struct InstrumentFacts: Sendable, Hashable {
     var baseIntervalSeconds: Int
 }
 
-/// The bars and instruments of marketdata, as signals uses them.
+/// Marketdata has no bars of that length of the instrument, and asking again would not help until others are imported.
+struct BarsRefused: Error, Sendable, Hashable {
+    var reason: String
+}
+
+/// The bars and instruments of marketdata, as signals uses them. What asks for bars throws ``BarsRefused`` where there are none of that length.
 protocol MarketData: Sendable {
     /// Nil when there is no such instrument.
     func instrument(_ symbol: String) async throws -> InstrumentFacts?

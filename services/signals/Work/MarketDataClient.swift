@@ -55,7 +55,11 @@ struct MarketDataClient: MarketData {
     }
 
     private func ask(_ query: [(String, String)]) async throws -> Bars? {
-        try await marketdata.getIfFound("/internal/v1/bars", query: query)
+        do {
+            return try await marketdata.getIfFound("/internal/v1/bars", query: query)
+        } catch let error as ServiceClientError where error.status == 400 || error.status == 422 {
+            throw BarsRefused(reason: error.description)
+        }
     }
 
     private static func rows(_ answer: Bars?) -> [OutcomeBar] {

@@ -19,6 +19,9 @@ final class PredictionReader: Sendable {
     static let maximumBytes = 128 * 1_048_576
     /// A signal that nobody asked about for this long is forgotten.
     static let idleNanoseconds: UInt64 = 60_000_000_000
+    /// What is read at once: the signals of two statements, and the rows of one.
+    static let maximumSignalsPerRead = 64
+    static let maximumRowsPerRead = 5_000
 
     /// What the answers to a signal's readers hang on.
     struct Standing: Sendable {
@@ -70,13 +73,16 @@ final class PredictionReader: Sendable {
 
     private let store: any SignalsStore
     private let time: any TimeSource
+    /// Where the bodies of many signals are written; without it everything is done where the call is.
+    private let cpu: CPUPool?
     private let entries = Mutex(Kept())
     private let hits: Counter
     private let misses: Counter
 
-    init(store: any SignalsStore, time: any TimeSource) {
+    init(store: any SignalsStore, time: any TimeSource, cpu: CPUPool? = nil) {
         self.store = store
         self.time = time
+        self.cpu = cpu
         hits = Metrics.shared.counter("auspex_prediction_cache_hits_total", help: "Prediction bodies served from memory.")
         misses = Metrics.shared.counter("auspex_prediction_cache_misses_total", help: "Prediction bodies read from the store.")
     }
@@ -89,7 +95,7 @@ final class PredictionReader: Sendable {
             return entry.standing
         }
         if let known { return known }
-        return try await load(signalID, questions: [])?.standing
+        return try await load([signalID: []])[signalID]?.standing
     }
 
     /// The answer from memory if it is there and confirmed: the hot path.
@@ -114,7 +120,7 @@ final class PredictionReader: Sendable {
     func answer(_ question: PredictionQuestion, about signalID: SignalID) async throws -> PredictionAnswer? {
         if let ready = ready(question, about: signalID) { return ready.answer }
         misses.increment()
-        return try await load(signalID, questions: [question])?.answers[question]
+        return try await load([signalID: [question]])[signalID]?.answers[question]
     }
 
     // MARK: Keeping bodies right
@@ -128,27 +134,44 @@ final class PredictionReader: Sendable {
         }
     }
 
-    /// Takes what the store said of revisions at `askedAt`; returns the signals whose bodies have to be built anew.
+    /// Takes what the store said of revisions at `askedAt`; returns the signals whose bodies have to be built anew, the most urgent ones first.
     func confirm(_ revisions: [SignalID: Int64], askedAt: UInt64) -> [SignalID] {
         entries.withLock { entries in
-            var stale: [SignalID] = []
+            var stale: [(signalID: SignalID, confirmedAt: UInt64)] = []
             for (signalID, entry) in entries.all {
                 guard let revision = revisions[signalID] else { continue }
                 if revision == entry.revision {
                     entries.confirm(signalID, at: askedAt)
                 } else if revision > entry.revision {
-                    stale.append(signalID)
+                    stale.append((signalID, entry.confirmedAt))
                 }
             }
-            return stale
+            return stale.sorted { $0.confirmedAt < $1.confirmedAt }.map(\.signalID)
         }
     }
 
-    /// Builds the bodies of a signal anew; readers get the old ones meanwhile, for as long as those are confirmed.
-    func refresh(_ signalID: SignalID) async throws {
-        let questions = entries.withLock { $0[signalID].map { Array($0.bodies.keys) } }
-        guard let questions else { return }
-        _ = try await load(signalID, questions: questions)
+    /// Builds the bodies of signals anew, as many signals at a time as one read may take, and tells of each such part when it is done; readers get the old
+    /// bodies meanwhile, for as long as those are confirmed.
+    func refresh(_ signalIDs: [SignalID], whenDone: ([SignalID]) -> Void) async throws {
+        var rest = signalIDs[...]
+        while !rest.isEmpty {
+            let (part, questions) = entries.withLock { entries in
+                var questions: [SignalID: [PredictionQuestion]] = [:]
+                var rows = 0
+                let part = rest.prefix(Self.maximumSignalsPerRead).prefix { signalID in
+                    guard let entry = entries[signalID] else { return true }
+                    rows += entry.bodies.keys.reduce(0) { $0 + $1.limit + 1 }
+                    // However much one signal's readers ask for, it has to be read.
+                    guard questions.isEmpty || rows <= Self.maximumRowsPerRead else { return false }
+                    questions[signalID] = Array(entry.bodies.keys)
+                    return true
+                }
+                return (Array(part), questions)
+            }
+            rest = rest.dropFirst(part.count)
+            if !questions.isEmpty { _ = try await load(questions) }
+            whenDone(part)
+        }
     }
 
     /// Another thread may have marked an entry since `now` was read.
@@ -160,37 +183,44 @@ final class PredictionReader: Sendable {
     /// Forgets everything, as after a time in which nothing could be heard.
     func forgetAll() { entries.withLock { $0 = Kept() } }
 
-    private func load(_ signalID: SignalID, questions: [PredictionQuestion]) async throws -> (
-        standing: Standing, answers: [PredictionQuestion: PredictionAnswer]
-    )? {
+    private typealias Loaded = (standing: Standing, answers: [PredictionQuestion: PredictionAnswer])
+
+    /// Reads what is asked of each signal with two statements, however many signals there are; leaves out those that do not exist.
+    private func load(_ questions: [SignalID: [PredictionQuestion]]) async throws -> [SignalID: Loaded] {
         let askedAt = time.monotonicNanoseconds()
-        // The head comes first: whatever is read after it is at least as new as its revision.
-        guard let head = try await store.head(signalID), let signal = try await store.signalEvenIfDeleted(signalID) else {
-            entries.withLock { $0[signalID] = nil }
-            return nil
-        }
-        let cadence = try await store.cadence(signalID)
-        let root = try await newestRoot(signalID, head: head)
-        let view = SignalView(signal: signal, head: head, cadence: cadence, root: root, epoch: try await store.ledgerEpoch())
-        var answers: [PredictionQuestion: PredictionAnswer] = [:]
-        for question in questions { answers[question] = try await answer(question, view: view) }
-        let standing = Standing(owner: signal.accountID, state: signal.state)
-        keep(signalID, standing: standing, revision: head.revision, answers: answers, askedAt: askedAt)
-        return (standing, answers)
-    }
-
-    private func newestRoot(_ signalID: SignalID, head: SignalHead) async throws -> SHA256Digest? {
-        guard head.sealedSeq > 0 else { return nil }
-        return try await store.root(of: signalID, sealedSeq: head.sealedSeq)
-    }
-
-    private func answer(_ question: PredictionQuestion, view: SignalView) async throws -> PredictionAnswer {
-        // One more than asked for tells whether there is a next page.
-        var rows = try await store.predictions(
-            PredictionQuery(signalID: view.signal.id, afterSeq: question.afterSeq, beforeSeq: question.beforeSeq, limit: question.limit + 1)
+        // The heads come first: whatever is read after them is at least as new as their revisions.
+        let views = try await store.views(Array(questions.keys))
+        let asked = views.flatMap { view in (questions[view.signal.id] ?? []).map { (view: view, question: $0) } }
+        // One row more than asked for tells whether there is a next page.
+        let pages = try await store.predictions(
+            asked.map { view, question in
+                PredictionQuery(signalID: view.signal.id, afterSeq: question.afterSeq, beforeSeq: question.beforeSeq, limit: question.limit + 1)
+            }
         )
-        let hasMore = rows.count > question.limit
-        if hasMore { rows.removeLast() }
+        let answers = try await written(zip(asked, pages).map { ($0.view, $0.question, $1) })
+        var loaded: [SignalID: Loaded] = [:]
+        for view in views { loaded[view.signal.id] = (Standing(owner: view.signal.accountID, state: view.signal.state), [:]) }
+        for (asked, answer) in zip(asked, answers) { loaded[asked.view.signal.id]?.answers[asked.question] = answer }
+        for view in views {
+            guard let (standing, answers) = loaded[view.signal.id] else { continue }
+            keep(view.signal.id, standing: standing, revision: view.head.revision, answers: answers, askedAt: askedAt)
+        }
+        let missing = questions.keys.filter { loaded[$0] == nil }
+        if !missing.isEmpty { entries.withLock { entries in for signalID in missing { entries[signalID] = nil } } }
+        return loaded
+    }
+
+    /// The bodies of several pages: a few are written at once, many would hold up the loop and whoever it serves.
+    private func written(_ pages: [(SignalView, PredictionQuestion, [StoredPrediction])]) async throws -> [PredictionAnswer] {
+        guard pages.count > 1, let cpu else { return pages.map(Self.answer) }
+        return try await cpu.run(lane: Self.writing) { pages.map(Self.answer) }
+    }
+
+    private static let writing = CPULane(name: "prediction_bodies", maximumConcurrent: 1, maximumQueued: 1_024)
+
+    private static func answer(_ view: SignalView, _ question: PredictionQuestion, _ found: [StoredPrediction]) -> PredictionAnswer {
+        let hasMore = found.count > question.limit
+        let rows = Array(found.prefix(question.limit))
         let cursor = hasMore ? rows.last.map { PredictionCursor(epoch: view.epoch, seq: $0.entry.seq).text } : nil
         let body =
             switch question.format {

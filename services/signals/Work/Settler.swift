@@ -3,8 +3,8 @@ import ServiceRuntime
 
 /// Finds out what really happened in the windows of a signal's predictions.
 struct Settler: Sendable {
-    /// Windows with more base bars than this are measured by the signal's own, coarser bars.
-    static let maximumBars = 20_000
+    /// With so many instruments in trouble it is marketdata that is, and the rest can wait for the next pass.
+    static let maximumInstrumentsInTrouble = 3
 
     let store: any SignalsStore
     let market: any MarketData
@@ -18,17 +18,31 @@ struct Settler: Sendable {
     }
 
     /// Looks at all predictions of the signal that are due to be looked at.
+    ///
+    /// What is found out is stored whatever becomes of the others: trouble with one prediction puts off that one and those of the same instrument, and is
+    /// thrown when the rest is done.
     func settle(_ signalID: SignalID) async throws -> Report {
         var report = Report()
         let now = time.now()
         let pending = try await store.pendingOutcomes(signalID, now: now, limit: 200)
         guard !pending.isEmpty else { return report }
-        let signalSeconds = try await ownBarSeconds(of: signalID)
+        var pass = SettlementPass(market: market, signalSeconds: try await ownBarSeconds(of: signalID), now: now)
         var outcomes: [Int64: SettledOutcome] = [:]
         var again: [Int64: Timestamp] = [:]
-        for item in pending {
+        var troubles: [String: any Error] = [:]
+        for item in pending where troubles.count < Self.maximumInstrumentsInTrouble {
             let stored = item.prediction
-            if let realised = try await outcome(of: item, signalSeconds: signalSeconds, now: now) {
+            let symbol = stored.statement.row.instrument
+            var realised: RealisedOutcome?
+            if troubles[symbol] == nil {
+                do {
+                    realised = try await pass.outcome(of: item)
+                } catch {
+                    try Task.checkCancellation()
+                    troubles[symbol] = error
+                }
+            }
+            if let realised {
                 let counts = LatenessRule.counts(
                     late: stored.statement.late,
                     feed: stored.statement.feed,
@@ -42,11 +56,12 @@ struct Settler: Sendable {
                 )
                 if realised.state == .settled { report.settled += 1 } else { report.unresolved += 1 }
             } else {
-                again[stored.entry.seq] = Settlement.again(madeAt: stored.entry.madeAt, now: now)
+                again[stored.entry.seq] = Settlement.again(for: stored.statement, madeAt: stored.entry.madeAt, now: now)
                 report.waiting += 1
             }
         }
         try await store.settle(signalID, outcomes: outcomes, again: again)
+        if let trouble = troubles.min(by: { $0.key < $1.key }) { throw trouble.value }
         return report
     }
 
@@ -55,69 +70,5 @@ struct Settler: Sendable {
             let version = try await store.version(versionID)
         else { return 60 }
         return BarInterval(version.outcomeInterval)?.seconds ?? 60
-    }
-
-    /// The outcome, or nil when it is too early to tell.
-    private func outcome(of item: PendingOutcome, signalSeconds: Int, now: Timestamp) async throws -> RealisedOutcome? {
-        let stored = item.prediction
-        // Whether the prediction counts depends on its seal, so the seal comes first.
-        guard stored.seal != nil || now >= item.giveUpAt else { return nil }
-        guard let facts = try await market.instrument(stored.statement.row.instrument) else {
-            return now >= item.giveUpAt ? .unresolved("the instrument is not known any more") : nil
-        }
-        let window =
-            stored.statement.feed == .live
-            ? liveWindow(stored, now: now) : try await replayWindow(stored, baseSeconds: facts.baseIntervalSeconds, now: now)
-        guard let window else {
-            return now >= item.giveUpAt ? .unresolved("the bars of the window did not come in time") : nil
-        }
-        let base = max(1, facts.baseIntervalSeconds)
-        let length = max(0, (window.closesBy - window.opensAfter).components.seconds)
-        let seconds = length / Int64(base) > Self.maximumBars ? max(base, signalSeconds) : base
-        let bars = try await market.bars(
-            stored.statement.row.instrument,
-            intervalSeconds: seconds,
-            asOf: now,
-            start: window.opensAfter,
-            end: window.closesBy
-        )
-        return Settlement.outcome(
-            value: stored.statement.row.value,
-            kind: stored.statement.row.kind,
-            opensAfter: window.opensAfter,
-            closesBy: window.closesBy,
-            bars: bars
-        )
-    }
-
-    private struct Window {
-        /// Bars that start later than this count.
-        var opensAfter: Timestamp
-        var closesBy: Timestamp
-    }
-
-    /// Live bars open by the clock on the wall: the first that opens after the prediction was made, and not before its window.
-    private func liveWindow(_ stored: StoredPrediction, now: Timestamp) -> Window? {
-        let row = stored.statement.row
-        guard now >= row.targetTo + .seconds(2) else { return nil }
-        return Window(opensAfter: max(stored.entry.madeAt, row.targetFrom - .microseconds(1)), closesBy: row.targetTo)
-    }
-
-    /// Bars of a replay keep their old times; nothing of one is known before it is released. Measured on the knowledge clock, a bar therefore opens after
-    /// the prediction if nothing of it had been released when that was made. A window that is told in today's time is moved to the bars' time.
-    ///
-    /// What had been released is looked up in the finest bars: of a coarser one, part may have been known.
-    private func replayWindow(_ stored: StoredPrediction, baseSeconds: Int, now: Timestamp) async throws -> Window? {
-        let row = stored.statement.row
-        func knownEnd(_ moment: Timestamp) async throws -> Timestamp? {
-            try await market.lastBar(row.instrument, intervalSeconds: baseSeconds, asOf: moment)?.end
-        }
-        guard let newest = try await knownEnd(now), let atStart = try await knownEnd(stored.statement.asOf),
-            let whenMade = try await knownEnd(stored.entry.madeAt)
-        else { return nil }
-        let shift = ReplayClock.shift(targetFrom: row.targetFrom, asOf: stored.statement.asOf, knownAtAsOf: atStart)
-        let closesBy = row.targetTo + shift
-        guard newest >= closesBy else { return nil }
-        return Window(opensAfter: max(whenMade, row.targetFrom + shift) - .microseconds(1), closesBy: closesBy)
     }
 }

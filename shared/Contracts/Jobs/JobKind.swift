@@ -28,4 +28,8 @@ public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessSt
     public static let resampleAll = JobKind("resample_all")
     /// Does nothing, for benchmarks.
     public static let noop = JobKind("noop")
+
+    /// Kinds that are an account's own doing: it sees them and may cancel them. All others are the platform's work, whoever's account they are done for:
+    /// above all nobody may call off the measuring of his own record.
+    public static let ofOwners: [JobKind] = [.signalRun, .dryRun]
 }

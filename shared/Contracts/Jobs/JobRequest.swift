@@ -16,7 +16,7 @@ public struct JobRequest: Sendable, Hashable, Codable {
     public var maxAttempts: Int
     /// Not before this moment; at once when nil.
     public var availableAt: Timestamp?
-    /// Waits for this job to end; for none when nil.
+    /// The job that this one is a part of, for those who look at it; it does not wait for that one.
     public var parentJobID: JobID?
 
     /// All fields; three attempts, at once, no parent unless told.

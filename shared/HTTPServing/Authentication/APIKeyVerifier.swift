@@ -37,6 +37,8 @@ public struct APIKeyVerdict: Codable, Sendable, Hashable {
     public let expiresAt: Timestamp?
     /// Rises with every change of the key.
     public let generation: Int64?
+    /// What it may use up; nil when nothing is limited.
+    public let budget: APIKeyBudget?
     /// When auth looked.
     public let checkedAt: Timestamp?
 
@@ -50,6 +52,7 @@ public struct APIKeyVerdict: Codable, Sendable, Hashable {
         scopes: [String]? = nil,
         expiresAt: Timestamp? = nil,
         generation: Int64? = nil,
+        budget: APIKeyBudget? = nil,
         checkedAt: Timestamp? = nil
     ) {
         self.outcome = outcome
@@ -60,6 +63,7 @@ public struct APIKeyVerdict: Codable, Sendable, Hashable {
         self.scopes = scopes
         self.expiresAt = expiresAt
         self.generation = generation
+        self.budget = budget
         self.checkedAt = checkedAt
     }
 }
@@ -73,9 +77,13 @@ public protocol APIKeyVerifier: Sendable {
 /// Admits requests by API key only; ``UserAuthentication`` takes both.
 public struct APIKeyAuthentication: Middleware {
     private let verifier: any APIKeyVerifier
+    private let limiter: (any APIKeyLimiter)?
 
-    /// Keys are checked by `verifier`.
-    public init(verifier: any APIKeyVerifier) { self.verifier = verifier }
+    /// Keys are checked by `verifier`; what they use up is counted by `limiter`, if one is given.
+    public init(verifier: any APIKeyVerifier, limiter: (any APIKeyLimiter)? = nil) {
+        self.verifier = verifier
+        self.limiter = limiter
+    }
 
     /// Sets the request's principal, or refuses it.
     public func handle(_ request: Request, next: Handler) async throws -> Response {
@@ -84,35 +92,45 @@ public struct APIKeyAuthentication: Middleware {
             text = authorization.dropFirst(7).trimmed
         }
         guard let text else { throw Problem.unauthorized(detail: "This needs an API key in X-API-Key.") }
-        var request = request
-        request.principal = try await Self.principal(of: text, verifier: verifier)
-        return try await next(request)
+        return try await Self.admit(request, text, verifier: verifier, limiter: limiter, next: next)
     }
 
-    static func principal(of text: String, verifier: any APIKeyVerifier) async throws -> Principal {
+    /// The checks in their fixed order: exists, enabled, not expired, credits, rate limit. Scopes are the handler's own.
+    static func admit(
+        _ request: Request,
+        _ text: String,
+        verifier: any APIKeyVerifier,
+        limiter: (any APIKeyLimiter)?,
+        next: Handler
+    ) async throws -> Response {
         // The checksum spares auth the typing mistakes.
-        guard let key = APIKeyText(parsing: text) else { throw refusal(.notFound) }
+        guard let key = APIKeyText(parsing: text) else { throw APIKeyVerdict.Outcome.notFound.refusal() }
         let verdict = try await verifier.verdict(on: key.sha256)
         guard verdict.outcome == .valid, let keyID = verdict.keyID, let accountID = verdict.accountID, let userID = verdict.userID else {
-            throw refusal(verdict.outcome)
+            throw verdict.outcome.refusal()
         }
-        return Principal(
+        var request = request
+        request.principal = Principal(
             userID: userID,
             accountID: accountID,
             roles: verdict.roles ?? [],
             credential: .apiKey(keyID, scopes: verdict.scopes ?? []),
             expiresAt: verdict.expiresAt
         )
+        guard let budget = verdict.budget, let limiter else { return try await next(request) }
+        return try await limiter.admit(budget).answer(request, next: next)
     }
+}
 
-    private static func refusal(_ outcome: APIKeyVerdict.Outcome) -> Problem {
-        switch outcome {
+extension APIKeyVerdict.Outcome {
+    /// What the client reads of it.
+    func refusal(retryAfterSeconds: Int = 1) -> Problem {
+        switch self {
         case .valid, .notFound: .unauthorized(code: "invalid_api_key", detail: "There is no such API key.")
         case .disabled: .unauthorized(code: "api_key_disabled", detail: "This API key is switched off.")
         case .expired: .unauthorized(code: "api_key_expired", detail: "This API key has expired.")
-        case .usageExceeded:
-            Problem(status: Status(402), code: "usage_exceeded", detail: "The credits of this API key are used up.")
-        case .rateLimited: .tooManyRequests(detail: "This API key is used too often.", retryAfterSeconds: 1)
+        case .usageExceeded: Problem(status: .paymentRequired, code: "usage_exceeded", detail: "The credits of this API key are used up.")
+        case .rateLimited: .tooManyRequests(detail: "This API key is used too often.", retryAfterSeconds: retryAfterSeconds)
         case .insufficientPermissions: .forbidden(code: "insufficient_scope", detail: "This API key may not do this.")
         }
     }

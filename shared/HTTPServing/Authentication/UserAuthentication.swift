@@ -5,14 +5,17 @@ internal import Cryptography
 public struct UserAuthentication: Middleware {
     private let tokens: AccessTokenVerifier
     private let apiKeys: (any APIKeyVerifier)?
+    private let limiter: (any APIKeyLimiter)?
     private let isRequired: Bool
 
     /// - Parameters:
     ///   - apiKeys: what checks API keys; nil for routes that take none.
+    ///   - limiter: what counts the use of API keys that have a budget; nil to count nothing.
     ///   - isRequired: false lets requests without any credential through, with no principal; a bad credential is refused all the same.
-    public init(tokens: AccessTokenVerifier, apiKeys: (any APIKeyVerifier)? = nil, isRequired: Bool = true) {
+    public init(tokens: AccessTokenVerifier, apiKeys: (any APIKeyVerifier)? = nil, limiter: (any APIKeyLimiter)? = nil, isRequired: Bool = true) {
         self.tokens = tokens
         self.apiKeys = apiKeys
+        self.limiter = limiter
         self.isRequired = isRequired
     }
 
@@ -24,7 +27,7 @@ public struct UserAuthentication: Middleware {
             guard let apiKeys else {
                 throw Problem.unauthorized(code: "api_key_not_accepted", detail: "This route takes an access token, not an API key.")
             }
-            request.principal = try await APIKeyAuthentication.principal(of: text, verifier: apiKeys)
+            return try await APIKeyAuthentication.admit(request, text, verifier: apiKeys, limiter: limiter, next: next)
         case .accessToken(let token):
             let claims = try await tokens.verify(token)
             request.principal = Principal(

@@ -6,53 +6,107 @@ final class ClientPool: @unchecked Sendable {
     private struct Endpoint {
         var idle: [ClientConnection] = []
         var active = 0
-        var waiting: [CheckedContinuation<Void, Never>] = []
+        let waiting: WaitingLine<Void>
+    }
+
+    private struct LookUp {
+        var isUnderWay = false
+        let waiting: WaitingLine<[String]>
     }
 
     private let loop: EventLoop
     private let maximumPerEndpoint: Int
+    private let maximumWaiters: Int
     private let idleNanoseconds: UInt64
+    private let lookUp: @Sendable (String) async throws -> [String]
     private var endpoints: [String: Endpoint] = [:]
+    private var lookUps: [String: LookUp] = [:]
+    private var turn = 0
 
-    init(loop: EventLoop, configuration: HTTPClientConfiguration) {
+    init(
+        loop: EventLoop,
+        configuration: HTTPClientConfiguration,
+        lookUp: @escaping @Sendable (String) async throws -> [String] = NameResolver.ask
+    ) {
         self.loop = loop
+        self.lookUp = lookUp
         maximumPerEndpoint = configuration.maximumConnectionsPerHost
+        maximumWaiters = configuration.maximumWaitersPerHost
         idleNanoseconds = UInt64(max(0, configuration.idleTimeout.inSeconds) * 1e9)
     }
 
-    /// Runs one request on a kept or a new connection.
-    func perform(_ request: ClientRequest, _ url: ClientURL, address: String, deadline: Duration) async throws -> ClientResponse {
-        let key = "\(address):\(url.port)"
+    /// Runs one request on a kept or a new connection, within `deadline` from the first look-up to the last byte.
+    func perform(_ request: ClientRequest, _ url: ClientURL, deadline: Duration) async throws -> ClientResponse {
         let startedAt = monotonicNanoseconds()
-        await takePlace(key)
+        func remaining() throws -> Duration {
+            let rest = deadline - .nanoseconds(Int64(monotonicNanoseconds() - startedAt))
+            guard rest > .zero else { throw HTTPClientError.timedOut(host: url.endpoint) }
+            return rest
+        }
+        let address = NameResolver.isNumeric(url.host) ? url.host : try await self.address(of: url, within: remaining())
+        let key = "\(address):\(url.port)"
+        try await takePlace(key, url, within: remaining())
         defer { leavePlace(key) }
-        let waited = Duration.nanoseconds(Int64(monotonicNanoseconds() - startedAt))
-        guard waited < deadline else { throw HTTPClientError.timedOut(host: url.endpoint) }
+        // The place may have been given to somebody who was cancelled at that moment: no connection is spent on that one.
+        try Task.checkCancellation()
+        let rest = try remaining()
         let connection = try kept(key) ?? ClientConnection(loop: loop, host: url.endpoint, address: address, port: url.port)
         let response = try await connection.perform(
             Self.bytes(of: request, url),
             method: request.method,
             limit: request.maximumAnswerBytes,
-            deadline: deadline - waited
+            deadline: rest
         )
-        if connection.isOpen, connection.isReusable { endpoints[key, default: Endpoint()].idle.append(connection) }
+        if connection.isOpen, connection.isReusable { endpoints[key]?.idle.append(connection) }
         return response
     }
 
-    private func takePlace(_ key: String) async {
-        if endpoints[key, default: Endpoint()].active < maximumPerEndpoint {
-            endpoints[key, default: Endpoint()].active += 1
-        } else {
-            // Who leaves hands over its place.
-            await withCheckedContinuation { endpoints[key, default: Endpoint()].waiting.append($0) }
+    /// How many requests to an address are under way and how many wait. Call it on the loop.
+    func load(of address: String, port: Int) -> (active: Int, waiting: Int) {
+        let endpoint = endpoints["\(address):\(port)"]
+        return (endpoint?.active ?? 0, endpoint?.waiting.count ?? 0)
+    }
+
+    private func takePlace(_ key: String, _ url: ClientURL, within limit: Duration) async throws {
+        let line = endpoints[key]?.waiting ?? WaitingLine(loop: loop)
+        if endpoints[key] == nil { endpoints[key] = Endpoint(waiting: line) }
+        // Who leaves hands over its place.
+        try await line.wait(atMost: limit, orThrow: .timedOut(host: url.endpoint)) { () throws(HTTPClientError) in
+            if endpoints[key]?.active ?? 0 < maximumPerEndpoint {
+                endpoints[key]?.active += 1
+                return ()
+            }
+            guard line.count < maximumWaiters else { throw .tooManyWaiting(host: url.endpoint) }
+            return nil
         }
     }
 
     private func leavePlace(_ key: String) {
-        if endpoints[key]?.waiting.isEmpty == false {
-            endpoints[key]?.waiting.removeFirst().resume()
-        } else {
-            endpoints[key]?.active -= 1
+        if endpoints[key]?.waiting.give(()) != true { endpoints[key]?.active -= 1 }
+    }
+
+    /// One of the addresses of a name, each in its turn; all who want the same name wait for one look-up, which outlives them.
+    private func address(of url: ClientURL, within limit: Duration) async throws -> String {
+        let name = url.host
+        let line = lookUps[name]?.waiting ?? WaitingLine(loop: loop)
+        if lookUps[name] == nil { lookUps[name] = LookUp(waiting: line) }
+        let addresses = try await line.wait(atMost: limit, orThrow: .timedOut(host: url.endpoint)) { () throws(HTTPClientError) in
+            guard line.count < maximumWaiters else { throw .tooManyWaiting(host: url.endpoint) }
+            if lookUps[name]?.isUnderWay == false { begin(lookUpOf: name, for: line) }
+            return nil
+        }
+        guard !addresses.isEmpty else { throw HTTPClientError.nameNotResolved(name) }
+        turn &+= 1
+        return addresses[turn % addresses.count]
+    }
+
+    private func begin(lookUpOf name: String, for line: WaitingLine<[String]>) {
+        lookUps[name]?.isUnderWay = true
+        Task(on: loop) { [self] in
+            let result: Result<[String], any Error>
+            do { result = .success(try await lookUp(name)) } catch { result = .failure(error) }
+            lookUps[name]?.isUnderWay = false
+            line.giveAll(result)
         }
     }
 

@@ -4,8 +4,10 @@ public import ServiceRuntime
 
 /// How an HTTP client behaves.
 public struct HTTPClientConfiguration: Sendable {
-    /// Connections to one host at once, for each loop; further requests wait.
+    /// Connections to one host at once, for each loop; further requests wait, each until its own deadline.
     public var maximumConnectionsPerHost = 32
+    /// How many requests may wait for one host, for each loop; further ones fail at once.
+    public var maximumWaitersPerHost = 1024
     /// How long an idle connection is kept: shorter than any server of ours keeps it.
     public var idleTimeout = Duration.seconds(30)
     /// How often an idempotent request is tried in all.
@@ -55,7 +57,7 @@ public struct HTTPClient: Sendable {
                 switch error {
                 case .notConnected, .nameNotResolved: mayRepeat = true
                 case .connectionLost: mayRepeat = request.isIdempotent
-                case .badURL, .timedOut, .malformedAnswer, .answerTooLarge: mayRepeat = false
+                case .badURL, .timedOut, .tooManyWaiting, .malformedAnswer, .answerTooLarge: mayRepeat = false
                 }
                 guard mayRepeat, attempt < configuration.maximumAttempts else { throw error }
             }
@@ -68,7 +70,6 @@ public struct HTTPClient: Sendable {
     }
 
     private func once(_ request: ClientRequest, _ url: ClientURL, deadline: Duration) async throws -> ClientResponse {
-        let address = NameResolver.isNumeric(url.host) ? url.host : try await NameResolver.shared.address(of: url.host)
         let loop = try EventLoop.current ?? Self.sharedLoop()
         let pool = pools.byLoop.withLock { pools in
             if let pool = pools[ObjectIdentifier(loop)] { return pool }
@@ -76,7 +77,7 @@ public struct HTTPClient: Sendable {
             pools[ObjectIdentifier(loop)] = pool
             return pool
         }
-        return try await loop.run { try await pool.perform(request, url, address: address, deadline: deadline) }
+        return try await loop.run { try await pool.perform(request, url, deadline: deadline) }
     }
 
     private static func sharedLoop() throws -> EventLoop {

@@ -10,6 +10,8 @@ public enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertible
     case notConnected(host: String, code: Int32)
     /// The deadline passed.
     case timedOut(host: String)
+    /// So many requests wait for a connection to this host that one more would be of no use; nothing was sent.
+    case tooManyWaiting(host: String)
     /// The connection ended before the answer did.
     case connectionLost(host: String)
     /// The answer is not HTTP/1.1.
@@ -24,6 +26,7 @@ public enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertible
         case .nameNotResolved(let name): "the name \(name) has no address"
         case .notConnected(let host, let code): "no connection to \(host): \(String(cString: strerror(code)))"
         case .timedOut(let host): "\(host) did not answer in time"
+        case .tooManyWaiting(let host): "too many requests wait for \(host)"
         case .connectionLost(let host): "\(host) hung up before its answer was complete"
         case .malformedAnswer(let host): "\(host) did not answer in HTTP/1.1"
         case .answerTooLarge(let maximumBytes): "the answer has more than \(maximumBytes) bytes"
@@ -33,7 +36,7 @@ public enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertible
     /// Whether the other side cannot have seen the request.
     public var nothingWasSent: Bool {
         switch self {
-        case .badURL, .nameNotResolved, .notConnected: true
+        case .badURL, .nameNotResolved, .notConnected, .tooManyWaiting: true
         case .timedOut, .connectionLost, .malformedAnswer, .answerTooLarge: false
         }
     }

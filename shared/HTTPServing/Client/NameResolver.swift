@@ -9,7 +9,6 @@ actor NameResolver {
 
     private let thread: DedicatedThread?
     private var known: [String: (addresses: [String], at: UInt64)] = [:]
-    private var turn = 0
 
     private init() { thread = try? DedicatedThread.start(name: "resolver") }
 
@@ -18,6 +17,9 @@ actor NameResolver {
         return thread.asUnownedSerialExecutor()
     }
 
+    /// The addresses of a name, from the one resolver of the process.
+    @Sendable static func ask(_ host: String) async throws -> [String] { try await shared.addresses(of: host) }
+
     /// Whether a host is an address already, so that nobody need be asked.
     static func isNumeric(_ host: String) -> Bool {
         var four = in_addr()
@@ -25,19 +27,18 @@ actor NameResolver {
         return inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1
     }
 
-    /// One of the addresses of a name, each in its turn.
-    func address(of host: String) throws -> String {
+    /// The addresses of a name. It may take as long as the C library likes: who has less time waits for it in a line that can be left.
+    func addresses(of host: String) throws -> [String] {
         let now = monotonicNanoseconds()
-        turn &+= 1
-        if let entry = known[host], now < entry.at + 30_000_000_000 { return entry.addresses[turn % entry.addresses.count] }
+        if let entry = known[host], now < entry.at + 30_000_000_000 { return entry.addresses }
         let found = Self.lookUp(host)
         guard !found.isEmpty else {
             // An old answer is better than none.
-            if let entry = known[host] { return entry.addresses[turn % entry.addresses.count] }
+            if let entry = known[host] { return entry.addresses }
             throw HTTPClientError.nameNotResolved(host)
         }
         known[host] = (found, now)
-        return found[turn % found.count]
+        return found
     }
 
     private static func lookUp(_ host: String) -> [String] {

@@ -20,14 +20,14 @@ public enum StrictJSON {
 
     /// The same from JSON that is parsed already.
     public static func decode<T: Decodable>(_ type: T.Type, from value: JSONValue) throws -> T {
-        let tracker = StrictFieldTracker()
+        let reads = FieldReads()
         let decoded: T
         do {
-            decoded = try StrictDecoder(value: value, path: [], tracker: tracker).decodeValue(type)
+            decoded = try WireJSON.decode(type, from: value, telling: reads)
         } catch let error as DecodingError {
             throw problem(of: error)
         }
-        if let unknown = tracker.firstUnknown() {
+        if let unknown = reads.firstUnknown() {
             throw Problem.badRequest(
                 code: "unknown_field",
                 detail: "There is no such field here. Known: \(unknown.known.joined(separator: ", ")).",
@@ -52,14 +52,7 @@ public enum StrictJSON {
     }
 
     static func fieldPath(_ path: [any CodingKey]) -> String? {
-        var text = ""
-        for key in path {
-            if let index = key.intValue {
-                text += "[\(index)]"
-            } else {
-                text += (text.isEmpty ? "" : ".") + key.stringValue
-            }
-        }
+        let text = WireJSON.text(ofPath: path)
         return text.isEmpty ? nil : String(text.prefix(200))
     }
 

@@ -37,7 +37,7 @@ public struct IdempotentAnswer: Sendable, Hashable {
     }
 }
 
-/// Keeps answers in the database of the effects, in their own transactions. Each service has an implementation in its `Store/`.
+/// Keeps answers in the database of the effects, in their own transactions. `PostgresIdempotency` has the implementation that services share.
 public protocol IdempotencyStore: Sendable {
     /// The handle of an open transaction, which the effect writes through as well.
     associatedtype Transaction

@@ -66,7 +66,7 @@ final class Connection: @unchecked Sendable {
         self.server = server
         self.descriptor = descriptor
         self.peer = peer
-        deadline = monotonicNanoseconds() + server.nanoseconds.head
+        deadline = server.now + server.nanoseconds.head
     }
 
     func start() {
@@ -134,7 +134,10 @@ final class Connection: @unchecked Sendable {
             while index < data.count {
                 switch phase {
                 case .head:
-                    if isHeldBack { return index }
+                    if isHeldBack {
+                        server.shared.observe?(.heldBack)
+                        return index
+                    }
                     // An empty line before a request is forgiven, as RFC 9112 asks.
                     if scanned == 0, data[index] == 0x0D, index + 1 < data.count, data[index + 1] == 0x0A {
                         index += 2
@@ -186,7 +189,8 @@ final class Connection: @unchecked Sendable {
     private func startHeadClock() {
         guard !isReadingHead else { return }
         isReadingHead = true
-        deadline = monotonicNanoseconds() + server.nanoseconds.head
+        deadline = server.now + server.nanoseconds.head
+        server.shared.observe?(.headBegun)
     }
 
     private var isReadingHead = false
@@ -197,13 +201,14 @@ final class Connection: @unchecked Sendable {
         var limit = server.limits.maximumBodyBytes
         if case .found(let route, _) = match, let own = route.maximumBodyBytes { limit = own }
         let reader = head.isChunked ? BodyReader(chunkedUpTo: limit) : try BodyReader(contentLength: head.contentLength, limit: limit)
-        let request = PendingRequest(head: head, match: match, reader: reader, startedAt: monotonicNanoseconds())
+        let request = PendingRequest(head: head, match: match, reader: reader, startedAt: server.now)
         if request.reader.isComplete {
             dispatch(request)
             return
         }
         phase = .body(request)
         setBodyDeadline(request)
+        server.shared.observe?(.bodyBegun)
         if head.expectsContinue { write(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)) }
     }
 
@@ -295,11 +300,13 @@ final class Connection: @unchecked Sendable {
         if keepAlive {
             phase = .head
             scanned = 0
-            deadline = monotonicNanoseconds() + server.nanoseconds.idle
+            deadline = server.now + server.nanoseconds.idle
             if !watcher.wantsRead { watcher.wantsRead = true }
+            server.shared.observe?(.answered)
             if !pending.isEmpty { consumePending() }
         } else {
             beginClosing()
+            server.shared.observe?(.answered)
         }
     }
 
@@ -332,7 +339,7 @@ final class Connection: @unchecked Sendable {
     }
 
     private func record(_ request: InFlight, status: Int, bytes: Int) {
-        let elapsed = monotonicNanoseconds() - request.startedAt
+        let elapsed = server.now - request.startedAt
         server.metrics.record(route: request.route, status: status, seconds: Double(elapsed) / 1e9)
         server.accessLog.write(
             method: request.method,
@@ -358,7 +365,7 @@ final class Connection: @unchecked Sendable {
             requestID: requestID,
             keepAlive: false,
             saysKeepAlive: false,
-            startedAt: monotonicNanoseconds(),
+            startedAt: server.now,
             reservedBytes: 0
         )
         phase = .busy
@@ -429,13 +436,13 @@ final class Connection: @unchecked Sendable {
             sent = transmit(bytes)
             if sent < 0 { return gone() }
         }
-        lastWrite = monotonicNanoseconds()
+        lastWrite = server.now
         if sent < bytes.count { queue(Array(bytes[sent...])) }
     }
 
     private func write(_ bytes: [UInt8], flush: Bool = true) {
         if case .closed = phase { return }
-        lastWrite = monotonicNanoseconds()
+        lastWrite = server.now
         queue(bytes)
         if flush { writable() }
     }
@@ -461,7 +468,7 @@ final class Connection: @unchecked Sendable {
             let sent = first.withUnsafeBytes { transmit(UnsafeRawBufferPointer(rebasing: $0[outputOffset...])) }
             if sent < 0 { return gone() }
             if sent == 0 { break }
-            lastWrite = monotonicNanoseconds()
+            lastWrite = server.now
             outputOffset += sent
             unsent -= sent
             if outputOffset == first.count {
@@ -475,7 +482,7 @@ final class Connection: @unchecked Sendable {
             switch phase {
             case .closing: shutDownOutput()
             case .head:
-                deadline = monotonicNanoseconds() + server.nanoseconds.idle
+                deadline = server.now + server.nanoseconds.idle
                 isReadingHead = false
                 if !watcher.wantsRead { watcher.wantsRead = true }
                 if !pending.isEmpty { consumePending() }
@@ -499,6 +506,7 @@ final class Connection: @unchecked Sendable {
         case .busy, .streaming: clientGone()
         case .closed: break
         }
+        server.shared.observe?(.inputEnded)
     }
 
     /// Tells the handler that nobody waits any more; one that changes something runs to its end.
@@ -510,6 +518,7 @@ final class Connection: @unchecked Sendable {
         sawEnd = true
         clientGone()
         close()
+        server.shared.observe?(.inputEnded)
     }
 
     /// Lets the last answer out, then hangs up; what the client still sends is read and dropped for a while, so that no reset eats the answer.
@@ -517,7 +526,7 @@ final class Connection: @unchecked Sendable {
         if case .closed = phase { return }
         phase = .closing
         pending = []
-        deadline = monotonicNanoseconds() + (output.isEmpty ? server.nanoseconds.linger : server.nanoseconds.write)
+        deadline = server.now + (output.isEmpty ? server.nanoseconds.linger : server.nanoseconds.write)
         if sawEnd && output.isEmpty { return close() }
         watcher.wantsRead = !sawEnd
         if output.isEmpty { shutDownOutput() }
@@ -526,7 +535,7 @@ final class Connection: @unchecked Sendable {
     private func shutDownOutput() {
         if sawEnd { return close() }
         shutdown(descriptor, Int32(SHUT_WR))
-        deadline = monotonicNanoseconds() + server.nanoseconds.linger
+        deadline = server.now + server.nanoseconds.linger
     }
 
     private func close() {
@@ -550,7 +559,7 @@ final class Connection: @unchecked Sendable {
         if !output.isEmpty, now > lastWrite + server.nanoseconds.write { return gone() }
         switch phase {
         case .streaming:
-            if let streamEndsAt, Timestamp.now() >= streamEndsAt { return endStreamNow() }
+            if let streamEndsAt, server.shared.time.now() >= streamEndsAt { return endStreamNow() }
             if now > lastWrite + server.nanoseconds.heartbeat { _ = streamWrite(Array(": alive\n\n".utf8)) }
         case .head:
             // An answer that is still being taken is not an idle connection; whether it moves is checked above.

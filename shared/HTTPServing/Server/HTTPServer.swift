@@ -12,18 +12,41 @@ public final class HTTPServer: Component {
     private let loops: [EventLoop]
     private let limits: HTTPLimits
     private let logger: Logger
-    private let shared = ServerShared()
+    private let shared: ServerShared
     private let state = Mutex((port: 0, loops: [ServerLoop]()))
 
-    /// A server that listens once started; `port` 0 takes any free one.
-    public init(
+    /// A server that listens once started; `port` 0 takes any free one. Its limits go by the clock of `time`.
+    public convenience init(
         name: String,
         address: String,
         port: Int,
         router: Router,
         loops: [EventLoop],
         limits: HTTPLimits = HTTPLimits(),
-        logger: Logger = Logger("http")
+        logger: Logger = Logger("http"),
+        time: any TimeSource = SystemTimeSource()
+    ) {
+        self.init(
+            name: name,
+            address: address,
+            port: port,
+            router: router,
+            loops: loops,
+            limits: limits,
+            logger: logger,
+            shared: ServerShared(time: time, observe: nil)
+        )
+    }
+
+    init(
+        name: String,
+        address: String,
+        port: Int,
+        router: Router,
+        loops: [EventLoop],
+        limits: HTTPLimits,
+        logger: Logger = Logger("http"),
+        shared: ServerShared
     ) {
         precondition(!loops.isEmpty, "a server needs a loop")
         self.name = name
@@ -33,6 +56,7 @@ public final class HTTPServer: Component {
         self.loops = loops
         self.limits = limits
         self.logger = logger
+        self.shared = shared
     }
 
     /// The port that it listens on; 0 before the start.

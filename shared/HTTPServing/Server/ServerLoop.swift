@@ -51,6 +51,9 @@ final class ServerLoop: @unchecked Sendable {
 
     deinit { input.deallocate() }
 
+    /// Now, on the clock that the limits go by.
+    var now: UInt64 { shared.time.monotonicNanoseconds() }
+
     var isDraining: Bool { shared.isDraining.load(ordering: .relaxed) }
 
     func start(listener: Int32) {
@@ -87,6 +90,7 @@ final class ServerLoop: @unchecked Sendable {
             connections[descriptor] = connection
             openConnections.set(Double(open))
             connection.start()
+            shared.observe?(.accepted)
         }
     }
 
@@ -110,6 +114,7 @@ final class ServerLoop: @unchecked Sendable {
     func closed(_ descriptor: Int32) {
         guard connections.removeValue(forKey: descriptor) != nil else { return }
         openConnections.set(Double(shared.connections.subtract(1, ordering: .relaxed).newValue))
+        shared.observe?(.closed)
         if connections.isEmpty, let drained {
             self.drained = nil
             drained.resume()
@@ -120,10 +125,11 @@ final class ServerLoop: @unchecked Sendable {
         let shortest = min(nanoseconds.head, nanoseconds.body, nanoseconds.idle, nanoseconds.write, nanoseconds.heartbeat)
         let interval = min(1_000_000_000, max(10_000_000, shortest / 4))
         sweepTimer = loop.timer(after: .nanoseconds(Int64(interval))) { [self] in
-            let now = monotonicNanoseconds()
+            let now = now
             for connection in Array(connections.values) { connection.tick(now: now) }
             accessLog.flush()
             scheduleSweep()
+            shared.observe?(.swept)
         }
     }
 

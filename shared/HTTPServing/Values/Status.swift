@@ -30,6 +30,8 @@ public struct Status: Sendable, Hashable, ExpressibleByIntegerLiteral {
     public static let badRequest = Status(400)
     /// 401
     public static let unauthorized = Status(401)
+    /// 402
+    public static let paymentRequired = Status(402)
     /// 403
     public static let forbidden = Status(403)
     /// 404

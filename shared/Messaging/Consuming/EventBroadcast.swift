@@ -5,14 +5,21 @@ internal import Synchronization
 /// Brings events to every replica, for caches and streams: what is missed while the connection is away is not made up for.
 ///
 /// Each instance has a queue of its own that ends with its connection. There is no inbox and no second try: `onSubscribed` runs on every
-/// (re)subscription, before any event that comes after it, and is the moment to drop or reload what was cached.
+/// (re)subscription, before any event that comes after it, and is the moment to drop or reload what was cached. `onUnsubscribed` runs again and again for as
+/// long as there is no subscription, from the start on: the word of a subscription may arrive after its end.
 public final class EventBroadcast: Component {
     /// The component's name.
     public let name: String
     private let link: BroadcastLink
     private let inbox: BroadcastInbox
+    private let loop: EventLoop
+    private let time: any TimeSource
+    private let onUnsubscribed: @Sendable () -> Void
+    private let watch = Mutex<Task<Void, Never>?>(nil)
 
     /// A listener of `service`; `listener` names it among the service's. The callbacks run one after another on `loop`.
+    ///
+    /// - Parameter onEvent: an event that it throws at is logged and passed over.
     public init(
         service: String,
         listener: String,
@@ -20,10 +27,15 @@ public final class EventBroadcast: Component {
         brokerURL: String,
         loop: EventLoop,
         readiness: Readiness? = nil,
+        time: any TimeSource = SystemTimeSource(),
         onSubscribed: @escaping @Sendable () async -> Void,
-        onEvent: @escaping @Sendable (Envelope) async -> Void
+        onUnsubscribed: @escaping @Sendable () -> Void = {},
+        onEvent: @escaping @Sendable (Envelope) async throws -> Void
     ) throws {
         name = "\(service).\(listener)"
+        self.loop = loop
+        self.time = time
+        self.onUnsubscribed = onUnsubscribed
         let inbox = BroadcastInbox(loop: loop, name: name, onSubscribed: onSubscribed, onEvent: onEvent)
         self.inbox = inbox
         let suffix = EventID.make().description
@@ -40,10 +52,24 @@ public final class EventBroadcast: Component {
     public var isSubscribed: Bool { inbox.isSubscribed }
 
     /// Begins to connect; does not fail when the broker is away.
-    public func start() async throws { await link.start() }
+    public func start() async throws {
+        await link.start()
+        let task = Task(on: loop) { [self] in
+            while !Task.isCancelled {
+                if !isSubscribed { onUnsubscribed() }
+                guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
+            }
+        }
+        watch.withLock { $0 = task }
+    }
 
     /// Ends the subscription.
-    public func stop() async { await link.stop() }
+    public func stop() async {
+        let task = watch.withLock { $0 }
+        task?.cancel()
+        await task?.value
+        await link.stop()
+    }
 }
 
 /// The connection of a broadcast, on a thread of its own.
@@ -116,10 +142,15 @@ private final class BroadcastInbox: Sendable {
     private let loop: EventLoop
     private let name: String
     private let onSubscribed: @Sendable () async -> Void
-    private let onEvent: @Sendable (Envelope) async -> Void
+    private let onEvent: @Sendable (Envelope) async throws -> Void
     private static let limit = 10_000
 
-    init(loop: EventLoop, name: String, onSubscribed: @escaping @Sendable () async -> Void, onEvent: @escaping @Sendable (Envelope) async -> Void) {
+    init(
+        loop: EventLoop,
+        name: String,
+        onSubscribed: @escaping @Sendable () async -> Void,
+        onEvent: @escaping @Sendable (Envelope) async throws -> Void
+    ) {
         self.loop = loop
         self.name = name
         self.onSubscribed = onSubscribed
@@ -149,9 +180,12 @@ private final class BroadcastInbox: Sendable {
                 case .subscribed: await onSubscribed()
                 case .event(let bytes, let routingKey):
                     do {
-                        await onEvent(try Envelope(received: bytes, routingKey: routingKey))
+                        try await onEvent(try Envelope(received: bytes, routingKey: routingKey))
                     } catch {
-                        Logger("broadcast").error("not an event", ["listener": .string(name), "error": .string("\(error)")])
+                        Logger("broadcast").error(
+                            "an event could not be read",
+                            ["listener": .string(name), "type": .string(routingKey), "reason": .string("\(error)")]
+                        )
                     }
                 }
             }

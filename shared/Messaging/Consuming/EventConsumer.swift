@@ -118,9 +118,18 @@ public final class EventConsumer: Component {
     }
 
     private func process(_ held: HeldDelivery) async {
-        let startedAt = timeSource.monotonicNanoseconds()
-        let outcome = await evaluate(held.delivery)
-        metrics.handled(outcome, seconds: Double(timeSource.monotonicNanoseconds() - startedAt) / 1e9)
+        let message = held.delivery.message
+        let trace = message.headers[MessageHeaders.traceparent]?.text.flatMap { TraceContext(traceparent: $0) }?.child() ?? .make()
+        // Also for what is logged of a message that is no event.
+        await RequestContext.$current.withValue(RequestContextValue(requestID: message.messageID, trace: trace)) {
+            let startedAt = timeSource.monotonicNanoseconds()
+            let outcome = await evaluate(held.delivery)
+            metrics.handled(outcome, seconds: Double(timeSource.monotonicNanoseconds() - startedAt) / 1e9)
+            await settle(held, outcome)
+        }
+    }
+
+    private func settle(_ held: HeldDelivery, _ outcome: HandlerOutcome) async {
         switch outcome {
         case .done:
             away.succeeded()

@@ -27,7 +27,7 @@ final class OutboxSignal: Sendable {
 
     /// Wakes every relay, or keeps it from going to sleep.
     func poke() {
-        for bell in state.withLock({ $0.bells }) { bell.ring() }
+        for bell in state.withLock({ $0.bells }) { bell.ring(isPoke: true) }
     }
 
     func add(_ bell: RelayBell) { state.withLock { $0.bells.append(bell) } }

@@ -5,21 +5,25 @@ internal import Synchronization
 final class RelayBell: Sendable {
     private struct State {
         var hasRung = false
+        /// Whether one of the rings came from this process.
+        var isPoked = false
         var waiter: UnsafeContinuation<Void, Never>?
     }
 
     private let state = Mutex(State())
 
-    func ring() {
+    /// A poke comes from a commit of this process; anything else is word from outside, of which nobody else has to be told.
+    func ring(isPoke: Bool) {
         let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
             state.hasRung = true
+            if isPoke { state.isPoked = true }
             defer { state.waiter = nil }
             return state.waiter
         }
         waiter?.resume()
     }
 
-    /// Returns at the next ring, at once if one came since the last call, or after `limit`; true if it rang. Call it on the loop.
+    /// Returns at the next ring, at once if one came since the last call, or after `limit`; true if one of the rings was a poke. Call it on the loop.
     func wait(atMost limit: Duration, on loop: EventLoop) async -> Bool {
         nonisolated(unsafe) var timer: LoopTimer?
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
@@ -38,8 +42,8 @@ final class RelayBell: Sendable {
         }
         timer?.cancel()
         return state.withLock { state in
-            defer { state.hasRung = false }
-            return state.hasRung
+            defer { (state.hasRung, state.isPoked) = (false, false) }
+            return state.isPoked
         }
     }
 }

@@ -50,7 +50,7 @@ actor RelayWorker {
     static func channel(schema: String) -> String { "auspex_outbox_\(schema)" }
 
     /// Wakes it: there may be something to send.
-    nonisolated func wake() { bell.ring() }
+    nonisolated func wake() { bell.ring(isPoke: false) }
 
     func run() async {
         let signal = OutboxSignal.of(schema: schema)
@@ -76,7 +76,7 @@ actor RelayWorker {
     func drain() {
         drainUntil = monotonicNanoseconds() + 2_000_000_000
         isDraining = true
-        bell.ring()
+        bell.ring(isPoke: false)
     }
 
     private func relay() async throws {
@@ -98,9 +98,10 @@ actor RelayWorker {
     private func openSession() async throws -> PostgresConnection {
         if let session { return session }
         let session = try await PostgresConnection.connect(configuration, on: loop)
+        // Kept at once: what fails from here on is closed by `letGo`.
+        self.session = session
         // A mark need not wait for the disk: one that a crash of the server forgets is an event sent twice, which the inbox is there for.
         try await session.execute("SET synchronous_commit = off")
-        self.session = session
         return session
     }
 

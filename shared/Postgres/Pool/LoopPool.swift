@@ -6,10 +6,13 @@ actor LoopPool {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     private let configuration: PostgresConfiguration
+    private let statements: StatementCount
     private var machine: PoolStateMachine<PostgresConnection>
     private var waiting: [UInt64: (continuation: UnsafeContinuation<PostgresConnection, any Error>, timer: LoopTimer)] = [:]
     private var nextWaiter: UInt64 = 0
     private var lent: [ObjectIdentifier: PostgresConnection] = [:]
+    /// Lent connections that short reads share, each with their number.
+    private var shared: [(connection: PostgresConnection, readers: Int)] = []
     private var lastConnectError: PostgresError?
     private var closeWaiter: UnsafeContinuation<Void, Never>?
     private var maintenance: LoopTimer?
@@ -19,10 +22,12 @@ actor LoopPool {
         configuration: PostgresConfiguration,
         maximum: Int,
         loop: EventLoop,
+        statements: StatementCount,
         onReachable: @escaping @Sendable (_ isReachable: Bool, String) -> Void
     ) {
         self.configuration = configuration
         self.loop = loop
+        self.statements = statements
         self.onReachable = onReachable
         machine = PoolStateMachine(maximum: maximum, maximumWaiters: configuration.maximumWaiters)
     }
@@ -47,6 +52,41 @@ actor LoopPool {
 
     /// The same for callers on the loop, without a hop; `nil` also for others.
     nonisolated func takeIdleHere() -> PostgresConnection? { loop.inLoop ? assumeIsolated { $0.takeIdle() } : nil }
+
+    /// A connection for one short read: an idle one, else one that other short reads are on, whose answers come in order. `nil` when neither is there,
+    /// or when somebody waits for a connection of his own, who must not wait for ever.
+    ///
+    /// For callers on the loop only; give it back with ``leaveHere(_:)``.
+    nonisolated func joinHere() -> PostgresConnection? { loop.inLoop ? assumeIsolated { $0.join() } : nil }
+
+    /// Takes back a connection of ``joinHere()``.
+    nonisolated func leaveHere(_ connection: PostgresConnection) {
+        if loop.inLoop { assumeIsolated { $0.leave(connection) } } else { loop.execute { self.assumeIsolated { $0.leave(connection) } } }
+    }
+
+    private func join() -> PostgresConnection? {
+        if let idle = takeIdle() {
+            shared.append((idle, 1))
+            return idle
+        }
+        guard machine.waiterCount == 0 else { return nil }
+        var best: Int?
+        for (index, candidate) in shared.enumerated() {
+            guard candidate.readers < configuration.maximumSharedReads, candidate.connection.assumeIsolated({ $0.handle != nil }) else { continue }
+            if best.map({ candidate.readers < shared[$0].readers }) ?? true { best = index }
+        }
+        guard let best else { return nil }
+        shared[best].readers += 1
+        return shared[best].connection
+    }
+
+    private func leave(_ connection: PostgresConnection) {
+        guard let index = shared.firstIndex(where: { $0.connection === connection }) else { return }
+        shared[index].readers -= 1
+        guard shared[index].readers == 0 else { return }
+        shared.remove(at: index)
+        release(connection)
+    }
 
     /// Takes a connection back without a hop; `false` for callers that are not on the loop.
     nonisolated func releaseHere(_ connection: PostgresConnection) -> Bool {
@@ -160,7 +200,7 @@ actor LoopPool {
 
     private func establish() async {
         do {
-            let connection = try await PostgresConnection.connect(configuration, on: loop)
+            let connection = try await PostgresConnection.connect(configuration, on: loop, counting: statements)
             await connection.whenClosed { [weak self] ended in self?.assumeIsolated { $0.lost(ended) } }
             lastConnectError = nil
             onReachable(true, "")
@@ -198,7 +238,9 @@ actor LoopPool {
                 let limit = pool.configuration.statementTimeout + .seconds(5)
                 for connection in pool.lent.values where pool.configuration.statementTimeout > .zero {
                     connection.assumeIsolated { connection in
-                        if connection.oldestWait(now: now) > limit { connection.tearDown(PostgresError(.timeout, message: "the server is silent")) }
+                        if connection.oldestWait(now: now) > limit {
+                            connection.tearDown(PostgresError(.connectionLost, message: "the server is silent"))
+                        }
                     }
                 }
                 pool.armMaintenance()

@@ -13,6 +13,7 @@ public final class PostgresPool: Component {
     public let configuration: PostgresConfiguration
     private let pools: [LoopPool]
     private let turn = Atomic<Int>(0)
+    private let statements: StatementCount
 
     /// How a transaction sees what others commit meanwhile.
     public enum IsolationLevel: Sendable {
@@ -40,11 +41,14 @@ public final class PostgresPool: Component {
         precondition(!loops.isEmpty, "a pool needs at least one loop")
         self.name = name
         self.configuration = configuration
+        let statements = StatementCount(pool: name)
+        self.statements = statements
         let check = readiness?.register(name)
         let share = configuration.maximumConnections / loops.count
         let remainder = configuration.maximumConnections % loops.count
         pools = loops.enumerated().map { index, loop in
-            LoopPool(configuration: configuration, maximum: max(1, share + (index < remainder ? 1 : 0)), loop: loop) { isReachable, detail in
+            let maximum = max(1, share + (index < remainder ? 1 : 0))
+            return LoopPool(configuration: configuration, maximum: maximum, loop: loop, statements: statements) { isReachable, detail in
                 check?.set(ready: isReachable, detail: detail)
             }
         }
@@ -61,6 +65,10 @@ public final class PostgresPool: Component {
             for pool in pools { group.addTask { await pool.stop(within: .seconds(5)) } }
         }
     }
+
+    /// How many statements this pool's connections have sent, `BEGIN` and `COMMIT` included: what a request costs in statements is a promise
+    /// that tests can hold.
+    public var sentStatements: Int { statements.current }
 
     // MARK: Borrowing
 
@@ -121,9 +129,36 @@ public final class PostgresPool: Component {
     @discardableResult
     public func execute(_ sql: SQL) async throws -> Int { try await run(sql).affectedRows }
 
-    /// Runs several statements as one transaction in one round trip.
+    /// Runs one short read and returns its rows: a row or a few by their keys, nothing that takes long or waits for a lock.
+    ///
+    /// When no connection is idle it goes out on one that other short reads are on, right behind them, instead of waiting for one to come back: the
+    /// server then finds the next statement already there, and neither side has to be woken for each. A cancelled task waits for the answer, which is
+    /// there sooner than a cancel would be.
+    public func read(_ sql: SQL) async throws -> [PostgresRow] {
+        let pool = nearest()
+        guard let connection = pool.joinHere() else { return try await run(sql).rows }
+        do {
+            let result = try await connection.runToItsEnd(sql)
+            pool.leaveHere(connection)
+            return result.rows
+        } catch {
+            pool.leaveHere(connection)
+            throw error
+        }
+    }
+
+    /// Runs several statements as one transaction in one round trip; tried again after a serialization failure or a deadlock, as in
+    /// ``withTransaction(isolation:readOnly:caller:_:)``.
     public func pipeline(_ statements: [SQL]) async throws -> [[PostgresRow]] {
-        try await withConnection { try await $0.pipeline(statements) }
+        var retry = TransactionRetry()
+        while true {
+            do {
+                return try await withConnection { try await $0.pipeline(statements) }
+            } catch let error as PostgresError where error.isRetryable {
+                guard let delay = retry.next() else { throw error }
+                try await Task.sleep(for: delay)
+            }
+        }
     }
 
     private func run(_ sql: SQL) async throws -> PostgresResult {

@@ -5,6 +5,17 @@ internal import Glibc
 struct ConnectionParameters {
     private let pairs: [(key: String, value: String)]
 
+    /// Whether libpq understands a connection string.
+    static func isReadable(_ url: String) -> Bool {
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(url, &message) else {
+            PQfreemem(message)
+            return false
+        }
+        PQconninfoFree(options)
+        return true
+    }
+
     /// The host in the connection string, if it is a name that has to be looked up first: libpq would block the loop for it.
     static func hostToResolve(in url: String) -> String? {
         var message: UnsafeMutablePointer<CChar>?

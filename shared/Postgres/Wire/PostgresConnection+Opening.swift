@@ -4,6 +4,10 @@ internal import ServiceRuntime
 extension PostgresConnection {
     /// Makes the connection without ever blocking the loop. The C functions are `PQconnectStartParams` and `PQconnectPoll`.
     func open() async throws {
+        // libpq's own words about it repeat the part that it could not read, which may be the password.
+        guard ConnectionParameters.isReadable(configuration.url) else {
+            throw PostgresError(.cannotConnect, message: "the address of the database cannot be read")
+        }
         var address: String?
         if let host = ConnectionParameters.hostToResolve(in: configuration.url) {
             address = await BlockingCalls.shared?.address(of: host)

@@ -6,9 +6,11 @@ extension PostgresConnection {
     func readable() {
         guard let handle else { return }
         guard PQconsumeInput(handle) == 1 else {
-            // What arrived before the end may say why (the server is shutting down), so it is read first.
+            let message = PQerrorMessage(handle).map { String(cString: $0) } ?? ""
+            // What arrived before the end may say why (the server is shutting down), so it is read first. It may also be what ends the connection,
+            // and with it `handle`.
             if !isPlain { processResults() }
-            return tearDown(PostgresError(.connectionLost, message: PQerrorMessage(handle).map { String(cString: $0) } ?? ""))
+            return tearDown(PostgresError(.connectionLost, message: message))
         }
         if watcher?.wantsWrite == true { flush() }
         if isPlain { wakePlain() } else { processResults() }

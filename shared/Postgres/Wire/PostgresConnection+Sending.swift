@@ -20,6 +20,7 @@ extension PostgresConnection {
         }
         operations.append(operation)
         closeSurplusStatements(handle)
+        self.statements?.add(statements.count + (pendingBegin == nil ? 0 : 1))
         var isSent = true
         if let begin = pendingBegin {
             pendingBegin = nil

@@ -14,6 +14,8 @@ public struct RequestClient: Sendable {
     private let target: Target
     /// Headers that every request carries.
     public var headers: [(String, String)] = []
+    /// Where requests to a router in process seem to come from.
+    public var remoteAddress = "127.0.0.1"
 
     /// Calls the router directly, on this loop.
     public init(router: Router, loop: EventLoop = TestLoop.shared) { target = .router(router, loop) }
@@ -25,6 +27,13 @@ public struct RequestClient: Sendable {
     public func with(header name: String, _ value: String) -> RequestClient {
         var copy = self
         copy.headers.append((name, value))
+        return copy
+    }
+
+    /// The same client at another network address, for a router in process.
+    public func at(_ address: String) -> RequestClient {
+        var copy = self
+        copy.remoteAddress = address
         return copy
     }
 
@@ -75,8 +84,9 @@ public struct RequestClient: Sendable {
         switch target {
         case .router(let router, let loop):
             let all = headers + extra
+            let address = remoteAddress
             return try await loop.run {
-                let request = try Request(method: method, target: path, headers: all, body: body)
+                let request = try Request(method: method, target: path, headers: all, body: body, remoteAddress: address)
                 let response = await router.respond(to: request)
                 var fields: [String: String] = [:]
                 for (name, value) in response.headers.entries { fields[name.lowercased()] = value }

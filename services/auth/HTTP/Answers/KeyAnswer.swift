@@ -12,6 +12,10 @@ struct KeyAnswer: Codable, Sendable {
     let createdAt: Timestamp
     let lastUsedAt: Timestamp?
     let successorID: APIKeyID?
+    /// Absent: the platform's default.
+    let requestsPerMinute: Int?
+    /// What no service has taken yet; absent: not counted.
+    let credits: Int64?
 
     init(_ key: APIKey) {
         id = key.id
@@ -23,6 +27,8 @@ struct KeyAnswer: Codable, Sendable {
         createdAt = key.createdAt
         lastUsedAt = key.lastUsedAt
         successorID = key.successorID
+        requestsPerMinute = key.budget.requestsPerMinute
+        credits = key.budget.credits
     }
 }
 

@@ -77,9 +77,11 @@ enum Cancellation: Sendable, Hashable {
 
 /// A line of a list of jobs.
 struct JobFilter: Sendable, Hashable {
-    var accountID: AccountID
+    /// Nil is all accounts.
+    var accountID: AccountID?
     var state: JobState?
-    var kind: JobKind?
+    /// Nil is all kinds.
+    var kinds: [JobKind]?
     var signalID: SignalID?
     /// Only jobs before this one, newest first.
     var before: JobID?

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// Holds the occurrences of an era against its grid.
 enum GridAudit {

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// What a signal's events make of its schedule, whatever order they come in.
 enum Publication {

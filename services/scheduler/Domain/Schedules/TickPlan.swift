@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// What one look at a schedule brings: each due time up to now with its outcome, and from where the next look goes on.
 ///

@@ -20,7 +20,9 @@ struct SignalVersion: Sendable, Hashable {
 
     /// The symbols that it names, each once.
     var instruments: [String] {
-        Array(Set(manifest.inputs.map(\.instrument) + [manifest.output.instrument])).sorted()
+        var names = Set(manifest.inputs.map(\.instrument) + [manifest.output.instrument])
+        if case .barClose(let instrument, _) = manifest.schedule { names.insert(instrument) }
+        return names.sorted()
     }
 
     /// The bar lengths that it names, in seconds, each once.

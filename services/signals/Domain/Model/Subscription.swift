@@ -49,9 +49,11 @@ struct KnownAccount: Sendable, Hashable {
 
 /// What the scheduler said of a signal's due times.
 struct CadenceRecord: Sendable, Hashable {
+    /// The latest due time whose outcome was told. A run that was due before it may end after it; that is then news of the older time.
     var lastDueAt: Timestamp?
     var lastOutcome: OccurrenceOutcome?
     var lastReason: String?
     var nextDueAt: Timestamp?
+    /// Of the newest event.
     var version: Int64
 }

@@ -92,8 +92,8 @@ enum Settlement {
 extension Settlement {
     /// When to look for an outcome first, and when to give up.
     ///
-    /// A live window is over when its end has passed (and the last bar of it has come in); how fast a replay's bars come nobody knows, so it is looked
-    /// at often.
+    /// A live window is looked at when its end has passed and a moment for its last bar to come in; if that takes longer, up to four days are waited. How
+    /// fast a replay's bars come nobody knows, so it is looked at often.
     static func waiting(for statement: PredictionStatement, madeAt: Timestamp) -> (checkAt: Timestamp, giveUpAt: Timestamp) {
         switch statement.feed {
         case .live: (statement.row.targetTo + .seconds(2), max(statement.row.targetTo, madeAt) + .seconds(4 * 86_400))
@@ -101,9 +101,19 @@ extension Settlement {
         }
     }
 
-    /// When to look again: after a tenth of the time that has passed, between one second and five minutes.
-    static func again(madeAt: Timestamp, now: Timestamp) -> Timestamp {
-        let waited = max(0, (now - madeAt).wholeMicroseconds)
-        return now + .microseconds(min(max(waited / 10, 1_000_000), 300_000_000))
+    /// When to look again. A live window's bars are there a moment after it or come with an import hours later: the pauses grow to an eighth of the time
+    /// since its end, from one second to 34 minutes, and end at multiples of their length, so that one look serves all of a signal's that wait so long.
+    /// A replay is looked at after a tenth of the time since the prediction, between one second and five minutes.
+    static func again(for statement: PredictionStatement, madeAt: Timestamp, now: Timestamp) -> Timestamp {
+        switch statement.feed {
+        case .live:
+            let waitedSeconds = max(0, (now - statement.row.targetTo).components.seconds)
+            var pauseSeconds: Int64 = 1
+            while pauseSeconds < 2_048, pauseSeconds * 16 <= waitedSeconds { pauseSeconds *= 2 }
+            return Timestamp(seconds: (now.seconds / pauseSeconds + 1) * pauseSeconds)
+        case .replay, .backfill:
+            let waited = max(0, (now - madeAt).wholeMicroseconds)
+            return now + .microseconds(min(max(waited / 10, 1_000_000), 300_000_000))
+        }
     }
 }

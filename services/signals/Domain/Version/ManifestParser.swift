@@ -1,10 +1,12 @@
 import Contracts
+import Schedules
 
 /// Turns `auspex.toml` into a ``Contracts/Manifest``, or into the list of everything that is wrong with it.
 enum ManifestParser {
     static let pythons = ["3.9", "3.10", "3.11", "3.12", "3.13"]
     static let maximumInputs = 20
-    static let maximumLookback = 100_000
+    /// As many bars as marketdata gives in one answer.
+    static let maximumLookback = 50_000
     static let maximumHorizonSeconds = 366 * 86_400
     /// The manifest travels inside an event, which has at most 64 KiB.
     static let maximumParameterBytes = 8 * 1024
@@ -66,14 +68,23 @@ enum ManifestParser {
         case .interval:
             return .interval(seconds: reader.integer("seconds", range: 1...Cadence.maximumIntervalSeconds, expected: "seconds between two runs"))
         case .cron:
-            let expression = reader.string("expression", expected: "a cron expression of 5 fields") { _ in true }
-            if !expression.isEmpty, let fault = CronText.fault(in: expression) { reader.report("expression", fault) }
-            let zone = reader.string("zone", default: "UTC", expected: "an IANA time zone, such as \"Europe/Berlin\"") { isZone($0) }
+            let expression = reader.string("expression", expected: "a cron expression such as \"30 2 * * mon-fri\"") { !$0.isEmpty }
+            let zone = reader.string("zone", default: "UTC", expected: "an IANA time zone, such as \"Europe/Berlin\"") { !$0.isEmpty }
+            // Each by itself, so that both faults are told.
+            if !expression.isEmpty { check(.cron(expression: expression, zone: "UTC"), "expression", &reader) }
+            check(.cron(expression: "@daily", zone: zone), "zone", &reader)
             return .cron(expression: expression, zone: zone)
         case .barClose:
-            return .barClose(instrument: instrument("instrument", &reader), interval: interval("interval", &reader))
+            let (instrument, interval) = (instrument("instrument", &reader), interval("interval", &reader))
+            if !interval.isEmpty { check(.barClose(instrument: "any", interval: interval), "interval", &reader) }
+            return .barClose(instrument: instrument, interval: interval)
         case nil: return nil
         }
+    }
+
+    /// Holds a cadence to the rules by which it will be armed.
+    private static func check(_ cadence: Cadence, _ key: String, _ reader: inout ManifestReader) {
+        do throws(ScheduleError) { _ = try ScheduleGrid(cadence) } catch { reader.report(key, error.description) }
     }
 
     private static func readInput(_ reader: inout ManifestReader) -> ManifestInput? {
@@ -120,11 +131,6 @@ enum ManifestParser {
     private static func isIdentifier(_ text: Substring) -> Bool {
         guard let first = text.utf8.first, !(48...57).contains(first) else { return false }
         return text.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "_") }
-    }
-
-    private static func isZone(_ text: String) -> Bool {
-        guard let first = text.utf8.first, isAlphanumeric(first), text.utf8.count <= 64, !text.contains("..") else { return false }
-        return text.utf8.allSatisfy { isAlphanumeric($0) || "_+-/".utf8.contains($0) }
     }
 
     private static func isAlphanumeric(_ byte: UInt8) -> Bool {

@@ -69,6 +69,16 @@ enum PredictionAnswers {
         ]
     }
 
+    /// Where one of several signals stands.
+    static func standing(_ view: SignalView) -> JSONValue {
+        var members = standing(state: view.signal.state, cadence: view.cadence)
+        members["signal_id"] = .string(view.signal.id.description)
+        members["feed"] = view.signal.feed.map { .string($0.rawValue) } ?? .null
+        members["seq"] = .integer(view.head.seq)
+        members["link"] = .string(view.head.link.hex)
+        return .object(members)
+    }
+
     /// A signal's page of predictions.
     static func page(_ view: SignalView, rows: [StoredPrediction], nextCursor: String?) -> [UInt8] {
         var members = standing(state: view.signal.state, cadence: view.cadence)

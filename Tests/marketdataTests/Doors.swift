@@ -1,0 +1,158 @@
+import Contracts
+import Cryptography
+import HTTPServing
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+
+@testable import marketdata
+
+/// Somebody with an account.
+struct Person: Sendable {
+    let userID = UserID.make()
+    let accountID = AccountID.make()
+    var roles: [String]
+}
+
+/// What auth would say of API keys.
+final class FakeAuth: APIKeyVerifier {
+    private let verdicts = Mutex<[SHA256Digest: APIKeyVerdict]>([:])
+
+    func verdict(on keySHA256: SHA256Digest) async throws -> APIKeyVerdict {
+        verdicts.withLock { $0[keySHA256] } ?? APIKeyVerdict(outcome: .notFound)
+    }
+
+    /// A key of an outcome, with scopes.
+    func makeKey(_ outcome: APIKeyVerdict.Outcome = .valid, scopes: [String], roles: [String] = ["admin"]) -> APIKeyText {
+        let key = APIKeyText.make()
+        let verdict = APIKeyVerdict(
+            outcome: outcome,
+            keyID: .make(),
+            accountID: .make(),
+            userID: .make(),
+            roles: roles,
+            scopes: scopes,
+            generation: 1
+        )
+        verdicts.withLock { $0[key.sha256] = verdict }
+        return key
+    }
+}
+
+/// The service without its neighbours: real store, real tokens, real routes, and half an hour of BTCUSD.
+struct Doors: Sendable {
+    let store: PostgresMarketdataStore
+    let pool: PostgresPool
+    let bench: Bench
+    let auth = FakeAuth()
+    let router: Router
+    let internalRouter: Router
+    let tokenKey: SigningKey
+    let serviceKeys: [String: SigningKey]
+
+    init(_ store: PostgresMarketdataStore, _ pool: PostgresPool) async throws {
+        let time = SystemTimeSource()
+        self.store = store
+        self.pool = pool
+        bench = try Bench(store)
+        let tokenKey = try SigningKey.generate()
+        self.tokenKey = tokenKey
+        var serviceKeys: [String: SigningKey] = [:]
+        for name in ["scheduler", "executor", "signals", "auth", "marketdata"] { serviceKeys[name] = try SigningKey.generate() }
+        self.serviceKeys = serviceKeys
+        let routes = MarketdataRoutes(
+            store: store,
+            reader: bench.reader,
+            importer: bench.importer,
+            replays: Replays(store: store, reader: bench.reader, time: time, feed: nil),
+            effects: PostgresEffects(store: store),
+            time: time
+        )
+        let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
+        let tokens = AccessTokenVerifier(keys: tokenKeys, denied: DenySet(), time: time)
+        var router = Router(problemOf: MarketdataRoutes.problem)
+        routes.addPublicRoutes(to: &router, authentication: UserAuthentication(tokens: tokens, apiKeys: auth))
+        self.router = router
+        let known = try ServiceKeys(JWKSet(keys: serviceKeys.map { $0.value.verifyingKey.jwk(service: $0.key) }))
+        let verifier = ServiceTokenVerifier(keys: known)
+        var inside = Router(problemOf: MarketdataRoutes.problem)
+        routes.addInternalRoutes(to: &inside, jobTokens: JobTokenVerifier(keys: known)) { callers in
+            ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
+        }
+        internalRouter = inside
+        try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 30), as: "BTCUSD.csv")
+    }
+
+    /// An access token; `change` makes it a bad one.
+    func token(_ person: Person, key: SigningKey? = nil, _ change: (inout AccessTokenClaims) -> Void = { _ in }) throws -> String {
+        var claims = AccessTokenClaims(
+            userID: person.userID,
+            accountID: person.accountID,
+            sessionID: .make(),
+            userVersion: 1,
+            roles: person.roles,
+            now: .now()
+        )
+        change(&claims)
+        return try JWT.sign(claims, with: key ?? tokenKey)
+    }
+
+    /// A client with that person's token.
+    func client(_ person: Person) throws -> RequestClient {
+        RequestClient(router: router).with(header: "Authorization", "Bearer \(try token(person))")
+    }
+
+    /// A client with an API key.
+    func client(key: APIKeyText) -> RequestClient { RequestClient(router: router).with(header: "X-API-Key", key.text) }
+
+    /// Another service at the internal door.
+    func service(_ name: String, audience: String = "marketdata", key: SigningKey? = nil) throws -> RequestClient {
+        guard let own = serviceKeys[name] else { throw TestSupportError("no key of \(name)") }
+        let token = try ServiceTokenSource(service: name, key: key ?? own).token(audience: audience)
+        return RequestClient(router: internalRouter).with(header: "Authorization", "Service \(token)")
+    }
+
+    /// A job token of the scheduler, for BTCUSD until ten past.
+    func jobToken(by signer: String = "scheduler", instruments: [String] = ["BTCUSD"], lifetimeSeconds: Int64 = 60, now: Timestamp = .now()) throws
+        -> String
+    {
+        guard let key = serviceKeys[signer] else { throw TestSupportError("no key of \(signer)") }
+        let claims = JobTokenClaims(
+            jobID: .make(),
+            attemptID: .make(),
+            kind: "signal_run",
+            signalID: nil,
+            codeSHA256: nil,
+            files: [],
+            instruments: instruments,
+            asOf: at("2016-10-08T00:10:00Z"),
+            now: now,
+            lifetimeSeconds: lifetimeSeconds
+        )
+        return try JWT.sign(claims, with: key, type: JobTokenClaims.tokenType)
+    }
+
+    /// Everything that a request could have changed.
+    func fingerprint() async throws -> [Int] {
+        let row = try await pool.query(
+            """
+            SELECT (SELECT count(*) FROM instruments), (SELECT sum(version)::bigint FROM instruments), (SELECT count(*) FROM chunks),
+                (SELECT count(*) FROM imports), (SELECT count(*) FROM replays), (SELECT count(*) FROM replays WHERE state = 'running'),
+                (SELECT count(*) FROM replay_releases), (SELECT count(*) FROM watches), (SELECT count(*) FROM idempotency_keys),
+                (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars)
+            """
+        ).first
+        return try (0..<11).map { try row?.column($0, as: Int.self) ?? -1 }
+    }
+}
+
+/// Lends the doors of a store of their own.
+func withDoors(_ body: (Doors) async throws -> Void) async throws {
+    try await withPostgresStore { store, pool in try await body(try await Doors(store, pool)) }
+}
+
+extension RequestClient.Answer {
+    /// Status and code, such as `404 unknown_replay`; the status alone for what is no problem.
+    var verdict: String { problemCode.map { "\(status) \($0)" } ?? "\(status)" }
+}

@@ -1,0 +1,32 @@
+/// How much one question for bars may cost.
+struct ReadLimits: Sendable {
+    /// Stored bars that one request may read at most: a year and a half of seconds around the clock.
+    var baseRows = 50_000_000
+    /// From so many on a request waits for its turn: three days of seconds.
+    var heavyRows = 260_000
+    /// Held at once: a day of seconds.
+    var runRows = 90_000
+    /// Heavy requests that read at once.
+    var heavyReads = 2
+    /// Heavy requests that wait; one more is refused.
+    var heavyReadsWaiting = 16
+    /// How long they wait.
+    var heavyReadWait = Duration.seconds(5)
+
+    /// Cuts days, in order of time, into runs that can be held at once; a single day is one however long it is.
+    func runs(of choices: [DayChoice]) -> [ArraySlice<DayChoice>] {
+        var runs: [ArraySlice<DayChoice>] = []
+        var first = 0
+        var rows = 0
+        for (index, choice) in choices.enumerated() {
+            if index > first, rows + choice.rows > runRows || index - first >= 400 {
+                runs.append(choices[first..<index])
+                first = index
+                rows = 0
+            }
+            rows += choice.rows
+        }
+        if first < choices.count { runs.append(choices[first...]) }
+        return runs
+    }
+}
