@@ -2,6 +2,7 @@ import Contracts
 import Cryptography
 import Foundation
 import ServiceRuntime
+import Synchronization
 import Testing
 
 @testable import BlobStore
@@ -66,14 +67,47 @@ struct FolderBlobStoreTests {
             for digest in [old, kept, again] {
                 try FileManager.default.setAttributes([.modificationDate: past], ofItemAtPath: file(digest, root).path())
             }
-            let deleted = try await store.cleanUp(at: .now()) { digest in
+            let asked = Mutex<[SHA256Digest]>([])
+            let deleted = try await store.cleanUp(at: .now()) { digests in
+                asked.withLock { $0 += digests }
                 // Put again between the look and the deletion: it has to stay.
-                if digest == again { try await store.put([4]) }
-                return digest == kept
+                try await store.put([4])
+                return [kept]
             }
             #expect(deleted == 1)
+            #expect(Set(asked.withLock { $0 }) == [old, kept, again])
             let left = Set(try await store.list().map(\.digest))
             #expect(left == [kept, fresh, again])
+        }
+    }
+
+    @Test func cleanUpTakesTheDraftsOfKilledWriters() async throws {
+        try await withStore { store, root in
+            let drafts = root.appending(path: "signals/tmp")
+            let (old, fresh) = (drafts.appending(path: "old"), drafts.appending(path: "fresh"))
+            for draft in [old, fresh] { try Data([1]).write(to: draft) }
+            try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSinceNow: -90_000)], ofItemAtPath: old.path())
+            try await store.cleanUp(at: .now()) { _ in [] }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: drafts.path()) == ["fresh"])
+        }
+    }
+
+    @Test func partsAreJoinedIfTheyMakeTheWhole() async throws {
+        try await withStore { store, root in
+            let bytes = (0..<1_000_003).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+            let parts = [try await store.put(Array(bytes[..<600_000])), try await store.put(Array(bytes[600_000...]))]
+            let whole = SHA256.digest(bytes)
+            #expect(try await store.join(parts.reversed(), into: whole) == .different)
+            #expect(try await store.join([parts[0], SHA256.digest(utf8: "no")], into: whole) == .missing(SHA256.digest(utf8: "no")))
+            #expect(try await store.entry(whole) == nil)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: root.appending(path: "signals/tmp").path()).isEmpty)
+            #expect(try await store.join(parts, into: whole) == .joined)
+            #expect(try await store.get(whole) == bytes)
+            #expect(try await store.entry(whole)?.bytes == 1_000_003)
+            // What is there already is only made young again.
+            try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSinceNow: -90_000)], ofItemAtPath: file(whole, root).path())
+            #expect(try await store.join([], into: whole) == .joined)
+            #expect(try await store.delete(whole, olderThan: .seconds(86_400)) == false)
         }
     }
 

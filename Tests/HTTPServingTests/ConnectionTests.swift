@@ -25,6 +25,34 @@ import Testing
         return router
     }
 
+    /// Says when it has been let go.
+    private final class Held: Sendable {
+        let onEnd: @Sendable () -> Void
+        init(onEnd: @escaping @Sendable () -> Void) { self.onEnd = onEnd }
+        deinit { onEnd() }
+    }
+
+    @Test(arguments: [true, false]) func whatABodyHoldsIsLetGoWhenItIsTakenOrItsClientGone(isTaken: Bool) async throws {
+        let state = Mutex((made: 0, ended: 0))
+        var router = Router()
+        router.get("/held") { _ in
+            var response = Response.bytes([UInt8](repeating: 65, count: 20_000_000), contentType: "text/plain")
+            response.held = Held { state.withLock { $0.ended += 1 } }
+            state.withLock { $0.made += 1 }
+            return response
+        }
+        try await withServer(router) { _, port in
+            let client = try RawClient(port: port)
+            await client.send("GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            // More than the kernel takes: the rest waits for the client.
+            _ = await client.read(through: "\r\n\r\n")
+            #expect(state.withLock { $0.made == 1 && $0.ended == 0 })
+            if isTaken { _ = await client.readToEnd() } else { await client.close() }
+            #expect(await eventuallyHolds { state.withLock { $0.ended } == 1 })
+            await client.finish()
+        }
+    }
+
     @Test func answersPipelinedRequestsInOrder() async throws {
         try await withServer(router()) { _, port in
             let requests = (0..<50).map { "GET /n/\($0) HTTP/1.1\r\nHost: a\r\n\r\n" }.joined()

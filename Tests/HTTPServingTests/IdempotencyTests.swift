@@ -81,6 +81,30 @@ import Testing
         }
     }
 
+    @Test func anEarlierAnswerIsGivenBeforeTheEffectIsThoughtOf() async throws {
+        let store = Store()
+        let idempotency = Idempotency(store: store)
+        #expect(try await idempotency.earlierAnswer(to: request(nil)) == nil)
+        #expect(try await idempotency.earlierAnswer(to: request("k")) == nil)
+        let first = try await create(store, try request("k"))
+        let earlier = try #require(await idempotency.earlierAnswer(to: request("k")))
+        #expect(earlier.bodyBytes == first.bodyBytes && earlier.headers["Idempotency-Replayed"] == "true")
+        await #expect { _ = try await idempotency.earlierAnswer(to: request("k", body: "[]")) } throws: {
+            ($0 as? Problem)?.code == "idempotency_key_reused"
+        }
+        #expect(store.effects.withLock { $0 } == 1)
+    }
+
+    @Test func otherParametersAreAnotherRequest() async throws {
+        let store = Store()
+        let first = try await create(store, try request("k", target: "/things?filename=a.csv"))
+        let again = try await create(store, try request("k", target: "/things?filename=a.csv"))
+        #expect(first.bodyBytes == again.bodyBytes && store.effects.withLock { $0 } == 1)
+        await #expect { try await create(store, try request("k", target: "/things?filename=b.csv")) } throws: {
+            ($0 as? Problem)?.code == "idempotency_key_reused"
+        }
+    }
+
     @Test func aSecondRequestMeanwhileIsAConflict() async throws {
         let store = Store()
         let gate = Gate()

@@ -154,19 +154,21 @@ import Testing
             let replay = try await begin(bench, feed, speed: 300, end: "2016-10-08T08:00:00Z")
             let replays = Replays(store: store, reader: bench.reader, time: SystemTimeSource(), feed: feed)
             try await eventually("the first bar") { try await store.replay(id: replay.id)?.releasedBars ?? 0 > 0 }
-            _ = try await replays.change(replay.id, from: [.running], to: .paused, account: replay.accountID, isAdministrator: false)
+            _ = try await replays.change(replay.id, from: [.running], to: .paused, account: replay.accountID, isAdministrator: false, on: store)
             let paused = try #require(try await store.replay(id: replay.id))
             #expect(paused.state == .paused)
             let known = try await bench.closes(replay.symbol, "1m").count
             await #expect(throws: MarketdataError.unknownReplay) {
-                try await replays.change(replay.id, from: [.paused], to: .running, account: .make(), isAdministrator: false)
+                try await replays.change(replay.id, from: [.paused], to: .running, account: .make(), isAdministrator: false, on: store)
             }
             #expect(try await bench.closes(replay.symbol, "1m").count == known)
-            _ = try await replays.change(replay.id, from: [.paused], to: .running, account: replay.accountID, isAdministrator: false)
+            _ = try await replays.change(replay.id, from: [.paused], to: .running, account: replay.accountID, isAdministrator: false, on: store)
+            feed.wake()
             try await eventually("more bars") { try await store.replay(id: replay.id)?.releasedBars ?? 0 > paused.releasedBars }
-            _ = try await replays.change(replay.id, from: [.running], to: .stopped, account: .make(), isAdministrator: true)
+            _ = try await replays.change(replay.id, from: [.running], to: .stopped, account: .make(), isAdministrator: true, on: store)
+            feed.wake()
             await #expect(throws: MarketdataError.replayState("stopped")) {
-                try await replays.change(replay.id, from: [.paused], to: .running, account: replay.accountID, isAdministrator: false)
+                try await replays.change(replay.id, from: [.paused], to: .running, account: replay.accountID, isAdministrator: false, on: store)
             }
             let looped = try await begin(bench, feed, speed: 100_000, start: "2016-10-08T07:58:00Z", end: "2016-10-08T08:00:00Z", loops: true)
             #expect(looped.symbol == "BTCUSD@replay-2")

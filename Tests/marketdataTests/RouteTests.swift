@@ -225,6 +225,46 @@ private struct TrustingAuthentication: Middleware {
         }
     }
 
+    @Test(.enabled(if: TestServers.hasPostgres)) func aRepeatedChangeOfAReplayDoesNotUndoTheNextOne() async throws {
+        try await withPostgresStore { store, _ in
+            let bench = try Bench(store)
+            try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 5), as: "BTCUSD.csv")
+            let client = client(bench, effects: PostgresEffects(store: store)).with(header: "X-Test", "admin")
+            let id = try #require(try await client.post("/api/replays", json: ["instrument": "BTCUSD"]).json()["id"]?.string)
+            func send(_ method: HTTPServing.Method, _ path: String, _ key: String) async throws -> RequestClient.Answer {
+                try await client.with(header: "Idempotency-Key", key).send(method, "/api/replays/\(id)\(path)")
+            }
+            let paused = try await send(.post, "/pause", "first")
+            #expect(paused.status == 200)
+            #expect(try await send(.post, "/resume", "second").json()["state"] == "running")
+            // The answer to the first was lost, and its client asks again: it may not pause what runs now.
+            let again = try await send(.post, "/pause", "first")
+            #expect(again.body == paused.body && again.headers["idempotency-replayed"] == "true")
+            #expect(try await client.get("/api/replays/\(id)").json()["state"] == "running")
+            #expect(try await send(.delete, "", "third").status == 204)
+            #expect(try await send(.delete, "", "third").headers["idempotency-replayed"] == "true")
+            #expect(try await send(.post, "/resume", "second").headers["idempotency-replayed"] == "true")
+            #expect(try await client.get("/api/replays/\(id)").json()["state"] == "stopped")
+        }
+    }
+
+    @Test(.enabled(if: TestServers.hasPostgres)) func aRepeatedImportGetsTheFirstAnswer() async throws {
+        try await withPostgresStore { store, _ in
+            let bench = try Bench(store)
+            let client = client(bench, effects: PostgresEffects(store: store)).with(header: "X-Test", "admin")
+                .with(header: "Idempotency-Key", "once")
+            let file = minutes(from: "2016-10-08T00:00:00Z", count: 5)
+            func send(_ name: String) async throws -> RequestClient.Answer {
+                try await client.send(.post, "/api/imports?filename=\(name)", body: Array(file.utf8))
+            }
+            let first = try await send("BTCUSD.csv")
+            #expect(first.status == 201, "\(first.text)")
+            let again = try await send("BTCUSD.csv")
+            #expect(again.status == 201 && again.body == first.body && again.headers["idempotency-replayed"] == "true")
+            #expect(try await send("ETHUSD.csv").problemCode == "idempotency_key_reused")
+        }
+    }
+
     private struct ReplayState: Decodable { let state: String }
 }
 

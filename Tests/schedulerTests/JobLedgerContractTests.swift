@@ -1,4 +1,5 @@
 import Contracts
+import Cryptography
 import Testing
 
 @testable import scheduler
@@ -34,6 +35,18 @@ struct JobLedgerContractTests {
             let none = try await store.claim(Fixture.claim(10))
             let otherClass = try await store.claim(Fixture.claim(10, class: .gpu))
             #expect(none.isEmpty && otherClass.isEmpty)
+        }
+    }
+
+    @Test(arguments: StoreKind.available) func itIsKnownWhichResultsAreNamed(kind: StoreKind) async throws {
+        try await kind.with { store in
+            _ = try await store.insert([Fixture.job("a")])
+            let (named, lost) = (SHA256.digest(utf8: "named"), SHA256.digest(utf8: "lost"))
+            var report = try Fixture.finished(try #require(try await store.claim(Fixture.claim()).first))
+            report.resultSHA256 = named
+            #expect(try await store.finish([report])[0].state == .accepted)
+            #expect(try await store.namedResults(among: [named, lost]) == [named])
+            #expect(try await store.namedResults(among: []).isEmpty)
         }
     }
 

@@ -125,6 +125,13 @@ struct RouteTests {
             let again = try await house.signals.post("/internal/v1/jobs", json: wanted)
             #expect(made.status == 201 && again.status == 200)
             let receipt: JobReceipt = try made.decode()
+            // A dry run is asked for again a moment later: the moment is no other wish, but another version is.
+            var later = wanted
+            later.spec = run.with("due_at", "2016-10-08T00:00:01.000000Z").with("as_of", "2016-10-08T00:00:01.000000Z")
+            let repeated: JobReceipt = try await house.signals.post("/internal/v1/jobs", json: later).decode()
+            #expect(repeated == JobReceipt(jobID: receipt.jobID, created: false))
+            later.spec = run.with("version_sha256", .string(SHA256.digest(utf8: "w").hex))
+            #expect(try await house.signals.post("/internal/v1/jobs", json: later).problemCode == "idempotency_key_reused")
             let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .small, slots: 2)])
             let given = try await house.services.post("/internal/v1/jobs/claim", json: claim)
             #expect(given.status == 200, "\(given.text)")
@@ -329,5 +336,14 @@ struct RouteTests {
             #expect(noKey.problemField == "idempotency_key" && noAttempts.problemField == "max_attempts")
             #expect(reused.status == 422 && reused.problemCode == "idempotency_key_reused")
         }
+    }
+}
+
+extension JSONValue {
+    /// This object with another member.
+    fileprivate func with(_ name: String, _ value: JSONValue) -> JSONValue {
+        guard case .object(var members) = self else { return self }
+        members[name] = value
+        return .object(members)
     }
 }

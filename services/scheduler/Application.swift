@@ -85,7 +85,7 @@ enum Application {
         ]
         let background: [any Component] = [
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
-            announcer,
+            announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 

@@ -42,17 +42,28 @@ struct BlobFiles: Sendable {
         return bytes
     }
 
+    /// Hands a blob to `body` piece by piece, unchecked; `false` if it is not there.
+    func read(_ digest: SHA256Digest, _ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+        do {
+            _ = try Self.read(path(digest), body)
+            return true
+        } catch BlobError.system("open", ENOENT) {
+            return false
+        }
+    }
+
     func status(of digest: SHA256Digest) throws -> BlobEntry? {
+        try Self.status(of: path(digest)).map { BlobEntry(digest: digest, bytes: $0.bytes, refreshedAt: $0.changedAt) }
+    }
+
+    private static func status(of path: String) throws -> (bytes: Int64, changedAt: Timestamp)? {
         var status = stat()
-        guard stat(path(digest), &status) == 0 else {
+        guard stat(path, &status) == 0 else {
             if errno == ENOENT { return nil }
             throw failure("stat")
         }
-        return BlobEntry(
-            digest: digest,
-            bytes: Int64(status.st_size),
-            refreshedAt: Timestamp(microseconds: Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1_000)
-        )
+        let changedAt = Timestamp(microseconds: Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1_000)
+        return (Int64(status.st_size), changedAt)
     }
 
     func list() throws -> [BlobEntry] {
@@ -125,6 +136,18 @@ struct BlobFiles: Sendable {
             throw failure("unlink")
         }
         return true
+    }
+
+    /// Unlinks drafts that were last written to before `moment`; gives how many.
+    func removeDrafts(before moment: Timestamp) throws -> Int {
+        var removed = 0
+        for name in try Self.names(in: folder + "/tmp") {
+            let draft = folder + "/tmp/" + name
+            guard let status = try Self.status(of: draft), status.changedAt < moment else { continue }
+            guard unlink(draft) == 0 || errno == ENOENT else { throw failure("unlink") }
+            removed += 1
+        }
+        return removed
     }
 
     /// Runs `body` while nobody else, in this or another process, writes or deletes blobs with the same first byte.

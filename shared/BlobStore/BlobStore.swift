@@ -8,8 +8,12 @@ public protocol BlobStore: Sendable {
     /// Keeps the content of a file and gives its hash.
     @discardableResult
     func put(contentsOf path: String) async throws -> SHA256Digest
+    /// Joins blobs into one, piece by piece, if together they have the hash `whole`; leaves nothing otherwise.
+    func join(_ parts: [SHA256Digest], into whole: SHA256Digest) async throws -> JoinOutcome
     /// The bytes, checked against the hash; `nil` if there are none.
     func get(_ digest: SHA256Digest) async throws -> [UInt8]?
+    /// How long the blob is and when it was last put or touched; `nil` if it is not there.
+    func entry(_ digest: SHA256Digest) async throws -> BlobEntry?
     /// Whether the blob is there.
     func exists(_ digest: SHA256Digest) async throws -> Bool
     /// Refreshes the time stamp, before something new refers to the blob; `false` if it is not there.
@@ -23,6 +27,19 @@ public protocol BlobStore: Sendable {
     func delete(_ digest: SHA256Digest, olderThan age: Duration) async throws -> Bool
     /// All blobs of the service, in no order.
     func list() async throws -> [BlobEntry]
+    /// Removes half-written files that nobody has written to for `age`: whoever wrote them was killed. Gives how many.
+    @discardableResult
+    func removeDrafts(olderThan age: Duration) async throws -> Int
+}
+
+/// What came of joining parts.
+public enum JoinOutcome: Sendable, Hashable {
+    /// The blob is there.
+    case joined
+    /// This part is not there.
+    case missing(SHA256Digest)
+    /// The parts, joined in this order, have another hash.
+    case different
 }
 
 /// A blob in a list.
@@ -43,19 +60,25 @@ public struct BlobEntry: Sendable, Hashable {
 }
 
 extension BlobStore {
-    /// Deletes what nobody refers to and what nobody has put or touched for `age`; gives how many blobs.
+    /// Deletes what nobody refers to and what nobody has put or touched for `age`, and the leftovers of killed writers; gives how many blobs.
     ///
-    /// `isReferenced` is asked only about old ones, one after another.
+    /// `referenced` tells which of some old blobs are referred to. Whoever is about to refer to an old blob puts or touches it first: then it is young when
+    /// it is looked at again, under its lock.
     @discardableResult
     public func cleanUp(
         at now: Timestamp,
         olderThan age: Duration = .seconds(86_400),
-        isReferenced: @Sendable (SHA256Digest) async throws -> Bool
+        referenced: @Sendable (_ digests: [SHA256Digest]) async throws -> Set<SHA256Digest>
     ) async throws -> Int {
+        try await removeDrafts(olderThan: age)
+        let old = try await list().filter { now - $0.refreshedAt > age }.map(\.digest)
         var deleted = 0
-        for entry in try await list() where now - entry.refreshedAt > age {
-            if try await isReferenced(entry.digest) { continue }
-            if try await delete(entry.digest, olderThan: age) { deleted += 1 }
+        for start in stride(from: 0, to: old.count, by: 500) {
+            let some = Array(old[start..<min(start + 500, old.count)])
+            let kept = try await referenced(some)
+            for digest in some where !kept.contains(digest) {
+                if try await delete(digest, olderThan: age) { deleted += 1 }
+            }
         }
         return deleted
     }

@@ -54,6 +54,31 @@ public struct FolderBlobStore: BlobStore {
         }
     }
 
+    /// Copies the parts one after another into a draft, and hashes on the way.
+    public func join(_ parts: [SHA256Digest], into whole: SHA256Digest) async throws -> JoinOutcome {
+        try await run { files in
+            try files.locked(whole) {
+                if try files.refresh(whole, expecting: nil) { return .joined }
+                var hasher = SHA256.Hasher()
+                var missing: SHA256Digest?
+                do {
+                    try files.write(whole, unless: { missing != nil || hasher.finalize() != whole }) { draft in
+                        for part in parts where missing == nil {
+                            let isThere = try files.read(part) { chunk in
+                                hasher.update(chunk)
+                                try draft.write(chunk)
+                            }
+                            if !isThere { missing = part }
+                        }
+                    }
+                } catch BlobError.damaged {
+                    return missing.map { .missing($0) } ?? .different
+                }
+                return .joined
+            }
+        }
+    }
+
     /// Reads and checks the hash; throws ``BlobError/damaged(_:)``.
     public func get(_ digest: SHA256Digest) async throws -> [UInt8]? {
         try await run { files in
@@ -62,6 +87,9 @@ public struct FolderBlobStore: BlobStore {
             return bytes
         }
     }
+
+    /// Looks at the file.
+    public func entry(_ digest: SHA256Digest) async throws -> BlobEntry? { try await run { try $0.status(of: digest) } }
 
     /// Looks for the file.
     public func exists(_ digest: SHA256Digest) async throws -> Bool { try await run { try $0.status(of: digest) != nil } }
@@ -91,6 +119,13 @@ public struct FolderBlobStore: BlobStore {
 
     /// Reads the folders.
     public func list() async throws -> [BlobEntry] { try await run { try $0.list() } }
+
+    /// Unlinks old files of `tmp`.
+    @discardableResult
+    public func removeDrafts(olderThan age: Duration) async throws -> Int {
+        let before = Timestamp.now() - age
+        return try await run { try $0.removeDrafts(before: before) }
+    }
 
     private func run<Outcome: Sendable>(_ body: @escaping @Sendable (BlobFiles) throws -> Outcome) async throws -> Outcome {
         let files = files

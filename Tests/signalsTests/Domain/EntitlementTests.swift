@@ -17,13 +17,26 @@ struct EntitlementTests {
     }
     func key(_ scopes: Set<String>, account: AccountID = .make()) -> Caller { Caller(accountID: account, roles: [], scopes: scopes) }
 
-    @Test("Foreign drafts and withdrawn signals do not exist, also for subscribers")
+    @Test("Foreign drafts and withdrawn signals do not exist, but for those who are subscribed")
     func hidden() {
         for state in [SignalState.draft, .unpublished, .deleted] {
-            #expect(decide(state, person(), subscribed: true) == .hidden)
-            #expect(decide(state, key([]), subscribed: true) == .hidden)
+            #expect(decide(state, person()) == .hidden)
+            #expect(decide(state, key(["predictions:read"])) == .hidden)
         }
-        #expect(decide(.deleted, person(owner)) == .hidden)
+        for state in [SignalState.unpublished, .deleted] {
+            #expect(decide(state, person(), subscribed: true) == .granted)
+            #expect(decide(state, key([]), subscribed: true) == .insufficientScope)
+            #expect(decide(state, person(owner)) == .granted)
+        }
+    }
+
+    @Test("What was recorded can be verified by everybody, whatever became of the signal")
+    func verifiable() {
+        for state in SignalState.allCases {
+            #expect(Entitlement.mayVerify(owner: owner, state: state, hasRows: true, caller: nil))
+            #expect(Entitlement.mayVerify(owner: owner, state: state, hasRows: false, caller: nil) == (state == .published))
+        }
+        #expect(Entitlement.mayVerify(owner: owner, state: .draft, hasRows: false, caller: person(owner)))
     }
 
     @Test("Owners, administrators and subscribers read")

@@ -84,6 +84,8 @@ struct AccessTableTests {
             await platform.watch.look()
             for id in [draft, withdrawn, SignalID.make()] {
                 for route in Self.routes(id) where route.path.contains("\(id)") || route.path == "/api/subscriptions" && route.method == .post {
+                    // Who is subscribed goes on reading.
+                    if route.path == "/api/predictions/\(withdrawn)" { continue }
                     #expect(try await send(reader, route) == "404 not_found", "\(route.method.rawValue) \(route.path)")
                 }
             }
@@ -92,6 +94,47 @@ struct AccessTableTests {
             #expect(try await client.delete("/api/signals/\(draft)").status == 204)
             #expect(try await client.get("/api/signals/\(draft)").verdict == "404 not_found")
             #expect(try await platform.client(Person.admin()).get("/api/signals/\(draft)").verdict == "404 not_found")
+        }
+    }
+
+    @Test("The record of a withdrawn and of a deleted signal stays: verifiable for all, readable for those who followed it")
+    func record() async throws {
+        try await withPlatform { platform in
+            let (provider, subscriber) = (Person.provider(), Person.subscriber())
+            let id = try await platform.publish(provider)
+            let (owner, reader, stranger) = (
+                try platform.client(provider), try platform.client(subscriber), try platform.client(Person.subscriber())
+            )
+            _ = try await reader.post("/api/subscriptions", json: ["signal_id": .string(id.description)] as JSONValue)
+            #expect(try await platform.hear(platform.completed(id, rows: 2)) == .done)
+            _ = try await platform.store.seal(signing: Fixtures.signing)
+            func check(_ state: String) async throws {
+                await platform.watch.look()
+                for client in [try platform.client(nil), stranger, reader, owner] {
+                    let export: LedgerExport = try WireJSON.decode(from: try await client.get("/api/signals/\(id)/ledger").body)
+                    #expect(export.rows.count == 2 && export.seals.count == 1 && export.firstFault() == nil)
+                }
+                let foreign: LedgerExport = try WireJSON.decode(from: try await stranger.get("/api/signals/\(id)/ledger").body)
+                #expect(foreign.rows.allSatisfy { $0.payload == nil && $0.nonce == nil })
+                let followed: LedgerExport = try WireJSON.decode(from: try await reader.get("/api/signals/\(id)/ledger").body)
+                #expect(followed.rows.allSatisfy { $0.payload != nil })
+                let page = try await reader.get("/api/predictions/\(id)").json()
+                #expect(page["signal_state"]?.string == state && page["items"]?.array?.count == 2)
+                let all = try await reader.get("/api/predictions").json()
+                #expect(all["signals"]?[0]?["signal_state"]?.string == state && all["items"]?.array?.count == 2)
+                #expect(try await owner.get("/api/predictions/\(id)").status == 200)
+                #expect(try await stranger.get("/api/predictions/\(id)").verdict == "404 not_found")
+                let late = try await stranger.post("/api/subscriptions", json: ["signal_id": .string(id.description)] as JSONValue)
+                #expect(late.verdict == "404 not_found")
+            }
+            #expect(try await owner.post("/api/signals/\(id)/unpublish").status == 200)
+            try await check("unpublished")
+            #expect(try await owner.delete("/api/signals/\(id)").status == 204)
+            try await check("deleted")
+            #expect(try await owner.get("/api/signals/\(id)").verdict == "404 not_found")
+            let subscription = try #require(try await reader.get("/api/subscriptions").json()["items"]?[0]?["id"]?.string)
+            #expect(try await reader.delete("/api/subscriptions/\(subscription)").status == 204)
+            #expect(try await reader.get("/api/predictions/\(id)").verdict == "404 not_found")
         }
     }
 

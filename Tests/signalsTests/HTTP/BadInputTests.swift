@@ -107,7 +107,10 @@ struct BadInputTests {
                 ("/api/predictions/\(id)?after_seq=-1", "400 invalid_parameter"), ("/api/predictions/\(id)?wait=31", "400 invalid_parameter"),
                 ("/api/predictions/\(id)?cursor=!!", "400 invalid_cursor"), ("/api/predictions/\(id)?format=xml", "400 invalid_parameter"),
                 ("/api/predictions/\(id)?cursor=\(PredictionCursor(epoch: 7, seq: 1).text)", "409 ledger_epoch_changed"),
-                ("/api/predictions?cursor=x", "400 invalid_cursor"), ("/api/predictions?limit=501", "400 invalid_parameter"),
+                ("/api/predictions?cursor=x", "400 invalid_cursor"), ("/api/predictions?after=x", "400 invalid_cursor"),
+                ("/api/predictions?wait=5", "400 missing_parameter"), ("/api/predictions?after=AQA&cursor=x", "400 invalid_parameter"),
+                ("/api/predictions?after=BwA", "409 ledger_epoch_changed"), ("/api/predictions?after=AQA", "200"),
+                ("/api/predictions?limit=501", "400 invalid_parameter"),
                 ("/api/predictions/\(id)?after_seq=9223372036854775807", "200"),
                 ("/api/signals/\(id)/ledger?limit=0", "400 invalid_parameter"), ("/api/signals/\(id)/ledger?after_seq=9223372036854775807", "200"),
                 ("/api/signals/ledger/seals?after=-1", "400 invalid_parameter"), ("/api/signals/ledger/days/yesterday", "404 not_found"),
@@ -115,6 +118,22 @@ struct BadInputTests {
                 ("/api/signals?q=\(String(repeating: "x", count: 201))", "400 invalid_parameter"),
             ]
             for (path, verdict) in cases { #expect(try await client.get(path).verdict == verdict, "\(path)") }
+        }
+    }
+
+    @Test("A wrong wait is refused whether the answer is in memory or not")
+    func wrongWait() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let client = try platform.client(provider)
+            let id = try await platform.publish(provider)
+            for isReady in [false, true] {
+                for (wait, verdict) in [("abc", "400 invalid_parameter"), ("31", "400 invalid_parameter"), ("30", "400 missing_parameter")] {
+                    platform.reader.forgetAll()
+                    if isReady { #expect(try await client.get("/api/predictions/\(id)").status == 200) }
+                    #expect(try await client.get("/api/predictions/\(id)?wait=\(wait)").verdict == verdict, "\(wait), in memory: \(isReady)")
+                }
+            }
         }
     }
 }

@@ -126,6 +126,47 @@ struct WholePathTests {
         }
     }
 
+    @Test("Following all signals gives each row once, also what was recorded between two questions")
+    func following() async throws {
+        try await withPlatform { platform in
+            let (provider, reader) = (Person.provider(), Person.subscriber())
+            let (one, two) = (try await platform.publish(provider), try await platform.publish(provider))
+            let client = try platform.client(reader)
+            func subscribe(_ id: SignalID) async throws {
+                _ = try await client.post("/api/subscriptions", json: ["signal_id": .string(id.description)] as JSONValue)
+            }
+            try await subscribe(one)
+            for id in [one, two] { _ = try await platform.hear(platform.completed(id)) }
+            let first = try await client.get("/api/predictions").json()
+            #expect(first["items"]?.array?.count == 1)
+            var mark = try #require(first["mark"]?.string)
+            func next(_ query: String) async throws -> [JSONValue] {
+                let answer = try await client.get("/api/predictions?after=\(mark)\(query)").json()
+                mark = try #require(answer["mark"]?.string)
+                #expect(answer["next_cursor"] == .null)
+                return answer["items"]?.array ?? []
+            }
+            #expect(try await next("").isEmpty)
+            // What came meanwhile is there at once, however long one would wait: nobody tells the hub here. And it comes only once.
+            _ = try await platform.hear(platform.completed(one, rows: 3))
+            #expect(try await next("&wait=30&limit=2").map { $0["seq"] } == [2, 3])
+            #expect(try await next("&wait=30&limit=2").map { $0["seq"] } == [4])
+            #expect(try await next("").isEmpty)
+            // A signal that is new to the reader begins with what came after the mark.
+            try await subscribe(two)
+            _ = try await platform.hear(platform.completed(two))
+            let joined = try await next("&wait=30")
+            #expect(joined.map { $0["seq"] } == [2] && joined.first?["signal_id"]?.string == two.description)
+            // And who waits is woken.
+            let waiting = mark
+            async let answer = client.get("/api/predictions?after=\(waiting)&wait=30")
+            try await eventually("somebody waits") { Set(platform.hub.watched) == [one, two] }
+            _ = try await platform.hear(platform.completed(two))
+            platform.watch.heard(two)
+            #expect(try await answer.json()["items"]?.array?.map { $0["seq"] } == [3])
+        }
+    }
+
     @Test("Who waits is woken by the next prediction, and told nothing new when the time is over")
     func longPoll() async throws {
         try await withPlatform { platform in
@@ -245,6 +286,13 @@ struct WholePathTests {
             let again = try await client.post("/api/signals/\(id)/versions/1/dry-run", json: JSONValue.object([:]), headers: key)
             #expect(again.headers["idempotency-replayed"] == "true")
             #expect(try started.json()["id"] == again.json()["id"])
+            #expect(platform.jobs.state.withLock { $0.asked } == 1)
+            // The service dies when the job is made and its answer is not kept yet: the repeat, a moment later, finds the same job.
+            try await platform.pool.execute("DELETE FROM idempotency_keys")
+            let repeated = try await client.post("/api/signals/\(id)/versions/1/dry-run", json: JSONValue.object([:]), headers: key)
+            #expect(repeated.status == 202 && repeated.headers["idempotency-replayed"] == nil)
+            #expect(try started.json()["id"] == repeated.json()["id"])
+            #expect(platform.jobs.state.withLock { $0.asked } == 2)
             let request = try #require(platform.jobs.state.withLock { $0.requests.first })
             #expect(request.kind == .dryRun && request.resourceClass == .small && request.accountID == provider.accountID)
             let spec: SignalRunSpec = try WireJSON.decode(from: request.spec)
@@ -261,6 +309,24 @@ struct WholePathTests {
             #expect(done["log"] == "hello\n" && done["refusal"] == .null && done["result"]?["rows"]?[0]?["value"] == "1")
             #expect(try await platform.store.head(id)?.seq == 0)
             #expect(try await platform.client(Person.provider()).get("/api/signals/\(id)/dry-runs/\(jobID)").verdict == "403 not_owner")
+        }
+    }
+
+    @Test("A repeated deletion gets the first answer, though the signal is gone")
+    func repeatedDeletion() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let client = try platform.client(provider)
+            let id = try await platform.publish(provider)
+            let key = [("Idempotency-Key", "once")]
+            #expect(try await client.send(.delete, "/api/signals/\(id)", headers: key).status == 204)
+            let again = try await client.send(.delete, "/api/signals/\(id)", headers: key)
+            #expect(again.status == 204 && again.headers["idempotency-replayed"] == "true")
+            #expect(try await client.delete("/api/signals/\(id)").verdict == "404 not_found")
+            // The key is the account's: nobody else learns anything by it.
+            #expect(try await platform.client(Person.provider()).send(.delete, "/api/signals/\(id)", headers: key).verdict == "404 not_found")
+            let reading = platform.client(key: platform.auth.makeKey(provider, scopes: ["predictions:read"]))
+            #expect(try await reading.send(.delete, "/api/signals/\(id)", headers: key).verdict == "403 insufficient_scope")
         }
     }
 
@@ -332,6 +398,13 @@ struct WholePathTests {
             }
             #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest])).text.contains("def predict"))
             #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([])).verdict == "403 outside_job_token")
+            // As if other files took all the room.
+            var share = platform.executorFiles.take(1_000_000)
+            #expect(share != nil)
+            let busy = try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest]))
+            #expect(busy.verdict == "503 overloaded" && busy.headers["retry-after"] != nil)
+            share = nil
+            #expect(try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest])).status == 200)
             #expect(
                 try await executor.get("/internal/v1/blobs/\(digest)", headers: token([digest], key: TestPlatform.executor)).verdict
                     == "401 invalid_job_token"

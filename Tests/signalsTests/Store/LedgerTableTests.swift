@@ -120,7 +120,7 @@ struct LedgerTableTests {
                 _ = try await store.append(Fixtures.run(signal, version: version))
                 _ = try await store.seal(signing: Fixtures.signing)
                 #expect(try await inside.predictions(PredictionQuery(signalID: signal.id, limit: 5)).count == 1)
-                #expect(try await inside.seals(of: signal.id, afterSeq: 0, throughSeq: .max).count == 1)
+                #expect(try await inside.sealCount(of: signal.id) == 1)
                 #expect(try await LedgerExports(store: inside).export(signal.id, afterSeq: 0, limit: 5, isEntitled: true)?.rows.count == 1)
             }
             #expect(try await store.head(signal.id)?.seq == 2)
@@ -128,6 +128,52 @@ struct LedgerTableTests {
                 try await store.snapshot { try await $0.append(Fixtures.run(signal, version: version)) }
             }
             #expect(refused?.sqlState == "25006")
+        }
+    }
+
+    @Test("A part ends with the heads that its seals may hold, and the parts together are the whole; also behind a cut tail")
+    func parts() async throws {
+        try await withPostgresStore { store, database, _ in
+            var signals: [(Signal, SignalVersion)] = []
+            for _ in 0..<3 { signals.append(try await Fixtures.published(in: store)) }
+            // Four seconds in which all three grow by two rows.
+            for _ in 0..<4 {
+                for (signal, version) in signals { _ = try await store.append(Fixtures.run(signal, version: version, rows: 2)) }
+                _ = try await store.seal(signing: Fixtures.signing)
+            }
+            let id = signals[0].0.id
+            let exports = LedgerExports(store: store, maximumHeads: 7)
+            func parts(limit: Int) async throws -> [LedgerExport] {
+                var parts: [LedgerExport] = []
+                var after: Int64? = 0
+                while let from = after, parts.count < 20 {
+                    let part = try #require(await exports.export(id, afterSeq: from, limit: limit, isEntitled: true))
+                    #expect(part.seals.reduce(0) { $0 + $1.heads.count } <= 7)
+                    parts.append(part)
+                    after = part.nextAfterSeq
+                }
+                return parts
+            }
+            let whole = try await parts(limit: 100)
+            #expect(whole.map { $0.rows.map(\.seq) } == [[1, 2, 3, 4], [5, 6, 7, 8]])
+            #expect(whole.map { $0.seals.map(\.n) } == [[1, 2], [3, 4]])
+            #expect(whole.allSatisfy { $0.firstFault() == nil })
+            #expect(try await parts(limit: 3).map { $0.rows.map(\.seq) } == [[1, 2, 3], [4, 5, 6], [7, 8]])
+            #expect(try await exports.firstFault(of: id) { _ in true }.fault == nil)
+            #expect(try await exports.firstFaultOfSeals { _ in true } == nil)
+
+            // Rows and head are gone, the seals are not: all of them come, in parts, and each part ends.
+            let superuser = try await PostgresConnection.connect(
+                PostgresConfiguration(url: database.superuserURL, schema: "signals"),
+                on: TestLoop.shared
+            )
+            try await superuser.execute("SET session_replication_role = replica")
+            try await superuser.execute("DELETE FROM predictions WHERE signal_id = \(id) AND seq > 3")
+            let cut = try await parts(limit: 100)
+            #expect(cut.map { $0.rows.map(\.seq) } == [[1, 2, 3], []])
+            #expect(cut.map { $0.seals.map(\.n) } == [[1, 2], [3, 4]])
+            #expect(cut[0].firstFault() == LedgerFault(kind: .truncated, seq: 4))
+            await superuser.close()
         }
     }
 

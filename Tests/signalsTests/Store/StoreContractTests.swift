@@ -81,6 +81,7 @@ struct StoreContract {
         // Of what is forgotten only that may be deleted which no version names.
         #expect(try await Set(store.forgetUploads(before: now + .seconds(1), limit: 10)) == [loose, foreign])
         #expect(try await store.ownedBlobs(signal.accountID, among: [loose]).isEmpty)
+        #expect(try await store.referencedBlobs(among: [loose, version.files[1].sha256]) == [version.files[1].sha256])
 
         let dryRun = DryRun(jobID: .make(), signalID: signal.id, versionID: version.id, accountID: signal.accountID, createdAt: now)
         try await store.add(dryRun, request: "one")
@@ -221,10 +222,23 @@ struct StoreContract {
         #expect(secondTime >= firstTime)
         // No seal is older than a row that it binds.
         for head in two.heads { #expect(try #require(await store.head(head.signalID)?.madeAt) <= secondTime) }
-        #expect(try await store.seals(after: 0, limit: 5) == [one, two])
-        #expect(try await store.seals(after: 1, limit: 5) == [two])
-        #expect(try await store.seals(of: first.id, afterSeq: 0, throughSeq: .max) == [one, two])
-        #expect(try await store.seals(of: first.id, afterSeq: 2, throughSeq: .max) == [two])
+        func all(after number: Int64, limit: Int = 5, heads: Int = 9) async throws -> SealPage {
+            try await store.seals(after: number, limit: limit, maximumHeads: heads)
+        }
+        #expect(try await all(after: 0) == SealPage(seals: [one, two], hasMore: false))
+        #expect(try await all(after: 1) == SealPage(seals: [two], hasMore: false))
+        // The second seal holds two heads: with the first one's that is more than two. Alone it is a page, however small that may be.
+        #expect(try await all(after: 0, heads: 2) == SealPage(seals: [one], hasMore: true))
+        #expect(try await all(after: 0, limit: 1) == SealPage(seals: [one], hasMore: true))
+        #expect(try await all(after: 1, heads: 1) == SealPage(seals: [two], hasMore: false))
+        func own(after seq: Int64, heads: Int = 9) async throws -> SealPage {
+            try await store.seals(of: first.id, afterSeq: seq, throughSeq: .max, maximumHeads: heads)
+        }
+        #expect(try await own(after: 0) == SealPage(seals: [one, two], hasMore: false))
+        #expect(try await own(after: 2) == SealPage(seals: [two], hasMore: false))
+        #expect(try await own(after: 0, heads: 2) == SealPage(seals: [one], hasMore: true))
+        #expect(try await store.sealCount(of: first.id) == 2)
+        #expect(try await store.sealCount(of: second.id) == 1)
         #expect(try await store.lastSeal(before: secondTime + .seconds(1)) == two)
         #expect(try await store.lastSeal(before: firstTime) == nil)
         let rows = try await store.predictions(PredictionQuery(signalID: first.id, limit: 5))
@@ -236,7 +250,7 @@ struct StoreContract {
             _ = try await store.append(Fixtures.run(first, version: version))
             _ = try await store.seal(signing: { _ in throw SigningFailed() })
         }
-        #expect(try await store.seals(after: 0, limit: 5).count == 2)
+        #expect(try await all(after: 0).seals.count == 2)
     }
 
     struct SigningFailed: Error {}
@@ -261,6 +275,15 @@ struct StoreContract {
         #expect(try await store.predictions(of: [second.id], before: nil, limit: 50).count == 6)
         #expect(try await store.predictions(of: [], before: nil, limit: 50).isEmpty)
 
+        let newer = try await store.predictions(above: [first.id: 1, second.id: 4], limit: 50)
+        let oldestFirst = seen.reversed().filter { $0.seq > ($0.signalID == first.id ? 1 : 4) }
+        #expect(newer.map(\.position) == Array(oldestFirst) && newer.count == 4)
+        #expect(try await store.predictions(above: [first.id: 1, second.id: 4], limit: 3).map(\.position) == Array(oldestFirst.prefix(3)))
+        #expect(try await store.predictions(above: [:], limit: 3).isEmpty)
+        let second2 = try #require(seen.first { $0.signalID == second.id && $0.seq == 2 })
+        #expect(try await store.seqs(of: [second.id], at: second2.madeAt) == [second.id: 2])
+        #expect(try await store.seqs(of: [second.id], at: second2.madeAt - .seconds(3_600)) == [second.id: 0])
+
         let queries = [
             PredictionQuery(signalID: second.id, limit: 4), PredictionQuery(signalID: first.id, afterSeq: 1, limit: 5),
             PredictionQuery(signalID: .make(), limit: 5), PredictionQuery(signalID: second.id, beforeSeq: 3, limit: 1),
@@ -284,7 +307,9 @@ struct StoreContract {
         let cadence = CadenceRecord(lastDueAt: now, lastOutcome: .late, lastReason: "r", nextDueAt: now + .seconds(15), version: 3)
         _ = try await store.apply(cadence, to: first.id)
         let views = try await store.views([second.id, first.id, gone.id, .make()])
-        #expect(views.map(\.signal.id) == [first.id, second.id].sorted())
+        // Its record stays, and who follows it reads on.
+        #expect(views.map(\.signal.id) == [first.id, second.id, gone.id].sorted())
+        #expect(views.first { $0.signal.id == gone.id }?.signal.state == .deleted)
         let view = try #require(views.first { $0.signal.id == first.id })
         #expect(try await store.signal(first.id) == view.signal)
         #expect(try await store.head(first.id) == view.head)

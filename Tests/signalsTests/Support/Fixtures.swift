@@ -109,6 +109,20 @@ final class InMemoryBlobs: BlobStore {
         return digest
     }
     func put(contentsOf path: String) async throws -> SHA256Digest { throw TestSupportError("not here") }
+    func join(_ parts: [SHA256Digest], into whole: SHA256Digest) async throws -> JoinOutcome {
+        kept.withLock { kept in
+            var bytes: [UInt8] = []
+            for part in parts {
+                guard let piece = kept[part] else { return .missing(part) }
+                bytes += piece
+            }
+            guard SHA256.digest(bytes) == whole else { return .different }
+            kept[whole] = bytes
+            return .joined
+        }
+    }
+    func entry(_ digest: SHA256Digest) async throws -> BlobEntry? { try await list().first { $0.digest == digest } }
+    func removeDrafts(olderThan age: Duration) async throws -> Int { 0 }
     func get(_ digest: SHA256Digest) async throws -> [UInt8]? { kept.withLock { $0[digest] } }
     func exists(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }
     func touch(_ digest: SHA256Digest) async throws -> Bool { kept.withLock { $0[digest] != nil } }
@@ -167,6 +181,7 @@ final class FakeMarket: MarketData {
 final class FakeJobs: JobLedger {
     struct State: Sendable {
         var requests: [JobRequest] = []
+        var asked = 0
         var ids: [String: JobID] = [:]
         var standings: [JobID: JobStanding] = [:]
         var results: [SHA256Digest: [UInt8]] = [:]
@@ -178,8 +193,16 @@ final class FakeJobs: JobLedger {
 
     func create(_ request: JobRequest) async throws -> JobReceipt {
         try state.withLock { state in
+            state.asked += 1
             if state.isRefusing { throw Refused() }
-            if let known = state.ids[request.idempotencyKey] { return JobReceipt(jobID: known, created: false) }
+            if let known = state.ids[request.idempotencyKey] {
+                // As the scheduler: the same key with another wish is refused.
+                guard state.requests.contains(where: { $0.idempotencyKey == request.idempotencyKey && $0.comparedSpec == request.comparedSpec })
+                else {
+                    throw TestSupportError("422 idempotency_key_reused")
+                }
+                return JobReceipt(jobID: known, created: false)
+            }
             let id = JobID.make()
             state.ids[request.idempotencyKey] = id
             state.requests.append(request)

@@ -88,6 +88,7 @@ struct TestPlatform: Sendable {
     let router: Router
     let internalRouter: Router
     let time: any TimeSource = SystemTimeSource()
+    let executorFiles = ByteBudget(maximumBytes: 1_000_000)
 
     /// - Parameter limiter: what counts the use of keys, over the auth that it is given; nothing unless told.
     init(pool: PostgresPool, limiter: (FakeAuth) -> KeyLimiter? = { _ in nil }) throws {
@@ -122,7 +123,8 @@ struct TestPlatform: Sendable {
             exports: LedgerExports(store: store),
             signingKey: ledgerKey,
             cpu: try CPUPool(threads: 1),
-            time: time
+            time: time,
+            executorFiles: executorFiles
         )
         let limits = limiter(auth)
         router = routes.publicRouter(
@@ -272,6 +274,7 @@ struct TestPlatform: Sendable {
 
     /// Hears that a run ended, as the consumer would.
     func hear(_ envelope: Envelope) async throws -> HandlerOutcome {
+        guard try runs.concerns(envelope) else { return .done }
         let handler = try await runs.prepared(for: envelope)
         return try await pool.withTransaction { try await handler.handle(envelope, on: $0) }
     }

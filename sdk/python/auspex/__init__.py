@@ -28,6 +28,7 @@ _LATER = {
     "Client": "client",
     "AsyncClient": "async_client",
     "verify_ledger": "ledger",
+    "LedgerCheck": "ledger",
     "join_ledgers": "ledger",
     "LedgerFault": "ledger",
     "LedgerFormatError": "ledger",

@@ -12,6 +12,7 @@ from ._following import Place
 from ._messages import Call, Endpoint, read_answer, split_head
 from ._retry import ATTEMPTS, Backoff
 from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
+from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
 
 _Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -136,6 +137,22 @@ class AsyncClient:
     async def ledger(self, signal_id: str, *, after_seq: int = 0, limit: int = 1000) -> Mapping[str, Any]:
         """A part of the ledger as a document for :func:`auspex.verify_ledger`."""
         return await self.call(_calls.ledger(signal_id, after_seq, limit))
+
+    async def ledger_parts(self, signal_id: str, *, limit: int = 1000) -> AsyncIterator[Mapping[str, Any]]:
+        """The whole ledger, part by part; see :meth:`auspex.Client.ledger_parts`."""
+        after_seq: Optional[int] = 0
+        while after_seq is not None:
+            part = await self.ledger(signal_id, after_seq=after_seq, limit=limit)
+            yield part
+            after_seq = part.get("next_after_seq")
+
+    async def verify_ledger(self, signal_id: str, *, limit: int = 1000) -> Verdict:
+        """Checks a signal's whole ledger with the platform's keys, part by part."""
+        check = LedgerCheck(await self.ledger_keys())
+        async for part in self.ledger_parts(signal_id, limit=limit):
+            if not check.take(part):
+                break
+        return check.verdict()
 
     async def ledger_keys(self) -> Mapping[str, Any]:
         """The public keys that seals are signed with, as a JWK set."""

@@ -15,6 +15,7 @@ from ._following import Place
 from ._messages import Call, Endpoint, read_answer
 from ._retry import ATTEMPTS, Backoff
 from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable
+from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
 
 
@@ -169,6 +170,22 @@ class Client:
     def ledger(self, signal_id: str, *, after_seq: int = 0, limit: int = 1000) -> Mapping[str, Any]:
         """A part of the ledger as a document for :func:`auspex.verify_ledger`: links and roots for all, payloads for the entitled."""
         return self.call(_calls.ledger(signal_id, after_seq, limit))
+
+    def ledger_parts(self, signal_id: str, *, limit: int = 1000) -> Iterator[Mapping[str, Any]]:
+        """The whole ledger, part by part: a part ends after ``limit`` rows, or sooner when its seals are large."""
+        after_seq: Optional[int] = 0
+        while after_seq is not None:
+            part = self.ledger(signal_id, after_seq=after_seq, limit=limit)
+            yield part
+            after_seq = part.get("next_after_seq")
+
+    def verify_ledger(self, signal_id: str, *, limit: int = 1000) -> Verdict:
+        """Checks a signal's whole ledger with the platform's keys, part by part; see :func:`auspex.verify_ledger`."""
+        check = LedgerCheck(self.ledger_keys())
+        for part in self.ledger_parts(signal_id, limit=limit):
+            if not check.take(part):
+                break
+        return check.verdict()
 
     def ledger_keys(self) -> Mapping[str, Any]:
         """The public keys that seals are signed with, as a JWK set."""

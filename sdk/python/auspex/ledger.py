@@ -174,7 +174,9 @@ class _Seal:
 
 
 def verify_ledger(document: Mapping[str, Any], keys: Optional[Mapping[str, Any]] = None) -> Verdict:
-    """Checks a ledger document: what ``Client.ledger`` gives, several of them put together by :func:`join_ledgers`, or a file.
+    """Checks one ledger document: a file, a part that ``Client.ledger`` gave, or several of them put together by :func:`join_ledgers`.
+
+    A long ledger comes in parts; ``Client.verify_ledger`` asks for all of them and checks each as it comes.
 
     ``keys`` is the platform's JWK set (``Client.ledger_keys``); with it the signature of every seal is checked as well.
 
@@ -188,19 +190,49 @@ def verify_ledger(document: Mapping[str, Any], keys: Optional[Mapping[str, Any]]
     >>> print(verify_ledger({"signal_id": signal, "rows": [{**row, "payload": "{ }"}], "seals": []}))
     BAD   62f746b4-84e6-4ceb-95bd-447e7184d454: first bad row 1: payload
     """
-    if not isinstance(document, Mapping):
-        raise LedgerFormatError("a ledger is a JSON object")
-    signal_id = document.get("signal_id")
-    signal = _signal_bytes(signal_id)
-    raw_rows, raw_seals = document.get("rows"), document.get("seals", [])
-    if not isinstance(raw_rows, list) or not isinstance(raw_seals, list):
-        raise LedgerFormatError("a ledger has rows and seals")
-    previous_link = document.get("previous_link")
-    points = None if keys is None else _points(keys)
+    check = LedgerCheck(keys)
+    check.take(document)
+    return check.verdict()
 
-    checker = _Checker(signal, None if previous_link is None else _bytes(previous_link, 32, "previous_link"), points)
-    fault = checker.check(raw_rows, raw_seals)
-    return Verdict(str(signal_id), len(raw_rows), len(raw_seals), checker.payloads, checker.signatures, fault)
+
+class LedgerCheck:
+    """Checks a ledger part by part, in the order in which the platform gives them: only 32 bytes of each row are kept.
+
+    ``Client.verify_ledger`` uses it; ``take`` gives False when no further part need be asked for.
+    """
+
+    def __init__(self, keys: Optional[Mapping[str, Any]] = None):
+        self._points = None if keys is None else _points(keys)
+        self._checker: Optional[_Checker] = None
+        self._signal_id: Any = None
+        self._rows = self._seals = 0
+        self._fault: Optional[LedgerFault] = None
+
+    def take(self, document: Mapping[str, Any]) -> bool:
+        """Checks the next part; whether everything is well so far and more is to come."""
+        if not isinstance(document, Mapping):
+            raise LedgerFormatError("a ledger is a JSON object")
+        signal_id = document.get("signal_id")
+        signal = _signal_bytes(signal_id)
+        raw_rows, raw_seals = document.get("rows"), document.get("seals", [])
+        if not isinstance(raw_rows, list) or not isinstance(raw_seals, list):
+            raise LedgerFormatError("a ledger has rows and seals")
+        if self._checker is None:
+            previous_link = document.get("previous_link")
+            self._signal_id = signal_id
+            self._checker = _Checker(signal, None if previous_link is None else _bytes(previous_link, 32, "previous_link"), self._points)
+        elif signal_id != self._signal_id:
+            raise LedgerFormatError("this part belongs to another signal")
+        self._rows += len(raw_rows)
+        self._seals += len(raw_seals)
+        self._fault = self._fault or self._checker.check(raw_rows, raw_seals)
+        return self._fault is None and document.get("next_after_seq") is not None
+
+    def verdict(self) -> Verdict:
+        """What came out."""
+        if self._checker is None:
+            raise LedgerFormatError("there is no part to check")
+        return Verdict(str(self._signal_id), self._rows, self._seals, self._checker.payloads, self._checker.signatures, self._fault)
 
 
 def verify_export(document: Mapping[str, Any], keys: Optional[Mapping[str, Any]] = None) -> Optional[LedgerFault]:
@@ -230,6 +262,7 @@ class _Checker:
         self._points = points
         self._links: List[bytes] = []
         self._first = 1
+        self._seal_number, self._root = 0, ZERO
         self.payloads = 0
         self.signatures = 0
 
@@ -239,14 +272,14 @@ class _Checker:
             if isinstance(raw, Mapping) and raw.get("nonce") is not None and not _is_nonce(raw["nonce"]):
                 return LedgerFault("payload", _whole(raw, "seq", "a row"))
         rows = [self._row(raw) for raw in raw_rows]
-        if self._is_part and rows:
+        if self._is_part and rows and not self._links:
             self._first = rows[0].seq
         return self._check_rows(rows) or self._check_seals([self._seal(raw) for raw in raw_seals])
 
     def _check_rows(self, rows: Sequence[_Row]) -> Optional[LedgerFault]:
-        previous = self._before
-        for place, row in enumerate(rows):
-            expected = self._first + place
+        previous = self._links[-1] if self._links else self._before
+        for row in rows:
+            expected = self._first + len(self._links)
             if row.seq != expected:
                 return LedgerFault("gap", expected)
             if row.payload is not None and row.nonce is not None:
@@ -260,19 +293,18 @@ class _Checker:
         return None
 
     def _check_seals(self, seals: Sequence[_Seal]) -> Optional[LedgerFault]:
-        last_number, last_root = 0, ZERO
         for seal in seals:
             ids = [head.signal for head in seal.heads]
             in_order = bool(ids) and all(left < right for left, right in zip(ids, ids[1:]))
             if not in_order or merkle_root([head.entry for head in seal.heads]) != seal.merkle:
                 return LedgerFault("merkle", seal=seal.n)
             # Seals over one signal need not be neighbours: then a seal names the root that it follows.
-            before = last_root if seal.n == last_number + 1 else seal.previous_root
+            before = self._root if seal.n == self._seal_number + 1 else seal.previous_root
             if before is None or root_hash(before, seal.merkle) != seal.root:
                 return LedgerFault("root", seal=seal.n)
             if self._points is not None and not self._is_signed(seal):
                 return LedgerFault("signature", seal=seal.n)
-            last_number, last_root = seal.n, seal.root
+            self._seal_number, self._root = seal.n, seal.root
             fault = self._check_head(seal)
             if fault is not None:
                 return fault

@@ -1,5 +1,6 @@
 """The independent verifier against the vectors that both verifiers have to agree on."""
 
+import asyncio
 import copy
 import hashlib
 import json
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from auspex import _p256
-from auspex.ledger import LedgerFault, LedgerFormatError, join_ledgers, leaf_hash, link_hash, merkle_root, root_hash, verify_ledger
+from platform_double import PlatformDouble
+
+from auspex import AsyncClient, Client, _p256
+from auspex.ledger import LedgerCheck, LedgerFault, LedgerFormatError, join_ledgers, leaf_hash, link_hash, merkle_root, root_hash, verify_ledger
 
 SIGNAL = "62f746b4-84e6-4ceb-95bd-447e7184d454"
 
@@ -116,6 +119,54 @@ def test_a_part_of_a_chain():
     assert fault_of(part) == LedgerFault("link", 4)
     parts = [{**whole, "rows": whole["rows"][:4]}, {**whole, "rows": whole["rows"][4:]}]
     assert verify_ledger(join_ledgers(parts))
+
+
+def parts_of(whole):
+    """The ledger as a platform gives it in two parts, each with the seals over its rows."""
+    return [
+        {**whole, "rows": whole["rows"][:3], "seals": whole["seals"][:1], "next_after_seq": 3},
+        {**whole, "rows": whole["rows"][3:], "seals": whole["seals"][1:], "previous_link": whole["rows"][2]["link"]},
+    ]
+
+
+def test_parts_are_checked_one_after_the_other():
+    check = LedgerCheck(jwks())
+    first, second = parts_of(ledger())
+    assert check.take(first) and not check.take(second)
+    verdict = check.verdict()
+    assert verdict and (verdict.rows, verdict.seals, verdict.payloads, verdict.signatures) == (6, 2, 6, 2)
+    # A row that is missing between two parts, a root that does not follow, a tail that is cut.
+    for change, fault in (
+        (lambda part: part["rows"].pop(0), LedgerFault("gap", 4)),
+        (lambda part: part["seals"][0].update(root="00" * 32), LedgerFault("root", seal=2)),
+        (lambda part: part["rows"].clear(), LedgerFault("truncated", 4)),
+    ):
+        check = LedgerCheck()
+        first, second = copy.deepcopy(parts_of(ledger()))
+        change(second)
+        check.take(first)
+        assert not check.take(second) and check.verdict().fault == fault
+    check = LedgerCheck()
+    check.take(first)
+    with pytest.raises(LedgerFormatError):
+        check.take({**second, "signal_id": str(uuid.UUID(int=1))})
+
+
+def test_clients_ask_for_every_part():
+    parts = parts_of(ledger())
+
+    def answer(request):
+        if request["path"].endswith("/keys"):
+            return 200, jwks()
+        return 200, parts[1 if "after_seq=3" in request["path"] else 0]
+
+    async def asynchronous(url):
+        async with AsyncClient(url) as client:
+            return await client.verify_ledger(SIGNAL)
+
+    with PlatformDouble(answer) as platform:
+        verdicts = [Client(platform.url).verify_ledger(SIGNAL), asyncio.run(asynchronous(platform.url))]
+    assert [(bool(verdict), verdict.rows, verdict.signatures) for verdict in verdicts] == [(True, 6, 2)] * 2
 
 
 @pytest.mark.parametrize("index", range(6))

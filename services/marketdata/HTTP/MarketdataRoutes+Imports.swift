@@ -14,7 +14,11 @@ extension MarketdataRoutes {
         var options = ImportOptions(symbol: request.query.string("symbol"), timeZone: request.query.string("time_zone"))
         options.assetClass = try request.query.choice("asset_class", of: AssetClass.allCases.map(\.rawValue)).flatMap { AssetClass(rawValue: $0) }
         options.side = try request.query.choice("price", of: ["trade", "bid", "ask"]).flatMap { PriceSide(rawValue: $0) }
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let outcome = try await importer.run(request.body, path: name, options: options)
-        return try .json(ImportAnswer(outcome), status: outcome.days.added + outcome.days.extended + outcome.days.revised > 0 ? .created : .ok)
+        let isNew = outcome.days.added + outcome.days.extended + outcome.days.revised > 0
+        let response = try Response.json(ImportAnswer(outcome), status: isNew ? .created : .ok)
+        // The import is a transaction of its own, and the same file again changes nothing: here only the answer is kept.
+        return try await effects.run(request) { _ in response }
     }
 }

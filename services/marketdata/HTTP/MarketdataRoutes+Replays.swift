@@ -82,30 +82,36 @@ extension MarketdataRoutes {
 
     /// `DELETE /api/replays/{id}`: ends it; what was released stays known.
     func stopReplay(_ request: Request) async throws -> Response {
-        _ = try await change(request, from: [.running, .paused, .finished], to: .stopped)
-        return .noContent
+        try await change(request, from: [.running, .paused, .finished], to: .stopped) { _ in .noContent }
     }
 
     /// `POST /api/replays/{id}/pause`
     func pauseReplay(_ request: Request) async throws -> Response {
-        try .json(ReplayAnswer(try await change(request, from: [.running], to: .paused)))
+        try await change(request, from: [.running], to: .paused) { try .json(ReplayAnswer($0)) }
     }
 
     /// `POST /api/replays/{id}/resume`
     func resumeReplay(_ request: Request) async throws -> Response {
-        try .json(ReplayAnswer(try await change(request, from: [.paused], to: .running)))
+        try await change(request, from: [.paused], to: .running) { try .json(ReplayAnswer($0)) }
     }
 
-    private func change(_ request: Request, from: Set<Replay.State>, to: Replay.State) async throws -> Replay {
+    private func change(
+        _ request: Request,
+        from: Set<Replay.State>,
+        to: Replay.State,
+        answer: @escaping @Sendable (Replay) throws -> Response
+    ) async throws -> Response {
         try requireSession(request, anyOf: "admin", "provider")
         try request.query.reject(unknownExcept: [])
         let principal = try request.authenticated()
-        return try await replays.change(
-            request.parameter("id", as: ReplayID.self),
-            from: from,
-            to: to,
-            account: principal.accountID,
-            isAdministrator: principal.has(role: "admin")
-        )
+        let id = try request.parameter("id", as: ReplayID.self)
+        let isAdministrator = principal.has(role: "admin")
+        let response = try await effects.run(request) { effects in
+            try answer(
+                try await replays.change(id, from: from, to: to, account: principal.accountID, isAdministrator: isAdministrator, on: effects)
+            )
+        }
+        replays.feed?.wake()
+        return response
     }
 }

@@ -32,7 +32,6 @@ protocol MarketdataStore: EffectStore {
 
     // MARK: Replays
 
-    func replay(id: ReplayID) async throws -> Replay?
     func replay(instrument: InstrumentID) async throws -> Replay?
     func replays(after id: ReplayID?, limit: Int) async throws -> [Replay]
     /// Replays that should run and whose lease is free or held by this runner.
@@ -41,10 +40,6 @@ protocol MarketdataStore: EffectStore {
     func renewReplay(_ id: ReplayID, runner: String, leaseSeconds: Int) async throws -> Replay?
     /// Gives the lease back, so that another replica need not wait for its end.
     func releaseLease(of id: ReplayID, runner: String) async throws
-    /// Changes the state if it is one of `from`; gives the replay after the change, nothing otherwise.
-    func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay?
-    /// Lets a paused replay run again; nothing if it is not paused; throws when too many run.
-    func resumeReplay(_ id: ReplayID, within limits: ReplayLimits) async throws -> Replay?
     /// Ends a running replay whose bars are all released and, for a loop, makes the next one in the same transaction; gives the next one.
     func finishReplay(_ id: ReplayID, next: ReplayDraft?) async throws -> Replay?
     /// Releases everything up to a recorded time and announces closes, in one transaction; nothing when the lease or the state is gone.

@@ -71,6 +71,10 @@ extension PostgresMarketdataStore {
         try await pool.read(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
     }
 
+    func replay(_ id: ReplayID, on connection: PostgresConnection) async throws -> Replay? {
+        try await connection.query(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
+    }
+
     func replay(instrument: InstrumentID) async throws -> Replay? {
         try await pool.read(Self.selectReplays + "WHERE r.instrument_id = \(instrument)").first.map(Self.replay)
     }
@@ -110,20 +114,26 @@ extension PostgresMarketdataStore {
     }
 
     func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State) async throws -> Replay? {
-        let changed = try await pool.execute(
+        try await pool.withTransaction { try await changeReplay(id, from: from, to: to, on: $0) }
+    }
+
+    func changeReplay(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State, on connection: PostgresConnection) async throws -> Replay? {
+        let changed = try await connection.execute(
             "UPDATE replays SET state = \(to) WHERE id = \(id) AND state = ANY(\(from.map(\.rawValue)))"
         )
-        return changed == 1 ? try await replay(id: id) : nil
+        return changed == 1 ? try await replay(id, on: connection) : nil
     }
 
     func resumeReplay(_ id: ReplayID, within limits: ReplayLimits) async throws -> Replay? {
-        try await pool.withTransaction { connection -> Replay? in
-            let account = try await connection.query("SELECT account_id FROM replays WHERE id = \(id) AND state = 'paused' FOR UPDATE").first
-            guard let account else { return nil }
-            try limits.admit(running: try await runningReplays(of: account.column(0), on: connection))
-            _ = try await connection.execute("UPDATE replays SET state = 'running' WHERE id = \(id)")
-            return try await connection.query(Self.selectReplays + "WHERE r.id = \(id)").first.map(Self.replay)
-        }
+        try await pool.withTransaction { try await resumeReplay(id, within: limits, on: $0) }
+    }
+
+    func resumeReplay(_ id: ReplayID, within limits: ReplayLimits, on connection: PostgresConnection) async throws -> Replay? {
+        let account = try await connection.query("SELECT account_id FROM replays WHERE id = \(id) AND state = 'paused' FOR UPDATE").first
+        guard let account else { return nil }
+        try limits.admit(running: try await runningReplays(of: account.column(0), on: connection))
+        _ = try await connection.execute("UPDATE replays SET state = 'running' WHERE id = \(id)")
+        return try await replay(id, on: connection)
     }
 
     /// How many replays run, counted under a lock that is held until one more has been added. It is taken after the rows' own locks.

@@ -78,18 +78,26 @@ struct Replays: Sendable {
         return replay
     }
 
-    /// Changes the state of a replay of the account; administrators may change all.
-    func change(_ id: ReplayID, from: Set<Replay.State>, to: Replay.State, account: AccountID, isAdministrator: Bool) async throws -> Replay {
-        let replay = try await find(id)
-        guard isAdministrator || replay.accountID == account else { throw MarketdataError.unknownReplay }
+    /// Changes the state of a replay of the account; administrators may change all. `effects` is the store inside the transaction of a request, after
+    /// which whoever asked wakes the feed.
+    func change(
+        _ id: ReplayID,
+        from: Set<Replay.State>,
+        to: Replay.State,
+        account: AccountID,
+        isAdministrator: Bool,
+        on effects: any EffectStore
+    ) async throws -> Replay {
+        guard let replay = try await effects.replay(id: id), isAdministrator || replay.accountID == account else {
+            throw MarketdataError.unknownReplay
+        }
         if replay.state == to { return replay }
         let changed =
             to == .running
-            ? try await store.resumeReplay(id, within: limits) : try await store.changeReplay(id, from: from, to: to)
+            ? try await effects.resumeReplay(id, within: limits) : try await effects.changeReplay(id, from: from, to: to)
         guard let changed else {
-            throw MarketdataError.replayState(try await find(id).state.rawValue)
+            throw MarketdataError.replayState(try await effects.replay(id: id)?.state.rawValue ?? replay.state.rawValue)
         }
-        feed?.wake()
         return changed
     }
 }

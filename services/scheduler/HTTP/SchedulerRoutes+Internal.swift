@@ -24,7 +24,7 @@ extension SchedulerRoutes {
             resourceClass: wanted.resourceClass,
             priority: wanted.priority,
             spec: wanted.spec,
-            inputSHA256: SHA256.digest(WireJSON.encode(wanted.spec)),
+            inputSHA256: SHA256.digest(WireJSON.encode(wanted.comparedSpec)),
             idempotencyKey: wanted.idempotencyKey,
             maximumAttempts: wanted.maxAttempts,
             availableAt: wanted.availableAt,

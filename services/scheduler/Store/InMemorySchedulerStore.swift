@@ -140,6 +140,10 @@ final class InMemorySchedulerStore: SchedulerStore {
     }
 
     func log(of id: JobID) async throws -> JobLog? { read { $0.logs[id] } }
+
+    func namedResults(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest> {
+        read { Set($0.jobs.values.compactMap(\.resultSHA256)).intersection(digests) }
+    }
 }
 
 /// One at a time, in order of arrival.

@@ -23,6 +23,11 @@ extension PostgresSchedulerStore {
         }
     }
 
+    func namedResults(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest> {
+        let rows = try await pool.query("SELECT result_sha256 FROM jobs WHERE result_sha256 IS NOT NULL AND result_sha256 = ANY (\(digests))")
+        return Set(try rows.map { try $0.column(0, as: SHA256Digest.self) })
+    }
+
     // MARK: Audit
 
     /// Eras that were in force after `since`, each with how far its schedule has been worked off.

@@ -95,6 +95,8 @@ protocol JobLedger: Sendable {
     func jobs(_ filter: JobFilter) async throws -> [Job]
     /// What a job printed.
     func log(of id: JobID) async throws -> JobLog?
+    /// Which of these results a job names.
+    func namedResults(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest>
 }
 
 /// Who claims what.

@@ -7,6 +7,7 @@ extension SignalsRoutes {
     /// `POST /api/signals/{id}/versions/{version}/dry-run`: runs once in the sandbox on the newest bars and records nothing.
     func startDryRun(_ request: Request) async throws -> Response {
         let (signal, version, caller) = try await ownVersion(request)
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let feed = try await market.feed(of: version)
         let now = time.now()
         let spec = SignalRunSpec(
@@ -20,7 +21,7 @@ extension SignalsRoutes {
             asOf: now,
             feed: feed
         )
-        // The client's own key, when there is one, also makes the job once only.
+        // The client's own key, when there is one, also makes the job once only: after a crash before the answer was kept the repeat finds the job.
         let key =
             request.headers["Idempotency-Key"].map { SHA256.digest(utf8: "\(caller.accountID)\n\(request.path)\n\($0)").hex }
             ?? EventID.make().description

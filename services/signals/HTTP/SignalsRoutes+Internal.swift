@@ -20,8 +20,8 @@ extension SignalsRoutes {
         guard claims.files.contains(sha256) else {
             throw Problem.forbidden(code: "outside_job_token", detail: "The job token does not name this file.")
         }
-        guard let bytes = try await blobs.get(sha256) else { throw Problem.notFound(field: "sha256") }
-        return .bytes(bytes, contentType: "application/octet-stream")
+        guard let response = try await file(sha256, within: executorFiles) else { throw Problem.notFound(field: "sha256") }
+        return response
     }
 
     /// `GET /internal/v1/published`: all published signals, so that the scheduler can rebuild its read model.

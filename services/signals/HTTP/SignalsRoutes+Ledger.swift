@@ -4,10 +4,15 @@ import HTTPServing
 import ServiceRuntime
 
 extension SignalsRoutes {
-    /// `GET /api/signals/{id}/ledger`: links and roots for everybody, payloads and nonces for the entitled.
+    /// `GET /api/signals/{id}/ledger`: links and roots for everybody, also of withdrawn and deleted signals; payloads and nonces for the entitled.
     func ledger(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: ["after_seq", "limit"])
-        let signal = try await visibleSignal(request)
+        let id = try request.parameter("id", as: SignalID.self)
+        guard let signal = try await store.signalEvenIfDeleted(id), let head = try await store.head(id),
+            Entitlement.mayVerify(owner: signal.accountID, state: signal.state, hasRows: head.seq > 0, caller: request.caller)
+        else {
+            throw Problem.notFound(field: "id")
+        }
         let afterSeq = Int64(try request.query.integer("after_seq", default: 0))
         let limit = try request.query.integer("limit", range: 1...LedgerExports.maximumRows, default: 1_000)
         guard
@@ -35,12 +40,14 @@ extension SignalsRoutes {
         try request.query.reject(unknownExcept: ["after", "limit"])
         let after = Int64(try request.query.integer("after", default: 0))
         let limit = try request.query.integer("limit", range: 1...1_000, default: 100)
-        let seals = try await store.seals(after: after, limit: limit + 1)
-        let page = seals.prefix(limit)
-        return Self.json([
-            "items": .array(try page.map { try WireJSON.value(of: LedgerExport.Seal($0)) }),
-            "next_after": seals.count > limit ? page.last.map { .integer($0.number) } ?? .null : .null,
-        ])
+        let page = try await store.seals(after: after, limit: limit, maximumHeads: exports.maximumHeads)
+        let body = try await cpu.run(lane: .general) {
+            WireJSON.encode([
+                "items": .array(try page.seals.map { try WireJSON.value(of: LedgerExport.Seal($0)) }),
+                "next_after": page.hasMore ? page.seals.last.map { .integer($0.number) } ?? .null : .null,
+            ])
+        }
+        return .json(bytes: body)
     }
 
     /// `GET /api/signals/ledger/keys`: the public keys by which seals are signed, as a JWK set.

@@ -10,16 +10,17 @@ extension SignalsRoutes {
         let caller = try request.requiredCaller()
         let signalID = try request.parameter("id", as: SignalID.self)
         let question = request.query.entries.isEmpty && !Self.wantsCSV(request) ? PredictionQuestion.usual : try await self.question(request)
-        if let (standing, answer) = reader.ready(question, about: signalID) {
-            try await check(caller, signalID, standing)
-            if !answer.isEmpty || request.query.string("wait") == nil { return Self.response(answer, question) }
-        }
-        guard let standing = try await reader.standing(of: signalID) else { throw Problem.notFound(field: "id") }
-        try await check(caller, signalID, standing)
-        let wait = try self.wait(request)
+        // Before anything is looked for: whether a request is right must not depend on what is in memory.
+        let wait = request.query.entries.isEmpty ? 0 : try self.wait(request)
         if wait > 0, question.afterSeq == nil {
             throw Problem.badRequest(code: "missing_parameter", detail: "wait needs after_seq: the last seq that you have.", field: "after_seq")
         }
+        if let (standing, answer) = reader.ready(question, about: signalID) {
+            try await check(caller, signalID, standing)
+            if !answer.isEmpty || wait == 0 { return Self.response(answer, question) }
+        }
+        guard let standing = try await reader.standing(of: signalID) else { throw Problem.notFound(field: "id") }
+        try await check(caller, signalID, standing)
         return try await answer(question, about: signalID, waitingSeconds: wait, caller: caller)
     }
 
@@ -105,40 +106,97 @@ extension SignalsRoutes {
         }
     }
 
-    /// `GET /api/predictions`: all signals that the caller is subscribed to, newest first.
+    /// `GET /api/predictions`: all signals that the caller is subscribed to, newest first; or, with `after`, what is newer than that mark, oldest first.
     func allPredictions(_ request: Request) async throws -> Response {
         let caller = try request.requiredCaller()
-        try request.query.reject(unknownExcept: ["cursor", "limit", "wait", "format"])
+        try request.query.reject(unknownExcept: ["after", "cursor", "limit", "wait", "format"])
         let limit = try request.query.integer("limit", range: 1...500, default: 50)
         let format = try Self.format(request)
         let wait = try self.wait(request)
         let epoch = try await store.ledgerEpoch()
+        if let text = request.query.string("after") {
+            guard request.query.string("cursor") == nil else {
+                throw Problem.badRequest(
+                    code: "invalid_parameter",
+                    detail: "after has no further pages: ask again with the new mark.",
+                    field: "cursor"
+                )
+            }
+            guard let mark = FeedMark(text) else {
+                throw Problem.badRequest(code: "invalid_cursor", detail: "The mark is not one of ours.", field: "after")
+            }
+            try Self.check(epoch: mark.epoch, is: epoch, field: "after")
+            return try await news(since: mark, of: caller, limit: limit, waitingSeconds: wait, format)
+        }
+        guard wait == 0 else {
+            throw Problem.badRequest(code: "missing_parameter", detail: "wait needs after: the mark of the answer before.", field: "after")
+        }
         let before = try request.query.string("cursor").map { text -> PredictionPosition in
             guard let cursor = FeedCursor(text) else {
                 throw Problem.badRequest(code: "invalid_cursor", detail: "The cursor is not one of ours.", field: "cursor")
             }
-            guard cursor.epoch == epoch else {
-                throw Problem.conflict(code: "ledger_epoch_changed", detail: "The ledger was restored; begin again.", field: "cursor")
-            }
+            try Self.check(epoch: cursor.epoch, is: epoch, field: "cursor")
             return cursor.position
         }
-        let mark = hub.mark
         let readable = try await readableSignals(caller)
-        if wait > 0, before == nil {
-            let published = Set(try await store.views(readable).filter(\.isPublished).map(\.signal.id))
-            _ = await hub.wait(for: published, since: mark, timeout: .seconds(wait))
-        }
-        // Rows and standings are of one moment, whatever is appended meanwhile.
+        let madeAt = time.now()
+        // Rows and standings are of one moment, whatever is appended meanwhile: a row between the two would be in neither, or in both.
         let (views, found) = try await store.snapshot { store in
-            let views = try await store.views(readable).filter(\.isPublished)
-            return (views, try await store.predictions(of: views.map(\.signal.id), before: before, limit: limit + 1))
+            (try await store.views(readable), try await store.predictions(of: readable, before: before, limit: limit + 1))
         }
         let rows = Array(found.prefix(limit))
-        if format == .csv { return .bytes(PredictionAnswers.csv(rows), contentType: "text/csv; charset=utf-8") }
         let cursor = found.count > limit ? rows.last.map { FeedCursor(epoch: epoch, position: $0.position).text } : nil
-        return Self.json([
+        // Only the first page is the newest: whoever goes on from an older one would miss what came since the first.
+        let seqs = Dictionary(views.map { ($0.signal.id, $0.head.seq) }, uniquingKeysWith: max)
+        let mark = before == nil ? FeedMark(epoch: epoch, madeAt: madeAt, seqs: seqs) : nil
+        return Self.feed(rows, views, epoch: epoch, mark: mark, nextCursor: cursor, format)
+    }
+
+    /// What is newer than the mark, as soon as there is something; nothing when the time is over.
+    private func news(since mark: FeedMark, of caller: Caller, limit: Int, waitingSeconds: Int, _ format: PredictionQuestion.Format) async throws
+        -> Response
+    {
+        let deadline = time.monotonicNanoseconds() + UInt64(waitingSeconds) * 1_000_000_000
+        while true {
+            let looked = hub.mark
+            let madeAt = time.now()
+            // A subscription may begin or end while its owner waits.
+            let readable = try await readableSignals(caller)
+            let unknown = readable.filter { mark[$0] == nil }
+            var seen = unknown.isEmpty ? [:] : try await store.seqs(of: unknown, at: mark.madeAt)
+            for signalID in readable { seen[signalID] = mark[signalID] ?? seen[signalID] ?? 0 }
+            let rows = try await store.predictions(above: seen, limit: limit)
+            let now = time.monotonicNanoseconds()
+            var isOver = !rows.isEmpty || now >= deadline
+            if !isOver {
+                isOver = !(await hub.wait(for: Set(seen.keys), since: looked, timeout: .nanoseconds(Int64(deadline - now))))
+            }
+            guard isOver else { continue }
+            for row in rows { seen[row.statement.signalID] = row.entry.seq }
+            let next = FeedMark(epoch: mark.epoch, madeAt: madeAt, seqs: seen)
+            return Self.feed(rows, try await store.views(readable), epoch: mark.epoch, mark: next, nextCursor: nil, format)
+        }
+    }
+
+    private static func check(epoch: Int64, is current: Int64, field: String) throws {
+        guard epoch == current else {
+            throw Problem.conflict(code: "ledger_epoch_changed", detail: "The ledger was restored; begin again.", field: field)
+        }
+    }
+
+    private static func feed(
+        _ rows: [StoredPrediction],
+        _ views: [SignalView],
+        epoch: Int64,
+        mark: FeedMark?,
+        nextCursor: String?,
+        _ format: PredictionQuestion.Format
+    ) -> Response {
+        if format == .csv { return .bytes(PredictionAnswers.csv(rows), contentType: "text/csv; charset=utf-8") }
+        return json([
             "items": .array(rows.map(PredictionAnswers.prediction)), "signals": .array(views.map(PredictionAnswers.standing)),
-            "ledger_epoch": .integer(epoch), "next_cursor": cursor.map { .string($0) } ?? .null,
+            "ledger_epoch": .integer(epoch),
+            "mark": mark.map { .string($0.text) } ?? .null, "next_cursor": nextCursor.map { .string($0) } ?? .null,
         ])
     }
 
@@ -151,8 +209,4 @@ extension SignalsRoutes {
         }
         return ids.sorted()
     }
-}
-
-extension SignalView {
-    fileprivate var isPublished: Bool { signal.state == .published }
 }

@@ -113,6 +113,9 @@ extension SignalsRoutes {
 
     /// `DELETE /api/signals/{id}`: hides the signal for good; its ledger stays.
     func deleteSignal(_ request: Request) async throws -> Response {
+        // A repeat finds no signal any more, but its answer.
+        guard try request.requiredCaller().has(scope: Scope.writeSignals) else { throw Refusal.insufficientScope }
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let (signal, _) = try await ownSignal(request)
         let now = time.now()
         return try await effects.run(request) { store in

@@ -100,15 +100,14 @@ extension SignalsRoutes {
         try request.query.reject(unknownExcept: ["path"])
         let path = try request.query.required("path")
         let (_, version, _) = try await ownVersion(request)
-        guard let file = version.files.first(where: { $0.path == path }), let bytes = try await blobs.get(file.sha256) else {
+        guard let file = version.files.first(where: { $0.path == path }), var response = try await self.file(file.sha256, within: providerFiles)
+        else {
             throw Problem.notFound(field: "path")
         }
         // A provider's file is data here, never a page of ours.
-        return Response(
-            headers: ["Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"],
-            contentType: "application/octet-stream",
-            body: .bytes(bytes)
-        )
+        response.headers["Content-Disposition"] = "attachment"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
     }
 
     /// `GET /api/signals/{id}/versions/{version}/diff?from=`

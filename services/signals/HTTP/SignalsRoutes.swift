@@ -20,6 +20,9 @@ struct SignalsRoutes: Sendable {
     let signingKey: SigningKey
     let cpu: CPUPool
     let time: any TimeSource
+    /// Files on their way to providers, and those on their way to executors: slow readers among the first must not stop the second.
+    var providerFiles = ByteBudget(maximumBytes: 256 * 1_048_576)
+    var executorFiles = ByteBudget(maximumBytes: 256 * 1_048_576)
 
     /// The public router. `known` admits callers with a credential only, `anybody` also those without.
     func publicRouter(known: any Middleware, anybody: any Middleware) -> Router {

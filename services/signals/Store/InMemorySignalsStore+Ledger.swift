@@ -83,7 +83,7 @@ extension InMemorySignalsStore {
     func views(_ signalIDs: [SignalID]) async throws -> [SignalView] {
         state.withLock { state in
             Set(signalIDs).sorted().compactMap { id in
-                guard let signal = state.signals[id], signal.state != .deleted, let head = state.heads[id] else { return nil }
+                guard let signal = state.signals[id], let head = state.heads[id] else { return nil }
                 let seal = state.seals.last { seal in seal.heads.contains { $0.signalID == id } }
                 return SignalView(signal: signal, head: head, cadence: state.cadence[id], root: seal?.root, epoch: 1)
             }
@@ -117,6 +117,20 @@ extension InMemorySignalsStore {
         state.withLock { state in
             let rows = Set(signalIDs).flatMap { state.predictions[$0] ?? [] }.sorted { $0.position > $1.position }
             return Array(rows.filter { row in before.map { row.position < $0 } ?? true }.prefix(limit))
+        }
+    }
+
+    func predictions(above seqs: [SignalID: Int64], limit: Int) async throws -> [StoredPrediction] {
+        state.withLock { state in
+            let rows = seqs.flatMap { id, seq in (state.predictions[id] ?? []).filter { $0.entry.seq > seq } }
+            return Array(rows.sorted { $0.position < $1.position }.prefix(limit))
+        }
+    }
+
+    func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64] {
+        state.withLock { state in
+            let seqs = signalIDs.map { id in (id, state.predictions[id]?.last { $0.entry.madeAt <= moment }?.entry.seq ?? 0) }
+            return Dictionary(seqs, uniquingKeysWith: max)
         }
     }
 
@@ -158,14 +172,33 @@ extension InMemorySignalsStore {
         state.withLock { $0.ledgerKeys.sorted { ($0.firstUsedAt, $0.keyID) < ($1.firstUsedAt, $1.keyID) } }
     }
 
-    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal] {
-        state.withLock { state in
+    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64, maximumHeads: Int) async throws -> SealPage {
+        let found = state.withLock { state in
             state.seals.filter { seal in seal.heads.contains { $0.signalID == signalID && $0.seq > afterSeq && $0.seq <= throughSeq } }
         }
+        return Self.page(found, limit: .max, maximumHeads: maximumHeads)
     }
 
-    func seals(after number: Int64, limit: Int) async throws -> [LedgerSeal] {
-        state.withLock { Array($0.seals.filter { $0.number > number }.prefix(limit)) }
+    func sealCount(of signalID: SignalID) async throws -> Int {
+        state.withLock { $0.seals.count { seal in seal.heads.contains { $0.signalID == signalID } } }
+    }
+
+    func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage {
+        Self.page(state.withLock { $0.seals.filter { $0.number > number } }, limit: limit, maximumHeads: maximumHeads)
+    }
+
+    private static func page(_ found: [LedgerSeal], limit: Int, maximumHeads: Int) -> SealPage {
+        var page = SealPage(seals: [], hasMore: false)
+        var heads = 0
+        for seal in found {
+            if page.seals.count >= limit || (!page.seals.isEmpty && heads + seal.heads.count > maximumHeads) {
+                page.hasMore = true
+                break
+            }
+            page.seals.append(seal)
+            heads += seal.heads.count
+        }
+        return page
     }
 
     func lastSeal(before moment: Timestamp) async throws -> LedgerSeal? {

@@ -51,6 +51,8 @@ final class InMemorySignalsStore: SignalsStore {
         state.withLock { $0.signals[id].flatMap { $0.state == .deleted ? nil : $0 } }
     }
 
+    func signalEvenIfDeleted(_ id: SignalID) async throws -> Signal? { state.withLock { $0.signals[id] } }
+
     func signals(_ filter: SignalFilter, after: SignalID?, limit: Int) async throws -> [Signal] {
         let all = state.withLock { Array($0.signals.values) }
         let matching = all.filter { signal in filter.matches(signal) && (after.map { signal.id < $0 } ?? true) }
@@ -191,6 +193,13 @@ final class InMemorySignalsStore: SignalsStore {
             let named = Set(state.versions.values.flatMap { $0.flatMap(\.files).map(\.sha256) })
             let held = Set(state.uploads.values.flatMap(\.keys))
             return Array(Set(old.map(\.sha256)).subtracting(named).subtracting(held))
+        }
+    }
+
+    func referencedBlobs(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest> {
+        state.withLock { state in
+            let named = state.versions.values.flatMap { $0.flatMap(\.files).map(\.sha256) }
+            return Set(named + state.uploads.values.flatMap(\.keys)).intersection(digests)
         }
     }
 

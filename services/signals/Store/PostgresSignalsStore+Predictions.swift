@@ -71,6 +71,32 @@ extension PostgresSignalsStore {
         return try await query(sql).map(Self.prediction)
     }
 
+    func predictions(above seqs: [SignalID: Int64], limit: Int) async throws -> [StoredPrediction] {
+        let (signalIDs, above) = (Array(seqs.keys), Array(seqs.values))
+        var sql = Self.select
+        sql.append(
+            """
+            WHERE (p.signal_id, p.seq) IN (
+                SELECT n.signal_id, n.seq FROM unnest(\(signalIDs), \(above)) AS seen (signal_id, seq) CROSS JOIN LATERAL (
+                    SELECT signal_id, seq, made_at FROM predictions WHERE signal_id = seen.signal_id AND seq > seen.seq ORDER BY seq LIMIT \(limit)) AS n
+                ORDER BY n.made_at, n.signal_id, n.seq LIMIT \(limit))
+            ORDER BY p.made_at, p.signal_id, p.seq
+            """
+        )
+        return try await query(sql).map(Self.prediction)
+    }
+
+    func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64] {
+        let rows = try await query(
+            """
+            SELECT wanted.signal_id, coalesce((SELECT seq FROM predictions
+                WHERE signal_id = wanted.signal_id AND made_at <= \(moment) ORDER BY seq DESC LIMIT 1), 0)
+            FROM unnest(\(signalIDs)) AS wanted (signal_id)
+            """
+        )
+        return try Dictionary(rows.map { try $0.decode(SignalID.self, Int64.self) }, uniquingKeysWith: max)
+    }
+
     func signalsToSettle(now: Timestamp, limit: Int) async throws -> [DueSettlement] {
         let rows = try await query(
             """

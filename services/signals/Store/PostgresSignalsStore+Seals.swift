@@ -56,34 +56,76 @@ extension PostgresSignalsStore {
         }
     }
 
-    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal] {
-        try await seals(
-            where: """
-                number IN (SELECT seal_number FROM seal_heads WHERE signal_id = \(signalID) AND seq > \(afterSeq) AND seq <= \(throughSeq)) ORDER BY number
-                """
-        )
+    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64, maximumHeads: Int) async throws -> SealPage {
+        try await page(limit: .max, maximumHeads: maximumHeads) { last, count in
+            """
+            SELECT seal_number, seq FROM seal_heads
+            WHERE signal_id = \(signalID) AND seq > \(last ?? afterSeq) AND seq <= \(throughSeq) ORDER BY seq LIMIT \(count)
+            """
+        }
     }
 
-    func seals(after number: Int64, limit: Int) async throws -> [LedgerSeal] {
-        try await seals(where: "number > \(number) ORDER BY number LIMIT \(limit)")
+    func sealCount(of signalID: SignalID) async throws -> Int {
+        try await query("SELECT count(DISTINCT seal_number) FROM seal_heads WHERE signal_id = \(signalID)").first?.column(0) ?? 0
+    }
+
+    func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage {
+        try await page(limit: limit, maximumHeads: maximumHeads) { last, count in
+            "SELECT number AS seal_number, number AS seq FROM seals WHERE number > \(last ?? number) ORDER BY number LIMIT \(count)"
+        }
     }
 
     func lastSeal(before moment: Timestamp) async throws -> LedgerSeal? {
-        try await seals(where: "sealed_at < \(moment) ORDER BY number DESC LIMIT 1").first
+        let found = try await query("SELECT number FROM seals WHERE sealed_at < \(moment) ORDER BY number DESC LIMIT 1")
+        return try await seals(try found.map { try $0.column(0) }).first
     }
 
-    private func seals(where condition: SQL) async throws -> [LedgerSeal] {
-        let rows = try await query("SELECT number, merkle, root, previous_root, sealed_at, signature, key_id FROM seals WHERE \(condition)")
-        let numbers = try rows.map { try $0.column(0, as: Int64.self) }
+    /// How many seals are looked at before their heads are counted together: what lies behind the end of the page is not counted.
+    private static let sealsCountedAtOnce = 128
+
+    /// Takes seals until the page is full. `wanted` gives the numbers of the next ones, each with the place in the order after which to go on.
+    private func page(limit: Int, maximumHeads: Int, wanted: (_ last: Int64?, _ count: Int) -> SQL) async throws -> SealPage {
+        var numbers: [Int64] = []
+        var heads = 0
+        var last: Int64?
+        var hasMore = false
+        counting: while true {
+            let rows = try await query(
+                """
+                SELECT seal_number, seq, (SELECT count(*) FROM seal_heads h WHERE h.seal_number = wanted.seal_number)
+                FROM (\(wanted(last, Self.sealsCountedAtOnce))) AS wanted ORDER BY seq
+                """
+            )
+            for row in rows {
+                let (number, place, count) = try row.decode(Int64.self, Int64.self, Int.self)
+                if numbers.count >= limit || (!numbers.isEmpty && heads + count > maximumHeads) {
+                    hasMore = true
+                    break counting
+                }
+                numbers.append(number)
+                heads += count
+                last = place
+            }
+            if rows.count < Self.sealsCountedAtOnce { break }
+        }
+        return SealPage(seals: try await seals(numbers), hasMore: hasMore)
+    }
+
+    /// These seals with all their heads, in this order.
+    private func seals(_ numbers: [Int64]) async throws -> [LedgerSeal] {
+        guard !numbers.isEmpty else { return [] }
         var heads: [Int64: [LedgerHead]] = [:]
         for row in try await query("SELECT seal_number, signal_id, seq, link FROM seal_heads WHERE seal_number = ANY (\(numbers)) ORDER BY signal_id")
         {
             let number: Int64 = try row.column(0)
             heads[number, default: []].append(LedgerHead(signalID: try row.column(1), seq: try row.column(2), link: try row.column(3)))
         }
-        return try rows.map { row in
+        var found: [Int64: LedgerSeal] = [:]
+        for row in try await query(
+            "SELECT number, merkle, root, previous_root, sealed_at, signature, key_id FROM seals WHERE number = ANY (\(numbers))"
+        ) {
             let number: Int64 = try row.column(0)
-            return LedgerSeal(
+            found[number] = LedgerSeal(
                 number: number,
                 heads: heads[number] ?? [],
                 merkle: try row.column(1),
@@ -94,5 +136,6 @@ extension PostgresSignalsStore {
                 keyID: try row.column(6)
             )
         }
+        return numbers.compactMap { found[$0] }
     }
 }

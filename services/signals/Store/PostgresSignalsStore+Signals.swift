@@ -49,6 +49,10 @@ extension PostgresSignalsStore {
         try await query("SELECT \(unsafe: Self.signalColumns) FROM signals WHERE id = \(id) AND state <> 'deleted'").first.map(Self.signal)
     }
 
+    func signalEvenIfDeleted(_ id: SignalID) async throws -> Signal? {
+        try await query("SELECT \(unsafe: Self.signalColumns) FROM signals WHERE id = \(id)").first.map(Self.signal)
+    }
+
     /// Locks the row: whoever changes a signal raises its version under this lock.
     private func locked(_ id: SignalID, on connection: PostgresConnection) async throws -> Signal {
         let rows = try await connection.query("SELECT \(unsafe: Self.signalColumns) FROM signals WHERE id = \(id) FOR UPDATE")

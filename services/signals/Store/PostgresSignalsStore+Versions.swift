@@ -119,12 +119,16 @@ extension PostgresSignalsStore {
                 """
             )
             let digests = try gone.map { try $0.column(0, as: SHA256Digest.self) }
-            let needed = try await connection.query(
-                """
-                SELECT sha256 FROM version_files WHERE sha256 = ANY (\(digests)) UNION SELECT sha256 FROM uploads WHERE sha256 = ANY (\(digests))
-                """
-            )
-            return Array(Set(digests).subtracting(try needed.map { try $0.column(0, as: SHA256Digest.self) }))
+            return Array(Set(digests).subtracting(try await on(connection).referencedBlobs(among: digests)))
         }
+    }
+
+    func referencedBlobs(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest> {
+        let rows = try await query(
+            """
+            SELECT sha256 FROM version_files WHERE sha256 = ANY (\(digests)) UNION SELECT sha256 FROM uploads WHERE sha256 = ANY (\(digests))
+            """
+        )
+        return Set(try rows.map { try $0.column(0, as: SHA256Digest.self) })
     }
 }

@@ -12,7 +12,7 @@ extension PostgresSignalsStore {
             LEFT JOIN cadence c ON c.signal_id = s.id
             LEFT JOIN seal_heads sealed ON sealed.signal_id = s.id AND sealed.seq = h.sealed_seq
             LEFT JOIN seals e ON e.number = sealed.seal_number
-            WHERE s.id = ANY (\(signalIDs)) AND s.state <> 'deleted'
+            WHERE s.id = ANY (\(signalIDs))
             ORDER BY s.id
             """
         )

@@ -21,6 +21,8 @@ protocol SignalsStore: Sendable {
     /// Adds a signal and the empty chain of its predictions.
     func create(_ signal: Signal) async throws
     func signal(_ id: SignalID) async throws -> Signal?
+    /// The same, also when it is deleted: its ledger stays.
+    func signalEvenIfDeleted(_ id: SignalID) async throws -> Signal?
     /// Signals that the filter lets through, newest first, from after `after`.
     func signals(_ filter: SignalFilter, after: SignalID?, limit: Int) async throws -> [Signal]
     /// Changes what is given; nil when there is no such signal.
@@ -47,6 +49,8 @@ protocol SignalsStore: Sendable {
     func ownedBlobs(_ accountID: AccountID, among digests: [SHA256Digest]) async throws -> [SHA256Digest: Int]
     /// Blobs of uploads that no version names and that are older than `before`: forgets them and returns those that nobody else needs.
     func forgetUploads(before: Timestamp, limit: Int) async throws -> [SHA256Digest]
+    /// Which of these blobs a version or an upload names.
+    func referencedBlobs(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest>
 
     // MARK: Dry runs
 
@@ -80,7 +84,7 @@ protocol SignalsStore: Sendable {
     /// Remembers a run without predictions; says `run.rejected` when its rows were refused. False when the run was known.
     func record(_ run: EndedRun, now: Timestamp) async throws -> Bool
     func head(_ signalID: SignalID) async throws -> SignalHead?
-    /// What answers about these signals stand on, as of one moment and with one statement; without those that do not exist, in the order of their ids.
+    /// What answers about these signals stand on, as of one moment and with one statement; also deleted ones, in the order of their ids.
     func views(_ signalIDs: [SignalID]) async throws -> [SignalView]
     /// Revisions of these signals' heads.
     func revisions(_ signalIDs: [SignalID]) async throws -> [SignalID: Int64]
@@ -89,6 +93,10 @@ protocol SignalsStore: Sendable {
     func predictions(_ queries: [PredictionQuery]) async throws -> [[StoredPrediction]]
     /// Predictions of several signals, newest first: before the moment and, at that very moment, before the signal and seq.
     func predictions(of signalIDs: [SignalID], before: PredictionPosition?, limit: Int) async throws -> [StoredPrediction]
+    /// Predictions of several signals above a seq of each, oldest first.
+    func predictions(above seqs: [SignalID: Int64], limit: Int) async throws -> [StoredPrediction]
+    /// How far the chains of these signals went at the moment.
+    func seqs(of signalIDs: [SignalID], at moment: Timestamp) async throws -> [SignalID: Int64]
     /// Seals all heads that have grown since their last seal, if no other replica is at it; nil when there is nothing to seal.
     ///
     /// The seal's time is read after the heads, by the clock that dates predictions: it is never earlier than a row that it binds.
@@ -97,10 +105,12 @@ protocol SignalsStore: Sendable {
     func remember(_ key: LedgerKey) async throws
     /// The keys that ever signed seals, oldest first.
     func ledgerKeys() async throws -> [LedgerKey]
-    /// Seals that hold a head of the signal above `afterSeq` and up to `throughSeq`.
-    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64) async throws -> [LedgerSeal]
+    /// Seals that hold a head of the signal above `afterSeq` and up to `throughSeq`, in the order of these heads.
+    func seals(of signalID: SignalID, afterSeq: Int64, throughSeq: Int64, maximumHeads: Int) async throws -> SealPage
+    /// How many seals hold a head of the signal.
+    func sealCount(of signalID: SignalID) async throws -> Int
     /// Seals in order, from after `number`.
-    func seals(after number: Int64, limit: Int) async throws -> [LedgerSeal]
+    func seals(after number: Int64, limit: Int, maximumHeads: Int) async throws -> SealPage
     /// The newest seal made before the moment.
     func lastSeal(before: Timestamp) async throws -> LedgerSeal?
     func ledgerEpoch() async throws -> Int64

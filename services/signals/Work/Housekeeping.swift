@@ -4,7 +4,8 @@ import PostgresIdempotency
 import ServiceRuntime
 import Synchronization
 
-/// Forgets uploads that no version took over within a day, places of yesterday's dry runs, and answers that nobody can ask for any more.
+/// Forgets uploads that no version took over within a day, places of yesterday's dry runs, answers that nobody can ask for any more, and blobs that
+/// nothing names.
 final class Housekeeping: Component {
     let name = "housekeeping"
     private let store: any SignalsStore
@@ -24,9 +25,13 @@ final class Housekeeping: Component {
 
     func start() async throws {
         let task = Task(on: loop) { [self] in
+            var rounds = 0
             while !Task.isCancelled {
                 guard (try? await time.sleep(for: .seconds(600))) != nil else { return }
                 await round()
+                // Every hour: it looks at each file.
+                if rounds % 6 == 0 { await cleanUpBlobs() }
+                rounds += 1
             }
         }
         work.withLock { $0 = task }
@@ -46,6 +51,16 @@ final class Housekeeping: Component {
             try await idempotency.sweep()
         } catch {
             Logger("housekeeping").warning("not done; trying again in ten minutes", ["reason": .string("\(error)")])
+        }
+    }
+
+    /// Deletes what neither a version nor an upload names: inline files of requests that failed, and what a killed writer left.
+    func cleanUpBlobs() async {
+        do {
+            let deleted = try await blobs.cleanUp(at: time.now()) { [store] in try await store.referencedBlobs(among: $0) }
+            if deleted > 0 { Logger("housekeeping").info("deleted blobs that nothing names", ["blobs": .integer(deleted)]) }
+        } catch {
+            Logger("housekeeping").warning("blobs were not cleaned up; trying again in an hour", ["reason": .string("\(error)")])
         }
     }
 }

@@ -7,13 +7,17 @@ struct LedgerExports: Sendable {
     static let maximumRows = 10_000
 
     let store: any SignalsStore
+    /// How many heads of all signals the seals of one part may hold.
+    var maximumHeads = SealPage.maximumHeads
 
     /// The rows after `afterSeq` and the seals over them; payloads and nonces for the entitled only. Nil when there is no such signal.
+    ///
+    /// A part ends after `limit` rows, or sooner with the seal that fills it.
     func export(_ signalID: SignalID, afterSeq: Int64, limit: Int, isEntitled: Bool) async throws -> LedgerExport? {
-        try await store.snapshot { try await Self.export(signalID, afterSeq: afterSeq, limit: limit, isEntitled: isEntitled, from: $0) }
+        try await store.snapshot { try await export(signalID, afterSeq: afterSeq, limit: limit, isEntitled: isEntitled, from: $0) }
     }
 
-    private static func export(_ signalID: SignalID, afterSeq: Int64, limit: Int, isEntitled: Bool, from store: any SignalsStore) async throws
+    private func export(_ signalID: SignalID, afterSeq: Int64, limit: Int, isEntitled: Bool, from store: any SignalsStore) async throws
         -> LedgerExport?
     {
         guard let head = try await store.head(signalID) else { return nil }
@@ -21,33 +25,36 @@ struct LedgerExports: Sendable {
         let wanted = max(0, afterSeq - 1)
         var rows = try await store.predictions(PredictionQuery(signalID: signalID, afterSeq: wanted, limit: limit + (afterSeq > 0 ? 1 : 0)))
         var previousLink: SHA256Digest?
-        if afterSeq > 0 {
-            guard let before = rows.first, before.entry.seq == afterSeq else {
-                return LedgerExport(signalID: signalID, ledgerEpoch: try await store.ledgerEpoch(), rows: [], seals: [])
-            }
+        if afterSeq > 0, let before = rows.first, before.entry.seq == afterSeq {
             previousLink = before.entry.link
             rows.removeFirst()
         }
         let last = rows.last?.entry.seq ?? afterSeq
-        let isWhole = last >= head.seq
-        // The last part carries every later seal as well, so that a cut tail shows.
-        let seals = try await store.seals(of: signalID, afterSeq: afterSeq, throughSeq: isWhole ? .max : last)
+        let isLast = rows.count < limit || last >= head.seq
+        // Behind the last row come the later seals, if there are any: so a cut tail shows.
+        let page = try await store.seals(of: signalID, afterSeq: afterSeq, throughSeq: isLast ? .max : last, maximumHeads: maximumHeads)
+        var next = isLast ? nil : last
+        if page.hasMore, let end = page.seals.last?.seq(of: signalID) {
+            // The rows behind the last seal here come with the next part, beside the seals over them.
+            rows.removeAll { $0.entry.seq > end }
+            next = end
+        }
         return LedgerExport(
             signalID: signalID,
             ledgerEpoch: try await store.ledgerEpoch(),
             previousLink: previousLink,
             rows: rows.map { LedgerExport.Row($0.entry, isEntitled: isEntitled) },
-            seals: seals.map { LedgerExport.Seal($0) },
-            nextAfterSeq: isWhole ? nil : last
+            seals: page.seals.map { LedgerExport.Seal($0) },
+            nextAfterSeq: next
         )
     }
 
     /// Walks a whole chain, a part at a time, and holds it against its seals and its head; the first fault, or nil.
     func firstFault(of signalID: SignalID, signatureIsGood: (LedgerSeal) -> Bool) async throws -> (fault: LedgerFault?, rows: Int) {
-        try await store.snapshot { try await Self.firstFault(of: signalID, in: $0, signatureIsGood: signatureIsGood) }
+        try await store.snapshot { try await firstFault(of: signalID, in: $0, signatureIsGood: signatureIsGood) }
     }
 
-    private static func firstFault(of signalID: SignalID, in store: any SignalsStore, signatureIsGood: (LedgerSeal) -> Bool) async throws
+    private func firstFault(of signalID: SignalID, in store: any SignalsStore, signatureIsGood: (LedgerSeal) -> Bool) async throws
         -> (fault: LedgerFault?, rows: Int)
     {
         var verifier = LedgerVerifier(signalID: signalID)
@@ -61,15 +68,15 @@ struct LedgerExports: Sendable {
             guard let end = rows.last?.entry.seq else { break }
             last = end
         }
-        // A window of rows at a time, and at the end whatever was sealed beyond the last row.
+        // All seals over this chain, and those beyond its last row.
         var from: Int64 = 0
         while true {
-            let through = from < last ? min(from + 5_000, last) : Int64.max
-            for seal in try await store.seals(of: signalID, afterSeq: from, throughSeq: through) {
+            let page = try await store.seals(of: signalID, afterSeq: from, throughSeq: .max, maximumHeads: maximumHeads)
+            for seal in page.seals {
                 if let fault = verifier.check(seal, signatureIsGood: signatureIsGood) { return (fault, verifier.verifiedRows) }
             }
-            if through == .max { break }
-            from = through
+            guard page.hasMore, let end = page.seals.last?.seq(of: signalID) else { break }
+            from = end
         }
         if let head, head.seq > last { return (LedgerFault(kind: .truncated, seq: last + 1), verifier.verifiedRows) }
         return (nil, verifier.verifiedRows)
@@ -79,15 +86,15 @@ struct LedgerExports: Sendable {
 extension LedgerExports {
     /// Follows the chain of all seals from the first one; the first fault, or nil.
     func firstFaultOfSeals(signatureIsGood: (LedgerSeal) -> Bool) async throws -> LedgerFault? {
-        try await store.snapshot { try await Self.firstFaultOfSeals(in: $0, signatureIsGood: signatureIsGood) }
+        try await store.snapshot { try await firstFaultOfSeals(in: $0, signatureIsGood: signatureIsGood) }
     }
 
-    private static func firstFaultOfSeals(in store: any SignalsStore, signatureIsGood: (LedgerSeal) -> Bool) async throws -> LedgerFault? {
+    private func firstFaultOfSeals(in store: any SignalsStore, signatureIsGood: (LedgerSeal) -> Bool) async throws -> LedgerFault? {
         var previous = LedgerHash.zero
         var number: Int64 = 0
         while true {
-            let seals = try await store.seals(after: number, limit: 500)
-            for seal in seals {
+            let page = try await store.seals(after: number, limit: 500, maximumHeads: maximumHeads)
+            for seal in page.seals {
                 guard seal.number == number + 1 else { return LedgerFault(kind: .gap, seal: number + 1) }
                 guard LedgerHash.merkleRoot(seal.heads) == seal.merkle else { return LedgerFault(kind: .merkle, seal: seal.number) }
                 guard LedgerHash.root(previous: previous, merkle: seal.merkle) == seal.root else {
@@ -97,7 +104,7 @@ extension LedgerExports {
                 previous = seal.root
                 number = seal.number
             }
-            if seals.isEmpty { return nil }
+            if page.seals.isEmpty { return nil }
         }
     }
 }

@@ -56,6 +56,7 @@ struct VersionDrafts: Sendable {
             }
             try await store.record(Upload(accountID: accountID, sha256: file.sha256, bytes: file.bytes, uploadedAt: now))
         }
+        // These have no row of their own: until the version names them they are kept by being young.
         for description in descriptions {
             if case .bytes(let bytes) = description.content { _ = try await blobs.put(bytes) }
         }
@@ -104,21 +105,17 @@ struct VersionDrafts: Sendable {
     }
 
     private func join(_ parts: [SHA256Digest], into whole: SHA256Digest, path: String) async throws {
-        var bytes: [UInt8] = []
-        for part in parts {
-            guard let piece = try await blobs.get(part) else {
-                throw UploadProblems(problems: [
-                    UploadProblem(code: "unknown_blob", field: path, message: "the part \(part.hex) is not there any more")
-                ])
-            }
-            bytes += piece
-        }
-        guard SHA256.digest(bytes) == whole else {
+        switch try await blobs.join(parts, into: whole) {
+        case .joined: return
+        case .missing(let part):
+            throw UploadProblems(problems: [
+                UploadProblem(code: "unknown_blob", field: path, message: "the part \(part.hex) is not there any more")
+            ])
+        case .different:
             throw UploadProblems(problems: [
                 UploadProblem(code: "wrong_sha256", field: path, message: "the parts, joined in this order, have another SHA-256")
             ])
         }
-        _ = try await blobs.put(bytes)
     }
 
     private func resolve(_ descriptions: [FileDescription], accountID: AccountID) async throws -> [ProjectFile] {

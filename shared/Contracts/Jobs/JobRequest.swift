@@ -41,6 +41,16 @@ public struct JobRequest: Sendable, Hashable, Codable {
         self.availableAt = availableAt
         self.parentJobID = parentJobID
     }
+
+    /// The spec without what differs when the same is asked for again: by this it is told whether a known key comes with another wish.
+    ///
+    /// A dry run is made for the moment at which it is asked for, which is another one in the repeat of a request whose answer was lost.
+    public var comparedSpec: JSONValue {
+        guard kind == .dryRun, case .object(var members) = spec else { return spec }
+        members["due_at"] = nil
+        members["as_of"] = nil
+        return .object(members)
+    }
 }
 
 /// Answers a `JobRequest`.

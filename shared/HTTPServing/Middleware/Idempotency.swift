@@ -10,7 +10,7 @@ public struct IdempotentRequest: Sendable, Hashable {
     public let route: String
     /// The client's `Idempotency-Key`.
     public let key: String
-    /// Hash of the body: the same key with another body is a mistake.
+    /// Hash of body and parameters: the same key with others is a mistake.
     public let requestSHA256: SHA256Digest
 
     /// How long an answer is kept.
@@ -113,6 +113,14 @@ public struct Idempotency<Store: IdempotencyStore>: Sendable {
         }
     }
 
+    /// The answer that was given to the request before, if any: for routes whose effect begins outside this database, or that would refuse a repeat
+    /// before they come to their effect.
+    public func earlierAnswer(to request: Request) async throws -> Response? {
+        guard let wanted = try Self.idempotentRequest(of: request) else { return nil }
+        let answer = try await store.withTransaction { try await store.answer(to: wanted, in: $0) }
+        return try answer.map { try Self.replayed($0, wanted) }
+    }
+
     private static func replayed(_ answer: IdempotentAnswer, _ wanted: IdempotentRequest) throws -> Response {
         guard answer.requestSHA256 == wanted.requestSHA256 else {
             throw Problem.unprocessable(
@@ -143,7 +151,15 @@ public struct Idempotency<Store: IdempotencyStore>: Sendable {
             accountID: request.principal?.accountID,
             route: "\(request.method.rawValue) \(request.path)",
             key: key,
-            requestSHA256: SHA256.digest(request.body)
+            requestSHA256: hash(of: request)
         )
+    }
+
+    /// Of the body and, where there are any, of the parameters: both say what is wanted.
+    private static func hash(of request: Request) -> SHA256Digest {
+        let body = SHA256.digest(request.body)
+        if request.query.entries.isEmpty { return body }
+        let query = request.query.entries.map { "\($0.name)=\($0.value)" }
+        return SHA256.digest(utf8: ([body.hex] + query).joined(separator: "\n"))
     }
 }

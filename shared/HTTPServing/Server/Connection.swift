@@ -53,6 +53,8 @@ final class Connection: @unchecked Sendable {
     private var task: Task<Void, Never>?
     private var output: [[UInt8]] = []
     private var outputOffset = 0
+    /// What the bodies in `output` hold until all of it is out.
+    private var held: [any AnyObject & Sendable] = []
     private var unsent = 0
     private var deadline: UInt64
     private var lastWrite: UInt64 = 0
@@ -329,6 +331,7 @@ final class Connection: @unchecked Sendable {
             out.append(body)
             write(out.bytes)
         } else {
+            if let one = response.held { held.append(one) }
             write(Array(out.bytes), flush: false)
             write(body)
         }
@@ -474,6 +477,7 @@ final class Connection: @unchecked Sendable {
             }
         }
         if output.isEmpty {
+            held = []
             watcher?.wantsWrite = false
             switch phase {
             case .closing: shutDownOutput()
@@ -539,6 +543,7 @@ final class Connection: @unchecked Sendable {
         if case .body(let request) = phase { release(request.reserved) }
         phase = .closed
         output = []
+        held = []
         pending = []
         unsent = 0
         watcher.close()

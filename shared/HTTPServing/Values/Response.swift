@@ -20,6 +20,8 @@ public struct Response: Sendable {
     public var contentType: String?
     /// The body.
     public var body: Body
+    /// Let go when the client has taken the answer or is gone: such as the body's share of a bounded memory.
+    public var held: (any AnyObject & Sendable)?
 
     /// An answer.
     public init(status: Status = .ok, headers: Headers = Headers(), contentType: String? = nil, body: Body = .empty) {

@@ -6,7 +6,7 @@ enum SignalState: String, Sendable, Hashable, Codable, CaseIterable {
     case published
     /// Was published; its record stays.
     case unpublished
-    /// Gone for everyone but the ledger.
+    /// Gone, but for its ledger and for those who are subscribed.
     case deleted
 }
 
@@ -61,9 +61,15 @@ enum Entitlement: Sendable, Hashable {
     case notSubscribed
 
     static func toPredictions(signalID: SignalID, owner: AccountID, state: SignalState, caller: Caller, isSubscribed: Bool) -> Entitlement {
-        guard isVisible(owner: owner, state: state, to: caller) else { return .hidden }
+        // Whoever followed a signal goes on reading its record when it is withdrawn; its owner and the administrators read it always.
+        guard state == .published || isSubscribed || caller.owns(owner) || caller.isAdmin else { return .hidden }
         guard caller.has(scope: Scope.readPredictions, signalID: signalID) else { return .insufficientScope }
         return caller.owns(owner) || caller.isAdmin || isSubscribed ? .granted : .notSubscribed
+    }
+
+    /// Links and roots of whatever was recorded are everybody's, for ever: who withdraws a signal must not take its record away.
+    static func mayVerify(owner: AccountID, state: SignalState, hasRows: Bool, caller: Caller?) -> Bool {
+        hasRows || isVisible(owner: owner, state: state, to: caller)
     }
 
     /// Published signals are there for all; everything else is there for its owner and the administrators.

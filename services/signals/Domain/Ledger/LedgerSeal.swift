@@ -22,6 +22,9 @@ struct LedgerSeal: Sendable, Hashable {
     var signature: String?
     var keyID: String?
 
+    /// How far this seal goes in a signal's chain; nil when it holds no head of it.
+    func seq(of signalID: SignalID) -> Int64? { heads.lazy.filter { $0.signalID == signalID }.map(\.seq).max() }
+
     /// What the service's key signs.
     static func signedText(number: Int64, root: SHA256Digest, sealedAt: Timestamp) -> String {
         "auspex-ledger-seal\n\(number)\n\(root.hex)\n\(sealedAt.microseconds)"

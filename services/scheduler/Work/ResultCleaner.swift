@@ -1,0 +1,52 @@
+import BlobStore
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Deletes results that no job names: a lost attempt leaves its own, and what a killed writer left is in nobody's way either.
+final class ResultCleaner: Component {
+    let name = "result cleaner"
+    /// It looks at each file.
+    static let interval = Duration.seconds(3_600)
+
+    private let store: any SchedulerStore
+    private let blobs: any BlobStore
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let logger = Logger("results")
+
+    init(store: any SchedulerStore, blobs: any BlobStore, time: any TimeSource, loop: EventLoop) {
+        self.store = store
+        self.blobs = blobs
+        self.time = time
+        self.loop = loop
+    }
+
+    func start() async throws {
+        running.withLock { running in
+            running = Task(on: loop) { [self] in
+                while !Task.isCancelled {
+                    do { try await time.sleep(for: Self.interval) } catch { return }
+                    await round()
+                }
+            }
+        }
+    }
+
+    func stop() async {
+        let task = running.withLock { $0 }
+        task?.cancel()
+        await task?.value
+    }
+
+    /// One look at every file. A result is put before the report that names it, so a young one may wait for its job.
+    func round() async {
+        do {
+            let deleted = try await blobs.cleanUp(at: time.now()) { [store] in try await store.namedResults(among: $0) }
+            if deleted > 0 { logger.info("deleted results that no job names", ["results": .integer(deleted)]) }
+        } catch {
+            logger.warning("results were not cleaned up; trying again in an hour", ["reason": .string("\(error)")])
+        }
+    }
+}
