@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 from auspex_cli.demo import LOCK
-from auspex_cli.downloads import fetch
+from auspex_cli.downloads import Fetched
 from auspex_cli.layout import REPOSITORY
 from auspex_cli.process import wait_until
 from auspex_demo import accounts
@@ -22,7 +22,7 @@ SECONDS_A_BAR = 3.0
 def real_bars(layout) -> list:
     """Seconds of real trades where the reference data are, else the samples."""
     shared = os.environ.get("AUSPEX_SHARED")
-    return sources(Path(shared) / "data" if shared else None, fetch(LOCK, layout.downloads / "samples", layout))
+    return sources(Path(shared) / "data" if shared else None, Fetched(LOCK, layout.downloads / "samples", layout))
 
 
 class MainJobCase:

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 
@@ -73,6 +74,27 @@ def _watch(step: Step, finished: threading.Event, terminal: bool) -> None:
 
 
 @contextlib.contextmanager
+def failing_as(name: str, log: Path | None = None):
+    """Whatever goes wrong inside is a failure with this step and log: whoever reads it is at a terminal, not in the code."""
+    try:
+        yield
+    except Failure as failure:
+        failure.step = failure.step or name
+        failure.log = failure.log or log
+        raise
+    except Exception as error:
+        raise Failure(_spoken(error), step=name, log=log) from error
+
+
+def _spoken(error: Exception) -> str:
+    """An error's own words; of one that speaks to programmers only, also its kind and where it came from."""
+    if isinstance(error, OSError) or type(error).__module__ != "builtins":
+        return str(error) or type(error).__name__
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
+@contextlib.contextmanager
 def step(name: str, *, log: Path | None = None, quiet_when_quick: bool = False):
     """Tells one step: its name while it runs, its time when done; failures inside carry its name and log."""
     terminal = sys.stdout.isatty()
@@ -81,12 +103,9 @@ def step(name: str, *, log: Path | None = None, quiet_when_quick: bool = False):
     watcher.start()
     mark = "✗"
     try:
-        yield current
+        with failing_as(name, log):
+            yield current
         mark = "✓"
-    except Failure as failure:
-        failure.step = failure.step or name
-        failure.log = failure.log or log
-        raise
     finally:
         finished.set()
         watcher.join()

@@ -35,6 +35,19 @@ def fetch(lock: Path, folder: Path, layout: Layout) -> dict[str, Path]:
     return found
 
 
+class Fetched:
+    """The files of a lock file by name: nothing is fetched before one of them is asked for."""
+
+    def __init__(self, lock: Path, folder: Path, layout: Layout):
+        self._fetch = lambda: fetch(lock, folder, layout)
+        self._files: dict[str, Path] | None = None
+
+    def __getitem__(self, name: str) -> Path:
+        if self._files is None:
+            self._files = self._fetch()
+        return self._files[name]
+
+
 def _is(path: Path, digest: str) -> bool:
     return path.is_file() and sha256_of(path) == digest
 

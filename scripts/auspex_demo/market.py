@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from .api import API, APIProblem
@@ -43,8 +44,16 @@ class Market:
         return self.source.horizon_seconds
 
 
-def sources(data: Path | None, samples: dict[str, Path]) -> list[Source]:
-    """Seconds of SPY and BTCUSD where the reference data are, else hourly EURUSD out of the samples; one for each demo signal."""
+class Samples(Protocol):
+    """Files by name."""
+
+    def __getitem__(self, name: str, /) -> Path: ...
+
+
+def sources(data: Path | None, samples: Samples) -> list[Source]:
+    """Seconds of SPY and BTCUSD where the reference data are, else hourly EURUSD out of the samples; one for each demo signal.
+
+    The samples are looked at only where they are needed: they may have to be fetched first."""
     if data is not None:
         spy = "lean/equity/usa/second/spy/20131008_trade.zip"
         bitcoin = "lean/crypto/coinbase/second/btcusd/20161008_trade.zip"
@@ -78,6 +87,24 @@ def stop(provider: API, market: Market) -> None:
     except APIProblem as problem:
         if problem.status not in (404, 409):
             raise
+
+
+def stop_all(provider: API) -> int:
+    """Ends the replays that this provider runs; those of others stay as they are. Gives their number."""
+    ended, cursor = 0, None
+    while True:
+        page = provider.get("/api/replays?limit=200" + (f"&cursor={quote(cursor)}" if cursor else ""))
+        for one in page["items"]:
+            if one["state"] in ("running", "paused"):
+                try:
+                    provider.delete(f"/api/replays/{one['id']}")
+                    ended += 1
+                except APIProblem as problem:
+                    if problem.status not in (403, 404, 409):
+                        raise
+        cursor = page.get("next_cursor")
+        if not cursor:
+            return ended
 
 
 def bars_known(reader: API, market: Market, *, as_of: str | None, start: str, end: str) -> int:

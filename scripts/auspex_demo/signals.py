@@ -47,3 +47,13 @@ def publish(provider: API, sample: str, name: str, about: str, market: Market) -
     version = provider.post(f"/api/signals/{signal['id']}/versions", {"files": files_of(folder, market), "note": "from samples/signals"})
     provider.post(f"/api/signals/{signal['id']}/publish", {"version": version["number"]})
     return Published(signal["id"], name, about, folder, version["sha256"])
+
+
+def delete_all(provider: API) -> int:
+    """Takes the provider's own signals back, whatever state they are in; what they have predicted stays in the ledger. Gives their number."""
+    deleted = 0
+    while items := provider.get("/api/signals?mine=true&limit=200")["items"]:
+        for one in items:
+            provider.delete(f"/api/signals/{one['id']}")
+            deleted += 1
+    return deleted
