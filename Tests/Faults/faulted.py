@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from auspex_cli.demo import LOCK
-from auspex_cli.downloads import fetch
+from auspex_cli.downloads import Fetched
 from auspex_cli.layout import REPOSITORY
 from auspex_demo.main_job import MainJob, until
 from auspex_demo.market import sources
@@ -30,7 +30,7 @@ class Stage:
         self.cast = self.job.cast()
         shared = os.environ.get("AUSPEX_SHARED")
         layout = self.platform.layout
-        bars = sources(Path(shared) / "data" if shared else None, fetch(LOCK, layout.downloads / "samples", layout))
+        bars = sources(Path(shared) / "data" if shared else None, Fetched(LOCK, layout.downloads / "samples", layout))
         self.job.load_bars(self.cast, bars)
         self.job.start_replays(self.cast, bars, SECONDS_A_BAR)
         self.job.publish(self.cast)

@@ -54,6 +54,22 @@ struct ConcurrencyTests {
     }
 
     @Test(arguments: StoreKind.available)
+    func successorsSideBySideAreCounted(kind: StoreKind) async throws {
+        try await withAuth(kind) { auth in
+            let ada = try await auth.person()
+            var keys: [APIKeyID] = []
+            for _ in 0..<(APIKey.maximumPerAccount - 2) {
+                let made = try await ada.client.post("/api/keys", json: KeyInput(name: "k", scopes: ["bars:read"]))
+                keys.append(try made.decode(NewKeyOutput.self).id)
+            }
+            let found = try await statuses(6) { [keys] number in
+                try await ada.client.post("/api/keys/\(keys[number])/reroll", json: ["overlap_seconds": 3_600])
+            }
+            #expect(found.sorted() == [201, 201, 409, 409, 409, 409])
+        }
+    }
+
+    @Test(arguments: StoreKind.available)
     func oneIdempotencyKeyMakesOneAPIKey(kind: StoreKind) async throws {
         try await withAuth(kind) { auth in
             let ada = try await auth.person()

@@ -171,6 +171,40 @@ struct KeyRouteTests {
     }
 
     @Test(arguments: StoreKind.available)
+    func aSuccessorCountsAsLongAsBothKeysWork(kind: StoreKind) async throws {
+        try await withAuth(kind) { auth in
+            let ada = try await auth.person()
+            let first = try await make(ada)
+            for _ in 1..<APIKey.maximumPerAccount { _ = try await make(ada) }
+            let surplus = try await ada.client.post("/api/keys/\(first.id)/reroll", json: ["overlap_seconds": 3_600])
+            #expect(surplus.status == 409 && surplus.problemCode == "too_many_keys")
+            #expect(try await ada.client.get("/api/keys/\(first.id)").decode(KeyOutput.self).state == "active")
+            // Without an overlap one key takes the other's place.
+            #expect(try await ada.client.post("/api/keys/\(first.id)/reroll", json: ["overlap_seconds": 0]).status == 201)
+            #expect(try await ada.client.post("/api/keys", json: KeyInput(name: "k", scopes: ["bars:read"])).problemCode == "too_many_keys")
+        }
+    }
+
+    @Test(arguments: StoreKind.available)
+    func whatCannotBeSwitchedOffSaysSo(kind: StoreKind) async throws {
+        try await withAuth(kind) { auth in
+            let ada = try await auth.person()
+            let old = try await make(ada)
+            #expect(try await ada.client.post("/api/keys/\(old.id)/reroll", json: ["overlap_seconds": 3_600]).status == 201)
+            for enabled in [false, true] {
+                let refused = try await ada.client.put("/api/keys/\(old.id)", json: ["enabled": enabled])
+                #expect(refused.status == 409 && refused.problemCode == "key_not_active")
+            }
+            #expect(try await verify(auth, old.text).outcome == "VALID")
+            #expect(try await ada.client.put("/api/keys/\(old.id)", json: ["name": "old"]).status == 200)
+            // Its owner ends it with DELETE, and then there is nothing to switch off.
+            #expect(try await ada.client.delete("/api/keys/\(old.id)").status == 204)
+            #expect(try await verify(auth, old.text).outcome == "DISABLED")
+            #expect(try await ada.client.put("/api/keys/\(old.id)", json: ["enabled": false]).problemCode == "key_not_active")
+        }
+    }
+
+    @Test(arguments: StoreKind.available)
     func theDenySetNamesWhatIsVoid(kind: StoreKind) async throws {
         struct Revoked: Decodable {
             struct DeniedSession: Decodable {

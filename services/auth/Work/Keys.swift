@@ -72,6 +72,8 @@ struct Keys: Sendable {
         var key = try await transaction.ownKey(id, of: user, locking: true)
         let before = key
         if let name { key.name = try APIKey.name(name) }
+        // A key with a successor works on until its end: an owner who switches it off must not read that it was done. DELETE ends it.
+        if enabled != nil, key.state != .active, key.state != .disabled { throw AuthError.keyNotActive }
         if let enabled, enabled != (key.state == .active) { try key.setEnabled(enabled, at: time.now()) }
         let budgetChanged = try key.budget.change(requestsPerMinute: requestsPerMinute, credits: credits)
         if budgetChanged {
@@ -113,6 +115,8 @@ struct Keys: Sendable {
         in transaction: any AuthTransaction
     ) async throws -> NewKey {
         let now = time.now()
+        // The user's row is the lock under which the keys are counted; as everywhere it is taken before a key's.
+        _ = try await transaction.user(user.id, locking: true)
         var old = try await transaction.ownKey(id, of: user, locking: true)
         let made = Self.make(
             name: old.name,
@@ -124,6 +128,10 @@ struct Keys: Sendable {
             at: now
         )
         try old.reroll(successor: made.key.id, overlap: overlap, at: now)
+        // Without an overlap the successor takes the old key's place in the count.
+        if overlap != .none, try await transaction.openKeyCount(of: user.accountID, at: now) >= APIKey.maximumPerAccount {
+            throw AuthError.tooManyKeys(maximum: APIKey.maximumPerAccount)
+        }
         try await transaction.insert(made.key)
         try await transaction.update(old)
         try await transaction.record(
