@@ -60,6 +60,7 @@ enum FreqtradeReader {
         let identity = try source.identity(symbol: source.name.stem.split(separator: "-").first.map(String.init), assetClass: .crypto)
         var problems = RowProblems()
         var ticks = TickCollector()
+        var order = TickOrder()
         var rows = 0
         try JSONRows(source.text).readRows { row in
             rows += 1
@@ -73,9 +74,10 @@ enum FreqtradeReader {
                 return
             }
             ticks.append(time: milliseconds * 1_000, price: price, size: amount)
+            order.append(time: milliseconds * 1_000, line: row.line)
         }
         guard rows > 0 else { throw .emptyFile }
-        let series = try TradeSeconds.series(ticks)
+        let series = try TradeSeconds.series(ticks, order, &problems)
         return ImportedFile(
             layout: .freqtradeTrades,
             symbol: identity.symbol,

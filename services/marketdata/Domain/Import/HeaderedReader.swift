@@ -113,6 +113,7 @@ enum HeaderedReader {
         let zone = try source.zone("UTC")
         var problems = RowProblems()
         var ticks = TickCollector()
+        var order = TickOrder()
         var rows = 0
         text.forEachRow(fromLine: columns.line + 1) { row in
             rows += 1
@@ -133,9 +134,10 @@ enum HeaderedReader {
                 return
             }
             ticks.append(time: instant, price: value, size: size)
+            order.append(time: instant, line: row.line)
         }
         guard rows > 0 else { throw .emptyFile }
-        let series = try TradeSeconds.series(ticks)
+        let series = try TradeSeconds.series(ticks, order, &problems)
         return ImportedFile(
             layout: .csvTrades,
             symbol: identity.symbol,
@@ -175,8 +177,8 @@ enum HeaderedReader {
 
 /// Trades put together into bars of one second.
 enum TradeSeconds {
-    static func series(_ ticks: TickCollector) throws(ImportError) -> ImportedSeries {
-        let trades = try ticks.finish()
+    static func series(_ ticks: TickCollector, _ order: TickOrder, _ problems: inout RowProblems) throws(ImportError) -> ImportedSeries {
+        let trades = try ticks.finish(order.verdict(&problems))
         let bars = trades.bars(grid: EpochGrid(intervalMicroseconds: 1_000_000))
         return ImportedSeries(
             intervalSeconds: 1,

@@ -38,6 +38,7 @@ enum IQFeedReader {
         var problems = RowProblems()
         var qualified = TickCollector()
         var basisC = TickCollector()
+        var order = TickOrder()
         var totals: [CivilDay: (time: Int64, total: Int64)] = [:]
         var rows = 0
         var first = Int64.max
@@ -63,14 +64,18 @@ enum IQFeedReader {
             if let known = totals[date], (known.time, known.total) >= (time, total) {} else { totals[date] = (time, total) }
             let basis = row.bytes(7).first
             if size.isZero { return }
-            if basis != 0x4F { qualified.append(time: time, price: price, size: size) }
+            if basis != 0x4F {
+                qualified.append(time: time, price: price, size: size)
+                order.append(time: time, line: row.line)
+            }
             if basis == 0x43 { basisC.append(time: time, price: price, size: size) }
         }
         guard rows > 0 else { throw .emptyFile }
         guard first <= last else { throw .badRows(problems) }
+        let verdict = order.verdict(&problems)
         return Ticks(
-            qualified: try qualified.finish(),
-            lastQualified: try basisC.finish(),
+            qualified: try qualified.finish(verdict),
+            lastQualified: try basisC.finish(verdict),
             totalVolumes: totals.mapValues(\.total),
             rows: rows,
             first: first,

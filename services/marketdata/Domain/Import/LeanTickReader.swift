@@ -17,6 +17,7 @@ enum LeanTickReader {
         var asks = TickCollector()
         var middleBids = TickCollector()
         var middleAsks = TickCollector()
+        var order = TickOrder()
         var rows = 0
         let isQuote = lean.isQuote ?? false
         let isEquity = market.assetClass == .equity
@@ -43,6 +44,7 @@ enum LeanTickReader {
                 // An empty side is skipped, never zero; without both there is no middle.
                 let hasBid = bid.map { !$0.isZero } ?? false
                 let hasAsk = ask.map { !$0.isZero } ?? false
+                if hasBid || hasAsk { order.append(time: time, line: row.line) }
                 if let bid, hasBid { bids.append(time: time, price: market.price(bid), size: hasSizes ? row.number(2) : nil) }
                 if let ask, hasAsk { asks.append(time: time, price: market.price(ask), size: hasSizes ? row.number(4) : nil) }
                 if let bid, let ask, hasBid, hasAsk {
@@ -56,6 +58,7 @@ enum LeanTickReader {
                 return
             }
             if isEquity, row.count > 4, !keptConditions.contains(row.text(4)) { return }
+            order.append(time: time, line: row.line)
             trades.append(time: time, price: price, size: size)
         }
         guard rows > 0 else { throw .emptyFile }
@@ -65,17 +68,18 @@ enum LeanTickReader {
             let bars = ticks.bars(grid: EpochGrid(intervalMicroseconds: 1_000_000), volumeRule: side == .trade ? .sum : .last)
             series.append(ImportedSeries(intervalSeconds: 1, side: side, origin: .derived, bars: bars, coverage: coverage))
         }
+        let verdict = order.verdict(&problems)
         if isQuote {
-            if bids.count > 0 { add(try bids.finish(), .bid) }
-            if asks.count > 0 { add(try asks.finish(), .ask) }
-            let (bid, ask) = (try middleBids.finish(), try middleAsks.finish())
+            if bids.count > 0 { add(try bids.finish(verdict), .bid) }
+            if asks.count > 0 { add(try asks.finish(verdict), .ask) }
+            let (bid, ask) = (try middleBids.finish(verdict), try middleAsks.finish(verdict))
             do {
                 if !bid.times.isEmpty { add(try TickSeries(times: bid.times, prices: MidPrice.middle(bid.prices, ask.prices), sizes: nil), .mid) }
             } catch {
                 throw .unknownLayout(error.description)
             }
         } else {
-            add(try trades.finish(), .trade)
+            add(try trades.finish(verdict), .trade)
         }
         return ImportedFile(
             layout: .leanTicks,
@@ -87,48 +91,5 @@ enum LeanTickReader {
             problems: problems,
             notes: ["ticks are put together into bars of one second"]
         )
-    }
-}
-
-/// Collects ticks row by row.
-struct TickCollector {
-    private var times: [Int64] = []
-    private var prices = ScaledColumnBuilder()
-    private var sizes = ScaledColumnBuilder()
-    private var hasSizes = false
-
-    var count: Int { times.count }
-    var lastTime: Int64? { times.last }
-
-    mutating func append(time: Int64, price: DecimalNumber?, size: DecimalNumber?) {
-        times.append(time)
-        prices.append(price)
-        sizes.append(size)
-        if size != nil { hasSizes = true }
-    }
-
-    /// The ticks in rising order; files that are newest first are turned round.
-    func finish() throws(ImportError) -> TickSeries {
-        let newestFirst = times.count > 1 && times[0] > times[times.count - 1]
-        do {
-            guard newestFirst else { return try TickSeries(times: times, prices: prices.finish(), sizes: hasSizes ? sizes.finish() : nil) }
-            return try TickSeries(
-                times: times.reversed(),
-                prices: prices.finish().reversed(),
-                sizes: hasSizes ? sizes.finish().reversed() : nil
-            )
-        } catch BarsError.unsortedRows(let index) {
-            var problems = RowProblems()
-            let time = times[newestFirst ? times.count - 1 - index : index]
-            problems.add(
-                line: (newestFirst ? times.count - 1 - index : index) + 1,
-                column: "time",
-                reason: "it is earlier than the tick before it",
-                day: CivilDay(utcMicroseconds: time)
-            )
-            throw .badRows(problems)
-        } catch {
-            throw .unknownLayout(error.description)
-        }
     }
 }
