@@ -42,7 +42,7 @@ enum HeaderedReader {
             }
             dateOnly = dateOnly && stamp.isDateOnly
             if let symbolColumn, named == nil { named = row.text(symbolColumn) }
-            let day = CivilDay(utcMicroseconds: zone.utc(fromLocal: floorDivide(stamp.microseconds, 1_000_000)) * 1_000_000)
+            let day = stamp.day(in: zone)
             guard row.count == columns.count else {
                 problems.add(line: row.line, column: "row", reason: "\(row.count) fields where \(columns.count) would be right", day: day)
                 return

@@ -100,7 +100,7 @@ enum IQFeedReader {
                 return
             }
             dateOnly = stamp.isDateOnly
-            let day = CivilDay(utcMicroseconds: zone.utc(fromLocal: floorDivide(stamp.microseconds, 1_000_000)) * 1_000_000)
+            let day = stamp.day(in: zone)
             // Intervals end with total volume, period volume, trades; days with volume, open interest.
             let volume = row.number(stamp.isDateOnly ? 5 : 6)
             guard volume != nil else {

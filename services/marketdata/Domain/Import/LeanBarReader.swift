@@ -24,7 +24,9 @@ enum LeanBarReader {
                 problems.add(line: row.line, column: "time", reason: "milliseconds since midnight or YYYYMMDD HH:MM would be right", day: day)
                 return
             }
-            let day = CivilDay(utcMicroseconds: market.zone.utc(fromLocal: floorDivide(local, 1_000_000)) * 1_000_000)
+            // A day's bar may begin on another UTC date than its local midnight: what is refused is the day where it is kept.
+            let start = market.span(local: local, length: length)?.lowerBound
+            let day = CivilDay(utcMicroseconds: start ?? market.zone.utc(fromLocal: floorDivide(local, 1_000_000)) * 1_000_000)
             guard row.count == 6 || row.count == 11 else {
                 problems.add(line: row.line, column: "row", reason: "\(row.count) fields where 6 or 11 would be right", day: day)
                 return

@@ -17,19 +17,24 @@ enum PeriodPlacement {
         if !stampsTheStart {
             notes.append("rows were stamped at the end of their \(interval == .weeks(1) ? "week" : "month") and are shifted to its start")
         }
-        var leftOut = false
-        let bars = try raw.series(volumesAreKnown: true, problems: &problems) { stamp -> Range<Int64>? in
-            let date = CivilDay(number: Int(floorDivide(stamp, 86_400_000_000)))
+        func span(of date: CivilDay) -> Range<Int64>? {
             if interval == .days(1) {
                 return clock.session(on: date, kind: .regular) ?? clock.beginning(of: date)..<clock.beginning(of: date + 1)
             }
             guard case .bucket(let start, let end, _) = grid.slot(at: clock.instant(date, 43_200)) else { return nil }
-            let lastDate = clock.tradingDate(of: end - 1)
-            if !stampsTheStart, date == latest, date < lastDate {
+            return start..<end
+        }
+        // A trading day may begin on the evening before its date: what is refused is the day where its bars are kept.
+        problems.moveDays { date in span(of: date).map { CivilDay(utcMicroseconds: $0.lowerBound) } ?? date }
+        var leftOut = false
+        let bars = try raw.series(volumesAreKnown: true, problems: &problems) { stamp in
+            let date = CivilDay(number: Int(floorDivide(stamp, 86_400_000_000)))
+            guard let span = span(of: date) else { return nil }
+            if !stampsTheStart, date == latest, date < clock.tradingDate(of: span.upperBound - 1) {
                 leftOut = true
                 return nil
             }
-            return start..<end
+            return span
         }
         if leftOut { notes.append("the newest row is left out: its period is not over") }
         let coverage = (bars.starts.first ?? 0)..<(bars.ends.last ?? 1)

@@ -8,7 +8,7 @@ struct RowProblem: Sendable, Equatable {
     var column: String
     /// What is wrong and what would be right.
     var reason: String
-    /// The UTC date that the row would belong to; nothing when its time cannot be read.
+    /// The UTC date on which the row's bar would begin; nothing when its time cannot be read.
     var day: CivilDay?
 }
 
@@ -24,6 +24,12 @@ struct RowProblems: Sendable, Equatable {
         total += 1
         if kept.count < 100 { kept.append(RowProblem(line: line, column: column, reason: reason, day: day)) }
         if let day { days.insert(day) } else { hasUnreadableTime = true }
+    }
+
+    /// Says on which days the problems are, once it is known where the dates of the file lie.
+    mutating func moveDays(_ move: (CivilDay) -> CivilDay) {
+        for index in kept.indices { kept[index].day = kept[index].day.map(move) }
+        days = Set(days.map(move))
     }
 
     var isEmpty: Bool { total == 0 }

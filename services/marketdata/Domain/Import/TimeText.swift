@@ -6,6 +6,11 @@ enum TimeText {
     struct Stamp: Equatable {
         var microseconds: Int64
         var isDateOnly: Bool
+
+        /// The UTC date of the time on that zone's clock; of a date alone, the date itself, which belongs to no zone.
+        func day(in zone: ZoneRules) -> CivilDay {
+            CivilDay(utcMicroseconds: isDateOnly ? microseconds : zone.utc(fromLocal: floorDivide(microseconds, 1_000_000)) * 1_000_000)
+        }
     }
 
     /// `2017-04-19`, `2017-04-19 09:00:00[.ffffff]` (also with `T` and a final `Z` or `+00:00`), `2019-10-17 09-AM`, `01.01.2017 22:00:00.000`,
