@@ -85,7 +85,7 @@ extension InMemorySignalsStore {
             Set(signalIDs).sorted().compactMap { id in
                 guard let signal = state.signals[id], let head = state.heads[id] else { return nil }
                 let seal = state.seals.last { seal in seal.heads.contains { $0.signalID == id } }
-                return SignalView(signal: signal, head: head, cadence: state.cadence[id], root: seal?.root, epoch: 1)
+                return SignalView(signal: signal, head: head, cadence: state.cadence[id]?.record, root: seal?.root, epoch: 1)
             }
         }
     }
