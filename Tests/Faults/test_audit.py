@@ -74,41 +74,61 @@ class Audit(FaultCase):
                 INSERT INTO signals.predictions SELECT * FROM one;""",
             f"job {job} reported 1 rows", f"signal {which}")
         self.plant(
-            "a changed byte of the ledger", f"UPDATE signals.predictions SET payload = replace(payload, '\"row\":\"0\"', '\"row\":\"1\"') WHERE job_id = '{job}';",
-            f"{which}: ")
-        self.plant("a run that signals never heard of", f"DELETE FROM signals.predictions WHERE job_id = '{job}'; DELETE FROM signals.runs WHERE job_id = '{job}';",
-                   f"job {job} ended as completed but signals has no run of it")
-        self.plant("a run recorded twice", f"""
-            CREATE TEMP TABLE one AS SELECT * FROM signals.runs WHERE job_id = '{job}'; UPDATE one SET job_id = '{new}'; INSERT INTO signals.runs SELECT * FROM one;""",
-                   f"occurrence {occurrence} is recorded 2 times", f"run {new} is recorded, but its job is not there")
-        self.plant("a deleted occurrence", f"DELETE FROM scheduler.occurrences WHERE occurrence_id = '{occurrence}';",
-                   f"job {job} has no occurrence", "has nothing for the bar of", f"prediction {which} seq {seq} has no occurrence")
-        copy = "CREATE TEMP TABLE one AS SELECT * FROM scheduler.occurrences WHERE occurrence_id = '{0}'; UPDATE one SET occurrence_id = '{1}', {2}; INSERT INTO scheduler.occurrences SELECT * FROM one;"
-        later = "due_at = due_at + interval '1 microsecond', bar_end = bar_end + interval '1 microsecond'"
-        self.plant("an occurrence twice", copy.format(occurrence, new, later), f"job {job} belongs to 2 occurrences", f"occurrence {new} of schedule")
-        self.plant("an occurrence that nothing asked for", copy.format(occurrence, new, f"{later}, outcome = 'skipped', recorded_at = NULL, job_id = NULL"),
-                   f"occurrence {new} of schedule")
-        self.plant("an occurrence with another outcome than its run", f"UPDATE scheduler.occurrences SET outcome = 'failed', recorded_at = NULL WHERE occurrence_id = '{occurrence}';",
-                   f"occurrence {occurrence} of job {job} is recorded, the scheduler has not heard it")
-        self.plant("an occurrence recorded without a run", f"DELETE FROM signals.predictions WHERE job_id = '{job}'; UPDATE signals.runs SET outcome = 'rejected' WHERE job_id = '{job}';",
-                   f"occurrence {occurrence} counts as recorded, signals has no such run")
-        self.plant("a lost job", f"DELETE FROM scheduler.jobs WHERE job_id = '{job}';",
-                   f"occurrence {occurrence} has no job", f"run {job} is recorded, but its job is not there")
-        self.plant("a job without an occurrence", f"""
-            CREATE TEMP TABLE one AS SELECT * FROM scheduler.jobs WHERE job_id = '{job}';
-            UPDATE one SET job_id = '{new}', idempotency_key = '{new}', occurrence_id = '{uuid.uuid4()}'; INSERT INTO scheduler.jobs SELECT * FROM one;""",
-                   f"job {new} has no occurrence", f"job {new} ended as completed but signals has no run of it")
-        self.plant("a job that failed under a due time that fired", f"UPDATE scheduler.jobs SET state = 'failed', failure_kind = 'infra' WHERE job_id = '{job}';",
-                   f"occurrence {occurrence} is fired, its job {job} is failed", f"run {job} is recorded, but its job is failed")
-        self.plant("a lease without a running job", f"""
-            INSERT INTO scheduler.leases (job_id, attempt_id, claim_id, account_id, resource_class, worker, expires_at)
-            VALUES ('{job}', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'signal', 'nobody', clock_timestamp() + interval '1 hour');""",
-                   f"lease of job {job} belongs to no running attempt", f"job {job} is completed but leased by nobody")
-        self.plant("a running job without a lease", f"UPDATE scheduler.jobs SET state = 'running', completed_at = NULL WHERE job_id = '{job}';", f"job {job} runs without a lease")
+            "a changed byte of the ledger",
+            f"UPDATE signals.predictions SET payload = replace(payload, '\"row\":\"0\"', '\"row\":\"1\"') WHERE job_id = '{job}';", f"{which}: ")
+        self.plant(
+            "a run that signals never heard of",
+            f"DELETE FROM signals.predictions WHERE job_id = '{job}'; DELETE FROM signals.runs WHERE job_id = '{job}';",
+            f"job {job} ended as completed but signals has no run of it")
+        self.plant(
+            "a run recorded twice",
+            f"""CREATE TEMP TABLE one AS SELECT * FROM signals.runs WHERE job_id = '{job}'; UPDATE one SET job_id = '{new}';
+                INSERT INTO signals.runs SELECT * FROM one;""",
+            f"occurrence {occurrence} is recorded 2 times", f"run {new} is recorded, but its job is not there")
+        self.plant(
+            "a deleted occurrence", f"DELETE FROM scheduler.occurrences WHERE occurrence_id = '{occurrence}';",
+            f"job {job} has no occurrence", "has nothing for the bar of", f"prediction {which} seq {seq} has no occurrence")
+        again = f"""CREATE TEMP TABLE one AS SELECT * FROM scheduler.occurrences WHERE occurrence_id = '{occurrence}';
+            UPDATE one SET occurrence_id = '{new}', due_at = due_at + interval '1 microsecond', bar_end = bar_end + interval '1 microsecond'"""
+        insert = "; INSERT INTO scheduler.occurrences SELECT * FROM one;"
+        self.plant("an occurrence twice", again + insert, f"job {job} belongs to 2 occurrences", f"occurrence {new} of schedule")
+        self.plant(
+            "an occurrence that nothing asked for", again + ", outcome = 'skipped', recorded_at = NULL, job_id = NULL" + insert,
+            f"occurrence {new} of schedule")
+        self.plant(
+            "an occurrence with another outcome than its run",
+            f"UPDATE scheduler.occurrences SET outcome = 'failed', recorded_at = NULL WHERE occurrence_id = '{occurrence}';",
+            f"occurrence {occurrence} of job {job} is recorded, the scheduler has not heard it")
+        self.plant(
+            "an occurrence recorded without a run",
+            f"DELETE FROM signals.predictions WHERE job_id = '{job}'; UPDATE signals.runs SET outcome = 'rejected' WHERE job_id = '{job}';",
+            f"occurrence {occurrence} counts as recorded, signals has no such run")
+        self.plant(
+            "a lost job", f"DELETE FROM scheduler.jobs WHERE job_id = '{job}';",
+            f"occurrence {occurrence} has no job", f"run {job} is recorded, but its job is not there")
+        self.plant(
+            "a job without an occurrence",
+            f"""CREATE TEMP TABLE one AS SELECT * FROM scheduler.jobs WHERE job_id = '{job}';
+                UPDATE one SET job_id = '{new}', idempotency_key = '{new}', occurrence_id = '{uuid.uuid4()}';
+                INSERT INTO scheduler.jobs SELECT * FROM one;""",
+            f"job {new} has no occurrence", f"job {new} ended as completed but signals has no run of it")
+        self.plant(
+            "a job that failed under a due time that fired",
+            f"UPDATE scheduler.jobs SET state = 'failed', failure_kind = 'infra' WHERE job_id = '{job}';",
+            f"occurrence {occurrence} is fired, its job {job} is failed", f"run {job} is recorded, but its job is failed")
+        self.plant(
+            "a lease without a running job",
+            f"""INSERT INTO scheduler.leases (job_id, attempt_id, claim_id, account_id, resource_class, worker, expires_at)
+                VALUES ('{job}', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'signal', 'nobody', clock_timestamp() + interval '1 hour');""",
+            f"lease of job {job} belongs to no running attempt", f"job {job} is completed but leased by nobody")
+        self.plant(
+            "a running job without a lease", f"UPDATE scheduler.jobs SET state = 'running', completed_at = NULL WHERE job_id = '{job}';",
+            f"job {job} runs without a lease")
         unsent = {schema: self.sql(f"SELECT id FROM {schema}.outbox ORDER BY id LIMIT 1") for schema in ("auth", "signals", "scheduler", "marketdata")}
+        late = "sent_at = NULL, appended_at = clock_timestamp() - interval '3 minutes'"
         self.plant(
             "events that nobody sent",
-            " ".join(f"UPDATE {schema}.outbox SET sent_at = NULL, appended_at = clock_timestamp() - interval '3 minutes' WHERE id = '{event}';" for schema, event in unsent.items()),
+            " ".join(f"UPDATE {schema}.outbox SET {late} WHERE id = '{event}';" for schema, event in unsent.items()),
             *(f"event {event} " for event in unsent.values()))
 
 
