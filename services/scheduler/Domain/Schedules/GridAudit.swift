@@ -13,7 +13,7 @@ enum GridAudit {
         for occurrence in occurrences {
             let last = occurrence.rangeTo ?? occurrence.dueAt
             // A range may begin before the part that is looked at.
-            let first = max(occurrence.dueAt, grid.next(after: from) ?? occurrence.dueAt)
+            let first = occurrence.rangeTo == nil ? occurrence.dueAt : max(occurrence.dueAt, grid.next(after: from) ?? occurrence.dueAt)
             if let due = grid.next(after: expected), due < first { faults.append("schedule \(era.scheduleID) has nothing for \(due)") }
             if grid.next(after: first - .microseconds(1)) != first {
                 faults.append("schedule \(era.scheduleID) has an occurrence at \(first), where none was due")
