@@ -166,6 +166,12 @@ private struct TrustingAuthentication: Middleware {
         #expect(refused.problemCode == "bad_rows")
         #expect(try refused.json()["bad_row_count"] == .integer(2))
         #expect(try await send("rubbish", "filename=x.csv").problemCode == "unknown_layout")
+        let single = "time,open,high,low,close\n2016-10-10T00:00:00,1,1,1,1\n"
+        let unclear = try await send(single, "filename=BTCUSD.csv")
+        #expect(unclear.status == 422 && unclear.problemCode == "interval_required" && unclear.problemField == "interval")
+        #expect(try await send(single, "filename=BTCUSD.csv&interval=1m").status == 201)
+        #expect(try await send(single, "filename=BTCUSD.csv&interval=soon").problemField == "interval")
+        #expect(try await send(single, "filename=BTCUSD.csv&interval=1M").problemField == "interval")
         #expect(try await send(file, "").problemField == "filename")
         #expect(try await send(file, "filename=a.csv&symbol=a%20b").problemField == "symbol")
     }

@@ -1,3 +1,4 @@
+import Bars
 import Contracts
 import Messaging
 import Postgres
@@ -6,8 +7,8 @@ import ServiceRuntime
 /// `marketdata import PATH…`: takes files and folders in, as `POST /api/imports` does, without its limit on size.
 enum ImportCommand {
     static let usage = """
-        marketdata import PATH... [--symbol SYMBOL] [--time-zone ZONE] [--asset-class CLASS] [--price trade|bid|ask]
-            files and folders; in a folder, files of unknown layout are passed over with a word;
+        marketdata import PATH... [--symbol SYMBOL] [--time-zone ZONE] [--asset-class CLASS] [--price trade|bid|ask] [--interval 15m]
+            files and folders; --interval gives the length of a bar where the rows do not tell it; in a folder, files of unknown layout are passed over with a word;
             market-hours-database.json brings exchange calendars
         """
 
@@ -47,6 +48,9 @@ enum ImportCommand {
                     throw CommandError(message: "\(value) is none of trade, bid, ask")
                 }
                 options.side = known
+            case "--interval":
+                guard let known = try? BarInterval(text: value) else { throw CommandError(message: "\(value) is no interval such as 15m or 1d") }
+                options.interval = known
             default: throw CommandError(message: "unknown option \(word)\n\(usage)")
             }
         }

@@ -65,6 +65,7 @@ extension ImportError: ProblemRepresentable {
             problem.extra["bad_row_count"] = .integer(Int64(problems.total))
             return problem
         case .symbolRequired: return .badRequest(code: code, detail: detail, field: "symbol")
+        case .intervalRequired: return .unprocessable(code: code, detail: detail, field: "interval")
         case .badOption(let name, _): return .badRequest(code: code, detail: detail, field: name)
         default: return .unprocessable(code: code, detail: detail)
         }

@@ -94,6 +94,15 @@ struct ImportSource {
         }
     }
 
+    /// The interval that the caller gave for rows that carry a date only: a day, a week or a month.
+    func periodOption() throws(ImportError) -> BarInterval? {
+        guard let interval = options.interval else { return nil }
+        guard [.days(1), .weeks(1), .months(1)].contains(interval) else {
+            throw .badOption(name: "interval", reason: "rows without a time of day are 1d, 1w or 1M")
+        }
+        return interval
+    }
+
     func clock(_ calendar: ExchangeCalendar) throws(ImportError) -> TradingClock {
         do { return try TradingClock(calendar) } catch { throw .badOption(name: "calendar", reason: error.description) }
     }

@@ -33,17 +33,7 @@ enum FreqtradeReader {
         }
         guard rows > 0 else { throw .emptyFile }
         let named = words.dropFirst().first.flatMap { try? BarInterval(text: $0) }
-        guard let seconds = named?.seconds ?? raw.leastSpacing.map({ Int($0 / 1_000_000) }), seconds > 0 else {
-            throw problems.isEmpty ? .unknownLayout("neither its name nor its rows tell the interval") : .badRows(problems)
-        }
-        let bars = try raw.series(volumesAreKnown: true, problems: &problems) { $0..<($0 + Int64(seconds) * 1_000_000) }
-        let series = ImportedSeries(
-            intervalSeconds: seconds,
-            side: .trade,
-            origin: .imported,
-            bars: bars,
-            coverage: (bars.starts.first ?? 0)..<(bars.ends.last ?? 1)
-        )
+        let series = try RowRhythm(raw, given: source.options.interval ?? named, problems: problems).series(of: raw, problems: &problems)
         return ImportedFile(
             layout: .freqtradeBars,
             symbol: identity.symbol,

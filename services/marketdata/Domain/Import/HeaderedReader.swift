@@ -71,22 +71,11 @@ enum HeaderedReader {
         var notes: [String] = []
         var series: ImportedSeries
         if dateOnly {
-            series = try PeriodPlacement.place(raw, clock: clock, problems: &problems, notes: &notes)
+            let given = try source.periodOption()
+            series = try PeriodPlacement.place(raw, clock: clock, given: given, problems: &problems, notes: &notes)
         } else {
-            guard let spacing = raw.leastSpacing, spacing % 1_000_000 == 0 else {
-                throw problems.isEmpty ? .unknownLayout("two rows at least are needed to tell the interval") : .badRows(problems)
-            }
-            let bars = try raw.series(volumesAreKnown: true, problems: &problems) { local in
-                let start = zone.utc(fromLocal: floorDivide(local, 1_000_000)) * 1_000_000
-                return start..<(start + spacing)
-            }
-            series = ImportedSeries(
-                intervalSeconds: Int(spacing / 1_000_000),
-                side: .trade,
-                origin: .imported,
-                bars: bars,
-                coverage: (bars.starts.first ?? 0)..<(bars.ends.last ?? 1)
-            )
+            let rhythm = try RowRhythm(raw, given: source.options.interval, problems: problems)
+            series = try rhythm.series(of: raw, problems: &problems, zone: zone)
         }
         series.side = source.options.side ?? side ?? .trade
         return ImportedFile(

@@ -123,16 +123,11 @@ enum IQFeedReader {
         let made: ImportedSeries
         var notes: [String] = []
         if dateOnly {
-            made = try PeriodPlacement.place(raw, clock: clock, problems: &problems, notes: &notes)
+            let given = try source.periodOption()
+            made = try PeriodPlacement.place(raw, clock: clock, given: given, problems: &problems, notes: &notes)
         } else {
-            let spacing = raw.leastSpacing ?? 1_000_000
-            guard spacing % 1_000_000 == 0 else { throw .unknownLayout("its rows are less than a second apart") }
-            let bars = try raw.series(volumesAreKnown: true, problems: &problems) { local in
-                let start = zone.utc(fromLocal: floorDivide(local, 1_000_000)) * 1_000_000
-                return start..<(start + spacing)
-            }
-            let coverage = (bars.starts.first ?? 0)..<(bars.ends.last ?? 1)
-            made = ImportedSeries(intervalSeconds: Int(spacing / 1_000_000), side: .trade, origin: .imported, bars: bars, coverage: coverage)
+            let rhythm = try RowRhythm(raw, given: source.options.interval, problems: problems)
+            made = try rhythm.series(of: raw, problems: &problems, zone: zone)
         }
         return ImportedFile(
             layout: .iqfeedBars,

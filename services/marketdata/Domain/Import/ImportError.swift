@@ -8,6 +8,8 @@ enum ImportError: Error, Equatable, Sendable {
     case unsupportedLayout(String)
     /// The file does not say of what it is.
     case symbolRequired
+    /// The file does not say how long its bars are; what its rows say instead.
+    case intervalRequired(String)
     /// The archive is damaged, too large when unpacked, or holds several files none of which is named like it.
     case badArchive(String)
     /// Every day of the file has at least one bad row, or a row has no readable time.
@@ -22,6 +24,7 @@ enum ImportError: Error, Equatable, Sendable {
         case .unknownLayout: "unknown_layout"
         case .unsupportedLayout: "unsupported_layout"
         case .symbolRequired: "symbol_required"
+        case .intervalRequired: "interval_required"
         case .badArchive: "bad_archive"
         case .badRows: "bad_rows"
         case .badOption: "bad_option"
@@ -35,6 +38,7 @@ enum ImportError: Error, Equatable, Sendable {
         case .unknownLayout(let seen): "The layout is not known: \(seen)."
         case .unsupportedLayout(let name): "\(name) files are not read yet."
         case .symbolRequired: "The file does not say which instrument it is of; name it with `symbol`."
+        case .intervalRequired(let seen): "How long a bar is cannot be told: \(seen); give it with `interval`."
         case .badArchive(let reason): "The archive cannot be read: \(reason)."
         case .badRows(let problems): problems.summary
         case .badOption(let name, let reason): "\(name): \(reason)"

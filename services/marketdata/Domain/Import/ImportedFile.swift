@@ -7,6 +7,8 @@ struct ImportOptions: Sendable, Equatable {
     var assetClass: AssetClass?
     var calendar: ExchangeCalendar?
     var side: PriceSide?
+    /// The length of the bars of a file whose rows do not tell it.
+    var interval: BarInterval?
 }
 
 /// The layouts that are read.

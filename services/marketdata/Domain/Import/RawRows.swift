@@ -6,6 +6,8 @@ struct RawRows {
     private(set) var stamps: [Int64] = []
     private(set) var prices: [[DecimalNumber]] = [[], [], [], []]
     private(set) var volumes: [DecimalNumber?] = []
+    /// The times of all rows, those refused for a field included: a wrong price says nothing against the row's place.
+    private var allStamps: [Int64] = []
 
     var count: Int { lines.count }
 
@@ -21,6 +23,7 @@ struct RawRows {
         day: CivilDay,
         problems: inout RowProblems
     ) {
+        allStamps.append(stamp)
         for (name, value) in [("open", open), ("high", high), ("low", low), ("close", close)] where value == nil {
             problems.add(line: line, column: name, reason: "a decimal number would be right", day: day)
             return
@@ -53,31 +56,31 @@ struct RawRows {
     var hasOnlyZeroVolumes: Bool { volumes.allSatisfy { $0?.isZero ?? true } }
 
     /// Rows from the earliest on: as they are, turned round, or sorted where a vendor mixed them up.
-    private var rowsByTime: [Int] {
+    var rowsByTime: [Int] { Self.order(stamps) }
+
+    /// The distances from one time of the file to the next, in rising order of time; rows of the same time have none.
+    var distances: [Int64] {
+        let times = Self.order(allStamps).map { allStamps[$0] }
+        return zip(times.dropFirst(), times).map { $0 - $1 }.filter { $0 > 0 }
+    }
+
+    private static func order(_ stamps: [Int64]) -> [Int] {
         var rises = true
         var falls = true
-        for index in 1..<max(count, 1) {
+        for index in 1..<max(stamps.count, 1) {
             if stamps[index] <= stamps[index - 1] { rises = false }
             if stamps[index] >= stamps[index - 1] { falls = false }
         }
-        if rises { return Array(0..<count) }
-        if falls { return Array((0..<count).reversed()) }
-        return (0..<count).sorted { (stamps[$0], $0) < (stamps[$1], $1) }
+        if rises { return Array(0..<stamps.count) }
+        if falls { return Array((0..<stamps.count).reversed()) }
+        return (0..<stamps.count).sorted { (stamps[$0], $0) < (stamps[$1], $1) }
     }
 
-    /// The least distance between stamps in microseconds; nothing for fewer than two rows.
-    var leastSpacing: Int64? {
-        var least: Int64?
-        for index in 1..<max(count, 1) {
-            let distance = abs(stamps[index] - stamps[index - 1])
-            if distance > 0 { least = min(least ?? distance, distance) }
-        }
-        return least
-    }
-
-    /// The bars, each placed by `span` (stamp → start and end, or nothing to leave the row out), in order of time; doubled times are problems.
+    /// The bars, each placed by `span` (stamp → start and end, or nothing to leave the row out), in order of time; strays (by row, with the reason) and
+    /// doubled times are problems of the day on which the bar would begin.
     func series(
         volumesAreKnown: Bool,
+        strays: [Int: String] = [:],
         problems: inout RowProblems,
         span: (Int64) -> Range<Int64>?
     ) throws(ImportError) -> BarSeries {
@@ -86,6 +89,10 @@ struct RawRows {
         for row in rowsByTime {
             guard let range = span(stamps[row]) else { continue }
             let day = CivilDay(utcMicroseconds: range.lowerBound)
+            if let reason = strays[row] {
+                problems.add(line: lines[row], column: "time", reason: reason, day: day)
+                continue
+            }
             if let last = builder.lastStart, range.lowerBound <= last {
                 problems.add(line: lines[row], column: "time", reason: "another row of the file has the same time", day: day)
                 continue
