@@ -71,6 +71,36 @@ struct PostgresLedgerTests {
         }
     }
 
+    @Test func listsOfOneSignalOrKindDoNotWalkTheHistory() async throws {
+        try await withPostgresStore { store, database in
+            let signal = SignalID.make()
+            let bulk: SQL = """
+                INSERT INTO jobs (job_id, state, resource_class, priority, precedence, max_attempts, kind, account_id, queue_deadline, completed_at,
+                    signal_id, idempotency_key, input_sha256, spec)
+                SELECT gen_random_uuid(), 'completed', 'signal', 2, 2, 3, CASE WHEN run % 1000 = 0 THEN 'import' ELSE 'signal_run' END,
+                    \(Fixture.account), clock_timestamp(), clock_timestamp(), CASE run WHEN 7 THEN \(signal) ELSE gen_random_uuid() END, run::text,
+                    sha256('x'), '{}'
+                FROM generate_series(1, 5000) AS run
+                """
+            try await store.pool.execute(bulk)
+            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            try await owner.execute("ANALYZE jobs")
+            await owner.close()
+            func plan(_ filter: JobFilter) async throws -> String {
+                var explained: SQL = "EXPLAIN "
+                explained.append(PostgresSchedulerStore.listing(filter))
+                return try await store.pool.query(explained.unprepared).map { try $0.column(0) as String }.joined(separator: "\n")
+            }
+            let bySignal = try await plan(JobFilter(accountID: Fixture.account, signalID: signal, limit: 50))
+            #expect(bySignal.contains("jobs_by_signal"), "\(bySignal)")
+            let byKind = try await plan(JobFilter(accountID: Fixture.account, kinds: [JobKind("import")], limit: 50))
+            #expect(byKind.contains("jobs_idempotency") && !byKind.contains("jobs_account"), "\(byKind)")
+            #expect(try await store.jobs(JobFilter(accountID: Fixture.account, signalID: signal, limit: 50)).count == 1)
+            #expect(try await store.jobs(JobFilter(accountID: Fixture.account, kinds: [JobKind("import")], limit: 50)).count == 5)
+            #expect(try await store.jobs(JobFilter(accountID: Fixture.account, kinds: [.signalRun], limit: 50)).count == 50)
+        }
+    }
+
     @Test func manyWorkersAtOnceGetEachJobOnce() async throws {
         try await withPostgresStore { store, _ in
             _ = try await store.insert((0..<400).map { Fixture.job("job \($0)", account: AccountID.make()) })

@@ -145,18 +145,18 @@ struct RouteTableTests {
             let (owner, other) = (AccountID.make(), AccountID.make())
             let event = Fixture.publication(.interval(seconds: 60), account: owner)
             _ = try await house.store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
-            let waiting = Fixture.job("waiting", class: .large, account: owner)
-            let running = Fixture.job("running", account: owner)
-            let ended = Fixture.job("ended", class: .gpu, account: owner)
-            _ = try await house.store.insert([waiting, running, ended])
+            let waiting = Fixture.job("waiting", class: .large, account: owner, kind: .signalRun)
+            let running = Fixture.job("running", account: owner, kind: .signalRun)
+            let ended = Fixture.job("ended", class: .gpu, account: owner, kind: .dryRun)
+            // The platform's own work on the account's signals, which even its owner does not see.
+            let settlement = Fixture.job("settlement", class: .signals, account: owner, kind: .settlement)
+            _ = try await house.store.insert([waiting, running, ended, settlement])
             _ = try await house.store.claim(Fixture.claim())
             let last = try #require(try await house.store.claim(Fixture.claim(class: .gpu)).first)
             _ = try await house.store.finish([try Fixture.finished(last)])
             let schedule = try #require(try await house.store.schedules(of: owner, after: nil, limit: 1).first)
             let before = try await house.books()
-            let strangers = try [
-                house.person(other), house.person(other, roles: ["admin"]), house.program(other, scopes: ["jobs:write"]),
-            ]
+            let strangers = try [house.person(other), house.program(other, scopes: ["jobs:write"])]
             for client in strangers {
                 for id in [waiting.id, running.id, ended.id].map(\.description) + ["\(schedule.id)"] {
                     for (route, _) in Self.outside where route.contains("{id}") {
@@ -170,6 +170,11 @@ struct RouteTableTests {
             #expect(try await house.books() == before)
             let own = try house.person(owner)
             #expect(try await own.get("/api/jobs").json()["items"]?.array?.count == 3)
+            #expect(try await send(own, "GET /api/jobs/{id}", id: "\(settlement.id)").verdict == "404 not_found id")
+            #expect(try await send(own, "DELETE /api/jobs/{id}", id: "\(settlement.id)").verdict == "404 not_found id")
+            let administrator = try house.person(other, roles: ["admin"])
+            #expect(try await administrator.get("/api/jobs").json()["items"]?.array?.count == 4)
+            #expect(try await send(administrator, "GET /api/jobs/{id}", id: "\(settlement.id)").status == 200)
             #expect(try await send(own, "GET /api/schedules/{id}/occurrences", id: "\(schedule.id)").status == 200)
         }
     }

@@ -16,6 +16,7 @@ enum Migrations {
             ("v007_create_ledger_keys", PackageResources.v007_create_ledger_keys_sql),
             ("v008_create_dry_run_places", PackageResources.v008_create_dry_run_places_sql),
             ("v009_add_last_version", PackageResources.v009_add_last_version_sql),
+            ("v010_index_instruments", PackageResources.v010_index_instruments_sql),
         ])
     }
 }

@@ -82,21 +82,28 @@ extension PostgresSignalsStore {
     }
 
     func signals(_ filter: SignalFilter, after: SignalID?, limit: Int) async throws -> [Signal] {
+        guard let sql = Self.listing(filter, after: after, limit: limit) else { return [] }
+        return try await query(sql).map(Self.signal)
+    }
+
+    /// The statement of a list; nothing where the filter leaves nothing.
+    static func listing(_ filter: SignalFilter, after: SignalID?, limit: Int) -> SQL? {
         var sql: SQL = "SELECT \(unsafe: Self.signalColumns) FROM signals WHERE state <> 'deleted'"
         switch (filter.viewer, filter.onlyOwn) {
         case (let viewer?, true): sql.append(" AND account_id = \(viewer)")
         case (let viewer?, false): sql.append(" AND (state = 'published' OR account_id = \(viewer))")
-        case (nil, true): return []
+        case (nil, true): return nil
         case (nil, false): sql.append(" AND state = 'published'")
         }
-        if let instrument = filter.instrument { sql.append(" AND \(instrument) = ANY (instruments)") }
+        // Containment, for that is what the index on the instruments answers.
+        if let instrument = filter.instrument { sql.append(" AND instruments @> \([instrument])") }
         if let seconds = filter.intervalSeconds { sql.append(" AND \(seconds) = ANY (interval_seconds)") }
         if let text = filter.text {
             sql.append(" AND (strpos(lower(name), lower(\(text))) > 0 OR strpos(lower(description), lower(\(text))) > 0)")
         }
         if let after { sql.append(" AND id < \(after)") }
         sql.append(" ORDER BY id DESC LIMIT \(limit)")
-        return try await query(sql).map(Self.signal)
+        return sql
     }
 
     func updateSignal(_ id: SignalID, name: String?, description: String?, now: Timestamp) async throws -> Signal? {
