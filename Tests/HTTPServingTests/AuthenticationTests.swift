@@ -283,6 +283,28 @@ import Testing
         await house.loop.stop()
     }
 
+    @Test func withBrokerAndAuthAwayNobodyWaitsForAuthAgainAndAgain() async throws {
+        let house = try House()
+        house.auth.set(.valid, generation: 1)
+        #expect(await house.outcome() == "VALID")
+        house.auth.state.withLock { $0.isAway = true }
+        house.clock.advance(seconds: 6)
+        #expect(await house.outcome() == "VALID")
+        #expect(house.auth.asked == 2)
+        // Within a second of a failed try it is not asked again.
+        house.clock.advance(seconds: 0.5)
+        #expect(await house.outcome() == "VALID")
+        #expect(house.auth.asked == 2)
+        // Later it is, but whoever comes is answered meanwhile: auth's answer waits behind the gate.
+        house.auth.gate.shut()
+        house.clock.advance(seconds: 1)
+        #expect(await house.outcome() == "VALID")
+        house.auth.gate.open()
+        house.clock.advance(seconds: 60)
+        #expect(await house.outcome() == "authentication_unavailable")
+        await house.loop.stop()
+    }
+
     @Test func everySubscriptionDropsAll() async throws {
         let house = try House()
         house.cache.subscriptionChanged(isSubscribed: true)

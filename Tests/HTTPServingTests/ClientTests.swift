@@ -265,6 +265,38 @@ private let patience = Duration.seconds(120)
         }
     }
 
+    @Test func goesPastReplicasThatCannotServe() async throws {
+        let (tokens, verifier) = try keys()
+        let asked = Mutex(0)
+        var unable = Router()
+        let busy: @Sendable (Request) async throws -> Response = { _ in
+            asked.withLock { $0 += 1 }
+            throw Problem.unavailable(code: "draining", detail: "Another replica would be right.")
+        }
+        unable.get("/internal/v1/caller", busy)
+        unable.post("/internal/v1/items", busy)
+        try await withServer(router(verifier)) { _, port in
+            try await withServer(unable) { _, other in
+                for urls in [["http://127.0.0.1:\(other)", "http://127.0.0.1:\(port)"], ["http://127.0.0.1:\(port)", "http://127.0.0.1:\(other)"]] {
+                    let client = ServiceClient(baseURLs: urls, audience: "signals", tokens: tokens, http: HTTPClient(), deadline: patience)
+                    #expect(try await client.send(.get, "/internal/v1/caller").status == .ok)
+                    #expect(try await client.send(.get, "/internal/v1/caller").status == .ok)
+                }
+                #expect(asked.withLock { $0 } > 0)
+                // Who has no other replica hears what this one said.
+                let alone = ServiceClient(
+                    baseURLs: ["http://127.0.0.1:\(other)"],
+                    audience: "signals",
+                    tokens: tokens,
+                    http: HTTPClient(),
+                    deadline: patience
+                )
+                let refusal = await #expect(throws: ServiceClientError.self) { try await alone.send(.get, "/internal/v1/caller") }
+                #expect(refusal?.status == 503)
+            }
+        }
+    }
+
     @Test func goesPastReplicasThatAreAway() async throws {
         let (tokens, verifier) = try keys()
         try await withServer(router(verifier)) { _, port in

@@ -13,6 +13,8 @@ public final class CachingAPIKeyVerifier: APIKeyVerifier {
         var verdict: APIKeyVerdict
         var storedAt: UInt64
         var triedAt: UInt64 = 0
+        /// Whether auth did not answer when it was last asked about the key.
+        var isAuthAway = false
     }
 
     private struct State {
@@ -109,7 +111,12 @@ public final class CachingAPIKeyVerifier: APIKeyVerifier {
                 state.entries[keySHA256]?.triedAt = now
                 return .serveAndRefresh(entry.verdict)
             }
-            return age < Self.unsubscribedAge ? .serve(entry.verdict) : .ask(fallback: entry.verdict)
+            if age < Self.unsubscribedAge { return .serve(entry.verdict) }
+            // The first waits to see whether auth answers; as long as it does not, nobody waits, and it is asked once a second.
+            guard entry.isAuthAway else { return .ask(fallback: entry.verdict) }
+            if now &- entry.triedAt < 1_000_000_000 { return .serve(entry.verdict) }
+            state.entries[keySHA256]?.triedAt = now
+            return .serveAndRefresh(entry.verdict)
         }
     }
 
@@ -135,7 +142,13 @@ public final class CachingAPIKeyVerifier: APIKeyVerifier {
     }
 
     private func finished(_ keySHA256: SHA256Digest, epoch: Int) {
-        state.withLock { if $0.epoch == epoch { $0.asking[keySHA256] = nil } }
+        let now = time.monotonicNanoseconds()
+        state.withLock { state in
+            guard state.epoch == epoch else { return }
+            state.asking[keySHA256] = nil
+            state.entries[keySHA256]?.isAuthAway = true
+            state.entries[keySHA256]?.triedAt = now
+        }
     }
 
     /// Stores a good verdict; false when it is older than a change that we have heard of since.

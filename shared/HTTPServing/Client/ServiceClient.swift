@@ -181,20 +181,29 @@ public struct ServiceClient: Sendable {
             target += (path.contains("?") ? "&" : "?") + pairs.joined(separator: "&")
         }
         var lastReason = ""
-        for index in order() {
+        let limit = deadline ?? self.deadline
+        let startedAt = monotonicNanoseconds()
+        let order = order()
+        for (position, index) in order.enumerated() {
             let url = replicas.state.withLock { $0.all[index].baseURL } + target
+            // One deadline for all of them: who waits for the answer has only one.
+            let remaining = limit - .nanoseconds(Int64(monotonicNanoseconds() - startedAt))
+            guard remaining > .zero else { break }
             let request = ClientRequest(
                 method: method,
                 url: url,
                 headers: headers,
                 body: body,
-                deadline: deadline ?? self.deadline,
+                deadline: remaining,
                 maximumAnswerBytes: maximumAnswerBytes,
                 isIdempotent: isIdempotent
             )
             do {
                 let response = try await http.send(request)
-                report(index, isGood: response.status.code != 502 && response.status.code != 503)
+                let isUnable = (502...504).contains(response.status.code)
+                report(index, isGood: !isUnable)
+                // One that drains, or has lost its database, speaks for itself only.
+                if isUnable, request.isIdempotent, position + 1 < order.count { continue }
                 guard response.isSuccess else { throw refusal(response) }
                 return response
             } catch let error as HTTPClientError {

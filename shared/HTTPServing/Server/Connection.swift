@@ -435,14 +435,15 @@ final class Connection: @unchecked Sendable {
         if output.isEmpty {
             sent = transmit(bytes)
             if sent < 0 { return gone() }
+            lastWrite = server.now
         }
-        lastWrite = server.now
         if sent < bytes.count { queue(Array(bytes[sent...])) }
     }
 
     private func write(_ bytes: [UInt8], flush: Bool = true) {
         if case .closed = phase { return }
-        lastWrite = server.now
+        // Only what leaves counts as progress: a client that takes nothing must not be kept by what is queued for it.
+        if output.isEmpty { lastWrite = server.now }
         queue(bytes)
         if flush { writable() }
     }
@@ -560,7 +561,7 @@ final class Connection: @unchecked Sendable {
         switch phase {
         case .streaming:
             if let streamEndsAt, server.shared.time.now() >= streamEndsAt { return endStreamNow() }
-            if now > lastWrite + server.nanoseconds.heartbeat { _ = streamWrite(Array(": alive\n\n".utf8)) }
+            if output.isEmpty, now > lastWrite + server.nanoseconds.heartbeat { _ = streamWrite(Array(": alive\n\n".utf8)) }
         case .head:
             // An answer that is still being taken is not an idle connection; whether it moves is checked above.
             guard now > deadline, output.isEmpty else { return }
