@@ -279,8 +279,10 @@ private let patience = Duration.seconds(120)
             try await withServer(unable) { _, other in
                 for urls in [["http://127.0.0.1:\(other)", "http://127.0.0.1:\(port)"], ["http://127.0.0.1:\(port)", "http://127.0.0.1:\(other)"]] {
                     let client = ServiceClient(baseURLs: urls, audience: "signals", tokens: tokens, http: HTTPClient(), deadline: patience)
-                    #expect(try await client.send(.get, "/internal/v1/caller").status == .ok)
-                    #expect(try await client.send(.get, "/internal/v1/caller").status == .ok)
+                    for _ in 0..<2 {
+                        let answer = try await client.send(.get, "/internal/v1/caller")
+                        #expect(answer.status == .ok)
+                    }
                 }
                 #expect(asked.withLock { $0 } > 0)
                 // Who has no other replica hears what this one said.

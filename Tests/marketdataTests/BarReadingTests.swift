@@ -15,7 +15,8 @@ import Testing
         let bench = try Bench(store, limits: limits)
         guard try await store.instrument(symbol: "BTCUSD") == nil else { return bench }
         for day in 0..<16 {
-            let holes = Set((0..<1_440).filter { ($0 * 7 + day * 13) % 11 < day % 9 })
+            // Scattered, as trades are: in a regular pattern another distance than a minute could be the most frequent.
+            let holes = Set((0..<1_440).filter { (($0 + day * 1_440) * 2_654_435_761 % 4_294_967_296) >> 8 % 11 < day % 9 })
             let start = (at("2016-10-03T00:00:00Z") + .seconds(86_400 * day)).iso8601
             try await bench.take(
                 minutes(from: String(start.prefix(19)) + "Z", count: 1_440, first: 1_000 * (day + 1), skipping: holes),
