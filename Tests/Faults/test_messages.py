@@ -41,6 +41,10 @@ class Messages(FaultCase):
         self._publish_and_withdraw()
         events = self._handled_events()
         self.assertEqual({kind for kind, _ in events.values()} & TOLD, TOLD)
+        # The scheduler's mark at an occurrence comes by a later event than the one that recorded the run.
+        unmarked = """SELECT count(*) FROM signals.runs AS run JOIN scheduler.occurrences AS occurrence USING (job_id)
+            WHERE run.outcome = 'recorded' AND occurrence.recorded_at IS NULL"""
+        until(lambda: self.sql(unmarked) == "0", 60, "every recorded run being marked at its occurrence", 0.2)
         before = self._effects(events)
         # For half of them the inbox is made to forget: then the handlers themselves must see that it is all old.
         forgotten = chance.sample(sorted(events), len(events) // 2)

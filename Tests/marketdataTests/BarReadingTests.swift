@@ -179,7 +179,7 @@ import Testing
         gate.leave()
         #expect(gate.load == (0, 0))
         let problem = MarketdataError.tooManyHeavyReads.problem
-        #expect(problem.status == .unavailable)
+        #expect(problem.status == .tooManyRequests)
         #expect(problem.headers["Retry-After"] == "2")
     }
 
@@ -197,7 +197,7 @@ import Testing
                 }
             }
         }
-        #expect(bench.reader.heavyLoad == (0, 0))
+        #expect(bench.reader.heavyLoad() == (0, 0))
     }
 }
 

@@ -5,6 +5,7 @@ the port base, like those of the executor's sandboxes, so that two platforms of 
 control groups and a user id for each run need it. Started by an ordinary user, everything is that user's, and nothing is copied.
 """
 
+import contextlib
 import os
 import shutil
 import stat
@@ -140,8 +141,10 @@ def give_tree(folder: Path, user: int) -> None:
     os.chown(folder, user, user)
     for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):
-            if os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid != user:
-                os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
+            # What runs already writes and deletes meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid != user:
+                    os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
 
 
 def readable_by_others(path: Path) -> bool:

@@ -30,7 +30,7 @@ struct MarketdataSettings: ServiceSettings {
         )
         reads.heavyReads = reader.integer(
             "AUSPEX_BARS_HEAVY_READS",
-            help: "requests for bars that read more than three days of seconds at once; the others wait, then get 503",
+            help: "long requests for bars (three days of seconds) at once; others wait, then get 429; runs and replays have as many places",
             default: reads.heavyReads,
             range: 1...64
         )

@@ -70,6 +70,10 @@ struct Keys: Sendable {
         in transaction: any AuthTransaction
     ) async throws -> APIKey {
         var key = try await transaction.ownKey(id, of: user, locking: true)
+        if requestsPerMinute != .keep || credits != .keep {
+            // Under its own lock: the services take credits meanwhile, and what was read with the key may be a block too much.
+            key.budget = try await transaction.budget(key.budgetID, locking: true) ?? KeyBudget()
+        }
         let before = key
         if let name { key.name = try APIKey.name(name) }
         // A key with a successor works on until its end: an owner who switches it off must not read that it was done. DELETE ends it.

@@ -38,21 +38,26 @@ struct RunInputs: Sendable {
         return headers
     }
 
-    /// One file of the code by its hash.
+    /// One file of the code by its hash. A store that is busy is asked again every two seconds, for as long as the job may take: an attempt that
+    /// ends for that would count against the signal.
     func file(_ sha256: SHA256Digest, jobToken: String) async throws -> [UInt8] {
-        do {
-            let maximum = Int(CodeTree.maximumBytes)
-            guard
-                let bytes = try await signals.getBytes(
-                    "/internal/v1/blobs/\(sha256.hex)",
-                    headers: Self.headers(jobToken),
-                    maximumBytes: maximum
-                )
-            else { throw RunObstacle(kind: .infra, reason: "a file of the code is not in the store: \(sha256.hex)") }
-            return bytes
-        } catch let error as ServiceClientError {
-            throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)")
+        while true {
+            do {
+                return try await fetch(sha256, jobToken)
+            } catch let error as ServiceClientError {
+                guard error.status == 429 else { throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)") }
+                try await Task.sleep(for: .seconds(2))
+            }
         }
+    }
+
+    private func fetch(_ sha256: SHA256Digest, _ jobToken: String) async throws -> [UInt8] {
+        let maximum = Int(CodeTree.maximumBytes)
+        let path = "/internal/v1/blobs/\(sha256.hex)"
+        guard let bytes = try await signals.getBytes(path, headers: Self.headers(jobToken), maximumBytes: maximum) else {
+            throw RunObstacle(kind: .infra, reason: "a file of the code is not in the store: \(sha256.hex)")
+        }
+        return bytes
     }
 
     /// All inputs at once, as they were known at `asOf`.

@@ -30,3 +30,11 @@ struct ReadLimits: Sendable {
         return runs
     }
 }
+
+/// For whom bars are read. Each has places of its own for what is long: nobody's question may keep a run from its bars.
+enum ReadPurpose: Sendable, Hashable, CaseIterable {
+    /// Somebody with a page or a program.
+    case people
+    /// A run, an outcome, the feed of a replay.
+    case platform
+}

@@ -31,7 +31,8 @@ extension MarketdataError: ProblemRepresentable {
         case .tooManyBaseRows(let interval, let asked, let field, let maximum, let affordable):
             Self.tooManyBaseRows(interval: interval, asked: asked, field: field, maximum: maximum, affordable: affordable)
         case .tooManyHeavyReads:
-            .unavailable(
+            // Not 503: that would say of the whole replica what is true of one question, and the gateway would believe it.
+            .tooManyRequests(
                 code: "too_many_heavy_reads",
                 detail: "Too many long questions are being answered at the moment; try again.",
                 retryAfterSeconds: 2

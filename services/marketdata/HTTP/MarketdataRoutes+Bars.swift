@@ -8,7 +8,7 @@ extension MarketdataRoutes {
     func bars(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
         let (question, format) = try BarQuery.read(request.query)
-        return try await answer(question, format)
+        return try await answer(question, format, for: .people)
     }
 
     /// `GET /internal/v1/bars`: an executor reads within its job token only.
@@ -27,12 +27,12 @@ extension MarketdataRoutes {
             guard asOf <= claims.asOf else { throw MarketdataError.outsideJobToken("knowledge after its as_of") }
             question.asOf = asOf
         }
-        return try await answer(question, format)
+        return try await answer(question, format, for: .platform)
     }
 
     /// Writing thousands of bars is too much for a loop.
-    private func answer(_ question: BarRequest, _ format: BarQuery.Format) async throws -> Response {
-        let answer = try await reader.read(question)
+    private func answer(_ question: BarRequest, _ format: BarQuery.Format, for purpose: ReadPurpose) async throws -> Response {
+        let answer = try await reader.read(question, for: purpose)
         return try await importer.cpu.run { answer.response(format) }
     }
 }

@@ -11,7 +11,8 @@ final class BarReader: Sendable {
     private let cpu: CPUPool
     private let time: any TimeSource
     private let limits: ReadLimits
-    private let gate: ReadGate
+    /// Two, so that strangers' long questions hold up neither a run nor the feed of a replay.
+    private let gates: [ReadPurpose: ReadGate]
     private let decoded = ChunkCache()
     private let flights = SingleFlight<Flight, CachedAnswer>()
     private let decoding = SingleFlight<ChunkKey, BarSeries>()
@@ -30,23 +31,23 @@ final class BarReader: Sendable {
         self.cpu = cpu
         self.time = time
         self.limits = limits
-        gate = ReadGate(limits: limits, time: time)
+        gates = Dictionary(uniqueKeysWithValues: ReadPurpose.allCases.map { ($0, ReadGate(limits: limits, time: time)) })
     }
 
     /// How many wait for an answer that somebody else is making.
     var followers: Int { flights.followers }
     /// How many heavy reads are under way, and how many wait for their turn.
-    var heavyLoad: (inside: Int, waiting: Int) { gate.load }
+    func heavyLoad(_ purpose: ReadPurpose = .people) -> (inside: Int, waiting: Int) { gates[purpose]?.load ?? (0, 0) }
 
     /// The bars, as they were known at the request's moment; `recordedBy` fixes the revisions whatever the moment, as a replay needs it.
-    func read(_ request: BarRequest, recordedBy: Timestamp? = nil) async throws -> BarAnswer {
+    func read(_ request: BarRequest, recordedBy: Timestamp? = nil, for purpose: ReadPurpose = .people) async throws -> BarAnswer {
         guard let found = try await store.description(of: request.symbol) else { throw MarketdataError.unknownInstrument(request.symbol) }
         let (instrument, series) = (found.instrument, found.series)
         var view = try await KnowledgeView.of(instrument, request: request, store: store, now: time.now())
         if let recordedBy { view.recordedBy = recordedBy.microseconds }
         let calendar = try await calendars.calendar(named: instrument.calendar)
         let plan = try BarPlan(request, instrument: view.source, calendar: calendar, series: series, asOf: view.cut)
-        let answer = try await answer(request, plan: plan, view: view, series: series)
+        let answer = try await answer(request, plan: plan, view: view, series: series, purpose: purpose)
         return BarAnswer(
             instrument: instrument,
             interval: request.interval,
@@ -74,7 +75,13 @@ final class BarReader: Sendable {
         )
     }
 
-    private func answer(_ request: BarRequest, plan: BarPlan, view: KnowledgeView, series: [StoredSeries]) async throws -> CachedAnswer {
+    private func answer(
+        _ request: BarRequest,
+        plan: BarPlan,
+        view: KnowledgeView,
+        series: [StoredSeries],
+        purpose: ReadPurpose
+    ) async throws -> CachedAnswer {
         let usable = series.filter { plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) && $0.firstEnd <= view.cut }
         guard let window = DayWindow(request, series: usable, cut: view.cut) else {
             return CachedAnswer(
@@ -86,23 +93,27 @@ final class BarReader: Sendable {
                 revision: 0
             )
         }
-        var reading = Reading(request: request, plan: plan, view: view, series: usable.map(\.key), window: window)
+        var reading = Reading(request: request, purpose: purpose, plan: plan, view: view, series: usable.map(\.key), window: window)
         try await lookUp(&reading)
         let first = reading
-        let flight = Flight(key: first.key, asOf: request.asOf, recordedBy: view.recordedBy)
+        let flight = Flight(key: first.key, symbol: request.symbol, asOf: request.asOf, recordedBy: view.recordedBy, purpose: purpose)
         return try await flights.value(for: flight) { try await self.make(first) }
     }
 
     /// Questions that are the same to the end: the key alone says only that they begin with the same chunks.
     private struct Flight: Hashable {
         let key: SHA256Digest
+        /// Two replays of one source read the same chunks, each up to its own moment.
+        let symbol: String
         let asOf: Timestamp?
         let recordedBy: Int64
+        let purpose: ReadPurpose
     }
 
     /// A question on its way to its answer.
     private struct Reading: Sendable {
         let request: BarRequest
+        let purpose: ReadPurpose
         let plan: BarPlan
         let view: KnowledgeView
         let series: [SeriesKey]
@@ -151,7 +162,7 @@ final class BarReader: Sendable {
     private func make(_ first: Reading) async throws -> CachedAnswer {
         var reading = first
         if let known = try await remembered(reading.key) { return known }
-        defer { if reading.isHeavy { gate.leave() } }
+        defer { if reading.isHeavy { gates[reading.purpose]?.leave() } }
         var made: BarAssembly?
         while true {
             let answer = reading.window.isBackward ? try await readBackward(&reading, &made) : try await readForward(&reading, &made)
@@ -233,7 +244,7 @@ final class BarReader: Sendable {
             throw refusal(reading, affordable: Int(likely * Double(limits.baseRows) / Double(rows) * 0.9) - 3)
         }
         if rows > limits.heavyRows, !reading.isHeavy {
-            try await gate.enter()
+            try await gates[reading.purpose]?.enter()
             reading.isHeavy = true
         }
     }
@@ -256,7 +267,7 @@ final class BarReader: Sendable {
         guard reading.rowsRead <= limits.baseRows else { throw refusal(reading, affordable: assembly.count(from: .min)) }
         // What was looked up as light turned out to be heavy.
         if reading.rowsRead > limits.heavyRows, !reading.isHeavy {
-            try await gate.enter()
+            try await gates[reading.purpose]?.enter()
             reading.isHeavy = true
         }
         let isHeavy = reading.isHeavy

@@ -21,7 +21,7 @@ struct BaseRows: Sendable {
         request.start = Timestamp(microseconds: from)
         request.asOf = .distantFuture
         request.limit = 5_000
-        let answer = try await reader.read(request, recordedBy: replay.revisionsAsOf)
+        let answer = try await reader.read(request, recordedBy: replay.revisionsAsOf, for: .platform)
         ends = answer.bars.ends
         nextStart = answer.nextStart
         isLoaded = true

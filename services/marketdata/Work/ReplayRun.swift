@@ -86,7 +86,7 @@ struct ReplayRun: Sendable {
                 asOf: Timestamp(microseconds: moment),
                 countback: 1
             )
-            let answer = try await reader.read(request, recordedBy: replay.revisionsAsOf)
+            let answer = try await reader.read(request, recordedBy: replay.revisionsAsOf, for: .platform)
             closes.append(
                 ReplayStep.Close(
                     intervalSeconds: seconds,

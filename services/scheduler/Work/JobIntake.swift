@@ -58,9 +58,10 @@ final class JobIntake: Sendable {
             for (waiting, insertion) in zip(batch, insertions) { waiting.continuation.resume(returning: insertion) }
             for resourceClass in Set(batch.filter { $0.job.availableAt == nil }.map(\.job.resourceClass)) { hint(resourceClass) }
         } catch {
-            // One of them may be at fault: each by itself, so that it fails alone. A store that is away refuses all of them at once: one after
-            // the other would wait for it as many times.
-            guard batch.count > 1, (error as? PostgresError)?.isRefusalOfData == true else {
+            // One of them may be at fault, or collide with what another replica writes: each by itself, so that it fails alone. A store that is
+            // away refuses all of them at once: one after the other would wait for it as many times.
+            let mayPassAlone = (error as? PostgresError).map { $0.isRefusalOfData || $0.isRetryable } ?? false
+            guard batch.count > 1, mayPassAlone else {
                 for waiting in batch { waiting.continuation.resume(throwing: error) }
                 return
             }

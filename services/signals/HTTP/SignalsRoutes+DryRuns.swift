@@ -40,8 +40,9 @@ extension SignalsRoutes {
         do {
             receipt = try await jobs.create(job)
         } catch {
-            // When no answer came, the job may be there all the same: then the place is kept for a while.
-            if case .away? = error as? ServiceClientError {} else { try await admission.leave(caller.accountID, request: key) }
+            // Without the scheduler's own refusal the job may be there all the same: then the place is kept for a while.
+            let mayBeThere = (error as? ServiceClientError).map { ($0.status ?? 500) >= 500 } ?? false
+            if !mayBeThere { try await admission.leave(caller.accountID, request: key) }
             throw error
         }
         let dryRun = DryRun(jobID: receipt.jobID, signalID: signal.id, versionID: version.id, accountID: caller.accountID, createdAt: now)

@@ -157,14 +157,17 @@ extension SignalsRoutes {
         -> Response
     {
         let deadline = time.monotonicNanoseconds() + UInt64(waitingSeconds) * 1_000_000_000
+        // Of signals that the mark does not know: where they stood then is looked up once.
+        var then: [SignalID: Int64] = [:]
         while true {
             let looked = hub.mark
             let madeAt = time.now()
             // A subscription may begin or end while its owner waits.
             let readable = try await readableSignals(caller)
-            let unknown = readable.filter { mark[$0] == nil }
-            var seen = unknown.isEmpty ? [:] : try await store.seqs(of: unknown, at: mark.madeAt)
-            for signalID in readable { seen[signalID] = mark[signalID] ?? seen[signalID] ?? 0 }
+            let unknown = readable.filter { mark[$0] == nil && then[$0] == nil }
+            if !unknown.isEmpty { then.merge(try await store.seqs(of: unknown, at: mark.madeAt)) { _, new in new } }
+            var seen: [SignalID: Int64] = [:]
+            for signalID in readable { seen[signalID] = mark[signalID] ?? then[signalID] ?? 0 }
             let rows = try await store.predictions(above: seen, limit: limit)
             let now = time.monotonicNanoseconds()
             var isOver = !rows.isEmpty || now >= deadline

@@ -127,6 +127,7 @@ extension SignalsRoutes {
     /// `POST /api/signals/{id}/publish`
     func publish(_ request: Request) async throws -> Response {
         let (signal, caller) = try await ownSignal(request)
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let body = request.body.isEmpty ? PublishBody() : try request.json(PublishBody.self)
         let found =
             if let number = body.version { try await store.version(signal.id, number: number) } else {

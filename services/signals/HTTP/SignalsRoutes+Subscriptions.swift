@@ -26,6 +26,7 @@ extension SignalsRoutes {
         guard caller.roles.contains(Role.subscriber) || caller.roles.contains(Role.admin) else {
             throw Problem.forbidden(code: "insufficient_role", detail: "This needs the role subscriber.")
         }
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let body = try request.json(NewSubscription.self)
         guard let signal = try await store.signal(body.signalID), signal.state == .published else {
             throw Problem.notFound(detail: "There is no such signal.", field: "signal_id")

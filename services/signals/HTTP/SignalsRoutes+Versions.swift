@@ -42,6 +42,7 @@ extension SignalsRoutes {
     /// `POST /api/signals/{id}/versions`
     func createVersion(_ request: Request) async throws -> Response {
         let (signal, caller) = try await ownSignal(request)
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let userID = try request.authenticated().userID
         let body = try request.json(NewVersionBody.self)
         let note = try Self.note(body.note)

@@ -17,6 +17,7 @@ enum Migrations {
             ("v008_create_dry_run_places", PackageResources.v008_create_dry_run_places_sql),
             ("v009_add_last_version", PackageResources.v009_add_last_version_sql),
             ("v010_index_instruments", PackageResources.v010_index_instruments_sql),
+            ("v011_index_moments", PackageResources.v011_index_moments_sql),
         ])
     }
 }

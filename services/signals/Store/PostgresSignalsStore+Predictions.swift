@@ -90,7 +90,7 @@ extension PostgresSignalsStore {
         let rows = try await query(
             """
             SELECT wanted.signal_id, coalesce((SELECT seq FROM predictions
-                WHERE signal_id = wanted.signal_id AND made_at <= \(moment) ORDER BY seq DESC LIMIT 1), 0)
+                WHERE signal_id = wanted.signal_id AND made_at <= \(moment) ORDER BY made_at DESC, seq DESC LIMIT 1), 0)
             FROM unnest(\(signalIDs)) AS wanted (signal_id)
             """
         )

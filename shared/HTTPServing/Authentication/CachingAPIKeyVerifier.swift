@@ -113,7 +113,7 @@ public final class CachingAPIKeyVerifier: APIKeyVerifier {
             }
             if age < Self.unsubscribedAge { return .serve(entry.verdict) }
             // The first waits to see whether auth answers; as long as it does not, nobody waits, and it is asked once a second.
-            guard entry.isAuthAway else { return .ask(fallback: entry.verdict) }
+            guard entry.isAuthAway, now &- entry.triedAt < Self.unsubscribedAge else { return .ask(fallback: entry.verdict) }
             if now &- entry.triedAt < 1_000_000_000 { return .serve(entry.verdict) }
             state.entries[keySHA256]?.triedAt = now
             return .serveAndRefresh(entry.verdict)

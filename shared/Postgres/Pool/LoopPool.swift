@@ -69,7 +69,7 @@ actor LoopPool {
             shared.append((idle, 1))
             return idle
         }
-        guard machine.waiterCount == 0 else { return nil }
+        guard !machine.isClosing, machine.waiterCount == 0 else { return nil }
         var best: Int?
         for (index, candidate) in shared.enumerated() {
             guard candidate.readers < configuration.maximumSharedReads, candidate.connection.assumeIsolated({ $0.handle != nil }) else { continue }
