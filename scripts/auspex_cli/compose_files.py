@@ -106,6 +106,9 @@ class ComposeFiles:
     def _environment(self, service: str) -> dict[str, str]:
         """The settings of `./auspex up`, with the containers' places in them."""
         values = self.plan.environment(service)
+        # A container has its cores to itself, and they are not this machine's.
+        if "AUSPEX_LOOPS" not in self.deployment.settings.for_services():
+            del values["AUSPEX_LOOPS"]
         made = str(self.deployment.layout.secrets)
         for name, value in values.items():
             values[name] = value.replace(f"{made}/services.jwks", f"{INSIDE}/common/services.jwks").replace(f"{made}/master.key", f"{INSIDE}/auth/master.key").replace(made, INSIDE)

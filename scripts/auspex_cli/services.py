@@ -64,6 +64,8 @@ class ServicePlan:
             "AUSPEX_SERVICE_KEY_FILE": secret(f"{service}/service-key.pem"),
             "AUSPEX_SERVICES_JWKS_FILE": secret("services.jwks"),
             "AUSPEX_BROKER_URL_FILE": secret(f"{service}/broker-url"),
+            # The services share the machine with each other and with their servers: a loop on every core only makes them wait for one another.
+            "AUSPEX_LOOPS": str(max(1, (os.cpu_count() or 1) // 2)),
         }
         if service == "executor":
             values |= self._executor(replica)
