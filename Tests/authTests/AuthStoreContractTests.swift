@@ -230,7 +230,7 @@ struct AuthStoreContractTests {
             third.firstID = first.id
             let made = [first, foreign, second, third]
             let line = [first, second, third].sorted { $0.id < $1.id }
-            let budget = KeyBudget(requestsPerMinute: 60, credits: 1_000_000_000_000, version: 4)
+            let budget = KeyBudget(requestsPerMinute: 60, credits: 1_000_000_000_000, version: 4, creditsVersion: 2)
             try await auth.store.transaction { transaction in
                 try await add(ada, to: transaction)
                 // The first one first: the others name it.
@@ -251,7 +251,7 @@ struct AuthStoreContractTests {
             #expect(try await auth.store.transaction { try await $0.keys(sharing: foreign.id) } == [foreign])
             #expect(try await auth.store.transaction { try await $0.keys(of: ada.accountID, after: nil, limit: 9).count } == 4)
 
-            var block = CreditBlock(id: .make(), budgetID: first.id, budgetVersion: 4, service: "signals", credits: 10, takenAt: now)
+            var block = CreditBlock(id: .make(), budgetID: first.id, creditsVersion: 2, service: "signals", credits: 10, takenAt: now)
             let taken = block
             try await auth.store.transaction { try await $0.insert(taken) }
             #expect(try await auth.store.transaction { try await $0.creditBlock(taken.id, locking: true) } == taken)

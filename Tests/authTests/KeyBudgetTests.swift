@@ -17,12 +17,12 @@ import Testing
         let nothing = [try change(&budget), try change(&budget, rate: .clear, credits: .clear)]
         #expect(nothing == [false, false] && budget == KeyBudget())
         let both = try change(&budget, rate: .set(60), credits: .set(5))
-        #expect(both && budget == KeyBudget(requestsPerMinute: 60, credits: 5, version: 1))
+        #expect(both && budget == KeyBudget(requestsPerMinute: 60, credits: 5, version: 1, creditsVersion: 1))
         // Credits that are set anew replace also what is on loan, so they are always a change.
         let same = [try change(&budget, rate: .set(60)), try change(&budget, credits: .set(5))]
-        #expect(same == [false, true] && budget.version == 2)
+        #expect(same == [false, true] && budget.version == 2 && budget.creditsVersion == 2)
         let cleared = try change(&budget, rate: .clear, credits: .clear)
-        #expect(cleared && budget == KeyBudget(version: 3))
+        #expect(cleared && budget == KeyBudget(version: 3, creditsVersion: 3))
     }
 
     @Test(arguments: [0, -1, 1_000_001]) func ratesHaveBounds(_ value: Int) {
@@ -56,6 +56,13 @@ import Testing
         let taken = budget.take(.make(), of: id, for: "signals", at: now)
         var block = try #require(taken)
         #expect(block.credits == 10 && block.credits(within: budget, of: id) == 10 && block.credits(within: budget, of: .make()) == 0)
+
+        // A rate is no word about credits: what is on loan still comes back.
+        var slower = budget
+        var loan = block
+        _ = try change(&slower, rate: .set(1))
+        let returned = slower.takeBack(&loan, unused: 4)
+        #expect(returned && slower.credits == 994 && slower.version == 2)
 
         var later = budget
         _ = try change(&later, credits: .set(50))

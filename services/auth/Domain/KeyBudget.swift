@@ -6,8 +6,10 @@ struct KeyBudget: Sendable, Hashable {
     var requestsPerMinute: Int?
     /// What no service has taken yet; not counted when nil.
     var credits: Int64?
-    /// Rises whenever the owner sets something; 0 when nothing was ever set. Blocks of an older version are void.
+    /// Rises whenever the owner sets something; 0 when nothing was ever set. What the services hold of an older version they drop or give back.
     var version: Int64 = 0
+    /// The version in which the owner last set the credits, or took the limit away: blocks of an older one are void.
+    var creditsVersion: Int64 = 0
 
     static let requestsPerMinuteRange = 1...1_000_000
     static let creditsRange: ClosedRange<Int64> = 0...1_000_000_000_000
@@ -29,7 +31,9 @@ struct KeyBudget: Sendable, Hashable {
         var setsCredits = false
         switch change {
         case .keep: break
-        case .clear: changed.credits = nil
+        case .clear:
+            setsCredits = credits != nil
+            changed.credits = nil
         case .set(let value):
             guard Self.creditsRange.contains(value) else {
                 throw .invalid(field: "credits", code: "invalid_value", detail: "0 to 1000000000000 credits; null for any number.")
@@ -39,6 +43,7 @@ struct KeyBudget: Sendable, Hashable {
         }
         guard setsCredits || changed != self else { return false }
         changed.version += 1
+        if setsCredits { changed.creditsVersion = changed.version }
         self = changed
         return true
     }
@@ -48,12 +53,12 @@ struct KeyBudget: Sendable, Hashable {
         guard let left = credits, left > 0 else { return nil }
         let size = min(left, min(max(left / 100, Self.blockRange.lowerBound), Self.blockRange.upperBound))
         credits = left - size
-        return CreditBlock(id: id, budgetID: budgetID, budgetVersion: version, service: service, credits: size, takenAt: now)
+        return CreditBlock(id: id, budgetID: budgetID, creditsVersion: creditsVersion, service: service, credits: size, takenAt: now)
     }
 
-    /// Takes back what a service did not use of a block; tells whether it counts: a block comes back once, and not to a budget that was set anew.
+    /// Takes back what a service did not use of a block; tells whether it counts: a block comes back once, and not to credits that were set anew.
     mutating func takeBack(_ block: inout CreditBlock, unused: Int64) -> Bool {
-        guard block.unused == nil, block.budgetVersion == version, let left = credits else { return false }
+        guard block.unused == nil, block.creditsVersion == creditsVersion, let left = credits else { return false }
         let counted = min(max(unused, 0), block.credits)
         block.unused = counted
         credits = left + counted
@@ -73,7 +78,7 @@ struct CreditBlock: Sendable, Hashable {
     /// Made by the service, which asks for the same block again when an answer was lost.
     let id: CreditBlockID
     let budgetID: APIKeyID
-    let budgetVersion: Int64
+    let creditsVersion: Int64
     let service: String
     let credits: Int64
     let takenAt: Timestamp
@@ -82,6 +87,6 @@ struct CreditBlock: Sendable, Hashable {
 
     /// What the block is still good for when it is asked for again.
     func credits(within budget: KeyBudget, of id: APIKeyID) -> Int64 {
-        budgetID == id && budgetVersion == budget.version && unused == nil ? credits : 0
+        budgetID == id && creditsVersion == budget.creditsVersion && unused == nil ? credits : 0
     }
 }

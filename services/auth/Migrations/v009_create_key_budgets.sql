@@ -15,8 +15,10 @@ CREATE TABLE key_budgets (
     requests_per_minute integer CHECK (requests_per_minute BETWEEN 1 AND 1000000),
     -- What has been handed out to no service yet; NULL means that nobody counts.
     credits bigint CHECK (credits BETWEEN 0 AND 1000000000000),
-    -- Raised whenever the owner sets something: blocks of an older version are void and cannot be given back.
-    version bigint NOT NULL CHECK (version > 0)
+    -- Raised whenever the owner sets something.
+    version bigint NOT NULL CHECK (version > 0),
+    -- The version in which the credits were last set: blocks of an older one are void and cannot be given back.
+    credits_version bigint NOT NULL CHECK (credits_version BETWEEN 0 AND version)
 ) WITH (fillfactor = 50);
 GRANT SELECT, INSERT, UPDATE ON key_budgets TO auth_app;
 
@@ -24,7 +26,7 @@ GRANT SELECT, INSERT, UPDATE ON key_budgets TO auth_app;
 CREATE TABLE credit_blocks (
     id uuid PRIMARY KEY,
     budget_id uuid NOT NULL REFERENCES key_budgets (id),
-    budget_version bigint NOT NULL,
+    credits_version bigint NOT NULL,
     service text NOT NULL,
     credits bigint NOT NULL CHECK (credits > 0),
     taken_at timestamptz NOT NULL,

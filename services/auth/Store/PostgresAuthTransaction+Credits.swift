@@ -3,12 +3,14 @@ import Postgres
 
 extension PostgresAuthTransaction {
     func budget(_ id: APIKeyID, locking: Bool) async throws -> KeyBudget? {
-        try await connection.query("SELECT requests_per_minute, credits, version FROM key_budgets WHERE id = \(id)\(lock(locking))").first.map {
-            row in
+        try await connection.query(
+            "SELECT requests_per_minute, credits, version, credits_version FROM key_budgets WHERE id = \(id)\(lock(locking))"
+        ).first.map { row in
             KeyBudget(
                 requestsPerMinute: try row.column(0, as: Int32?.self).map(Int.init),
                 credits: try row.column(1),
-                version: try row.column(2)
+                version: try row.column(2),
+                creditsVersion: try row.column(3)
             )
         }
     }
@@ -16,10 +18,10 @@ extension PostgresAuthTransaction {
     func write(_ budget: KeyBudget, of id: APIKeyID) async throws {
         try await connection.execute(
             """
-            INSERT INTO key_budgets (id, requests_per_minute, credits, version)
-            VALUES (\(id), \(budget.requestsPerMinute.map(Int32.init)), \(budget.credits), \(budget.version))
+            INSERT INTO key_budgets (id, requests_per_minute, credits, version, credits_version)
+            VALUES (\(id), \(budget.requestsPerMinute.map(Int32.init)), \(budget.credits), \(budget.version), \(budget.creditsVersion))
             ON CONFLICT (id) DO UPDATE SET requests_per_minute = EXCLUDED.requests_per_minute, credits = EXCLUDED.credits,
-                version = EXCLUDED.version
+                version = EXCLUDED.version, credits_version = EXCLUDED.credits_version
             """
         )
     }
@@ -27,13 +29,13 @@ extension PostgresAuthTransaction {
     func creditBlock(_ id: CreditBlockID, locking: Bool) async throws -> CreditBlock? {
         try await connection.query(
             """
-            SELECT id, budget_id, budget_version, service, credits, taken_at, unused FROM credit_blocks WHERE id = \(id)\(lock(locking))
+            SELECT id, budget_id, credits_version, service, credits, taken_at, unused FROM credit_blocks WHERE id = \(id)\(lock(locking))
             """
         ).first.map { row in
             CreditBlock(
                 id: try row.column(0),
                 budgetID: try row.column(1),
-                budgetVersion: try row.column(2),
+                creditsVersion: try row.column(2),
                 service: try row.column(3),
                 credits: try row.column(4),
                 takenAt: try row.column(5),
@@ -45,8 +47,8 @@ extension PostgresAuthTransaction {
     func insert(_ block: CreditBlock) async throws {
         try await connection.execute(
             """
-            INSERT INTO credit_blocks (id, budget_id, budget_version, service, credits, taken_at, unused)
-            VALUES (\(block.id), \(block.budgetID), \(block.budgetVersion), \(block.service), \(block.credits), \(block.takenAt),
+            INSERT INTO credit_blocks (id, budget_id, credits_version, service, credits, taken_at, unused)
+            VALUES (\(block.id), \(block.budgetID), \(block.creditsVersion), \(block.service), \(block.credits), \(block.takenAt),
                 \(block.unused))
             """
         )

@@ -96,7 +96,7 @@ extension APIKey {
     static let columns: SQL =
         """
         api_keys.id, account_id, user_id, name, sha256, prefix, scopes, state, expires_at, created_at, last_used_at, generation, successor_id,
-        api_keys.budget_id, requests_per_minute, credits, coalesce(version, 0)
+        api_keys.budget_id, requests_per_minute, credits, coalesce(version, 0), coalesce(credits_version, 0)
         """
 
     init(row: PostgresRow) throws {
@@ -120,7 +120,8 @@ extension APIKey {
             budget: KeyBudget(
                 requestsPerMinute: try row.column(14, as: Int32?.self).map(Int.init),
                 credits: try row.column(15),
-                version: try row.column(16)
+                version: try row.column(16),
+                creditsVersion: try row.column(17)
             )
         )
     }
