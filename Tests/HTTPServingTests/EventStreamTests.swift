@@ -108,6 +108,49 @@ import Testing
         }
     }
 
+    @Test func signsOfLifeDoNotKeepAListenerWhoTakesNothing() async throws {
+        let (more, log) = (TestSignal<Void>(), Log())
+        var router = Router()
+        router.get("/events") { _ in
+            .events(
+                EventStreamBody { stream in
+                    defer { log.ended.signal() }
+                    let data = String(repeating: "x", count: 60_000)
+                    repeat {
+                        log.sent.signal()
+                        try await more.next()
+                    } while await stream.send(data: data)
+                }
+            )
+        }
+        let clock = ManualTimeSource()
+        let events = ServerEvents()
+        var limits = HTTPLimits.patient
+        limits.heartbeatInterval = .milliseconds(150)
+        limits.writeTimeout = .milliseconds(300)
+        try await withServer(router, limits: limits, time: clock, events: events) { _, port in
+            let client = try RawClient(port: port, receiveBufferBytes: 4096)
+            await client.send(request)
+            // The kernel takes the first ones; from then on nothing moves.
+            var asked = 0
+            for _ in 0..<200 where events.pendingCount(of: .closed) == 0 {
+                try await log.sent.next()
+                more.signal()
+                asked += 1
+                for _ in 0..<4 {
+                    clock.advance(by: .milliseconds(160))
+                    try await events.sweep()
+                }
+            }
+            try await events.next(.closed)
+            try await log.ended.next()
+            // It was time that ended it, and not the 256 KiB that may lie unsent: one piece was under way, or two.
+            let taken = await client.readToEnd().utf8.count
+            #expect(asked * 60_000 - taken < 150_000, "\(asked) pieces, \(taken) bytes taken")
+            await client.finish()
+        }
+    }
+
     @Test func aSlowClientIsDropped() async throws {
         let log = Log()
         var router = Router()

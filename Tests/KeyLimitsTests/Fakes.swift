@@ -19,10 +19,13 @@ final class FakeTokens: RateTokens {
         var left = Int.max
         var isAway = false
         var questions: [Question] = []
-        var holds = false
     }
 
     let state = Mutex(State())
+    /// Where answers wait, while a test has it shut.
+    let gate = Gate()
+
+    init() { gate.open() }
 
     func take(_ tokens: Int, of budget: APIKeyID, limit: Int, debt: Int) async throws -> RateGrant {
         let given = try state.withLock { state in
@@ -32,7 +35,7 @@ final class FakeTokens: RateTokens {
             state.left -= given
             return given
         }
-        while state.withLock({ $0.holds }) { try await Task.sleep(for: .milliseconds(1)) }
+        try await gate.pass()
         return RateGrant(tokens: given, left: 7, waitMilliseconds: 20_000, resetMilliseconds: 30_000)
     }
 

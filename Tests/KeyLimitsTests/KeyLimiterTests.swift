@@ -52,11 +52,11 @@ import Testing
     @Test func manyAtOnceAskOnceAndForAll() async throws {
         let desk = Desk()
         let limited = budget(60)
-        desk.tokens.state.withLock { $0.holds = true }
+        desk.tokens.gate.shut()
         try await withThrowingTaskGroup(of: String.self) { group in
             for _ in 0..<50 { group.addTask { try await desk.outcome(limited) } }
             try await eventually { desk.limiter.waitingCount(limited.id) == 50 && desk.tokens.questions.count == 1 }
-            desk.tokens.state.withLock { $0.holds = false }
+            desk.tokens.gate.open()
             for try await outcome in group { #expect(outcome == "VALID") }
         }
         // The first asked for itself; whoever had gathered meanwhile came in few questions, not in one each.

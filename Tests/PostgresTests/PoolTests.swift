@@ -313,11 +313,12 @@ struct SharedReadTests {
         try await withDatabase { database in
             try await database.withPool(maximumConnections: 1) { pool in
                 try await pool.execute("SELECT 1")
+                let barrier = try await Barrier(database)
                 let order = try await onLoop {
                     try await withThrowingTaskGroup(of: String.self) { group in
                         let order = Noted()
                         group.addTask {
-                            _ = try await pool.read("SELECT pg_sleep(0.05)")
+                            _ = try await pool.read(Barrier.wait)
                             order.add("first read")
                             return ""
                         }
@@ -336,6 +337,8 @@ struct SharedReadTests {
                                 return ""
                             }
                         }
+                        // A round trip: by its end all of them have asked.
+                        try await barrier.lift()
                         try await group.waitForAll()
                         return order.all
                     }
@@ -349,15 +352,33 @@ struct SharedReadTests {
     @Test func aCancelledReadLeavesTheOthersAlone() async throws {
         try await withDatabase { database in
             try await database.withPool(maximumConnections: 1) { pool in
-                let cancelled = Task(on: TestLoop.shared) { try await pool.read("SELECT pg_sleep(0.05)").count }
+                let barrier = try await Barrier(database)
+                let cancelled = Task(on: TestLoop.shared) { try await pool.read(Barrier.wait).count }
                 let other = Task(on: TestLoop.shared) { try await pool.read("SELECT 5").first?.column(0, as: Int.self) }
                 cancelled.cancel()
+                try await barrier.lift()
                 let five = try await other.value
                 #expect(five == 5)
                 _ = try? await cancelled.value
                 let six = try await pool.query("SELECT 6").first?.column(0, as: Int.self)
                 #expect(six == 6)
             }
+        }
+    }
+
+    /// Holds a statement up at the server until the test lets it go on.
+    private struct Barrier {
+        static let wait: SQL = "SELECT pg_advisory_xact_lock(1)"
+        private let connection: PostgresConnection
+
+        init(_ database: TestDatabase) async throws {
+            connection = try await PostgresConnection.connect(database.configuration(maximumConnections: 1), on: TestLoop.shared)
+            try await connection.execute("SELECT pg_advisory_lock(1)")
+        }
+
+        func lift() async throws {
+            try await connection.execute("SELECT pg_advisory_unlock(1)")
+            await connection.close()
         }
     }
 

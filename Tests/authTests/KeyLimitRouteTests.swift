@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import Postgres
 import TestSupport
 import Testing
 
@@ -191,6 +192,28 @@ struct KeyLimitRouteTests {
             // A key of which nothing was ever set, and one that nobody knows.
             #expect(try await take(auth, try await make(ada).id).countsCredits == false)
             #expect(try await take(auth, .make()).countsCredits == false)
+        }
+    }
+
+    @Test(.enabled(if: TestServers.hasPostgres)) func aRateThatIsSetWhileABlockIsTakenBringsNothingBack() async throws {
+        try await withAuth(.postgres) { auth in
+            let ada = try await auth.person()
+            let key = try await make(ada, ["credits": 1_000])
+            let pool = try #require(auth.pool)
+            let setting = try await auth.store.transaction { transaction in
+                var budget = try #require(try await transaction.budget(key.id, locking: true))
+                let taken = budget.take(.make(), of: key.id, for: "signals", at: .now())
+                try await transaction.write(budget, of: key.id)
+                try await transaction.insert(try #require(taken))
+                let setting = Task { try await ada.client.put("/api/keys/\(key.id)", json: ["requests_per_minute": 60]).status }
+                try await eventually("the change waiting for the block") {
+                    try await pool.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").count == 1
+                }
+                return setting
+            }
+            #expect(try await setting.value == 200)
+            let shown = try await show(ada, key.id)
+            #expect(shown.credits == 990 && shown.requestsPerMinute == 60)
         }
     }
 

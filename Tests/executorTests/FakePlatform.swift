@@ -16,6 +16,8 @@ final class FakePlatform: WakeupSource {
         var finished: [FinishedJob] = []
         var blobs: [SHA256Digest: [UInt8]] = [:]
         var blobRequests = 0
+        /// So many of the next requests for files are told to wait.
+        var busyAnswers = 0
         var barsQueries: [[String: String]] = []
         var jobTokens: Set<String> = []
         var cancelled: Set<AttemptID> = []
@@ -158,11 +160,14 @@ final class FakePlatform: WakeupSource {
 
     private func blob(_ request: Request) throws -> Response {
         let digest = try request.parameter("sha256", as: SHA256Digest.self)
-        let bytes = state.withLock { state in
+        let (isBusy, bytes) = state.withLock { state in
             state.blobRequests += 1
             state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
-            return state.blobs[digest]
+            let isBusy = state.busyAnswers > 0
+            if isBusy { state.busyAnswers -= 1 }
+            return (isBusy, state.blobs[digest])
         }
+        if isBusy { throw Problem.tooManyRequests(code: "overloaded", detail: "Try again.", retryAfterSeconds: 2) }
         guard let bytes else { throw Problem.notFound(field: "sha256") }
         return .bytes(bytes, contentType: "application/octet-stream")
     }

@@ -33,7 +33,7 @@ import Testing
         try codeCache.prepare()
         try environments.prepare()
         let handler = SignalRunHandler(
-            inputs: RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata")),
+            inputs: RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata"), time: SystemTimeSource()),
             code: CodeTree(cache: codeCache, cpu: fixture.cpu),
             environments: environments,
             pythons: try await PythonInterpreter.discover(in: fixture.sandbox),
@@ -139,6 +139,22 @@ import Testing
             let finished = try await finished(platform, attempt)
             #expect(finished.failureKind == .infra && finished.errorMessage?.contains("not in the store") == true, "\(finished)")
         }
+    }
+
+    @Test func aStoreThatIsBusyIsWaitedForAndCostsNoAttempt() async throws {
+        let platform = try await FakePlatform()
+        let time = ManualTimeSource()
+        let inputs = RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata"), time: time)
+        let bytes = Array("weights".utf8)
+        platform.change { ($0.blobs[SHA256.digest(bytes)], $0.busyAnswers) = (bytes, 2) }
+        let fetching = Task { try await inputs.file(SHA256.digest(bytes), jobToken: "the-job-token") }
+        for _ in 0..<2 {
+            #expect(try await time.fellAsleep.next() == .seconds(2))
+            time.advance(by: .seconds(2))
+        }
+        #expect(try await fetching.value == bytes)
+        #expect(platform.read { $0.blobRequests } == 3)
+        await platform.stop()
     }
 
     @Test func theTimeLimitOfTheJobHolds() async throws {

@@ -160,20 +160,23 @@ import Testing
 
     @Test func heavyReadsWaitForTheirTurnAndAreRefusedInTheEnd() async throws {
         let time = ManualTimeSource(at("2026-01-01T00:00:00Z"))
-        let gate = ReadGate(limits: ReadLimits(heavyReads: 1, heavyReadsWaiting: 1), time: time)
+        let waits = TestSignal<Int>()
+        let gate = ReadGate(limits: ReadLimits(heavyReads: 1, heavyReadsWaiting: 1), time: time) { waits.signal($0) }
         try await gate.enter()
         async let second: Void = gate.enter()
-        try await eventually("one waits") { gate.load.waiting == 1 && time.sleeperCount == 1 }
+        #expect(try await waits.next() == 1)
+        #expect(try await time.fellAsleep.next() == .seconds(5))
         await #expect(throws: MarketdataError.tooManyHeavyReads) { try await gate.enter() }
         gate.leave()
         try await second
         #expect(gate.load == (1, 0))
         let third = Task(on: TestLoop.shared) { try await gate.enter() }
-        try await eventually("another waits") { gate.load.waiting == 1 && time.sleeperCount == 1 }
+        #expect(try await waits.next() == 1)
+        #expect(try await time.fellAsleep.next() == .seconds(5))
         time.advance(by: .seconds(5))
         await #expect(throws: MarketdataError.tooManyHeavyReads) { try await third.value }
         let fourth = Task(on: TestLoop.shared) { try await gate.enter() }
-        try await eventually("a fourth waits") { gate.load.waiting == 1 }
+        #expect(try await waits.next() == 1)
         fourth.cancel()
         await #expect(throws: CancellationError.self) { try await fourth.value }
         gate.leave()
@@ -293,25 +296,6 @@ import Testing
         #expect(try await second.value == [1: 10, 2: 20, 3: 30])
         #expect(asked.all.sorted() == [1, 2, 3])
     }
-}
-
-/// Holds everybody up who looks something up until it is opened.
-private final class GatedCache: ResultCache {
-    let asked = TestSignal<Void>()
-    private let gate = TestSignal<Void>()
-    private let count = Mutex(0)
-
-    var lookups: Int { count.withLock { $0 } }
-    func open() { for _ in 0..<9 { gate.signal() } }
-
-    func value(_ key: SHA256Digest) async -> [UInt8]? {
-        count.withLock { $0 += 1 }
-        asked.signal()
-        try? await gate.next()
-        return nil
-    }
-
-    func store(_ bytes: [UInt8], for key: SHA256Digest) async {}
 }
 
 /// What several tasks note down.

@@ -126,3 +126,23 @@ func coin(_ symbol: String, id: InstrumentID = .make()) -> Instrument {
         createdAt: at("2026-01-01T00:00:00Z")
     )
 }
+
+/// Holds everybody up who looks something up until it is opened.
+final class GatedCache: ResultCache {
+    private let gate = Gate()
+    private let count = Mutex(0)
+
+    /// Somebody has asked, and waits for the answer unless it is open.
+    var asked: TestSignal<Void> { gate.entered }
+    var lookups: Int { count.withLock { $0 } }
+    func open() { gate.open() }
+    func shut() { gate.shut() }
+
+    func value(_ key: SHA256Digest) async -> [UInt8]? {
+        count.withLock { $0 += 1 }
+        try? await gate.pass()
+        return nil
+    }
+
+    func store(_ bytes: [UInt8], for key: SHA256Digest) async {}
+}

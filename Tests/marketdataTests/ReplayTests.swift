@@ -88,7 +88,7 @@ import Testing
             let replay = try await begin(bench, nil, speed: 6_000)
             _ = try await store.replaceWatches(of: "scheduler", with: [Watch(symbol: replay.symbol, intervalSeconds: 60)])
             // A replica that takes the lease, releases two bars and is never heard of again.
-            #expect(try await store.claimReplays(runner: "killed", leaseSeconds: 1).map(\.id) == [replay.id])
+            #expect(try await store.claimReplays(runner: "killed", leaseSeconds: 3_600).map(\.id) == [replay.id])
             var from = replay.releasedThrough
             for minute in 1...2 {
                 let through = at("2016-10-08T00:00:00Z") + .seconds(60 * minute)
@@ -102,7 +102,8 @@ import Testing
                 #expect(try await store.release(step, runner: "killed") != nil)
                 from = through
             }
-            // Two replicas wait for the lease to run out; one of them goes on.
+            // Its lease runs out, which nobody has to wait for here; one of two replicas goes on.
+            try await pool.execute("UPDATE replays SET lease_until = clock_timestamp() - interval '1 second'")
             let (one, other) = (feed(bench), feed(try Bench(store)))
             try await one.start()
             try await other.start()
@@ -202,6 +203,35 @@ import Testing
         try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 5), as: "BTCUSD.csv")
         await #expect(throws: MarketdataError.nothingToReplay) { try await begin(bench, nil, speed: 1, start: "2016-10-09T00:00:00Z") }
         #expect(try await begin(bench, nil, speed: 1, start: "2016-10-01T00:00:00Z").startsAt == at("2016-10-08T00:00:00Z"))
+    }
+
+    /// Both read the same chunks of one source; an answer that goes on beyond them ends where each has come to.
+    @Test func twoReplaysOfOneSourceShareNoAnswer() async throws {
+        let cache = GatedCache()
+        let bench = try Bench(MemoryMarketdataStore(), results: cache)
+        cache.open()
+        for day in 3..<20 { try await bench.take(minutes(from: "2016-10-\(day < 10 ? "0" : "")\(day)T00:00:00Z", count: 5), as: "BTCUSD.csv") }
+        let ahead = try await begin(bench, nil, speed: 1, start: "2016-10-19T00:00:00Z")
+        let behind = try await begin(bench, nil, speed: 1, start: "2016-10-14T00:00:00Z")
+        while cache.asked.pendingCount > 0 { try await cache.asked.next() }
+        cache.shut()
+        func read(_ replay: Replay) -> Task<BarSeries, any Error> {
+            var request = BarRequest(symbol: replay.symbol, interval: BarInterval(seconds: 60))
+            request.start = at("2016-10-03T00:00:00Z")
+            request.limit = 60
+            let question = request
+            return Task(on: TestLoop.shared) { try await bench.reader.read(question, recordedBy: .distantFuture).bars }
+        }
+        let first = read(ahead)
+        try await cache.asked.next()
+        let second = read(behind)
+        // It looks for itself; with the other's answer it would wait for that one here.
+        try await cache.asked.next()
+        cache.open()
+        let far = try await first.value
+        let near = try await second.value
+        #expect(far.count == 60 && near.count == 55)
+        #expect(near.ends.last == at("2016-10-13T00:05:00Z").microseconds)
     }
 
     @Test func closesFollowTheSession() throws {

@@ -32,7 +32,8 @@ enum Application {
         let handler = SignalRunHandler(
             inputs: RunInputs(
                 signals: client("signals", settings.signalsURLs, deadline: .seconds(60)),
-                marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(30))
+                marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(30)),
+                time: environment.time
             ),
             code: storage.code,
             environments: storage.environments,

@@ -87,8 +87,6 @@ struct CacheTests {
         }
         let body = try #require(try await reader.answer(.usual, about: signal.id)).body.count
         #expect(reader.keptBytes > 0 && reader.keptBytes < body * 2 * PredictionReader.maximumBodiesPerSignal)
-        reader.forgetAll()
-        #expect(reader.keptBytes == 0)
     }
 
     @Test("News that was forgotten is not missed")

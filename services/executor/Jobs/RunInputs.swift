@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import ServiceRuntime
 
 /// Whose fault it is that a run could not begin.
 struct RunObstacle: Error, Sendable {
@@ -26,10 +27,12 @@ struct RunBars: Sendable {
 struct RunInputs: Sendable {
     private let signals: ServiceClient
     private let marketdata: ServiceClient
+    private let time: any TimeSource
 
-    init(signals: ServiceClient, marketdata: ServiceClient) {
+    init(signals: ServiceClient, marketdata: ServiceClient, time: any TimeSource) {
         self.signals = signals
         self.marketdata = marketdata
+        self.time = time
     }
 
     private static func headers(_ jobToken: String) -> Headers {
@@ -38,15 +41,17 @@ struct RunInputs: Sendable {
         return headers
     }
 
-    /// One file of the code by its hash. A store that is busy is asked again every two seconds, for as long as the job may take: an attempt that
-    /// ends for that would count against the signal.
+    private static let busyPause = Duration.seconds(2)
+
+    /// One file of the code by its hash. A store that is busy is asked again after a pause, for as long as the job may take: an attempt that ends for
+    /// that would count against the signal.
     func file(_ sha256: SHA256Digest, jobToken: String) async throws -> [UInt8] {
         while true {
             do {
                 return try await fetch(sha256, jobToken)
             } catch let error as ServiceClientError {
                 guard error.status == 429 else { throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)") }
-                try await Task.sleep(for: .seconds(2))
+                try await time.sleep(for: Self.busyPause)
             }
         }
     }

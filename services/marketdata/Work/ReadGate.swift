@@ -14,11 +14,14 @@ final class ReadGate: Sendable {
     private let state = Mutex(State())
     private let limits: ReadLimits
     private let time: any TimeSource
+    /// Told, at each that begins to wait, how many do; for tests.
+    private let onWait: @Sendable (Int) -> Void
     private let refused = Metrics.shared.counter("marketdata_heavy_reads_refused_total", help: "Heavy reads that found no place in time.")
 
-    init(limits: ReadLimits, time: any TimeSource) {
+    init(limits: ReadLimits, time: any TimeSource, onWait: @escaping @Sendable (Int) -> Void = { _ in }) {
         self.limits = limits
         self.time = time
+        self.onWait = onWait
     }
 
     /// How many are inside, and how many wait.
@@ -42,15 +45,16 @@ final class ReadGate: Sendable {
         try await withTaskCancellationHandler {
             async let _ = refuse(number, after: limits.heavyReadWait)
             try await withCheckedThrowingContinuation { (place: Place) in
-                let isFree = state.withLock { state in
+                let waiting = state.withLock { state -> Int? in
                     if state.inside < limits.heavyReads {
                         state.inside += 1
-                        return true
+                        return nil
                     }
                     state.waiting.append((number, place))
-                    return false
+                    return state.waiting.count
                 }
-                if isFree { return place.resume() }
+                guard let waiting else { return place.resume() }
+                onWait(waiting)
                 if Task.isCancelled { give(up: number, CancellationError()) }
             }
         } onCancel: {

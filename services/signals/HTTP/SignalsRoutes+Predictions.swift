@@ -122,11 +122,14 @@ extension SignalsRoutes {
                     field: "cursor"
                 )
             }
+            guard format == .json else {
+                throw Problem.badRequest(code: "invalid_parameter", detail: "json: a table has no place for the next mark.", field: "format")
+            }
             guard let mark = FeedMark(text) else {
                 throw Problem.badRequest(code: "invalid_cursor", detail: "The mark is not one of ours.", field: "after")
             }
             try Self.check(epoch: mark.epoch, is: epoch, field: "after")
-            return try await news(since: mark, of: caller, limit: limit, waitingSeconds: wait, format)
+            return try await news(since: mark, of: caller, limit: limit, waitingSeconds: wait)
         }
         guard wait == 0 else {
             throw Problem.badRequest(code: "missing_parameter", detail: "wait needs after: the mark of the answer before.", field: "after")
@@ -153,9 +156,7 @@ extension SignalsRoutes {
     }
 
     /// What is newer than the mark, as soon as there is something; nothing when the time is over.
-    private func news(since mark: FeedMark, of caller: Caller, limit: Int, waitingSeconds: Int, _ format: PredictionQuestion.Format) async throws
-        -> Response
-    {
+    private func news(since mark: FeedMark, of caller: Caller, limit: Int, waitingSeconds: Int) async throws -> Response {
         let deadline = time.monotonicNanoseconds() + UInt64(waitingSeconds) * 1_000_000_000
         // Of signals that the mark does not know: where they stood then is looked up once.
         var then: [SignalID: Int64] = [:]
@@ -177,7 +178,7 @@ extension SignalsRoutes {
             guard isOver else { continue }
             for row in rows { seen[row.statement.signalID] = row.entry.seq }
             let next = FeedMark(epoch: mark.epoch, madeAt: madeAt, seqs: seen)
-            return Self.feed(rows, try await store.views(readable), epoch: mark.epoch, mark: next, nextCursor: nil, format)
+            return Self.feed(rows, try await store.views(readable), epoch: mark.epoch, mark: next, nextCursor: nil, .json)
         }
     }
 

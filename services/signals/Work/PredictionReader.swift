@@ -180,9 +180,6 @@ final class PredictionReader: Sendable {
     /// The memory that bodies take up.
     var keptBytes: Int { entries.withLock { $0.bytes } }
 
-    /// Forgets everything, as after a time in which nothing could be heard.
-    func forgetAll() { entries.withLock { $0 = Kept() } }
-
     private typealias Loaded = (standing: Standing, answers: [PredictionQuestion: PredictionAnswer])
 
     /// Reads what is asked of each signal with two statements, however many signals there are; leaves out those that do not exist.

@@ -16,6 +16,8 @@ public struct ClientRequest: Sendable {
     public var maximumAnswerBytes: Int
     /// Whether the request may be sent again when it is not known if it arrived; true for safe methods.
     public var isIdempotent: Bool
+    /// How often it is tried in all; as the client is configured when nil. For those who have another server to ask.
+    var maximumAttempts: Int?
 
     /// A request.
     public init(

@@ -17,6 +17,9 @@ public struct HTTPClientConfiguration: Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// The wait after this try, the first being 1, and before the next.
+    func delay(after attempt: Int) -> Duration { retryDelay * (1 << (attempt - 1)) * Double.random(in: 0.5...1.5) }
 }
 
 /// A plain HTTP/1.1 client for calls between services: connections are kept by each loop, so a request from a loop stays on it.
@@ -27,8 +30,8 @@ public struct HTTPClient: Sendable {
         let byLoop = Mutex<[ObjectIdentifier: ClientPool]>([:])
     }
 
-    private let configuration: HTTPClientConfiguration
-    private let time: any TimeSource
+    let configuration: HTTPClientConfiguration
+    let time: any TimeSource
     private let pools = Pools()
 
     /// For callers that run on no loop.
@@ -44,6 +47,7 @@ public struct HTTPClient: Sendable {
     public func send(_ request: ClientRequest) async throws -> ClientResponse {
         let url = try ClientURL(request.url)
         let startedAt = monotonicNanoseconds()
+        let maximumAttempts = request.maximumAttempts ?? configuration.maximumAttempts
         var attempt = 1
         while true {
             let remaining = request.deadline - .nanoseconds(Int64(monotonicNanoseconds() - startedAt))
@@ -51,7 +55,7 @@ public struct HTTPClient: Sendable {
             do {
                 let response = try await once(request, url, deadline: remaining)
                 let isPassing = response.status.code == 502 || response.status.code == 503 || response.status.code == 504
-                guard isPassing, request.isIdempotent, attempt < configuration.maximumAttempts else { return response }
+                guard isPassing, request.isIdempotent, attempt < maximumAttempts else { return response }
             } catch let error as HTTPClientError {
                 let mayRepeat: Bool
                 switch error {
@@ -59,10 +63,10 @@ public struct HTTPClient: Sendable {
                 case .connectionLost: mayRepeat = request.isIdempotent
                 case .badURL, .timedOut, .tooManyWaiting, .malformedAnswer, .answerTooLarge: mayRepeat = false
                 }
-                guard mayRepeat, attempt < configuration.maximumAttempts else { throw error }
+                guard mayRepeat, attempt < maximumAttempts else { throw error }
             }
             let spent = Duration.nanoseconds(Int64(monotonicNanoseconds() - startedAt))
-            let delay = configuration.retryDelay * (1 << (attempt - 1)) * Double.random(in: 0.5...1.5)
+            let delay = configuration.delay(after: attempt)
             guard spent + delay < request.deadline else { throw HTTPClientError.timedOut(host: url.endpoint) }
             try await time.sleep(for: delay)
             attempt += 1

@@ -184,12 +184,15 @@ public struct ServiceClient: Sendable {
         let limit = deadline ?? self.deadline
         let startedAt = monotonicNanoseconds()
         let order = order()
-        for (position, index) in order.enumerated() {
+        // With a replica to turn to, none is asked twice before all were asked once.
+        let rounds = order.count > 1 ? http.configuration.maximumAttempts : 1
+        for (position, index) in (0..<rounds).flatMap({ _ in order }).enumerated() {
+            if position > 0, position % order.count == 0 { try await http.time.sleep(for: http.configuration.delay(after: position / order.count)) }
             let url = replicas.state.withLock { $0.all[index].baseURL } + target
             // One deadline for all of them: who waits for the answer has only one.
             let remaining = limit - .nanoseconds(Int64(monotonicNanoseconds() - startedAt))
             guard remaining > .zero else { break }
-            let request = ClientRequest(
+            var request = ClientRequest(
                 method: method,
                 url: url,
                 headers: headers,
@@ -198,18 +201,22 @@ public struct ServiceClient: Sendable {
                 maximumAnswerBytes: maximumAnswerBytes,
                 isIdempotent: isIdempotent
             )
+            if order.count > 1 { request.maximumAttempts = 1 }
             do {
                 let response = try await http.send(request)
                 let isUnable = (502...504).contains(response.status.code)
                 report(index, isGood: !isUnable)
                 // One that drains, or has lost its database, speaks for itself only.
-                if isUnable, request.isIdempotent, position + 1 < order.count { continue }
+                if isUnable, request.isIdempotent, position + 1 < rounds * order.count {
+                    lastReason = "\(refusal(response))"
+                    continue
+                }
                 guard response.isSuccess else { throw refusal(response) }
                 return response
             } catch let error as HTTPClientError {
                 report(index, isGood: false)
                 lastReason = "\(error)"
-                // Another replica may be asked if this one cannot have acted.
+                // Another may be asked if this one cannot have acted.
                 guard error.nothingWasSent || request.isIdempotent else { break }
             }
         }

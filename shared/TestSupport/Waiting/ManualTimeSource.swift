@@ -18,6 +18,8 @@ public final class ManualTimeSource: TimeSource {
     }
 
     private let state: Mutex<State>
+    /// Somebody has begun to sleep, for so long.
+    public let fellAsleep = TestSignal<Duration>()
 
     /// A clock that shows this time.
     public init(_ start: Timestamp = Timestamp(seconds: 1_760_000_000)) { state = Mutex(State(time: start)) }
@@ -63,6 +65,7 @@ public final class ManualTimeSource: TimeSource {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 state.withLock { $0.sleepers.append(Sleeper(id: id, wakeAt: $0.monotonic + nanoseconds, continuation: continuation)) }
+                fellAsleep.signal(duration)
                 if Task.isCancelled { wake(id) }
             }
         } onCancel: {
