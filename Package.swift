@@ -79,7 +79,7 @@ let package = Package(
         ),
 
         tests("Contracts", ["Contracts"], exclude: ["Golden"]),
-        tests("ServiceRuntime", ["ServiceRuntime"]),
+        tests("ServiceRuntime", ["ServiceRuntime", "TestSupport"]),
         tests("Cryptography", ["Cryptography"]),
         tests("HTTPServing", ["HTTPServing", "TestSupport"]),
         tests("Postgres", ["Postgres", "TestSupport"]),

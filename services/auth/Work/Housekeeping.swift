@@ -1,5 +1,4 @@
 import ServiceRuntime
-import Synchronization
 
 /// Deletes, once in ten minutes, what nobody can ask for any more.
 final class Housekeeping: Component {
@@ -9,7 +8,7 @@ final class Housekeeping: Component {
     private let store: any AuthStore
     private let time: any TimeSource
     private let control: EventLoop
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let logger = Logger("housekeeping")
 
     init(store: any AuthStore, time: any TimeSource, control: EventLoop) {
@@ -19,21 +18,11 @@ final class Housekeeping: Component {
     }
 
     func start() async throws {
-        running.withLock { task in
-            task = Task(on: control) { [self] in
-                while !Task.isCancelled {
-                    try? await time.sleep(for: Self.interval)
-                    if Task.isCancelled { return }
-                    await tidy()
-                }
-            }
-        }
+        work.start(on: control, every: Self.interval, time: time, pausesFirst: true) { [self] in await tidy() }
     }
 
     func stop() async {
-        let task = running.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     private func tidy() async {

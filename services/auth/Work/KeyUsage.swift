@@ -11,7 +11,7 @@ final class KeyUsage: Component {
     private let time: any TimeSource
     private let control: EventLoop?
     private let uses = Mutex<[APIKeyID: Timestamp]>([:])
-    private let flushing = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let logger = Logger("key-usage")
 
     init(store: any AuthStore, time: any TimeSource, control: EventLoop? = nil) {
@@ -28,21 +28,12 @@ final class KeyUsage: Component {
 
     func start() async throws {
         guard let control else { return }
-        flushing.withLock { task in
-            task = Task(on: control) { [self] in
-                while !Task.isCancelled {
-                    try? await time.sleep(for: Self.flushInterval)
-                    // A cancelled task cannot write; `stop` does it after this one has ended.
-                    if !Task.isCancelled { await flush() }
-                }
-            }
-        }
+        // A cancelled task cannot write; `stop` does it after this one has ended.
+        work.start(on: control, every: Self.flushInterval, time: time, pausesFirst: true) { [self] in await flush() }
     }
 
     func stop() async {
-        let task = flushing.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
         await flush()
     }
 

@@ -27,7 +27,7 @@ final class TokenKeyRing: Component {
     private let control: EventLoop?
     private let check: ReadinessCheck?
     private let snapshot = Mutex(Snapshot())
-    private let refreshing = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let logger = Logger("token-keys")
 
     init(
@@ -49,20 +49,16 @@ final class TokenKeyRing: Component {
     /// Begins to load and rotate; with the store away it goes on trying, and logins answer 503 meanwhile.
     func start() async throws {
         guard let control else { return try await refresh() }
-        refreshing.withLock { task in
-            task = Task(on: control) { [self] in
-                while !Task.isCancelled {
-                    let loaded = await refreshReporting()
-                    try? await time.sleep(for: loaded ? Self.refreshInterval : .seconds(1))
-                }
+        work.start(on: control) { [self] in
+            while !Task.isCancelled {
+                let loaded = await refreshReporting()
+                try? await time.sleep(for: loaded ? Self.refreshInterval : .seconds(1))
             }
         }
     }
 
     func stop() async {
-        let task = refreshing.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// The key to sign with.

@@ -1,7 +1,6 @@
 import Contracts
 import HTTPServing
 import ServiceRuntime
-import Synchronization
 
 /// Asks signals once, after the start, for all published signals, so that schedules are right even when events were lost for good.
 final class ReadModelRebuilder: Component {
@@ -27,7 +26,7 @@ final class ReadModelRebuilder: Component {
     private let fetch: @Sendable () async throws -> Published
     private let time: any TimeSource
     private let loop: EventLoop
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
 
     init(store: any SchedulerStore, time: any TimeSource, loop: EventLoop, fetch: @escaping @Sendable () async throws -> Published) {
         self.store = store
@@ -37,22 +36,18 @@ final class ReadModelRebuilder: Component {
     }
 
     func start() async throws {
-        running.withLock { running in
-            running = Task(on: loop) { [self] in
-                var wait = Duration.milliseconds(500)
-                while !Task.isCancelled {
-                    if (try? await rebuild()) != nil { return }
-                    do { try await time.sleep(for: wait) } catch { return }
-                    wait = min(wait * 2, .seconds(30))
-                }
+        work.start(on: loop) { [self] in
+            var wait = Duration.milliseconds(500)
+            while !Task.isCancelled {
+                if (try? await rebuild()) != nil { return }
+                do { try await time.sleep(for: wait) } catch { return }
+                wait = min(wait * 2, .seconds(30))
             }
         }
     }
 
     func stop() async {
-        let task = running.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// Applies what signals says; what is known already changes nothing.

@@ -1,7 +1,6 @@
 import BlobStore
 import Contracts
 import ServiceRuntime
-import Synchronization
 
 /// Deletes results that no job names: a lost attempt leaves its own, and what a killed writer left is in nobody's way either.
 final class ResultCleaner: Component {
@@ -13,7 +12,7 @@ final class ResultCleaner: Component {
     private let blobs: any BlobStore
     private let time: any TimeSource
     private let loop: EventLoop
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let logger = Logger("results")
 
     init(store: any SchedulerStore, blobs: any BlobStore, time: any TimeSource, loop: EventLoop) {
@@ -24,20 +23,11 @@ final class ResultCleaner: Component {
     }
 
     func start() async throws {
-        running.withLock { running in
-            running = Task(on: loop) { [self] in
-                while !Task.isCancelled {
-                    do { try await time.sleep(for: Self.interval) } catch { return }
-                    await round()
-                }
-            }
-        }
+        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true) { [self] in await round() }
     }
 
     func stop() async {
-        let task = running.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// One look at every file. A result is put before the report that names it, so a young one may wait for its job.

@@ -21,7 +21,7 @@ final class Sweeper: Component {
     private let servingSince: Mutex<UInt64>
     private let lastRound: Mutex<UInt64>
     private let rounds = Mutex(0)
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let logger = Logger("sweeper")
     private let taken = Metrics.shared.counter("auspex_scheduler_leases_expired_total", help: "Jobs taken back from silent workers.")
 
@@ -37,20 +37,11 @@ final class Sweeper: Component {
     func start() async throws {
         servingSince.withLock { $0 = time.monotonicNanoseconds() }
         lastRound.withLock { $0 = time.monotonicNanoseconds() }
-        running.withLock { running in
-            running = Task(on: loop) { [self] in
-                while !Task.isCancelled {
-                    do { try await time.sleep(for: Self.interval) } catch { return }
-                    await round()
-                }
-            }
-        }
+        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true) { [self] in await round() }
     }
 
     func stop() async {
-        let task = running.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// Whether workers have had the time to renew.

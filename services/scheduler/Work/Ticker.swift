@@ -1,6 +1,5 @@
 import Contracts
 import ServiceRuntime
-import Synchronization
 
 /// Looks at the schedules whenever one is due, and four times a second in any case, for those that another replica armed.
 final class Ticker: Component {
@@ -12,7 +11,7 @@ final class Ticker: Component {
     private let time: any TimeSource
     private let loop: EventLoop
     private let hint: @Sendable (ResourceClass) -> Void
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let logger = Logger("ticker")
     private let made = Metrics.shared.counter("auspex_scheduler_runs_made_total", help: "Jobs made of due times.")
     private let lag = Metrics.shared.histogram("auspex_scheduler_tick_lag_seconds", help: "How long after its due time a schedule was looked at.")
@@ -26,13 +25,11 @@ final class Ticker: Component {
     }
 
     func start() async throws {
-        running.withLock { running in running = Task(on: loop) { [self] in await run() } }
+        work.start(on: loop) { [self] in await run() }
     }
 
     func stop() async {
-        let task = running.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     private func run() async {

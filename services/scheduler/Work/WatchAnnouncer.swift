@@ -21,7 +21,7 @@ final class WatchAnnouncer: Component {
     private let time: any TimeSource
     private let loop: EventLoop
     private let last = Mutex<(watches: [WatchedBar], at: UInt64)?>(nil)
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let rest = Mutex<(isPoked: Bool, pause: Task<Void, Never>?)>((false, nil))
     private let logger = Logger("watches")
 
@@ -39,29 +39,25 @@ final class WatchAnnouncer: Component {
     }
 
     func start() async throws {
-        running.withLock { running in
-            running = Task(on: loop) { [self] in
-                var isAway = false
-                while !Task.isCancelled {
-                    do {
-                        try await look()
-                        isAway = false
-                    } catch is CancellationError {
-                        return
-                    } catch {
-                        if !isAway { logger.warning("marketdata could not be told of watches", ["reason": .string("\(error)")]) }
-                        isAway = true
-                    }
-                    await pause()
+        work.start(on: loop) { [self] in
+            var isAway = false
+            while !Task.isCancelled {
+                do {
+                    try await look()
+                    isAway = false
+                } catch is CancellationError {
+                    return
+                } catch {
+                    if !isAway { logger.warning("marketdata could not be told of watches", ["reason": .string("\(error)")]) }
+                    isAway = true
                 }
+                await pause()
             }
         }
     }
 
     func stop() async {
-        let task = running.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// Has it look now instead of at the end of its pause.

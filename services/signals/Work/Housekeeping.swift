@@ -2,7 +2,6 @@ import BlobStore
 import Contracts
 import PostgresIdempotency
 import ServiceRuntime
-import Synchronization
 
 /// Forgets uploads that no version took over within a day, places of yesterday's dry runs, answers that nobody can ask for any more, and blobs that
 /// nothing names.
@@ -13,7 +12,7 @@ final class Housekeeping: Component {
     private let idempotency: PostgresIdempotencyStore
     private let time: any TimeSource
     private let loop: EventLoop
-    private let work = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
 
     init(store: any SignalsStore, blobs: any BlobStore, idempotency: PostgresIdempotencyStore, time: any TimeSource, loop: EventLoop) {
         self.store = store
@@ -24,23 +23,19 @@ final class Housekeeping: Component {
     }
 
     func start() async throws {
-        let task = Task(on: loop) { [self] in
+        work.start(on: loop) { [self] in
             var rounds = 0
-            while !Task.isCancelled {
-                guard (try? await time.sleep(for: .seconds(600))) != nil else { return }
+            while (try? await time.sleep(for: .seconds(600))) != nil {
                 await round()
                 // Every hour: it looks at each file.
                 if rounds % 6 == 0 { await cleanUpBlobs() }
                 rounds += 1
             }
         }
-        work.withLock { $0 = task }
     }
 
     func stop() async {
-        let task = work.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     func round() async {

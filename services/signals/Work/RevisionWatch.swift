@@ -17,7 +17,7 @@ final class RevisionWatch: Component {
     private let hub: ChangeHub
     private let time: any TimeSource
     private let loop: EventLoop
-    private let work = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     /// What events spoke of and nobody has looked at yet. There is one looker at a time, begun by whoever finds none.
     private let news = Mutex<(signals: Set<SignalID>, hasLooker: Bool)>(([], false))
     /// Revisions of signals that are only waited for.
@@ -32,19 +32,13 @@ final class RevisionWatch: Component {
     }
 
     func start() async throws {
-        let task = Task(on: loop) { [self] in
-            while !Task.isCancelled {
-                if await look() { continue }
-                guard (try? await time.sleep(for: Self.interval)) != nil else { return }
-            }
+        work.start(on: loop, every: Self.interval, time: time) { [self] in
+            while await look(), !Task.isCancelled {}
         }
-        work.withLock { $0 = task }
     }
 
     func stop() async {
-        let task = work.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// An event said that a signal has changed: looks at once, without waiting for the next round, at all that have come while it was looking before.

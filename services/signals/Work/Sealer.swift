@@ -42,7 +42,7 @@ final class Sealer: Component {
     private let signer: LedgerSigner
     private let time: any TimeSource
     private let loop: EventLoop
-    private let work = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     private let isKeyKnown = Mutex(false)
     private let logger = Logger("sealer")
 
@@ -54,19 +54,11 @@ final class Sealer: Component {
     }
 
     func start() async throws {
-        let task = Task(on: loop) { [self] in
-            while !Task.isCancelled {
-                await round()
-                guard (try? await time.sleep(for: .seconds(1))) != nil else { return }
-            }
-        }
-        work.withLock { $0 = task }
+        work.start(on: loop, every: .seconds(1), time: time) { [self] in await round() }
     }
 
     func stop() async {
-        let task = work.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
         // What was appended in the last second should not wait for the next start.
         await round()
     }

@@ -17,7 +17,7 @@ final class SettlementPlanner: Component {
     private let jobs: any JobLedger
     private let time: any TimeSource
     private let loop: EventLoop
-    private let work = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
     /// The keys of jobs that this replica has made for what is still waiting.
     private let planned = Mutex<Set<String>>([])
 
@@ -29,19 +29,11 @@ final class SettlementPlanner: Component {
     }
 
     func start() async throws {
-        let task = Task(on: loop) { [self] in
-            while !Task.isCancelled {
-                await round()
-                guard (try? await time.sleep(for: Self.interval)) != nil else { return }
-            }
-        }
-        work.withLock { $0 = task }
+        work.start(on: loop, every: Self.interval, time: time) { [self] in await round() }
     }
 
     func stop() async {
-        let task = work.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// Plans what is due now.

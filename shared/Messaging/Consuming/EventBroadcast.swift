@@ -15,7 +15,7 @@ public final class EventBroadcast: Component {
     private let loop: EventLoop
     private let time: any TimeSource
     private let onUnsubscribed: @Sendable () -> Void
-    private let watch = Mutex<Task<Void, Never>?>(nil)
+    private let work = BackgroundTask()
 
     /// A listener of `service`; `listener` names it among the service's. The callbacks run one after another on `loop`.
     ///
@@ -54,20 +54,14 @@ public final class EventBroadcast: Component {
     /// Begins to connect; does not fail when the broker is away.
     public func start() async throws {
         await link.start()
-        let task = Task(on: loop) { [self] in
-            while !Task.isCancelled {
-                if !isSubscribed { onUnsubscribed() }
-                guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
-            }
+        work.start(on: loop, every: .milliseconds(100), time: time) { [self] in
+            if !isSubscribed { onUnsubscribed() }
         }
-        watch.withLock { $0 = task }
     }
 
     /// Ends the subscription.
     public func stop() async {
-        let task = watch.withLock { $0 }
-        task?.cancel()
-        await task?.value
+        await work.stop()
         await link.stop()
     }
 }
