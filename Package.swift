@@ -64,7 +64,7 @@ let package = Package(
         shared("Bars", ["CZstd", "Contracts"]),
         shared("Schedules", ["Bars", "Contracts"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
-        shared("TestSupport", ["Contracts", "HTTPServing", "Postgres", "ServiceRuntime"]),
+        shared("TestSupport", ["Contracts", "Cryptography", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
         service("auth"),
         service("signals", ["CTOML", "Schedules"]),

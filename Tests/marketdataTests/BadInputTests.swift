@@ -421,7 +421,7 @@ struct CredentialTests {
             let parts = good.split(separator: ".").map(String.init)
             let other = try doors.token(Person(roles: ["admin"])).split(separator: ".").map(String.init)
             let jobToken = try doors.jobToken()
-            let serviceToken = try ServiceTokenSource(service: "signals", key: #require(doors.serviceKeys["signals"])).token(audience: "marketdata")
+            let serviceToken = try doors.credentials.serviceToken("signals", audience: "marketdata")
             let cases: [(what: String, header: String, value: String, verdict: String)] = [
                 ("none", "X-Nothing", "1", "401 unauthorized"), ("empty", "Authorization", "Bearer ", "401"),
                 ("no scheme", "Authorization", good, "401 unknown_scheme"),
@@ -442,9 +442,9 @@ struct CredentialTests {
                 ("a service's scheme", "Authorization", "Service \(serviceToken)", "401 unknown_scheme"),
                 ("unknown key", "X-API-Key", APIKeyText.make().text, "401 invalid_api_key"), ("no key", "X-API-Key", "aus_x", "401 invalid_api_key"),
                 ("hostile key", "X-API-Key", "' OR 1=1 --", "401 invalid_api_key"),
-                ("disabled key", "X-API-Key", doors.auth.makeKey(.disabled, scopes: ["bars:read"]).text, "401 api_key_disabled"),
-                ("expired key", "X-API-Key", doors.auth.makeKey(.expired, scopes: ["bars:read"]).text, "401 api_key_expired"),
-                ("other scopes", "X-API-Key", doors.auth.makeKey(scopes: ["predictions:read", "jobs:write"]).text, "403 insufficient_scope"),
+                ("disabled key", "X-API-Key", doors.makeKey(.disabled, scopes: ["bars:read"]).text, "401 api_key_disabled"),
+                ("expired key", "X-API-Key", doors.makeKey(.expired, scopes: ["bars:read"]).text, "401 api_key_expired"),
+                ("other scopes", "X-API-Key", doors.makeKey(scopes: ["predictions:read", "jobs:write"]).text, "403 insufficient_scope"),
             ]
             for (what, header, value, verdict) in cases {
                 let client = RequestClient(router: doors.router).with(header: header, value)
@@ -459,7 +459,7 @@ struct CredentialTests {
 
     @Test func rolesAndScopesOpenWhatTheyShould() async throws {
         try await withDoors { doors in
-            let reader = doors.client(key: doors.auth.makeKey(scopes: ["bars:read"]))
+            let reader = doors.client(key: doors.makeKey(scopes: ["bars:read"]))
             let columns: [(String, RequestClient)] = [
                 ("key", reader), ("nobody in particular", try doors.client(Person(roles: []))),
                 ("subscriber", try doors.client(Person(roles: ["subscriber"]))),
@@ -545,7 +545,7 @@ struct CredentialTests {
                 ("for auth", try doors.service("signals", audience: "auth"), Array(repeating: "401 invalid_service_token", count: 3)),
                 ("forged", try doors.service("scheduler", key: .generate()), Array(repeating: "401 invalid_service_token", count: 3)),
                 (
-                    "in another's name", try doors.service("scheduler", key: doors.serviceKeys["executor"]),
+                    "in another's name", try doors.service("scheduler", key: doors.credentials.key(of: "executor")),
                     Array(repeating: "401 invalid_service_token", count: 3)
                 ),
                 ("auth", try doors.service("auth"), Array(repeating: "403 caller_not_allowed", count: 3)),

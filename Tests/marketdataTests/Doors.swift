@@ -15,52 +15,22 @@ struct Person: Sendable {
     var roles: [String]
 }
 
-/// What auth would say of API keys.
-final class FakeAuth: APIKeyVerifier {
-    private let verdicts = Mutex<[SHA256Digest: APIKeyVerdict]>([:])
-
-    func verdict(on keySHA256: SHA256Digest) async throws -> APIKeyVerdict {
-        verdicts.withLock { $0[keySHA256] } ?? APIKeyVerdict(outcome: .notFound)
-    }
-
-    /// A key of an outcome, with scopes.
-    func makeKey(_ outcome: APIKeyVerdict.Outcome = .valid, scopes: [String], roles: [String] = ["admin"]) -> APIKeyText {
-        let key = APIKeyText.make()
-        let verdict = APIKeyVerdict(
-            outcome: outcome,
-            keyID: .make(),
-            accountID: .make(),
-            userID: .make(),
-            roles: roles,
-            scopes: scopes,
-            generation: 1
-        )
-        verdicts.withLock { $0[key.sha256] = verdict }
-        return key
-    }
-}
-
 /// The service without its neighbours: real store, real tokens, real routes, and half an hour of BTCUSD.
 struct Doors: Sendable {
     let store: PostgresMarketdataStore
     let pool: PostgresPool
     let bench: Bench
-    let auth = FakeAuth()
+    let credentials: TestCredentials
     let router: Router
     let internalRouter: Router
-    let tokenKey: SigningKey
-    let serviceKeys: [String: SigningKey]
 
     init(_ store: PostgresMarketdataStore, _ pool: PostgresPool) async throws {
         let time = SystemTimeSource()
         self.store = store
         self.pool = pool
         bench = try Bench(store)
-        let tokenKey = try SigningKey.generate()
-        self.tokenKey = tokenKey
-        var serviceKeys: [String: SigningKey] = [:]
-        for name in ["scheduler", "executor", "signals", "auth", "marketdata"] { serviceKeys[name] = try SigningKey.generate() }
-        self.serviceKeys = serviceKeys
+        let credentials = try TestCredentials()
+        self.credentials = credentials
         let routes = MarketdataRoutes(
             store: store,
             reader: bench.reader,
@@ -69,12 +39,10 @@ struct Doors: Sendable {
             effects: PostgresEffects(store: store),
             time: time
         )
-        let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
-        let tokens = AccessTokenVerifier(keys: tokenKeys, denied: DenySet(), time: time)
         var router = Router(problemOf: MarketdataRoutes.problem)
-        routes.addPublicRoutes(to: &router, authentication: UserAuthentication(tokens: tokens, apiKeys: auth))
+        routes.addPublicRoutes(to: &router, authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         self.router = router
-        let known = try ServiceKeys(JWKSet(keys: serviceKeys.map { $0.value.verifyingKey.jwk(service: $0.key) }))
+        let known = try credentials.knownServices()
         let verifier = ServiceTokenVerifier(keys: known)
         var inside = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &inside, jobTokens: JobTokenVerifier(keys: known)) { callers in
@@ -86,16 +54,7 @@ struct Doors: Sendable {
 
     /// An access token; `change` makes it a bad one.
     func token(_ person: Person, key: SigningKey? = nil, _ change: (inout AccessTokenClaims) -> Void = { _ in }) throws -> String {
-        var claims = AccessTokenClaims(
-            userID: person.userID,
-            accountID: person.accountID,
-            sessionID: .make(),
-            userVersion: 1,
-            roles: person.roles,
-            now: .now()
-        )
-        change(&claims)
-        return try JWT.sign(claims, with: key ?? tokenKey)
+        try credentials.token(user: person.userID, account: person.accountID, roles: person.roles, signedBy: key, bending: change)
     }
 
     /// A client with that person's token.
@@ -106,10 +65,14 @@ struct Doors: Sendable {
     /// A client with an API key.
     func client(key: APIKeyText) -> RequestClient { RequestClient(router: router).with(header: "X-API-Key", key.text) }
 
+    /// An administrator's API key of an outcome, with scopes.
+    func makeKey(_ outcome: APIKeyVerdict.Outcome = .valid, scopes: [String]) -> APIKeyText {
+        credentials.apiKeys.make(outcome, roles: ["admin"], scopes: scopes)
+    }
+
     /// Another service at the internal door.
     func service(_ name: String, audience: String = "marketdata", key: SigningKey? = nil) throws -> RequestClient {
-        guard let own = serviceKeys[name] else { throw TestSupportError("no key of \(name)") }
-        let token = try ServiceTokenSource(service: name, key: key ?? own).token(audience: audience)
+        let token = try credentials.serviceToken(name, audience: audience, signedBy: key)
         return RequestClient(router: internalRouter).with(header: "Authorization", "Service \(token)")
     }
 
@@ -117,7 +80,6 @@ struct Doors: Sendable {
     func jobToken(by signer: String = "scheduler", instruments: [String] = ["BTCUSD"], lifetimeSeconds: Int64 = 60, now: Timestamp = .now()) throws
         -> String
     {
-        guard let key = serviceKeys[signer] else { throw TestSupportError("no key of \(signer)") }
         let claims = JobTokenClaims(
             jobID: .make(),
             attemptID: .make(),
@@ -130,7 +92,7 @@ struct Doors: Sendable {
             now: now,
             lifetimeSeconds: lifetimeSeconds
         )
-        return try JWT.sign(claims, with: key, type: JobTokenClaims.tokenType)
+        return try JWT.sign(claims, with: credentials.key(of: signer), type: JobTokenClaims.tokenType)
     }
 
     /// Everything that a request could have changed.

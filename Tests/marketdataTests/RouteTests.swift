@@ -294,17 +294,15 @@ private struct TrustingAuthentication: Middleware {
 
     @Test func anExecutorReadsWithinItsJobTokenOnly() async throws {
         let (routes, bench) = try await routes()
-        let keys = try ["scheduler", "executor", "signals"].map { ($0, try SigningKey.generate()) }
-        let known = try ServiceKeys(JWKSet(keys: keys.map { $0.1.verifyingKey.jwk(service: $0.0) }))
+        let credentials = try TestCredentials()
+        let known = try credentials.knownServices()
         let verifier = ServiceTokenVerifier(keys: known)
         var router = Router()
         routes.addInternalRoutes(to: &router, jobTokens: JobTokenVerifier(keys: known)) { callers in
             ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
         }
         func client(_ name: String) throws -> RequestClient {
-            guard let key = keys.first(where: { $0.0 == name })?.1 else { throw TestSupportError("no key of \(name)") }
-            let token = try ServiceTokenSource(service: name, key: key).token(audience: "marketdata")
-            return RequestClient(router: router).with(header: "Authorization", "Service \(token)")
+            RequestClient(router: router).with(header: "Authorization", "Service \(try credentials.serviceToken(name, audience: "marketdata"))")
         }
         func jobToken(_ key: SigningKey, instruments: [String], asOf: String) throws -> String {
             let claims = JobTokenClaims(
@@ -324,16 +322,16 @@ private struct TrustingAuthentication: Middleware {
         let path = "/internal/v1/bars?instrument=BTCUSD&interval=1m&countback=100"
         let executor = try client("executor")
         #expect(try await executor.get(path).problemCode == "job_token_missing")
-        let good = try jobToken(keys[0].1, instruments: ["BTCUSD"], asOf: "2016-10-08T00:10:00Z")
+        let good = try jobToken(credentials.key(of: "scheduler"), instruments: ["BTCUSD"], asOf: "2016-10-08T00:10:00Z")
         let inside = try await executor.with(header: "X-Auspex-Job", good).get(path)
         #expect(try inside.json()["count"] == .integer(10))
         #expect(inside.headers["x-auspex-data-sha256"]?.count == 64)
         let earlier = try await executor.with(header: "X-Auspex-Job", good).get(path + "&as_of=2016-10-08T00:04:00Z")
         #expect(try earlier.json()["count"] == .integer(4))
         #expect(try await executor.with(header: "X-Auspex-Job", good).get(path + "&as_of=2016-10-08T00:10:01Z").problemCode == "outside_job_token")
-        let other = try jobToken(keys[0].1, instruments: ["ETHUSD"], asOf: "2016-10-08T00:10:00Z")
+        let other = try jobToken(credentials.key(of: "scheduler"), instruments: ["ETHUSD"], asOf: "2016-10-08T00:10:00Z")
         #expect(try await executor.with(header: "X-Auspex-Job", other).get(path).problemCode == "outside_job_token")
-        let forged = try jobToken(keys[1].1, instruments: ["BTCUSD"], asOf: "2016-10-08T00:10:00Z")
+        let forged = try jobToken(credentials.key(of: "executor"), instruments: ["BTCUSD"], asOf: "2016-10-08T00:10:00Z")
         #expect(try await executor.with(header: "X-Auspex-Job", forged).get(path).problemCode == "invalid_job_token")
         #expect(try await client("signals").get(path).json()["count"] == .integer(30))
         #expect(try await client("scheduler").get(path).status == 403)

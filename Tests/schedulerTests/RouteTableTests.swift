@@ -67,9 +67,9 @@ struct RouteTableTests {
     @Test func forgedExpiredForeignAndRevokedTokensOpenNothing() async throws {
         try await withTestHouse { house in
             let (revoked, raised) = (SessionID.make(), UserID.make())
-            house.denied.revoke(session: revoked, until: .now() + .seconds(900))
-            house.denied.raise(user: raised, version: 2)
-            let (stranger, service) = (try SigningKey.generate(), try house.key(of: "signals"))
+            house.credentials.denied.revoke(session: revoked, until: .now() + .seconds(900))
+            house.credentials.denied.raise(user: raised, version: 2)
+            let (stranger, service) = (try SigningKey.generate(), try house.credentials.key(of: "signals"))
             let cases: [(RequestClient, String)] = [
                 (try house.person(key: stranger), "401 invalid_token"), (try house.person(key: service), "401 invalid_token"),
                 (try house.person { $0.expiresAt = Timestamp.now().seconds - 3_600 }, "401 token_expired"),
@@ -102,7 +102,7 @@ struct RouteTableTests {
         try await withTestHouse { house in
             let before = try await house.books()
             for (route, callers) in Self.inside {
-                for name in TestHouse.services {
+                for name in TestCredentials.services {
                     let answer = try await send(house.service(name), route)
                     // Whoever comes in is told what is wrong with an empty body or an unknown id.
                     #expect(answer.isProperRefusal, "\(name) at \(route): \(answer.text)")
@@ -122,7 +122,7 @@ struct RouteTableTests {
                 (RequestClient(router: house.internalRouter), "401 service_token_missing"),
                 (try house.service("signals", signedBy: stranger), "401 invalid_service_token"),
                 // Who has the executor's key is the executor, whatever it writes into the token.
-                (try house.service("signals", signedBy: house.key(of: "executor")), "401 invalid_service_token"),
+                (try house.service("signals", signedBy: house.credentials.key(of: "executor")), "401 invalid_service_token"),
                 (try house.service("signals") { $0.audience = "marketdata" }, "401 invalid_service_token"),
                 (try house.service("signals") { ($0.issuedAt, $0.expiresAt) = (now - 7_200, now - 7_140) }, "401 invalid_service_token"),
                 (try house.service("signals") { $0.expiresAt = now + 86_400 }, "401 invalid_service_token"),

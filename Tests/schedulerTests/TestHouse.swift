@@ -17,40 +17,21 @@ struct TestHouse: Sendable {
     let store: PostgresSchedulerStore
     let publicRouter: Router
     let internalRouter: Router
-    let denied = DenySet()
-    let tokenKey: SigningKey
-    private let apiKeys = KnownKeys()
-    private let serviceKeys: [String: SigningKey]
-
-    /// Services that have a key, not all of which may call here.
-    static let services = ["auth", "signals", "marketdata", "executor", "scheduler"]
-
-    /// What auth would say of API keys.
-    private final class KnownKeys: APIKeyVerifier {
-        let verdicts = Mutex<[SHA256Digest: APIKeyVerdict]>([:])
-
-        func verdict(on keySHA256: SHA256Digest) async throws -> APIKeyVerdict {
-            verdicts.withLock { $0[keySHA256] } ?? APIKeyVerdict(outcome: .notFound)
-        }
-    }
+    let credentials: TestCredentials
 
     init(pool: PostgresPool, blobs: any BlobStore) throws {
         self.pool = pool
         store = PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema))
-        let (tokenKey, time) = (try SigningKey.generate(), SystemTimeSource())
-        self.tokenKey = tokenKey
-        let keys = try Self.services.map { (name: $0, key: try SigningKey.generate()) }
-        serviceKeys = Dictionary(uniqueKeysWithValues: keys)
+        let credentials = try TestCredentials()
+        self.credentials = credentials
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
-            desk: ClaimDesk(store: store, blobs: blobs, signingKey: try SigningKey.generate(), time: time),
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: try SigningKey.generate(), time: SystemTimeSource()),
             blobs: blobs
         )
-        let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
-        let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
-        publicRouter = routes.publicRouter(UserAuthentication(tokens: tokens, apiKeys: apiKeys))
-        let verifier = try ServiceTokenVerifier(jwks: JWKSet(keys: keys.map { $0.key.verifyingKey.jwk(service: $0.name) }))
+        publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
+        let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())
         var inside = Router(problemOf: SchedulerRoutes.problem)
         routes.addInternalRoutes(to: &inside) { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
         internalRouter = inside
@@ -63,24 +44,13 @@ struct TestHouse: Sendable {
         key: SigningKey? = nil,
         bending: (inout AccessTokenClaims) -> Void = { _ in }
     ) throws -> RequestClient {
-        var claims = AccessTokenClaims(userID: .make(), accountID: account, sessionID: .make(), userVersion: 1, roles: roles, now: .now())
-        bending(&claims)
-        return RequestClient(router: publicRouter).with(header: "Authorization", "Bearer \(try JWT.sign(claims, with: key ?? tokenKey))")
+        let token = try credentials.token(account: account, roles: roles, signedBy: key, bending: bending)
+        return RequestClient(router: publicRouter).with(header: "Authorization", "Bearer \(token)")
     }
 
     /// A program's client, with an API key of these scopes.
     func program(_ account: AccountID = Fixture.account, scopes: [String], outcome: APIKeyVerdict.Outcome = .valid) -> RequestClient {
-        let key = APIKeyText.make()
-        let verdict = APIKeyVerdict(
-            outcome: outcome,
-            keyID: .make(),
-            accountID: account,
-            userID: .make(),
-            roles: ["provider"],
-            scopes: scopes,
-            generation: 1
-        )
-        apiKeys.verdicts.withLock { $0[key.sha256] = verdict }
+        let key = credentials.apiKeys.make(outcome, account: account, roles: ["provider"], scopes: scopes)
         return RequestClient(router: publicRouter).with(header: "X-API-Key", key.text)
     }
 
@@ -90,15 +60,8 @@ struct TestHouse: Sendable {
         signedBy key: SigningKey? = nil,
         bending: (inout ServiceTokenClaims) -> Void = { _ in }
     ) throws -> RequestClient {
-        var claims = ServiceTokenClaims(service: name, audience: "scheduler", now: .now())
-        bending(&claims)
-        guard let signer = key ?? serviceKeys[name] else { throw TestSupportError("no service is called \(name)") }
-        return RequestClient(router: internalRouter).with(header: "Authorization", "Service \(try JWT.sign(claims, with: signer))")
-    }
-
-    func key(of service: String) throws -> SigningKey {
-        guard let key = serviceKeys[service] else { throw TestSupportError("no service is called \(service)") }
-        return key
+        let token = try credentials.serviceToken(name, audience: "scheduler", signedBy: key, bending: bending)
+        return RequestClient(router: internalRouter).with(header: "Authorization", "Service \(token)")
     }
 
     /// All that the service has written, as text that two moments can be compared by.

@@ -20,7 +20,6 @@ public final class KeyLimiter: APIKeyLimiter, Component {
         /// Whether the tokens' keeper is away, and when it is asked again.
         var isAlone = false
         var probeAt: UInt64 = 0
-        var sweeping: Task<Void, Never>?
     }
 
     private enum Action {
@@ -37,6 +36,7 @@ public final class KeyLimiter: APIKeyLimiter, Component {
     private let maximumEntries: Int
     private let connections: [any Component]
     private let state = Mutex(State())
+    private let sweeping = BackgroundTask()
     private let logger = Logger("key-limits")
     private static let probeInterval: UInt64 = 1_000_000_000
     private static let idle: UInt64 = 30_000_000_000
@@ -218,21 +218,12 @@ public final class KeyLimiter: APIKeyLimiter, Component {
     /// Begins to give back what nobody uses.
     public func start() async throws {
         for connection in connections { try await connection.start() }
-        state.withLock { state in
-            state.sweeping = Task(on: control) { [self] in
-                while !Task.isCancelled {
-                    guard (try? await time.sleep(for: Self.sweepInterval)) != nil else { return }
-                    await sweep()
-                }
-            }
-        }
+        sweeping.start(on: control, every: Self.sweepInterval, time: time, pausesFirst: true) { [self] in await sweep() }
     }
 
     /// Gives back all credits at hand.
     public func stop() async {
-        let sweeping = state.withLock { $0.sweeping }
-        sweeping?.cancel()
-        await sweeping?.value
+        await sweeping.stop()
         handBack { _ in true }
         await payBack()
         for connection in connections.reversed() { await connection.stop() }

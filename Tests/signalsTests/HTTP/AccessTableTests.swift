@@ -143,26 +143,24 @@ struct AccessTableTests {
         try await withPlatform { platform in
             let person = Person.subscriber()
             func token(_ change: (inout AccessTokenClaims) -> Void, key: SigningKey) throws -> RequestClient {
-                var claims = AccessTokenClaims(
-                    userID: person.userID,
-                    accountID: person.accountID,
-                    sessionID: .make(),
-                    userVersion: 1,
+                let token = try platform.people.token(
+                    user: person.userID,
+                    account: person.accountID,
                     roles: person.roles,
-                    now: .now()
+                    signedBy: key,
+                    bending: change
                 )
-                change(&claims)
-                var client = RequestClient(router: platform.router)
-                client.headers = [("Authorization", "Bearer \(try JWT.sign(claims, with: key))")]
-                return client
+                return RequestClient(router: platform.router).with(header: "Authorization", "Bearer \(token)")
             }
             func verdict(_ client: RequestClient) async throws -> String { try await client.get("/api/subscriptions").verdict }
-            #expect(try await verdict(token({ _ in }, key: platform.tokenKey)) == "200")
+            #expect(try await verdict(token({ _ in }, key: platform.people.tokenKey)) == "200")
             #expect(try await verdict(token({ _ in }, key: SigningKey.generate())) == "401 invalid_token")
-            #expect(try await verdict(token({ $0.audience = "other" }, key: platform.tokenKey)) == "401 invalid_token")
-            #expect(try await verdict(token({ $0.expiresAt = Timestamp.now().seconds - 3_600 }, key: platform.tokenKey)) == "401 token_expired")
+            #expect(try await verdict(token({ $0.audience = "other" }, key: platform.people.tokenKey)) == "401 invalid_token")
+            #expect(
+                try await verdict(token({ $0.expiresAt = Timestamp.now().seconds - 3_600 }, key: platform.people.tokenKey)) == "401 token_expired"
+            )
             let session = SessionID.make()
-            let client = try token({ $0.sessionID = session }, key: platform.tokenKey)
+            let client = try token({ $0.sessionID = session }, key: platform.people.tokenKey)
             #expect(try await verdict(client) == "200")
             try news(
                 SessionRevoked(sessionID: session, userID: person.userID, accountID: person.accountID, tokenExpiresAt: .now() + .seconds(900)),

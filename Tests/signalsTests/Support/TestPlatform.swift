@@ -75,7 +75,7 @@ struct TestPlatform: Sendable {
     let market = FakeMarket()
     let jobs = FakeJobs()
     let auth = FakeAuth()
-    let tokenKey: SigningKey
+    let people: TestCredentials
     let ledgerKey: SigningKey
     let reader: PredictionReader
     let entitlements: EntitlementCache
@@ -83,7 +83,7 @@ struct TestPlatform: Sendable {
     let knowledge: KnowledgeLookup
     let watch: RevisionWatch
     let keys: CachingAPIKeyVerifier
-    let denied = DenySet()
+    var denied: DenySet { people.denied }
     let credentials: CredentialNews
     let router: Router
     let internalRouter: Router
@@ -95,8 +95,7 @@ struct TestPlatform: Sendable {
         self.pool = pool
         let outbox = Outbox(schema: "signals")
         store = PostgresSignalsStore(pool: pool, outbox: outbox)
-        let tokenKey = try SigningKey.generate()
-        self.tokenKey = tokenKey
+        people = try TestCredentials()
         ledgerKey = try SigningKey.generate()
         reader = PredictionReader(store: store, time: time)
         entitlements = EntitlementCache(store: store, time: time)
@@ -104,11 +103,10 @@ struct TestPlatform: Sendable {
         knowledge = KnowledgeLookup(market: market, time: time)
         watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
         keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
-        credentials = CredentialNews(keys: keys, denied: denied)
+        credentials = CredentialNews(keys: keys, denied: people.denied)
         credentials.subscriptionChanged(isSubscribed: true)
         entitlements.hearing(true)
-        let tokenKeys = TokenKeyCache(control: TestLoop.shared, readiness: Readiness(), time: time) { JWKSet(keys: [tokenKey.verifyingKey.jwk()]) }
-        let tokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
+        let tokens = people.accessTokens()
         let routes = SignalsRoutes(
             store: store,
             effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool) { outbox.poke() }),
@@ -152,15 +150,8 @@ struct TestPlatform: Sendable {
     func client(_ person: Person?) throws -> RequestClient {
         var client = RequestClient(router: router)
         if let person {
-            let claims = AccessTokenClaims(
-                userID: person.userID,
-                accountID: person.accountID,
-                sessionID: .make(),
-                userVersion: 1,
-                roles: person.roles,
-                now: .now()
-            )
-            client.headers = [("Authorization", "Bearer \(try JWT.sign(claims, with: tokenKey))")]
+            let token = try people.token(user: person.userID, account: person.accountID, roles: person.roles)
+            client.headers = [("Authorization", "Bearer \(token)")]
         }
         return client
     }

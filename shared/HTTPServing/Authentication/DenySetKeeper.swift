@@ -21,7 +21,6 @@ public final class DenySetKeeper: Component {
         var knownAt: UInt64?
         var loadAt: UInt64? = 0
         var failures = 0
-        var work: Task<Void, Never>?
 
         var isComplete: Bool { isSubscribed && completeEpoch == epoch }
     }
@@ -32,6 +31,7 @@ public final class DenySetKeeper: Component {
     private let time: any TimeSource
     private let readiness: ReadinessCheck?
     private let state = Mutex(State())
+    private let work = BackgroundTask()
     private let logger = Logger("deny-set")
 
     private static let bound: UInt64 = 60_000_000_000
@@ -71,21 +71,15 @@ public final class DenySetKeeper: Component {
 
     /// Begins to load; does not fail when auth is away.
     public func start() async throws {
-        let task = Task(on: loop) { [self] in
-            while !Task.isCancelled {
-                if let epoch = dueEpoch() { await attempt(epoch) }
-                report()
-                guard (try? await time.sleep(for: .milliseconds(100))) != nil else { return }
-            }
+        work.start(on: loop, every: .milliseconds(100), time: time) { [self] in
+            if let epoch = dueEpoch() { await attempt(epoch) }
+            report()
         }
-        state.withLock { $0.work = task }
     }
 
     /// Stops loading; what is vouched for stays so for its time.
     public func stop() async {
-        let task = state.withLock { $0.work }
-        task?.cancel()
-        await task?.value
+        await work.stop()
     }
 
     /// To be called whenever the subscription to auth's events begins (also again) or is lost; saying so twice does no harm.
