@@ -10,39 +10,30 @@ import Testing
 /// A deadline that no machine is too slow for.
 private let patience = Duration.seconds(120)
 
-@Suite struct HTTPClientTests {
-    private final class Counts: Sendable {
-        private let state = Mutex<[String: Int]>([:])
-        /// A request for what is slow has come.
-        let slowBegun = TestSignal<Void>()
-        func add(_ name: String) -> Int {
-            state.withLock { state in
-                state[name, default: 0] += 1
-                return state[name] ?? 0
-            }
+/// How often each thing was asked for.
+private final class Tries: Sendable {
+    private let state = Mutex<[String: Int]>([:])
+    func add(_ name: String) -> Int {
+        state.withLock { state in
+            state[name, default: 0] += 1
+            return state[name] ?? 0
         }
-        func of(_ name: String) -> Int { state.withLock { $0[name] ?? 0 } }
     }
+    func of(_ name: String) -> Int { state.withLock { $0[name] ?? 0 } }
+}
 
-    private func router(_ counts: Counts = Counts()) -> Router {
+@Suite struct HTTPClientTests {
+    private func router(slowBegun: TestSignal<Void> = TestSignal()) -> Router {
         var router = Router()
         router.get("/plain") { _ in .text("hello") }
         router.get("/headers") { .text($0.headers["X-Own"] ?? "-") }
         router.post("/length") { .text("\($0.body.count)") }
         router.get("/large") { _ in .bytes([UInt8](repeating: 66, count: 3_000_000), contentType: "text/plain") }
         router.get("/slow") { _ in
-            counts.slowBegun.signal()
+            slowBegun.signal()
             // Nobody opens it: the answer never comes.
             try await Gate().pass()
             return .noContent
-        }
-        router.get("/flaky") { _ in
-            if counts.add("flaky") < 3 { throw Problem.unavailable() }
-            return .text("at last")
-        }
-        router.post("/flaky") { _ in
-            _ = counts.add("posted")
-            throw Problem.unavailable()
         }
         return router
     }
@@ -97,10 +88,10 @@ private let patience = Duration.seconds(120)
     }
 
     @Test func isCancelledWithItsTask() async throws {
-        let counts = Counts()
-        try await withServer(router(counts)) { _, port in
+        let slowBegun = TestSignal<Void>()
+        try await withServer(router(slowBegun: slowBegun)) { _, port in
             let task = Task { try await HTTPClient().send(ClientRequest(url: "http://127.0.0.1:\(port)/slow", deadline: patience)) }
-            try await counts.slowBegun.next()
+            try await slowBegun.next()
             task.cancel()
             await #expect(throws: CancellationError.self) { try await task.value }
         }
@@ -148,19 +139,6 @@ private let patience = Duration.seconds(120)
             await #expect(throws: HTTPClientError.answerTooLarge(maximumBytes: 1000)) {
                 try await HTTPClient().send(ClientRequest(url: "http://127.0.0.1:\(port)/large", deadline: patience, maximumAnswerBytes: 1000))
             }
-        }
-    }
-
-    @Test func repeatsOnlyWhatMayBeRepeated() async throws {
-        let counts = Counts()
-        try await withServer(router(counts)) { _, port in
-            let http = HTTPClient()
-            let read = try await http.send(ClientRequest(url: "http://127.0.0.1:\(port)/flaky", deadline: patience))
-            #expect(read.body == Array("at last".utf8))
-            #expect(counts.of("flaky") == 3)
-            let written = try await http.send(ClientRequest(method: .post, url: "http://127.0.0.1:\(port)/flaky", deadline: patience))
-            #expect(written.status == .unavailable)
-            #expect(counts.of("posted") == 1)
         }
     }
 
@@ -262,6 +240,33 @@ private let patience = Duration.seconds(120)
             #expect(await status(tokens, audience: "auth") == 401)
             #expect(await status(strangers, audience: "signals") == 401)
             #expect(await status(nil, audience: "signals") == 401)
+        }
+    }
+
+    @Test func repeatsOnlyWhatMayBeRepeated() async throws {
+        let (tokens, _) = try keys()
+        var router = Router()
+        let tries = Tries()
+        router.get("/flaky") { _ in
+            if tries.add("read") < 3 { throw Problem.unavailable() }
+            return .text("at last")
+        }
+        router.post("/flaky") { _ in
+            _ = tries.add("written")
+            throw Problem.unavailable()
+        }
+        try await withServer(router) { _, port in
+            let client = ServiceClient(
+                baseURLs: ["http://127.0.0.1:\(port)"],
+                audience: "signals",
+                tokens: tokens,
+                http: HTTPClient(),
+                deadline: patience
+            )
+            let answer = try await client.send(.get, "/flaky")
+            #expect(answer.body == Array("at last".utf8) && tries.of("read") == 3)
+            let refusal = await #expect(throws: ServiceClientError.self) { try await client.send(.post, "/flaky") }
+            #expect(refusal?.status == 503 && tries.of("written") == 1)
         }
     }
 

@@ -67,10 +67,13 @@ final class FakeScheduler: Sendable {
     }
 
     var client: ServiceClient {
-        var configuration = HTTPClientConfiguration()
-        configuration.maximumAttempts = 1
-        let http = HTTPClient(configuration: configuration)
-        return ServiceClient(baseURLs: ["http://127.0.0.1:\(server.boundPort)"], audience: "scheduler", tokens: nil, http: http)
+        ServiceClient(
+            baseURLs: ["http://127.0.0.1:\(server.boundPort)"],
+            audience: "scheduler",
+            tokens: nil,
+            http: HTTPClient(),
+            rounds: 1
+        )
     }
 
     func read<T: Sendable>(_ body: (State) -> T) -> T { state.withLock { body($0) } }

@@ -25,9 +25,9 @@ enum Application {
 
         // Who is asked for code, bars and jobs.
         let tokens = try ServiceTokenSource(service: "executor", keyFile: settings.common.serviceKeyFile)
-        let http = HTTPClient(time: environment.time)
+        let http = HTTPClient()
         func client(_ name: String, _ urls: [String], deadline: Duration) -> ServiceClient {
-            ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http, deadline: deadline)
+            ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http, deadline: deadline, time: environment.time)
         }
         let handler = SignalRunHandler(
             inputs: RunInputs(

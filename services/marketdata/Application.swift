@@ -37,7 +37,7 @@ enum Application {
 
         // Who asks.
         let tokens = ServiceTokenSource(service: "marketdata", key: signingKey)
-        let auth = ServiceClient(baseURLs: settings.authURLs, audience: "auth", tokens: tokens, http: HTTPClient(time: time))
+        let auth = ServiceClient(baseURLs: settings.authURLs, audience: "auth", tokens: tokens, http: HTTPClient(), time: time)
         let tokenKeys = TokenKeyCache(control: loops.control, readiness: readiness, time: time) { try await auth.get("/.well-known/jwks.json") }
         let denied = DenySet()
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)

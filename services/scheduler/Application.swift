@@ -37,9 +37,11 @@ enum Application {
         let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
 
         // The other services.
-        let http = HTTPClient(time: time)
+        let http = HTTPClient()
         let tokens = ServiceTokenSource(service: "scheduler", key: signingKey)
-        func client(_ urls: [String], _ name: String) -> ServiceClient { ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http) }
+        func client(_ urls: [String], _ name: String) -> ServiceClient {
+            ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http, time: time)
+        }
         let auth = client(settings.authURLs, "auth")
         let signals = client(settings.signalsURLs, "signals")
         let marketdata = client(settings.marketdataURLs, "marketdata")

@@ -39,9 +39,11 @@ enum Application {
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "signals", pool: environment.cpu)
 
         // The other services.
-        let http = HTTPClient(time: time)
+        let http = HTTPClient()
         let tokens = ServiceTokenSource(service: "signals", key: signingKey)
-        func client(_ urls: [String], _ name: String) -> ServiceClient { ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http) }
+        func client(_ urls: [String], _ name: String) -> ServiceClient {
+            ServiceClient(baseURLs: urls, audience: name, tokens: tokens, http: http, time: time)
+        }
         let auth = client(settings.authURLs, "auth")
         let scheduler = client(settings.schedulerURLs, "scheduler")
         let market = MarketDataClient(marketdata: client(settings.marketdataURLs, "marketdata"))

@@ -10,14 +10,10 @@ public struct ClientRequest: Sendable {
     public var headers: Headers
     /// The body.
     public var body: [UInt8]
-    /// How long all of it may take, retries included.
+    /// How long all of it may take.
     public var deadline: Duration
     /// The largest answer that is taken.
     public var maximumAnswerBytes: Int
-    /// Whether the request may be sent again when it is not known if it arrived; true for safe methods.
-    public var isIdempotent: Bool
-    /// How often it is tried in all; as the client is configured when nil. For those who have another server to ask.
-    var maximumAttempts: Int?
 
     /// A request.
     public init(
@@ -26,8 +22,7 @@ public struct ClientRequest: Sendable {
         headers: Headers = Headers(),
         body: [UInt8] = [],
         deadline: Duration = .seconds(10),
-        maximumAnswerBytes: Int = 64 * 1024 * 1024,
-        isIdempotent: Bool? = nil
+        maximumAnswerBytes: Int = 64 * 1024 * 1024
     ) {
         self.method = method
         self.url = url
@@ -35,7 +30,6 @@ public struct ClientRequest: Sendable {
         self.body = body
         self.deadline = deadline
         self.maximumAnswerBytes = maximumAnswerBytes
-        self.isIdempotent = isIdempotent ?? method.isSafe
     }
 }
 

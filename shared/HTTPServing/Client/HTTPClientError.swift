@@ -33,11 +33,12 @@ public enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertible
         }
     }
 
-    /// Whether the other side cannot have seen the request.
-    public var nothingWasSent: Bool {
+    /// Whether the same request may be sent once more, here or elsewhere, with a hope of another answer.
+    func mayBeRepeated(isIdempotent: Bool) -> Bool {
         switch self {
-        case .badURL, .nameNotResolved, .notConnected, .tooManyWaiting: true
-        case .timedOut, .connectionLost, .malformedAnswer, .answerTooLarge: false
+        case .nameNotResolved, .notConnected, .tooManyWaiting: true
+        case .timedOut, .connectionLost: isIdempotent
+        case .badURL, .malformedAnswer, .answerTooLarge: false
         }
     }
 }

@@ -1,6 +1,6 @@
 internal import Contracts
 public import Cryptography
-internal import ServiceRuntime
+public import ServiceRuntime
 internal import Synchronization
 
 /// Why a call to another service gave no value.
@@ -55,15 +55,32 @@ public struct ServiceClient: Sendable {
     private let tokens: ServiceTokenSource?
     private let http: HTTPClient
     private let deadline: Duration
+    private let rounds: Int
+    private let time: any TimeSource
+
+    /// The pause before the second round over the replicas; it doubles, give or take half.
+    private static let firstPause = Duration.milliseconds(50)
 
     /// A client of the service `audience`; without `tokens` it can ask only what is public.
-    public init(baseURLs: [String], audience: String, tokens: ServiceTokenSource?, http: HTTPClient, deadline: Duration = .seconds(10)) {
+    ///
+    /// - Parameter rounds: how often it goes over the replicas before it gives up.
+    public init(
+        baseURLs: [String],
+        audience: String,
+        tokens: ServiceTokenSource?,
+        http: HTTPClient,
+        deadline: Duration = .seconds(10),
+        rounds: Int = 3,
+        time: any TimeSource = SystemTimeSource()
+    ) {
         precondition(!baseURLs.isEmpty, "a service needs a URL")
         replicas = Replicas(baseURLs.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 })
         self.audience = audience
         self.tokens = tokens
         self.http = http
         self.deadline = deadline
+        self.rounds = rounds
+        self.time = time
     }
 
     /// `GET`, decoded.
@@ -158,7 +175,10 @@ public struct ServiceClient: Sendable {
         }
     }
 
-    /// Sends a request to one replica after the other until one takes it; throws ``ServiceClientError`` unless the answer is 2xx.
+    /// Sends a request to one replica after the other, and again after a pause, until one takes it; throws ``ServiceClientError`` unless the answer is 2xx.
+    ///
+    /// What may have been done already is sent again only if it is idempotent, which safe methods are. A replica that answers 502, 503 or 504 drains or
+    /// has lost its database: it speaks for itself only.
     public func send(
         _ method: Method,
         _ path: String,
@@ -180,47 +200,39 @@ public struct ServiceClient: Sendable {
             let pairs = query.map { "\(PercentCoding.encode($0.0))=\(PercentCoding.encode($0.1))" }
             target += (path.contains("?") ? "&" : "?") + pairs.joined(separator: "&")
         }
-        var lastReason = ""
+        let isIdempotent = isIdempotent ?? method.isSafe
+        // One deadline for all tries: who waits for the answer has only one.
         let limit = deadline ?? self.deadline
         let startedAt = monotonicNanoseconds()
-        let order = order()
-        // With a replica to turn to, none is asked twice before all were asked once.
-        let rounds = order.count > 1 ? http.configuration.maximumAttempts : 1
-        for (position, index) in (0..<rounds).flatMap({ _ in order }).enumerated() {
-            if position > 0, position % order.count == 0 { try await http.time.sleep(for: http.configuration.delay(after: position / order.count)) }
-            let url = replicas.state.withLock { $0.all[index].baseURL } + target
-            // One deadline for all of them: who waits for the answer has only one.
-            let remaining = limit - .nanoseconds(Int64(monotonicNanoseconds() - startedAt))
-            guard remaining > .zero else { break }
-            var request = ClientRequest(
-                method: method,
-                url: url,
-                headers: headers,
-                body: body,
-                deadline: remaining,
-                maximumAnswerBytes: maximumAnswerBytes,
-                isIdempotent: isIdempotent
-            )
-            if order.count > 1 { request.maximumAttempts = 1 }
-            do {
-                let response = try await http.send(request)
-                let isUnable = (502...504).contains(response.status.code)
-                report(index, isGood: !isUnable)
-                // One that drains, or has lost its database, speaks for itself only.
-                if isUnable, request.isIdempotent, position + 1 < rounds * order.count {
-                    lastReason = "\(refusal(response))"
-                    continue
+        func remaining() -> Duration { limit - .nanoseconds(Int64(monotonicNanoseconds() - startedAt)) }
+        var failure = ServiceClientError.away(service: audience, reason: "the deadline passed")
+        for round in 0..<rounds {
+            if round > 0 {
+                let pause = Self.firstPause * (1 << (round - 1)) * Double.random(in: 0.5...1.5)
+                guard pause < remaining() else { throw failure }
+                try await time.sleep(for: pause)
+            }
+            for index in order() {
+                let rest = remaining()
+                guard rest > .zero else { throw failure }
+                let url = replicas.state.withLock { $0.all[index].baseURL } + target
+                do {
+                    let response = try await http.send(
+                        ClientRequest(method: method, url: url, headers: headers, body: body, deadline: rest, maximumAnswerBytes: maximumAnswerBytes)
+                    )
+                    let isUnable = (502...504).contains(response.status.code)
+                    report(index, isGood: !isUnable)
+                    if response.isSuccess { return response }
+                    failure = refusal(response)
+                    guard isUnable, isIdempotent else { throw failure }
+                } catch let error as HTTPClientError {
+                    report(index, isGood: false)
+                    failure = .away(service: audience, reason: "\(error)")
+                    guard error.mayBeRepeated(isIdempotent: isIdempotent) else { throw failure }
                 }
-                guard response.isSuccess else { throw refusal(response) }
-                return response
-            } catch let error as HTTPClientError {
-                report(index, isGood: false)
-                lastReason = "\(error)"
-                // Another may be asked if this one cannot have acted.
-                guard error.nothingWasSent || request.isIdempotent else { break }
             }
         }
-        throw ServiceClientError.away(service: audience, reason: lastReason)
+        throw failure
     }
 
     private func refusal(_ response: ClientResponse) -> ServiceClientError {
