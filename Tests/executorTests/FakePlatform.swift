@@ -163,22 +163,29 @@ final class FakePlatform: WakeupSource {
         let (isBusy, bytes) = state.withLock { state in
             state.blobRequests += 1
             state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
-            let isBusy = state.busyAnswers > 0
-            if isBusy { state.busyAnswers -= 1 }
-            return (isBusy, state.blobs[digest])
+            return (Self.isBusy(&state), state.blobs[digest])
         }
-        if isBusy { throw Problem.tooManyRequests(code: "overloaded", detail: "Try again.", retryAfterSeconds: 2) }
+        if isBusy { throw Self.busy }
         guard let bytes else { throw Problem.notFound(field: "sha256") }
         return .bytes(bytes, contentType: "application/octet-stream")
+    }
+
+    private static let busy = Problem.tooManyRequests(code: "overloaded", detail: "Try again.", retryAfterSeconds: 2)
+
+    private static func isBusy(_ state: inout State) -> Bool {
+        defer { state.busyAnswers = max(0, state.busyAnswers - 1) }
+        return state.busyAnswers > 0
     }
 
     private func bars(_ request: Request) throws -> Response {
         let names = ["instrument", "interval", "countback", "as_of", "format"]
         let query = Dictionary(uniqueKeysWithValues: names.map { ($0, request.query.string($0) ?? "") })
-        state.withLock { state in
+        let isBusy = state.withLock { state in
             state.barsQueries.append(query)
             state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
+            return Self.isBusy(&state)
         }
+        if isBusy { throw Self.busy }
         guard query["instrument"] == "BTCUSD" else { throw Problem.notFound(field: "instrument") }
         let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 0)
         var response = Response.bytes(series.bars.bytes, contentType: "application/vnd.auspex.bars")

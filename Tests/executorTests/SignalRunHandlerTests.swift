@@ -157,6 +157,21 @@ import Testing
         await platform.stop()
     }
 
+    @Test func barsThatMustWaitTheirTurnCostNoAttempt() async throws {
+        let platform = try await FakePlatform()
+        let time = ManualTimeSource()
+        let inputs = RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata"), time: time)
+        platform.change { $0.busyAnswers = 1 }
+        let input = ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 20)
+        let manifest = Manifest(name: "test", python: "3.11", schedule: .interval(seconds: 60), inputs: [input], output: SandboxFixture.output)
+        let fetching = Task { try await inputs.bars(manifest, asOf: SandboxFixture.asOf, jobToken: "the-job-token") }
+        #expect(try await time.fellAsleep.next() == .seconds(2))
+        time.advance(by: .seconds(2))
+        #expect(try await fetching.value.series.count == 1)
+        #expect(platform.read { $0.barsQueries.count } == 2)
+        await platform.stop()
+    }
+
     @Test func theTimeLimitOfTheJobHolds() async throws {
         try await withExecutor { platform in
             let attempt = try platform.enqueue(["app.py": "while True: pass"], timeLimitSeconds: 1)

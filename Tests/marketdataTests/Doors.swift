@@ -3,7 +3,6 @@ import Cryptography
 import HTTPServing
 import Postgres
 import ServiceRuntime
-import Synchronization
 import TestSupport
 
 @testable import marketdata

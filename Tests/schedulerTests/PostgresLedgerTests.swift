@@ -183,7 +183,7 @@ struct PostgresLedgerTests {
         try await withPostgresStore { store, _ in
             let job = Fixture.job("a")
             _ = try await store.insert([job])
-            _ = try await store.cancel(job.id, account: nil)
+            _ = try await store.cancel(job.id)
             await #expect(throws: PostgresError.self) {
                 try await store.pool.execute("UPDATE jobs SET state = 'pending', completed_at = NULL WHERE job_id = \(job.id)")
             }

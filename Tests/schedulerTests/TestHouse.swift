@@ -6,7 +6,6 @@ import HTTPServing
 import Messaging
 import Postgres
 import ServiceRuntime
-import Synchronization
 import TestSupport
 
 @testable import scheduler

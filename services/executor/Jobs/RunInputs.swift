@@ -43,16 +43,19 @@ struct RunInputs: Sendable {
 
     private static let busyPause = Duration.seconds(2)
 
-    /// One file of the code by its hash. A store that is busy is asked again after a pause, for as long as the job may take: an attempt that ends for
-    /// that would count against the signal.
-    func file(_ sha256: SHA256Digest, jobToken: String) async throws -> [UInt8] {
+    /// Asks again after a pause for as long as the other side is busy, and the job may take: an attempt that ends for that would count against the signal.
+    private func whenNotBusy<Answer>(_ ask: () async throws -> Answer) async throws -> Answer {
         while true {
-            do {
-                return try await fetch(sha256, jobToken)
-            } catch let error as ServiceClientError {
-                guard error.status == 429 else { throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)") }
+            do { return try await ask() } catch let error as ServiceClientError where error.status == 429 {
                 try await time.sleep(for: Self.busyPause)
             }
+        }
+    }
+
+    /// One file of the code by its hash.
+    func file(_ sha256: SHA256Digest, jobToken: String) async throws -> [UInt8] {
+        do { return try await whenNotBusy { try await fetch(sha256, jobToken) } } catch let error as ServiceClientError {
+            throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)")
         }
     }
 
@@ -122,14 +125,12 @@ struct RunInputs: Sendable {
         _ jobToken: String
     ) async throws -> (BarsBody, SHA256Digest) {
         do {
-            let answer = try await marketdata.send(
-                .get,
-                "/internal/v1/bars",
-                query: [
-                    ("instrument", instrument), ("interval", interval), ("countback", "\(lookback)"), ("as_of", asOf.iso8601), ("format", "binary"),
-                ],
-                headers: Self.headers(jobToken)
-            )
+            let query = [
+                ("instrument", instrument), ("interval", interval), ("countback", "\(lookback)"), ("as_of", asOf.iso8601), ("format", "binary"),
+            ]
+            let answer = try await whenNotBusy {
+                try await marketdata.send(.get, "/internal/v1/bars", query: query, headers: Self.headers(jobToken))
+            }
             guard let digest = answer.headers["X-Auspex-Data-SHA256"].flatMap({ SHA256Digest(hex: $0) }) else {
                 throw RunObstacle(kind: .infra, reason: "market data did not say which revisions it served")
             }
@@ -139,7 +140,7 @@ struct RunInputs: Sendable {
         } catch let error as ServiceClientError {
             // What market data calls wrong about the question is the manifest's fault.
             let isTheirs = [400, 404, 422].contains(error.status ?? 0)
-            let isRefusal = (400..<500).contains(error.status ?? 0) && error.status != 429
+            let isRefusal = (400..<500).contains(error.status ?? 0)
             throw RunObstacle(
                 kind: isTheirs ? .exception : .infra,
                 reason: "bars of \(instrument) \(interval): \(error)",

@@ -17,6 +17,8 @@ extension MarketdataRoutes {
         try requireSession(request, anyOf: "admin", "provider")
         try request.query.reject(unknownExcept: [])
         let body = try request.json(NewReplay.self)
+        // The same request again must not meet the limits that its first answer already counts in.
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         guard InstrumentSymbol.canExist(body.instrument) else { throw MarketdataError.unknownInstrument(body.instrument) }
         let speed = body.speed ?? 1
         guard speed.isFinite, speed >= 0.001, speed <= 10_000_000 else {

@@ -39,7 +39,7 @@ struct MarketdataRoutes: Sendable {
     /// What clients read of errors of the shared modules.
     static func problem(of error: any Error) -> Problem? {
         switch error {
-        case let error as PostgresError where error.isUnavailable || error.code == .timeout:
+        case let error as PostgresError where error.isPassing:
             .unavailable(code: "store_unavailable", detail: "The database does not answer at the moment; try again.")
         case is CPUPoolError: .unavailable(code: "overloaded", detail: "Too much is being computed at the moment; try again.")
         default: nil

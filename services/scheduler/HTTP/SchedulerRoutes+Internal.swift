@@ -90,7 +90,7 @@ extension SchedulerRoutes {
     /// `POST /internal/v1/jobs/{id}/cancel`
     func internalCancel(_ request: Request) async throws -> Response {
         let id = try request.parameter("id", as: JobID.self)
-        return try await answer(to: store.cancel(id, account: nil), id: id)
+        return try await answer(to: store.cancel(id), id: id)
     }
 
     /// `PUT /internal/v1/results`

@@ -33,7 +33,7 @@ extension SchedulerRoutes {
     /// `DELETE /api/jobs/{id}`: cancels; a running job's worker is told.
     func cancelJob(_ request: Request) async throws -> Response {
         let id = try await visibleJob(request).id
-        return try await answer(to: store.cancel(id, account: nil), id: id)
+        return try await answer(to: store.cancel(id), id: id)
     }
 
     func answer(to cancellation: Cancellation, id: JobID) async throws -> Response {

@@ -110,7 +110,7 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     func release(_ leases: [LeaseReference]) async throws { try await change { try await $0.release(leases) } }
 
-    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation { try await change { try await $0.cancel(id, account: account) } }
+    func cancel(_ id: JobID) async throws -> Cancellation { try await change { try await $0.cancel(id) } }
 
     func expireLeases(limit: Int) async throws -> Int { try await change { try await $0.expireLeases(limit: limit) } }
 

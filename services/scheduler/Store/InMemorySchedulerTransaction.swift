@@ -228,8 +228,8 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         }
     }
 
-    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation {
-        guard let job = state.withLock({ $0.jobs[id] }), account == nil || account == job.accountID else { return .unknown }
+    func cancel(_ id: JobID) async throws -> Cancellation {
+        guard let job = state.withLock({ $0.jobs[id] }) else { return .unknown }
         switch job.state {
         case .pending:
             try await end(JobEnding(job: job, state: .cancelled))

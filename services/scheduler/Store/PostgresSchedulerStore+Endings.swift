@@ -35,13 +35,10 @@ extension PostgresSchedulerStore {
         }
     }
 
-    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation {
+    func cancel(_ id: JobID) async throws -> Cancellation {
         try await onConnection { transaction in
             let rows = try await transaction.connection.query(
-                """
-                SELECT \(unsafe: JobColumns.list) FROM jobs
-                WHERE job_id = \(id) AND (\(account)::uuid IS NULL OR account_id = \(account)) FOR NO KEY UPDATE
-                """
+                "SELECT \(unsafe: JobColumns.list) FROM jobs WHERE job_id = \(id) FOR NO KEY UPDATE"
             )
             guard let job = try rows.first.map(JobColumns.job) else { return .unknown }
             switch job.state {

@@ -78,8 +78,8 @@ protocol JobLedger: Sendable {
     func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt]
     /// Puts jobs back without using up an attempt.
     func release(_ leases: [LeaseReference]) async throws
-    /// Cancels a job; nil for `account` is a service that may cancel any.
-    func cancel(_ id: JobID, account: AccountID?) async throws -> Cancellation
+    /// Cancels a job, whosever it is.
+    func cancel(_ id: JobID) async throws -> Cancellation
     /// Takes back jobs whose lease has ended; gives how many.
     func expireLeases(limit: Int) async throws -> Int
     /// Counts a wait that took too long as a failed attempt; gives how many.

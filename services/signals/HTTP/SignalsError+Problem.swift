@@ -37,7 +37,7 @@ extension SignalsRoutes {
     /// What clients read of errors of the shared modules.
     static func problem(of error: any Error) -> Problem? {
         switch error {
-        case let error as PostgresError where error.isUnavailable || error.code == .timeout:
+        case let error as PostgresError where error.isPassing:
             .unavailable(code: "store_unavailable", detail: "The database does not answer at the moment; try again.")
         case let error as ServiceClientError where error.isPassing:
             .unavailable(code: "dependency_away", detail: "Another part of the platform does not answer at the moment; try again.")
