@@ -42,40 +42,54 @@ enum BytePlanes {
         case .rising, .wandering:
             form.insert(.running)
             if nature == .wandering { form.insert(.folded) }
-            for row in stride(from: values.count - 1, to: 0, by: -1) {
-                let step = values[row] &- values[row - 1]
-                steps[row] = isNarrow ? Int64(Int32(truncatingIfNeeded: step)) : step
-            }
-            if !steps.isEmpty { steps[0] = 0 }
+            steps = differences(values, isNarrow: isNarrow)
             known = min(1, values.count)..<values.count
         }
         let hasGaps = form.contains(.gaps)
         var base: Int64 = 0
         if !form.contains(.folded) {
             base = .max
-            for row in known where !(hasGaps && steps[row] == ScaledColumn.missing) { base = min(base, steps[row]) }
+            for step in steps[known] where !(hasGaps && step == ScaledColumn.missing) { base = min(base, step) }
             if base == .max { base = 0 }
         }
         let factor = commonFactor(steps, known, base: base, hasGaps: hasGaps)
         // Far apart, even a difference leaves 64 bits: everything wraps, here and in the reader.
-        var numbers = [UInt64](repeating: 0, count: values.count)
+        let isFolded = form.contains(.folded)
+        let divisor = UInt64(factor)
         var all: UInt64 = 0
-        for row in known {
-            let step = steps[row]
-            if hasGaps && step == ScaledColumn.missing { continue }
-            var number: UInt64
-            if form.contains(.folded) {
-                let scaled = factor > 1 ? step / factor : step
-                number = UInt64(bitPattern: (scaled << 1) ^ (scaled >> 63))
-            } else {
-                number = UInt64(bitPattern: step &- base)
-                if factor > 1 { number /= UInt64(factor) }
+        let numbers = [UInt64](unsafeUninitializedCapacity: steps.count) { buffer, filled in
+            let steps = steps.span
+            for row in 0..<steps.count {
+                let step = steps[unchecked: row]
+                var number: UInt64 = 0
+                if row >= known.lowerBound, !(hasGaps && step == ScaledColumn.missing) {
+                    if isFolded {
+                        let scaled = factor > 1 ? step / factor : step
+                        number = UInt64(bitPattern: (scaled << 1) ^ (scaled >> 63))
+                    } else {
+                        number = UInt64(bitPattern: step &- base)
+                        if factor > 1 { number /= divisor }
+                        if hasGaps { number &+= 1 }
+                    }
+                }
+                buffer.initializeElement(at: row, to: number)
+                all |= number
             }
-            if hasGaps { number += 1 }
-            numbers[row] = number
-            all |= number
+            filled = steps.count
         }
         append(form, numbers, all, base: base, factor: factor, first: values.first ?? 0, compressor, to: &bytes)
+    }
+
+    /// How each value differs from the one before; nothing for the first.
+    private static func differences(_ values: [Int64], isNarrow: Bool) -> [Int64] {
+        [Int64](unsafeUninitializedCapacity: values.count) { buffer, filled in
+            let values = values.span
+            for row in 0..<values.count {
+                let step = row == 0 ? 0 : values[unchecked: row] &- values[unchecked: row - 1]
+                buffer.initializeElement(at: row, to: isNarrow ? Int64(Int32(truncatingIfNeeded: step)) : step)
+            }
+            filled = values.count
+        }
     }
 
     /// Float64 as they are, each against the bits of the one before.
@@ -106,10 +120,13 @@ enum BytePlanes {
         VariableLength.append(signed: base, to: &bytes)
         VariableLength.append(UInt64(factor), to: &bytes)
         if form.contains(.running) { VariableLength.append(signed: first, to: &bytes) }
-        var plane = [UInt8](repeating: 0, count: numbers.count)
         for index in 0..<planes {
             let shift = UInt64(index * 8)
-            for row in 0..<numbers.count { plane[row] = UInt8(truncatingIfNeeded: numbers[row] &>> shift) }
+            let plane = [UInt8](unsafeUninitializedCapacity: numbers.count) { buffer, filled in
+                let numbers = numbers.span
+                for row in 0..<numbers.count { buffer.initializeElement(at: row, to: UInt8(truncatingIfNeeded: numbers[unchecked: row] &>> shift)) }
+                filled = numbers.count
+            }
             let packed = numbers.count > 24 ? compressor.compress(plane) : nil
             if let packed, packed.count < plane.count {
                 VariableLength.append(UInt64(packed.count) << 1 | 1, to: &bytes)

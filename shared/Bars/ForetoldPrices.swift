@@ -26,19 +26,27 @@ struct ForetoldPrices {
         self.scale = scale
         let isNarrow = narrow == 4
         self.isNarrow = isNarrow
+        first = wide[0].first ?? 0
+        residuals = Self.residuals(wide, first: first, isNarrow: isNarrow)
+    }
+
+    private static func residuals(_ columns: [[Int64]], first: Int64, isNarrow: Bool) -> [[Int64]] {
+        var (open, high, low, close) = (columns[0], columns[1], columns[2], columns[3])
+        var openColumn = open.mutableSpan
+        var highColumn = high.mutableSpan
+        var lowColumn = low.mutableSpan
+        var closeColumn = close.mutableSpan
         func wrapped(_ residual: Int64) -> Int64 { isNarrow ? Int64(Int32(truncatingIfNeeded: residual)) : residual }
-        let (opens, highs, lows, closes) = (wide[0], wide[1], wide[2], wide[3])
-        first = opens.first ?? 0
         var previous = first
-        for row in 0..<opens.count {
-            let (open, close) = (opens[row], closes[row])
-            wide[0][row] = wrapped(open &- previous)
-            wide[1][row] = wrapped(highs[row] &- max(open, close))
-            wide[2][row] = wrapped(min(open, close) &- lows[row])
-            wide[3][row] = wrapped(close &- open)
-            previous = close
+        for row in 0..<openColumn.count {
+            let (opening, closing) = (openColumn[unchecked: row], closeColumn[unchecked: row])
+            openColumn[unchecked: row] = wrapped(opening &- previous)
+            highColumn[unchecked: row] = wrapped(highColumn[unchecked: row] &- max(opening, closing))
+            lowColumn[unchecked: row] = wrapped(min(opening, closing) &- lowColumn[unchecked: row])
+            closeColumn[unchecked: row] = wrapped(closing &- opening)
+            previous = closing
         }
-        residuals = wide
+        return [open, high, low, close]
     }
 
     func append(compressor: Zstandard.Compressor, to bytes: inout [UInt8]) {

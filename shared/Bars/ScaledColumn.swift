@@ -112,7 +112,7 @@ public struct ScaledColumn: Sendable {
     }
 
     /// The values at the given rows, in that order.
-    func gather(_ rows: [Int]) -> ScaledColumn {
+    public func gather(_ rows: [Int]) -> ScaledColumn {
         switch storage {
         case .narrow(let values, let scale): ScaledColumn(.narrow(rows.map { values[$0] }, scale: scale))
         case .integers(let values, let scale): ScaledColumn(.integers(rows.map { values[$0] }, scale: scale))

@@ -120,7 +120,7 @@ extension PostgresMarketdataStore {
                 let part = Array(batch.days[at..<min(at + 400, batch.days.count)])
                 at += part.count
                 let latest = try await latestChunks(of: instrument.id, part, on: connection)
-                let made = try await cpu.run { try part.enumerated().compactMap { try ChunkDraft($1, latest: latest[$0]) } }
+                let made = try await cpu.map(Array(part.indices)) { try ChunkDraft(part[$0], latest: latest[$0]) }.compactMap { $0 }
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }

@@ -12,7 +12,7 @@ struct Importer: Sendable {
 
     /// Stores a file whole days at a time; days with a bad row are left alone and named. Throws `ImportError` when nothing of it can be used.
     func run(_ bytes: [UInt8], path: String, options: ImportOptions) async throws -> ImportOutcome {
-        let digest = try await cpu.run { SHA256.digest(bytes) }
+        async let digest = cpu.run { SHA256.digest(bytes) }
         var file = try await cpu.run { try FileImporter.read(bytes, path: path, options: options) }
         if let known = try await store.instrument(symbol: file.symbol), known.calendar != file.calendar.name || known.assetClass != file.assetClass {
             // A known instrument's own class and calendar say where its sessions are, whatever the file's name suggests.
@@ -44,7 +44,7 @@ struct Importer: Sendable {
             id: UUID(),
             instrument: instrument,
             fileName: String(path.split(separator: "/").last ?? ""),
-            fileSHA256: digest,
+            fileSHA256: try await digest,
             layout: file.layout.rawValue,
             rows: file.rows,
             refusedDays: file.problems.days.count,
