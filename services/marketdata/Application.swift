@@ -57,6 +57,7 @@ enum Application {
             store: store,
             calendars: Calendars(store: store, time: time),
             results: RedisResultCache(redis: redis),
+            chunkBytes: RedisChunkCache(redis: redis),
             cpu: environment.cpu,
             time: time,
             limits: settings.reads

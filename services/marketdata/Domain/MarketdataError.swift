@@ -1,3 +1,4 @@
+import Bars
 import Contracts
 
 /// Why marketdata refuses; rendered to clients only at the HTTP edge.
@@ -30,6 +31,6 @@ enum MarketdataError: Error, Equatable, Sendable {
     case tooManyBaseRows(interval: String, asked: Int, field: String, maximumRows: Int, affordable: Int)
     /// Too many heavy reads are under way, and this one has waited for its turn.
     case tooManyHeavyReads
-    /// A stored chunk cannot be read.
-    case damagedChunk(String)
+    /// A stored day cannot be read.
+    case damagedChunk(instrument: String, day: CivilDay, reason: String)
 }

@@ -1,3 +1,4 @@
+import Bars
 import Contracts
 import HTTPServing
 
@@ -37,8 +38,12 @@ extension MarketdataError: ProblemRepresentable {
                 detail: "Too many long questions are being answered at the moment; try again.",
                 retryAfterSeconds: 2
             )
-        case .damagedChunk:
-            Problem(status: .internalError, code: "damaged_chunk", detail: "A stored day cannot be read; an operator has to import it again.")
+        case .damagedChunk(let instrument, let day, _):
+            Problem(
+                status: .internalError,
+                code: "damaged_chunk",
+                detail: "The stored bars of \(instrument) on \(day.text) cannot be read; an operator has to import that day again."
+            )
         }
     }
 
