@@ -80,7 +80,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("seccomp")]
         ),
 
-        .executableTarget(name: "bars-bench", dependencies: ["Bars"], path: "bench/BarsBench", swiftSettings: strict),
+        .executableTarget(name: "bars-bench", dependencies: ["Bars", "Postgres", "Redis", "ServiceRuntime"], path: "bench/BarsBench", swiftSettings: strict),
 
         tests("Contracts", ["Contracts"], exclude: ["Golden"]),
         tests("ServiceRuntime", ["ServiceRuntime", "TestSupport"]),

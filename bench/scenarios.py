@@ -3,29 +3,13 @@
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 import load
+import market_scenarios
 from auspex_demo.api import API
+from line import Line
 from stage import KeyRevoker
-
-
-@dataclass
-class Line:
-    """One figure beside its peer's."""
-
-    scenario: str
-    what: str
-    ours: float
-    unit: str
-    peer: str = ""
-    peer_value: float | None = None
-    note: str = ""
-
-    def __str__(self) -> str:
-        beside = f"   {self.peer}: {self.peer_value:,.1f}  ({self.ours / self.peer_value:.1f}x)" if self.peer_value else ""
-        return f"{self.what:48} {self.ours:>12,.2f} {self.unit}{beside}{'   ' + self.note if self.note else ''}"
 
 
 def _percentile(values: list[float], share: float) -> float:
@@ -183,4 +167,4 @@ def memory(stage, peers, options) -> Iterator[Line]:
 
 
 # Memory first: idle is what comes before work.
-ALL = {"memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "jobs": jobs}
+ALL = {"memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "jobs": jobs} | market_scenarios.ALL

@@ -1,9 +1,11 @@
 """What the scenarios play on: a private platform, a plain signal that predicts every second, and readers with keys."""
 
 import os
+import subprocess
 import threading
 import time
 
+from auspex_cli.process import basic_environment
 from auspex_demo import accounts
 from auspex_demo.api import API
 from auspex_demo.main_job import MainJob, until
@@ -43,6 +45,8 @@ class Stage:
         self.platform = PrivatePlatform("bench", binaries=Path(binaries) if binaries else None, settings={"AUSPEX_SLOTS_SMALL": "64"})
         self._cast = None
         self._market = None
+        #: The symbol of the year of seconds and how long its import took, once it was imported.
+        self.year: tuple[str, float] | None = None
 
     def __enter__(self) -> "Stage":
         self.platform.up()
@@ -61,6 +65,20 @@ class Stage:
     def service_client(self, caller: str, callee: str) -> ServiceClient:
         ports = self.platform.deployment.ports
         return ServiceClient(self.platform.layout.secrets, caller, callee, ports.internal(callee))
+
+    @property
+    def plan_binaries(self) -> Path:
+        return self.platform.plan.binary("marketdata").parent
+
+    def marketdata(self, *arguments: str) -> subprocess.CompletedProcess:
+        """One of marketdata's own commands on the stage's database."""
+        environment = basic_environment() | self.platform.plan.environment("marketdata", for_command=True)
+        return subprocess.run([str(self.platform.plan.binary("marketdata")), *arguments], env=environment, capture_output=True, text=True)
+
+    def stores(self) -> tuple[str, str]:
+        """Addresses of marketdata's database and of the cache."""
+        secrets = self.platform.deployment.secrets
+        return tuple(secrets.path(f"marketdata/{name}").read_text().strip() for name in ("database-url", "redis-cache-url"))
 
     @property
     def cast(self):

@@ -1,3 +1,5 @@
+import CBars
+
 /// Builds longer bars of shorter ones: first open, highest high, lowest low, last close; intervals without a bar stay empty.
 public struct Resampler: Sendable {
     /// What becomes of the volumes of the bars that are put together.
@@ -39,6 +41,35 @@ public struct Resampler: Sendable {
             ends.append(end)
         }
 
+        /// Takes all rows of a stretch of bars, and gives the first row after it.
+        mutating func addBars(
+            from first: Int,
+            origin: Int64,
+            length: Int64,
+            until: Int64,
+            rowStarts: UnsafeBufferPointer<Int64>,
+            rowEnds: UnsafeBufferPointer<Int64>
+        ) -> Int {
+            var row = Int64(first)
+            withUnsafeTemporaryAllocation(of: AuspexBarRows.self, capacity: 512) { bars in
+                repeat {
+                    let made = auspex_bars_cut(
+                        rowStarts.baseAddress,
+                        Int64(rowStarts.count),
+                        &row,
+                        origin,
+                        length,
+                        until,
+                        rowEnds[first] - rowStarts[first],
+                        bars.baseAddress,
+                        Int64(bars.count)
+                    )
+                    for bar in bars.prefix(Int(made)) { add(Int(bar.lower), Int(bar.upper), start: bar.start, end: bar.end, rowEnds: rowEnds) }
+                } while row < rowStarts.count && rowStarts[Int(row)] < until
+            }
+            return Int(row)
+        }
+
         mutating func removeLast() -> Range<Int>? {
             _ = starts.popLast()
             _ = ends.popLast()
@@ -62,14 +93,7 @@ public struct Resampler: Sendable {
                         groups.add(row, next, start: start, end: end, rowEnds: rowEnds)
                         row = next
                     case .bars(let origin, let length, let until):
-                        while row < rowStarts.count, rowStarts[row] < until {
-                            let start = origin + floorDivide(rowStarts[row] - origin, length) * length
-                            let end = min(start + length, until)
-                            let next = rows.first(notBefore: end, after: row, rowLength: rowEnds[row] - rowStarts[row])
-                            groups.add(row, next, start: start, end: end, rowEnds: rowEnds)
-                            rows.expect(next + 8 * (next - row), rowEnds)
-                            row = next
-                        }
+                        row = groups.addBars(from: row, origin: origin, length: length, until: until, rowStarts: rowStarts, rowEnds: rowEnds)
                     }
                 }
             }

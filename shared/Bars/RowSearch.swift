@@ -1,5 +1,3 @@
-import CBars
-
 /// Finds where a bar's rows end without looking at each of them.
 struct RowSearch {
     /// Rising starts of rows.
@@ -25,13 +23,6 @@ struct RowSearch {
             step *= 2
         }
         return bisect(instant, low, min(starts.count, low + step - 1))
-    }
-
-    /// Has memory brought near where the search will soon look: a bar touches one place of a long column, which no processor foresees.
-    @inline(__always) func expect(_ row: Int, _ ends: UnsafeBufferPointer<Int64>) {
-        guard row < starts.count, let start = starts.baseAddress, let end = ends.baseAddress else { return }
-        auspex_bars_prefetch(start + row)
-        auspex_bars_prefetch(end + row)
     }
 
     /// The first row of `low..<high` that starts at the instant or later, or `high`.

@@ -18,8 +18,17 @@ void auspex_bars_smallest_f64(const double *values, const int64_t *lower, const 
 // A group with an unknown value (INT32_MIN) has an unknown sum (INT64_MIN).
 void auspex_bars_sum_i32(const int32_t *values, const int64_t *lower, const int64_t *upper, int64_t groups, int64_t *result);
 
-// Asks for memory that will be read soon.
-static inline void auspex_bars_prefetch(const void *address) { __builtin_prefetch(address); }
+// The rows [lower, upper) that start inside the bar [start, end).
+typedef struct {
+    int64_t lower, upper, start, end;
+} AuspexBarRows;
+
+// Cuts rows into bars that begin at `origin` and at each whole multiple of `length` from it, the last one cut at `until`. Takes the rising starts of `count`
+// rows, of which one that is `row_length` long follows the other at the earliest when it is over, and begins at *row. Writes at most `capacity` bars, gives
+// their number, and moves *row to the first row that belongs to none of them: where it starts before `until`, there are more.
+int64_t auspex_bars_cut(
+    const int64_t *starts, int64_t count, int64_t *row, int64_t origin, int64_t length, int64_t until, int64_t row_length, AuspexBarRows *bars,
+    int64_t capacity);
 
 // XXH3, 64 bits: tells damaged bytes from whole ones, at the speed of memory; no defence against malice.
 uint64_t auspex_bars_checksum(const void *bytes, int64_t count);

@@ -1,0 +1,80 @@
+import Bars
+import Postgres
+import Redis
+import ServiceRuntime
+
+/// Days as marketdata stored them: fetched from Postgres and from Redis, and decoded, on one core.
+struct Stored {
+    let database: String
+    let redis: String
+    let symbol: String
+
+    func measure() async throws {
+        let loop = try EventLoop.start(name: "bench")
+        try await loop.run {
+            let configuration = PostgresConfiguration(
+                url: database,
+                statementTimeout: .seconds(60),
+                schema: "marketdata",
+                applicationName: "bars-bench"
+            )
+            let connection = try await PostgresConnection.connect(configuration, on: loop)
+            let cache = try RedisClient(url: redis, loops: [loop], role: .cache)
+            try await cache.start()
+            while (try? await cache.set("bars-bench:probe", [1])) != true { try await Task.sleep(for: .milliseconds(5)) }
+            try await read(connection, cache)
+            await cache.stop()
+            await connection.close()
+        }
+        await loop.stop()
+    }
+
+    private func read(_ connection: PostgresConnection, _ cache: RedisClient) async throws {
+        let days: SQL =
+            "SELECT c.day::text FROM chunks c JOIN instruments i ON i.id = c.instrument_id WHERE i.symbol = \(symbol) AND interval_seconds = 1 ORDER BY c.day"
+        let all = try await connection.query(days).map { try $0.column(0, as: String.self) }
+        guard let first = all.first, let last = all.last else { fatalError("\(symbol) has no seconds") }
+        func chunks(_ from: String, _ to: String) async throws -> [[UInt8]] {
+            try await connection.query(
+                """
+                SELECT c.bytes FROM chunks c JOIN instruments i ON i.id = c.instrument_id
+                WHERE i.symbol = \(symbol) AND c.interval_seconds = 1 AND c.day BETWEEN \(from)::text::date AND \(to)::text::date ORDER BY c.day
+                """
+            ).map { try $0.column(0) }
+        }
+        var rows = 0
+        let year = try await medianSeconds(runs: 9) {
+            rows = 0
+            for bytes in try await chunks(first, last) { rows += try DayChunk.decode(bytes).count }
+        }
+        var turn = 0
+        let day = try await medianSeconds(runs: 60) {
+            turn += 37
+            for bytes in try await chunks(all[turn % all.count], all[turn % all.count]) { _ = try DayChunk.decode(bytes) }
+        }
+        let one = try await chunks(first, first)[0]
+        _ = try await cache.set("bars-bench:day", one)
+        let fromRedis = try await medianSeconds(runs: 200) {
+            guard let bytes = try await cache.get("bars-bench:day") else { return }
+            _ = try DayChunk.decode(bytes)
+        }
+        _ = try await cache.delete(["bars-bench:day", "bars-bench:probe"])
+        print(
+            """
+            {"bench": "stored", "engine": "auspex", "rows": \(rows), "days": \(all.count), "read_full_s": \(year), "read_day_ms": \(day * 1_000), \
+            "read_day_redis_ms": \(fromRedis * 1_000)}
+            """
+        )
+    }
+
+    private func medianSeconds(runs: Int, _ work: () async throws -> Void) async throws -> Double {
+        try await work()
+        var seconds: [Double] = []
+        for _ in 0..<runs {
+            let began = ContinuousClock.now
+            try await work()
+            seconds.append((.now - began) / .seconds(1))
+        }
+        return seconds.sorted()[runs / 2]
+    }
+}

@@ -1,0 +1,136 @@
+"""The scenarios of market data: bars put together, stored, read and imported, each beside what others do with the same rows."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from line import Line
+
+ROWS_NOTE = "5,834,794 seconds of a synthetic year"
+
+
+def _bars_bench(stage, *arguments: str) -> list[dict]:
+    """The JSON lines of our own tool, built in release mode beside the services."""
+    result = subprocess.run([str(stage.plan_binaries / "bars-bench"), *arguments], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit(f"bars-bench {arguments[0]}: {result.stderr.strip()}")
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"bench"')]
+
+
+def _same_bars(ours: list, theirs: list) -> bool:
+    """The counts, the last bucket and the sums of the columns, which both print to two decimals."""
+    return len(ours) == len(theirs) and all(abs(one - other) <= 0.02 for one, other in zip(ours, theirs))
+
+
+def resample(stage, peers, options) -> Iterator[Line]:
+    """A year of seconds in memory → minutes, five minutes, hours; one thread."""
+    folder = peers.year()
+    if folder is None:
+        return
+    ours = {line["step_s"]: line for line in _bars_bench(stage, "resample", str(folder))}
+    for step, name in ((60, "1 m"), (300, "5 m"), (3600, "1 h")):
+        theirs = {engine: peers.resample(engine, step) for engine in ("numba_div", "numba_edge", "polars", "duckdb")}
+        mine = ours[step]
+        for engine, line in theirs.items():
+            if line is None:
+                continue
+            if not _same_bars(mine["check"], line["check"]):
+                raise SystemExit(f"{engine} has other bars than ours at {name}: {line['check']} and {mine['check']}")
+            yield Line(
+                "resample", f"year of seconds → {name}, million rows/s", mine["rows_per_s"] / 1e6, "M/s", engine, line["rows_per_s"] / 1e6,
+                f"{mine['wall_med_s'] * 1e3:.1f} ms against {line['wall_med_s'] * 1e3:.1f} ms")
+
+
+def store(stage, peers, options) -> Iterator[Line]:
+    """The year in Postgres as marketdata keeps it, beside files and stores made for columns; and all seconds of SPY there are."""
+    if peers.year() is None:
+        return
+    symbol = _import_year(stage, peers)[0]
+    platform = stage.platform
+    rows, stored = platform.sql(
+        "SELECT sum(rows), sum(pg_column_size(c.*)) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id "
+        f"WHERE i.symbol = '{symbol}' AND interval_seconds = 1").split("|")
+    share = float(platform.sql(
+        f"SELECT (SELECT count(*) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id WHERE i.symbol = '{symbol}')::float "
+        "/ (SELECT count(*) FROM marketdata.chunks)"))
+    indexes = float(platform.sql("SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.chunks') WHERE isleaf")) * share
+    ours = (float(stored) + indexes) / int(rows)
+    read = _bars_bench(stage, "stored", *stage.stores(), symbol)[0]
+    yield Line("store", "year of seconds, bytes a row", ours, "B", note=f"columns {int(stored) / int(rows):.2f} B, indexes {indexes / int(rows):.3f} B; bar under 3")
+    yield Line("store", "a day from Postgres, decoded, p50", read["read_day_ms"], "ms", note="23,400 rows; bar 3 ms")
+    yield Line("store", "a day from Redis, decoded, p50", read["read_day_redis_ms"], "ms", note="bar 1.5 ms")
+    for engine in ("parquet", "parquet_tuned", "duckdb", "arctic"):
+        if line := peers.storage(engine):
+            yield Line("store", "year of seconds, bytes a row", ours, "B", engine, line["bytes_per_row"])
+            yield Line("store", "the whole year read, s", read["read_full_s"], "s", engine, line["read_full_s"])
+    yield from _spy(stage, peers)
+
+
+def _spy(stage, peers) -> Iterator[Line]:
+    """All seconds of SPY in ../shared/data."""
+    files = sorted((peers.data / "lean/equity/usa/second/spy").glob("*_trade.zip"))
+    result = stage.marketdata("import", *map(str, files))
+    if result.returncode != 0:
+        raise SystemExit(f"SPY was not imported: {result.stdout}{result.stderr}")
+    rows, stored, chunks, indexes = stage.platform.sql(
+        "SELECT sum(rows), sum(pg_column_size(c.*)), count(*), (SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.chunks') WHERE isleaf) "
+        "/ (SELECT count(*) FROM marketdata.chunks) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id "
+        "WHERE i.symbol = 'SPY' AND interval_seconds = 1").split("|")
+    ours = (float(stored) + float(indexes) * int(chunks)) / int(rows)
+    lines: list[list[int]] = []
+    for path in files:
+        with zipfile.ZipFile(path) as archive:
+            day = int(time.strftime("%s", time.strptime(path.name[:8], "%Y%m%d"))) * 1000
+            for text in archive.read(archive.namelist()[0]).decode().split():
+                values = text.split(",")
+                lines.append([day + int(values[0]), *map(int, values[1:6])])
+    if len(lines) != int(rows):
+        raise SystemExit(f"SPY has {len(lines)} seconds in its files and {rows} in the store")
+    for name, size in peers.spy_storage(lines).items():
+        yield Line("store", "all seconds of SPY, bytes a row", ours, "B", name, size, f"{rows} rows")
+
+
+def _import_year(stage, peers) -> tuple[str, float]:
+    """The symbol under which the year was imported from CSV, and how long the command took."""
+    if stage.year is None:
+        path = peers.year_csv(stage.platform.layout.var / "year.csv")
+        seconds = []
+        for number in range(3):
+            symbol = f"YEAR{number}"
+            began = time.monotonic()
+            result = stage.marketdata("import", str(path), "--symbol", symbol, "--asset-class", "equity", "--time-zone", "UTC")
+            seconds.append(time.monotonic() - began)
+            if result.returncode != 0:
+                raise SystemExit(f"the year was not imported: {result.stdout}{result.stderr}")
+        stage.year = (symbol, statistics.median(seconds))
+    return stage.year
+
+
+def imports(stage, peers, options) -> Iterator[Line]:
+    """A year of seconds from CSV, durable, beside COPY of the same file into a plain table of the same server."""
+    if peers.year() is None:
+        return
+    ours = _import_year(stage, peers)[1]
+    path = stage.platform.layout.var / "year.csv"
+    seconds = []
+    for _ in range(3):
+        stage.platform.sql("DROP TABLE IF EXISTS public.plain_bars")
+        stage.platform.sql(
+            "CREATE TABLE public.plain_bars (time timestamptz NOT NULL, open float8 NOT NULL, high float8 NOT NULL, low float8 NOT NULL, "
+            "close float8 NOT NULL, volume bigint NOT NULL)")
+        began = time.monotonic()
+        stage.platform.sql(f"\\copy public.plain_bars FROM '{path}' CSV HEADER")
+        seconds.append(time.monotonic() - began)
+    stage.platform.sql("DROP TABLE public.plain_bars")
+    theirs = statistics.median(seconds)
+    yield Line(
+        "imports", "CSV → durable, thousand rows/s", 5_834_794 / ours / 1e3, "k/s", "Postgres COPY", 5_834_794 / theirs / 1e3,
+        f"{ROWS_NOTE}: {ours:.2f} s against {theirs:.2f} s")
+
+
+ALL = {"resample": resample, "store": store, "imports": imports}
