@@ -95,7 +95,7 @@ let package = Package(
         tests("signals", ["signals", "TestSupport"]),
         tests("scheduler", ["scheduler", "TestSupport"]),
         tests("executor", ["executor", "sandbox-launch", "TestSupport"]),
-        tests("marketdata", ["marketdata", "TestSupport"]),
+        tests("marketdata", ["marketdata", "TestSupport"], exclude: ["Golden"]),
     ],
     cxxLanguageStandard: .cxx20
 )

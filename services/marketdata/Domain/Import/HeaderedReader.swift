@@ -151,7 +151,7 @@ enum HeaderedReader {
     }
 
     /// `FOREX_EURUSD_1H_ASK` says EURUSD and ask, `Coinbase_BTCUSD_1h` and `STOCKS_GOOGL` their last symbol-like word, `GOOG` itself.
-    private static func nameParts(_ stem: String) -> (symbol: String?, side: PriceSide?) {
+    static func nameParts(_ stem: String) -> (symbol: String?, side: PriceSide?) {
         let words = stem.split { $0 == "_" || $0 == "-" }.map { $0.uppercased() }
         let side: PriceSide? = words.contains("ASK") ? .ask : words.contains("BID") ? .bid : nil
         let noise: Set<String> = [
