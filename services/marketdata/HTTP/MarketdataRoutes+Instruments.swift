@@ -7,21 +7,13 @@ extension MarketdataRoutes {
     /// `GET /api/instruments`
     func listInstruments(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
-        try request.query.reject(unknownExcept: ["cursor", "limit", "text"])
+        try request.query.reject(unknownExcept: ["cursor", "limit", "text", "asset_class"])
         let limit = try request.query.integer("limit", range: 1...200, default: 50)
         let cursor = try request.query.cursor(parts: 1)
-        let text = try searched(request.query)
-        let found = try await store.instruments(after: cursor?.parts[0], containing: text, limit: limit + 1)
+        let text = try Self.searched(request.query)
+        let assetClass = try Self.assetClass(request.query)
+        let found = try await store.instruments(after: cursor?.parts[0], containing: text, assetClass: assetClass, limit: limit + 1)
         return try .json(CursorPage(found: found.map { InstrumentAnswer($0) }, limit: limit) { Cursor([$0.symbol]) })
-    }
-
-    /// A part of a symbol to look for.
-    private func searched(_ query: Query) throws -> String? {
-        guard let text = query.string("text") else { return nil }
-        guard text.utf8.count <= 64, text.unicodeScalars.allSatisfy({ $0.value >= 32 }) else {
-            throw Problem.badRequest(code: "invalid_parameter", detail: "At most 64 bytes of text would be right.", field: "text")
-        }
-        return text.uppercased()
     }
 
     /// `GET /api/instruments/{symbol}`

@@ -12,6 +12,10 @@ enum Migrations {
             ("v005_grant_messaging", PackageResources.v005_grant_messaging_sql),
             ("v006_create_idempotency_keys", PackageResources.v006_create_idempotency_keys_sql),
             ("v007_stamp_corrections_last", PackageResources.v007_stamp_corrections_last_sql),
+            // Taken by others; numbers have no gaps.
+            ("v008_reserved", Array("SELECT 1".utf8)),
+            ("v009_reserved", Array("SELECT 1".utf8)),
+            ("v010_create_chunk_slots", PackageResources.v010_create_chunk_slots_sql),
         ])
     }
 }
