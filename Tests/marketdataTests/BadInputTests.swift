@@ -97,6 +97,7 @@ struct BadInputTests {
         Parameters(route: "/api/datasets", good: [], kinds: ["text": .text, "asset_class": .form, "cursor": .form, "limit": .form]),
         Parameters(route: "/api/datasets/DATASET", good: [], kinds: ["as_of": .form]),
         Parameters(route: "/internal/v1/datasets/DATASET", good: [], kinds: ["as_of": .form], isInternal: true),
+        Parameters(route: "/api/uploads/UPLOAD", good: [], kinds: [:]),
         Parameters(route: "/api/calendars", good: [], kinds: ["cursor": .form, "limit": .form]),
         Parameters(route: "/api/calendars/us-equity", good: [], kinds: [:]),
         Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: [:]),
@@ -108,7 +109,9 @@ struct BadInputTests {
     /// What has a name in its path.
     private static let paths: [(method: HTTPServing.Method, prefix: String, suffix: String, isInternal: Bool)] = [
         (.get, "/api/instruments/", "/coverage", false), (.get, "/api/datasets/", "", false), (.get, "/internal/v1/datasets/", "", true),
-        (.get, "/api/calendars/", "", false), (.get, "/api/instruments/", "", false), (.get, "/internal/v1/instruments/", "", true),
+        (.get, "/api/calendars/", "", false), (.get, "/api/uploads/", "", false), (.delete, "/api/uploads/", "", false),
+        (.post, "/api/uploads/", "/import", false), (.put, "/api/uploads/", "/parts/1", false), (.get, "/api/instruments/", "", false),
+        (.get, "/internal/v1/instruments/", "", true),
         (.get, "/api/replays/", "", false),
         (.delete, "/api/replays/", "", false), (.post, "/api/replays/", "/pause", false), (.post, "/api/replays/", "/resume", false),
     ]
@@ -156,16 +159,16 @@ struct BadInputTests {
                 Self.queries.map { table in
                     "GET "
                         + table.route.replacing("REPLAY", with: replay).replacing("BTCUSD", with: "{symbol}").replacing("DATASET", with: "{name}")
-                        .replacing("us-equity", with: "{name}")
+                        .replacing("us-equity", with: "{name}").replacing("UPLOAD", with: "{id}")
                 }
             )
             for path in Self.paths {
-                let isByID = path.prefix.contains("replays")
+                let isByID = path.prefix.contains("replays") || path.prefix.contains("uploads")
                 let name = path.prefix.contains("instruments") ? "{symbol}" : isByID ? "{id}" : "{name}"
-                known.insert("\(path.method.rawValue) \(path.prefix)\(name)\(path.suffix)")
+                known.insert("\(path.method.rawValue) \(path.prefix)\(name)\(path.suffix.replacing("/1", with: "/{number}"))")
             }
             for body in Self.bodies { known.insert("POST " + body.route) }
-            known.formUnion(["POST /api/imports", "POST /internal/v1/watches"])
+            known.formUnion(["POST /api/imports", "POST /api/uploads", "POST /internal/v1/watches"])
             let routes = (doors.router.routes + doors.internalRouter.routes).map { "\($0.method.rawValue) \($0.pattern)" }
             #expect(Set(routes) == known)
         }
@@ -174,10 +177,15 @@ struct BadInputTests {
     @Test func parametersAreRefusedByName() async throws {
         try await withDoors { doors in
             let replay = try await makeReplay(doors)
+            let admin = Person(roles: ["admin", "provider", "subscriber"])
+            let upload = try await makeUpload(doors.client(admin))
             let before = try await doors.fingerprint()
             for table in Self.queries {
-                let client = try send(doors, isInternal: table.isInternal)
-                let route = table.route.replacing("REPLAY", with: replay).replacing("DATASET", with: "bars.crypto.BTCUSD.1m.trade")
+                let client = table.isInternal ? try send(doors, isInternal: true) : try doors.client(admin)
+                let route = table.route.replacing("REPLAY", with: replay).replacing("UPLOAD", with: upload).replacing(
+                    "DATASET",
+                    with: "bars.crypto.BTCUSD.1m.trade"
+                )
                 func ask(_ entries: [(name: String, value: String)]) async throws -> RequestClient.Answer? {
                     let query = entries.map { "\(escaped($0.name))=\(escaped($0.value))" }.joined(separator: "&")
                     return try await answer(client, .get, route + "?" + query)
@@ -403,6 +411,12 @@ struct BadInputTests {
         }
     }
 
+    /// A file of 100,000 bytes in two parts that is about to come; gives its id.
+    private func makeUpload(_ client: RequestClient) async throws -> String {
+        let made = try await client.post("/api/uploads", json: ["filename": "x.csv", "bytes": 100_000, "part_bytes": 65_536] as JSONValue)
+        return try #require(try made.json()["id"]?.string)
+    }
+
     /// A replay of an account of its own; gives its id.
     private func makeReplay(_ doors: Doors) async throws -> String {
         let made = try await doors.client(Person(roles: ["provider"])).post("/api/replays", json: ["instrument": "BTCUSD"] as JSONValue)
@@ -416,7 +430,10 @@ struct CredentialTests {
     private static let routes: [(method: HTTPServing.Method, path: String, body: JSONValue?)] = [
         (.get, "/api/bars?instrument=BTCUSD&interval=1m", nil), (.get, "/api/instruments", nil), (.get, "/api/instruments/BTCUSD", nil),
         (.get, "/api/instruments/BTCUSD/coverage", nil), (.get, "/api/datasets", nil), (.get, "/api/datasets/bars.crypto.BTCUSD.1m.trade", nil),
-        (.get, "/api/calendars", nil), (.get, "/api/calendars/us-equity", nil),
+        (.get, "/api/calendars", nil), (.get, "/api/calendars/us-equity", nil), (.post, "/api/uploads", ["filename": "x.csv", "bytes": 70_000]),
+        (.get, "/api/uploads/01920000-0000-7000-8000-000000000000", nil), (.delete, "/api/uploads/01920000-0000-7000-8000-000000000000", nil),
+        (.put, "/api/uploads/01920000-0000-7000-8000-000000000000/parts/1", nil),
+        (.post, "/api/uploads/01920000-0000-7000-8000-000000000000/import", nil),
         (.post, "/api/instruments", ["symbol": "ETHUSD", "asset_class": "crypto"]), (.post, "/api/imports?filename=ETHUSD.csv", nil),
         (.get, "/api/replays", nil), (.post, "/api/replays", ["instrument": "BTCUSD"]), (.get, "/api/replays/REPLAY", nil),
         (.delete, "/api/replays/REPLAY", nil), (.post, "/api/replays/REPLAY/pause", nil), (.post, "/api/replays/REPLAY/resume", nil),
@@ -488,12 +505,16 @@ struct CredentialTests {
                 ("provider", try doors.client(Person(roles: ["provider"]))), ("admin", try doors.client(Person(roles: ["admin"]))),
             ]
             let (scope, role, gone) = ("403 insufficient_scope", "403 insufficient_role", "404 unknown_replay")
+            let noUpload = "404 unknown_upload"
             let expected: [[String]] = [
                 ["200", "200", "200", "200", "200"],  // bars
                 ["200", "200", "200", "200", "200"], ["200", "200", "200", "200", "200"],  // instruments
                 ["200", "200", "200", "200", "200"],  // coverage
                 ["200", "200", "200", "200", "200"], ["200", "200", "200", "200", "200"],  // datasets
                 ["200", "200", "200", "200", "200"], ["200", "200", "200", "200", "200"],  // calendars
+                [scope, role, role, role, "201"],  // a new upload
+                [scope, role, role, role, noUpload], [scope, role, role, role, noUpload],  // one, forgets it
+                [scope, role, role, role, noUpload], [scope, role, role, role, noUpload],  // a part, its import
                 [scope, role, role, role, "201"],  // a new instrument
                 [scope, role, role, role, "422 empty_file"],  // an import
                 ["200", "200", "200", "200", "200"],  // replays

@@ -106,15 +106,7 @@ extension MarketdataRoutes {
     }
 
     /// A session of somebody with one of the roles; no API key has a scope for this.
-    func requireSession(_ request: Request, anyOf roles: String...) throws {
-        let principal = try request.authenticated()
-        guard principal.sessionID != nil else {
-            throw Problem.forbidden(code: "insufficient_scope", detail: "This needs an access token; no API key has a scope for it.")
-        }
-        guard roles.contains(where: principal.has(role:)) else {
-            throw Problem.forbidden(code: "insufficient_role", detail: "This needs the role \(roles.joined(separator: " or ")).")
-        }
-    }
+    func requireSession(_ request: Request, anyOf roles: String...) throws { try request.requireSession(anyOf: roles) }
 
     private struct WatchList: Decodable {
         struct Entry: Decodable {
@@ -142,5 +134,18 @@ extension MarketdataRoutes {
         }
         replays.feed?.wake()
         return .noContent
+    }
+}
+
+extension Request {
+    /// Refuses everybody but a person with one of the roles.
+    func requireSession(anyOf roles: [String]) throws {
+        let principal = try authenticated()
+        guard principal.sessionID != nil else {
+            throw Problem.forbidden(code: "insufficient_scope", detail: "This needs an access token; no API key has a scope for it.")
+        }
+        guard roles.contains(where: principal.has(role:)) else {
+            throw Problem.forbidden(code: "insufficient_role", detail: "This needs the role \(roles.joined(separator: " or ")).")
+        }
     }
 }

@@ -15,7 +15,7 @@ enum Migrations {
             // Taken by others; numbers have no gaps.
             ("v008_reserved", Array("SELECT 1".utf8)),
             ("v009_reserved", Array("SELECT 1".utf8)),
-            ("v010_create_chunk_slots", PackageResources.v010_create_chunk_slots_sql),
+            ("v010_create_catalogue_and_uploads", PackageResources.v010_create_catalogue_and_uploads_sql),
         ])
     }
 }
