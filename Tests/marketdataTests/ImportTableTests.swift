@@ -156,6 +156,62 @@ import Testing
         }
     }
 
+    /// What exchanges and vendors hand out without a header.
+    @Test(arguments: [
+        // A quote feed: the pair, the time, bid and ask.
+        ("EUR/USD,20170113 14:30:00.123,1.06,1.0601\nEUR/USD,20170113 14:30:01.456,1.0602,1.0603\n", "ticks.csv", "EURUSD bid ask mid"),
+        ("20170113 093000123,1.06,1.0601,0\n20170113 093001456,1.0602,1.0603,0\n", "DAT_ASCII_EURUSD_T_201701.csv", "EURUSD bid ask mid"),
+        // The number of a trade looks like seconds since 1970: what comes behind it is no time, and no row says what it is.
+        ("3000000000,16541.77,0.0034,56.2,1484317800100,True\n3000000001,16541.78,0.0035,56.3,1484317800200,True\n", "BTCUSDT-trades.csv", "-"),
+        ("1484317800,122.0,122.5,121.0,122.0,0.1,1\n1484317860,122.0,122.5,121.0,122.0,0.1,2\n", "XBTUSD_1.csv", "XBTUSD trade"),
+        (
+            "1484317800000,4261.48,4313.62,4261.32,4308.83,47.18,1484317859999,202366.13,171,35.16,150952.47,0\n"
+                + "1484317860000,4308.83,4328.69,4291.37,4315.32,23.23,1484317919999,100304.82,102,21.44,92608.27,0\n", "ETHUSDT-1m-2017-01.csv",
+            "ETHUSDT trade"
+        ), ("2017.01.13,09:30,1.06,1.07,1.05,1.06,0\n2017.01.13,09:31,1.06,1.07,1.05,1.06,0\n", "DAT_MT_EURUSD_M1_201701.csv", "EURUSD bid"),
+    ])
+    func whatComesWithoutAHeader(text: String, name: String, expected: String) throws {
+        let options = ImportOptions(interval: .seconds(60))
+        guard expected != "-" else {
+            #expect(throws: ImportError.self) { try read(text, name, options) }
+            return
+        }
+        let file = try read(text, name, options)
+        #expect(([file.symbol] + file.series.map(\.side.rawValue)).joined(separator: " ") == expected)
+        #expect(file.series[0].bars.starts.first == at("2017-01-13T14:30:00Z").microseconds)
+    }
+
+    @Test(arguments: [
+        ("EURUSD_Candlestick_1_M_BID_01.01.2017-31.12.2017.csv", "EURUSD"), ("EURUSD_M1.csv", "EURUSD"), ("GOOG.csv", "GOOG"),
+        ("STOCKS_GOOGL.csv", "GOOGL"), ("Binance_ETHUSDT_1h.csv", "ETHUSDT"), ("AAPL_H4.csv", "AAPL"), ("M1.csv", "M1"),
+    ])
+    func namesOfFilesSayWhatTheyAreOf(name: String, symbol: String) throws {
+        let text = "time,open,high,low,close\n2017-01-13 14:30:00,1,2,0.5,1.5\n2017-01-13 14:31:00,1,2,0.5,1.5\n"
+        #expect(try read(text, name, ImportOptions(interval: .seconds(60))).symbol == symbol)
+    }
+
+    @Test func whatSpreadsheetsAndPagesExport() throws {
+        let page = try read(
+            "\"Date\",\"Price\",\"Open\",\"High\",\"Low\",\"Vol.\",\"Change %\"\n\"Jan 13, 2017\",\"1,234.5\",\"1,230.0\",\"1,240.0\",\"1,225.0\",\"1.23M\",\"0.5%\"\n"
+                + "\"Jan 12, 2017\",\"1,230.0\",\"1,220.0\",\"1,235.0\",\"1,215.0\",\"-\",\"0.1%\"\n",
+            "SPY.csv",
+            ImportOptions(interval: .days(1))
+        )
+        let bars = page.series[0].bars
+        #expect((0..<2).map { bars.close.text(at: $0) } == ["1230", "1234.5"])
+        #expect((0..<2).map { bars.volume?.text(at: $0) } == [nil, "1230000"])
+        // Two bytes a letter, as some Windows programs write.
+        let text =
+            "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\r\n2017.01.13\t14:30:00\t1\t2\t0.5\t1.5\r\n2017.01.13\t14:31:00\t1\t2\t0.5\t1.5\r\n"
+        let wide = [0xFF, 0xFE] + text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+        #expect(try FileImporter.read(wide, path: "EURUSD.csv").series[0].bars.count == 2)
+        let pair = try read(
+            "date,symbol,open,high,low,close\n2017-01-13 14:30:00,BTC/USD,1,2,0.5,1.5\n2017-01-13 14:31:00,BTC/USD,1,2,0.5,1.5\n",
+            "x.csv"
+        )
+        #expect(pair.symbol == "BTCUSD")
+    }
+
     @Test func aFileOfSeveralInstrumentsNeedsAName() throws {
         let text =
             "time,symbol,open,high,low,close\n2017-01-13 14:30:00,SPY,1,2,0.5,1.5\n2017-01-13 14:30:00,AIG,5,6,4,5\n2017-01-13 14:31:00,SPY,1,2,0.5,1.5\n"

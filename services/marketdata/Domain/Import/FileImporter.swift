@@ -9,7 +9,7 @@ enum FileImporter {
         let entry = try Archive.open(bytes, fileName: path)
         guard !entry.bytes.isEmpty else { throw .emptyFile }
         let name = SourceName(path: path, entryName: entry.name)
-        var source = ImportSource(name: name, text: entry.bytes, options: options)
+        var source = ImportSource(name: name, text: Self.plainText(entry.bytes), options: options)
         if source.name.lean == nil { source.name.lean = leanWithoutFolders(source) }
         let layout = try layout(of: source)
         let isTable = [.csvBars, .csvTrades, .csvQuotes].contains(layout)
@@ -28,6 +28,13 @@ enum FileImporter {
         case .freqtradeBars: return try FreqtradeReader.readBars(source)
         case .freqtradeTrades: return try FreqtradeReader.readTrades(source)
         }
+    }
+
+    /// Text of two bytes a letter, as some Windows programs write it, in the usual form.
+    private static func plainText(_ bytes: [UInt8]) -> [UInt8] {
+        guard bytes.starts(with: [0xFF, 0xFE]) else { return bytes }
+        let letters = stride(from: 2, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
+        return Array(String(decoding: letters, as: UTF16.self).utf8)
     }
 
     /// Lean's hour and day files say neither what nor how long they are once their folders are lost: the rows and the name tell.

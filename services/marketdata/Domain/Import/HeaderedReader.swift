@@ -158,9 +158,14 @@ enum HeaderedReader {
             "FOREX", "STOCKS", "STOCK", "COINBASE", "BINANCE", "KRAKEN", "ASK", "BID", "SHARPE", "RATIO", "TEST", "DATA", "CSV",
         ]
         let candidates = words.filter { word in
-            !noise.contains(word) && word.first?.isLetter == true && word.allSatisfy { $0.isASCII } || word.contains(".")
+            (!noise.contains(word) && word.first?.isLetter == true && word.allSatisfy { $0.isASCII })
+                || (word.contains(".") && word.contains { $0.isLetter })
         }
-        return (candidates.last { !["BARS", "MIN"].contains($0) } ?? candidates.first, side)
+        // Two currencies, a coin or a future's suffix are told from any other word.
+        if let plain = candidates.first(where: { AssetClass.guess(symbol: $0) != .equity }) { return (plain, side) }
+        // M1 and H4 are rather the length of the bars.
+        let names = candidates.filter { word in !(word.count <= 3 && "MHDSW".contains(word.prefix(1)) && word.dropFirst().allSatisfy(\.isNumber)) }
+        return (names.last { !["BARS", "MIN"].contains($0) } ?? names.first ?? candidates.first, side)
     }
 }
 

@@ -203,8 +203,13 @@ struct MomentText {
             var second = 0
             var fraction: Int64 = 0
             let width = digits(from: at)
-            var hasSeconds = width > 4
+            var hasSeconds = width == 5 || width == 6
             switch width {
+            case 9:
+                // Milliseconds right behind the seconds.
+                guard let all = number(9...9) else { return nil }
+                (hour, minute, second) = (all / 10_000_000, all / 100_000 % 100, all / 1_000 % 100)
+                fraction = Int64(all % 1_000) * 1_000
             case 5, 6:
                 guard let all = number(5...6) else { return nil }
                 (hour, minute, second) = (all / 10_000, all / 100 % 100, all % 100)

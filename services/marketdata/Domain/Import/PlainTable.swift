@@ -25,6 +25,7 @@ enum PlainTable {
             // Currencies, thousands and the like are for the other reader.
             let numbers = ["open", "high", "low", "close", "volume", "price", "amount", "size"].compactMap { names.firstIndex(of: $0) }
             guard numbers.allSatisfy({ $0 >= first.count || first[$0].isEmpty || DecimalNumber(String(first[$0])) != nil }) else { return false }
+            if source.name.vendorZone != nil { return false }
             guard let symbol = ["symbol", "ticker"].lazy.compactMap({ names.firstIndex(of: $0) }).first else { return true }
             return hasOneName(text, from: number + 2, column: symbol)
         }
@@ -49,7 +50,13 @@ enum PlainTable {
         var isOne = true
         text.forEachRow(fromLine: line) { row in
             let bytes = row.bytes(column)
-            if let name { isOne = isOne && bytes.elementsEqual(name) } else { name = Array(bytes) }
+            if let name {
+                isOne = isOne && bytes.elementsEqual(name)
+            } else {
+                name = Array(bytes)
+                // BTC/USD is no symbol yet.
+                isOne = InstrumentSymbol.isValid(row.text(column).uppercased())
+            }
         }
         return isOne
     }

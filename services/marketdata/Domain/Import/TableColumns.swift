@@ -102,7 +102,7 @@ struct TableColumns: Equatable {
     private static let open = ["open", "o", "open price", "opening price", "first", "eroffnung", "eröffnung", "eroeffnung"]
     private static let high = ["high", "h", "high price", "max", "hoch"]
     private static let low = ["low", "l", "low price", "min", "tief"]
-    private static let close = ["close", "c", "close price", "closing price", "close last", "last", "schluss", "schlusskurs"]
+    private static let close = ["close", "c", "close price", "closing price", "close last", "last", "schluss", "schlusskurs", "price"]
     private static let moments = [
         "datetime", "timestamp", "date time", "time stamp", "open time", "opentime", "start", "start time", "bar start", "unix timestamp", "unix",
         "epoch", "ts",
@@ -160,7 +160,14 @@ struct TableColumns: Equatable {
         }
         func isNumber(_ column: Int) -> Bool { rows.allSatisfy { Self.number($0[column]) != nil || $0[column].isEmpty } }
         let width = first.count
-        guard let moments = (0..<min(width, 4)).first(where: isMoment) else { return nil }
+        // Numbers of trades look like seconds since 1970, and large volumes too: a date goes before digits, and more digits before fewer.
+        func rank(_ column: Int) -> Int {
+            let digits = rows[0][column].prefix { $0.isNumber }.count
+            return Self.moment(rows[0][column])?.offset == 0 && digits >= 9 ? digits : 99
+        }
+        guard let moments = (0..<width).filter(isMoment).max(by: { rank($0) < rank($1) || (rank($0) == rank($1) && $0 > $1) }), moments < 4 else {
+            return nil
+        }
         let isDateOnly = rows.allSatisfy { Self.moment($0[moments])?.isDateOnly == true }
         var next = moments + 1
         if isDateOnly, next < width, rows.allSatisfy({ Self.isTimeOfDay($0[next]) }) {
@@ -168,7 +175,9 @@ struct TableColumns: Equatable {
             next += 1
         }
         // A word before the numbers names the instrument.
-        symbol = (0..<moments).first { column in rows.allSatisfy { InstrumentSymbol.isValid($0[column].uppercased()) } }
+        symbol = (0..<moments).first { column in
+            rows.allSatisfy { InstrumentSymbol.isValid(Self.symbol($0[column])) } && !rows.allSatisfy { Self.number($0[column]) != nil }
+        }
         date = moments
         let numbers = (next..<width).filter(isNumber)
         // The columns side by side that follow the time.
@@ -182,7 +191,10 @@ struct TableColumns: Equatable {
                 .trade: Prices(open: run[prices.open], high: run[prices.high], low: run[prices.low], close: run[prices.close], volume: volume)
             ])
         } else if run.count == 2 || run.count == 3, !isDateOnly || time != nil {
-            content = .trades(price: run[0], size: run[1])
+            let pairs = rows.map { row in run.prefix(2).map { Self.number(row[$0])?.double ?? .nan } }
+            // A bid and an ask are close to one another in every row, and the ask is never below; sizes keep no such company.
+            let areQuotes = pairs.count >= 2 && pairs.allSatisfy { $0[1] >= $0[0] && $0[1] < $0[0] * 1.02 } && pairs.contains { $0[1] > $0[0] }
+            content = areQuotes ? .quotes(bid: run[0], ask: run[1], bidSize: nil, askSize: nil) : .trades(price: run[0], size: run[1])
         } else {
             return nil
         }
@@ -202,6 +214,12 @@ struct TableColumns: Equatable {
         let most = fitting(best)
         guard most * 10 >= rows.count * 9 else { return nil }
         return fitting(orders[0]) == most ? orders[0] : best
+    }
+
+    /// `BTC/USD` and `EUR USD` as symbols are spelt here.
+    static func symbol(_ name: String) -> String {
+        let name = name.uppercased()
+        return InstrumentSymbol.isValid(name) ? name : String(name.filter { !"/ :$^#".contains($0) })
     }
 
     static func moment(_ text: String) -> MomentText? {

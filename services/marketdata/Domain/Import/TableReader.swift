@@ -46,13 +46,13 @@ enum TableReader {
                 if isFirst { carryZones = MomentText(row.bytes(layout.columns.date))?.offset != nil }
                 isFirst = false
                 guard let column = layout.columns.symbol, let symbol else { return false }
-                isNamed = row.text(column).uppercased() == symbol
+                isNamed = TableColumns.symbol(row.text(column)) == symbol
                 return !isNamed
             }
             self.carryZones = carryZones
             // A file of one instrument may call it otherwise.
             wanted = isNamed ? symbol : nil
-            let said = layout.columns.zone ?? layout.zone
+            let said = layout.columns.zone ?? layout.zone ?? source.name.vendorZone
             zoneIsTold = source.options.timeZone != nil || said != nil
             zone = carryZones ? .utc : try source.zone(said ?? "UTC")
         }
@@ -69,7 +69,7 @@ enum TableReader {
         mutating func read(_ row: TableText.Row) throws(ImportError) -> Reading {
             if let column = columns.symbol {
                 let name = row.text(column)
-                if let wanted, name.uppercased() != wanted {
+                if let wanted, TableColumns.symbol(name) != wanted {
                     others += 1
                     return .passedOver
                 }
@@ -179,7 +179,7 @@ enum TableReader {
         }
         guard rows > 0 else { throw .emptyFile }
         let (guessed, namedSide) = HeaderedReader.nameParts(source.name.stem)
-        let identity = try source.identity(symbol: times.named.map(Self.symbol) ?? guessed)
+        let identity = try source.identity(symbol: times.named.map(TableColumns.symbol) ?? guessed)
         let clock = try source.clock(identity.calendar)
         var notes = notes(layout, times)
         var series: [ImportedSeries] = []
@@ -214,7 +214,7 @@ enum TableReader {
                 series.append(ImportedSeries(intervalSeconds: seconds, side: side, origin: .imported, bars: bars, coverage: coverage))
             }
         }
-        if series.count == 1, sides[.trade] != nil { series[0].side = source.options.side ?? namedSide ?? .trade }
+        if series.count == 1, sides[.trade] != nil { series[0].side = source.options.side ?? namedSide ?? source.name.vendorSide ?? .trade }
         return ImportedFile(
             layout: .csvBars,
             symbol: identity.symbol,
@@ -285,7 +285,7 @@ enum TableReader {
         guard rows > 0 else { throw .emptyFile }
         if problems.hasUnreadableTime { throw .badRows(problems) }
         guard times.isDateOnly == false else { throw .unknownLayout("its trades have no time of day") }
-        let identity = try source.identity(symbol: times.named.map(Self.symbol) ?? HeaderedReader.nameParts(source.name.stem).symbol)
+        let identity = try source.identity(symbol: times.named.map(TableColumns.symbol) ?? HeaderedReader.nameParts(source.name.stem).symbol)
         let series: [ImportedSeries]
         if case .quotes = columns.content {
             series = try quotes.series(order.verdict(&problems))
@@ -311,13 +311,6 @@ enum TableReader {
         if bytes.isEmpty { return true }
         guard bytes.count <= 4 else { return false }
         return ["-", "--", "null", "nan", "n/a", "na", "none"].contains(String(decoding: bytes, as: UTF8.self).lowercased())
-    }
-
-    /// `BTC/USD` and `EUR USD` as symbols are spelt here.
-    private static func symbol(_ name: String) -> String {
-        let name = name.uppercased()
-        return InstrumentSymbol.isValid(name)
-            ? name : String(name.filter { $0 != "/" && $0 != " " && $0 != ":" && $0 != "$" && $0 != "^" && $0 != "#" })
     }
 }
 
