@@ -203,7 +203,8 @@ import Testing
         // Two bytes a letter, as some Windows programs write.
         let text =
             "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\r\n2017.01.13\t14:30:00\t1\t2\t0.5\t1.5\r\n2017.01.13\t14:31:00\t1\t2\t0.5\t1.5\r\n"
-        let wide = [0xFF, 0xFE] + text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+        var wide: [UInt8] = [0xFF, 0xFE]
+        for letter in text.utf16 { wide += [UInt8(truncatingIfNeeded: letter), UInt8(letter >> 8)] }
         #expect(try FileImporter.read(wide, path: "EURUSD.csv").series[0].bars.count == 2)
         let pair = try read(
             "date,symbol,open,high,low,close\n2017-01-13 14:30:00,BTC/USD,1,2,0.5,1.5\n2017-01-13 14:31:00,BTC/USD,1,2,0.5,1.5\n",
