@@ -230,6 +230,42 @@ import Testing
         #expect(file.series[0].bars.count == 2)
     }
 
+    /// Whatever happens to a table on its way, reading it ends in bars or in a refusal.
+    @Test func spoiltTablesNeverCrash() {
+        let whole = [
+            "Date;Time;Open;High;Low;Close;Vol\n13.01.2017;14:30;1,05;1,07;1,04;1,06;10\n14.01.2017;14:31;1,05;1,07;1,04;1,06;10\n",
+            "ts,bid,ask,bid_size,ask_size\n1484317800100,1.05,1.06,10,20\n1484317800900,1.07,1.08,30,40\n",
+            "EUR/USD,20170113 14:30:00.123,1.06,1.0601\nEUR/USD,20170113 14:30:01.456,1.0602,1.0603\n",
+            "\"Jan 13, 2017 9:30 AM\"|1|2|0.5|1.5|1.2K\n\"Jan 13, 2017 9:31 AM\"|1|2|0.5|1.5|1.2K\n",
+        ].map { Array($0.utf8) }
+        var state: UInt64 = 88_172_645_463_325_252
+        func random(_ bound: Int) -> Int {
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return Int(state % UInt64(bound))
+        }
+        let signs = Array("0123456789.,;|\t\n\r\"-+:/ TZeENnKMapm\u{0}".utf8) + [0xFF, 0xEF]
+        var taken = 0
+        for round in 0..<6_000 {
+            var bytes = whole[round % whole.count]
+            for _ in 0...random(4) {
+                let place = random(bytes.count)
+                switch random(4) {
+                case 0: bytes[place] = signs[random(signs.count)]
+                case 1: bytes.insert(signs[random(signs.count)], at: place)
+                case 2: bytes.remove(at: place)
+                default: bytes.removeLast(min(bytes.count - 1, random(9)))
+                }
+            }
+            let options = ImportOptions(symbol: "EURUSD", interval: round % 3 == 0 ? .seconds(60) : nil)
+            guard let file = try? FileImporter.read(bytes, path: "spoilt.csv", options: options) else { continue }
+            taken += 1
+            for series in file.series { #expect(zip(series.bars.starts, series.bars.ends).allSatisfy { $0 < $1 }) }
+        }
+        #expect(taken > 500)
+    }
+
     /// Rows that are no bars must not become any, however many numbers they have.
     @Test(arguments: [
         "19980102,0.8613657,0.00892857,1\n20000620,0.8613657,0.00892857,101\n20050225,0.8613657,0.01785710,88.97\n",
