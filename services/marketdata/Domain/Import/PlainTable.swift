@@ -17,10 +17,12 @@ enum PlainTable {
                 isBars
                 ? ["time", "date", "datetime", "timestamp", "timestamp_utc", "date time", "open time", "unix timestamp", "unix", ""]
                 : ["time", "timestamp", "date", "id"]
-            if names.contains("time"), names.contains("date") { return false }
+            if names.contains("date"), names.contains("time") || names.contains("timestamp") { return false }
             let time = usual.lazy.compactMap { names.firstIndex(of: $0) }.first ?? 0
             if TableColumns(header: names)?.namesTheEnd == true || TableColumns.zone(in: written[time]).map({ $0 != "UTC" }) == true { return false }
             let first = lines.dropFirst(number + 1).first { !$0.isEmpty }?.split(separator: ",", omittingEmptySubsequences: false) ?? []
+            // Some programs end their rows with a comma, but not their header.
+            if first.count == names.count + 1, first.last?.trimmedASCII.isEmpty == true { return false }
             guard time >= first.count || isUsual(String(first[time])) else { return false }
             // Currencies, thousands and the like are for the other reader.
             let numbers = ["open", "high", "low", "close", "volume", "price", "amount", "size"].compactMap { names.firstIndex(of: $0) }

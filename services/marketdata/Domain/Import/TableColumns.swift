@@ -149,6 +149,21 @@ struct TableColumns: Equatable {
         return nil
     }
 
+    /// A date in one column and a time of day in another, whatever they are called: `Date,Timestamp` is such a pair in some files, and not in others.
+    mutating func settleTime(header fields: [String], first row: [String]) {
+        guard time == nil, date >= row.count || Self.moment(row[date])?.isDateOnly != false else { return }
+        func place(_ words: [String], _ fits: (String) -> Bool) -> Int? {
+            fields.indices.first { index in
+                let name = Self.normal(fields[index])
+                return index < row.count && words.contains { name.contains($0) } && fits(row[index])
+            }
+        }
+        let day = place(["date", "datum", "day"]) { Self.moment($0)?.isDateOnly == true }
+        let clock = place(["time", "stamp", "zeit", "hour"], Self.isTimeOfDay)
+        guard let day, let clock, day != clock else { return }
+        (date, time) = (day, clock)
+    }
+
     // MARK: By content
 
     /// Tells by the rows themselves what they are; nothing where that is not plain. Each row is the fields of a line.

@@ -46,7 +46,8 @@ struct TableLayout {
     /// A header among the first lines, perhaps below a banner.
     private static func named(_ rows: [(line: Int, fields: [String])]) -> Found? {
         for row in rows.prefix(20) where row.fields.count >= 2 {
-            guard let columns = TableColumns(header: row.fields) else { continue }
+            guard var columns = TableColumns(header: row.fields) else { continue }
+            if let first = rows.first(where: { $0.line > row.line }) { columns.settleTime(header: row.fields, first: first.fields) }
             return Found(columns: columns, headerLine: row.line, firstLine: row.line + 1)
         }
         return nil

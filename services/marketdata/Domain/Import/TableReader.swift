@@ -151,7 +151,7 @@ enum TableReader {
             rows += 1
             let place = CivilDay(number: stamps.count)
             stamps.append(stamp)
-            guard row.count == columns.count else {
+            guard columns.fit(row) else {
                 problems.add(line: row.line, column: "row", reason: "\(row.count) fields where \(columns.count) would be right", day: place)
                 return true
             }
@@ -251,7 +251,7 @@ enum TableReader {
             rows += 1
             let time = times.instant(stamp)
             let day = CivilDay(utcMicroseconds: time)
-            guard row.count == columns.count else {
+            guard columns.fit(row) else {
                 problems.add(line: row.line, column: "row", reason: "\(row.count) fields where \(columns.count) would be right", day: day)
                 return true
             }
@@ -315,5 +315,8 @@ enum TableReader {
 }
 
 extension TableColumns {
+    /// Whether a row has as many fields as the table; some programs end their rows with a separator, but not their header.
+    fileprivate func fit(_ row: TableText.Row) -> Bool { row.count == count || (row.count == count + 1 && row.bytes(count).isEmpty) }
+
     fileprivate var isOfQuotes: Bool { if case .quotes = content { true } else { false } }
 }
