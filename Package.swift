@@ -80,7 +80,12 @@ let package = Package(
             linkerSettings: [.linkedLibrary("seccomp")]
         ),
 
-        .executableTarget(name: "bars-bench", dependencies: ["Bars", "Postgres", "Redis", "ServiceRuntime"], path: "bench/BarsBench", swiftSettings: strict),
+        .executableTarget(
+            name: "bars-bench",
+            dependencies: ["Bars", "Postgres", "Redis", "ServiceRuntime"],
+            path: "bench/BarsBench",
+            swiftSettings: strict
+        ),
 
         tests("Contracts", ["Contracts"], exclude: ["Golden"]),
         tests("ServiceRuntime", ["ServiceRuntime", "TestSupport"]),
@@ -99,7 +104,7 @@ let package = Package(
         tests("signals", ["signals", "TestSupport"]),
         tests("scheduler", ["scheduler", "TestSupport"]),
         tests("executor", ["executor", "sandbox-launch", "TestSupport"]),
-        tests("marketdata", ["marketdata", "TestSupport"]),
+        tests("marketdata", ["marketdata", "TestSupport"], exclude: ["Golden"]),
     ],
     cxxLanguageStandard: .cxx20
 )

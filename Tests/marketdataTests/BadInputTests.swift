@@ -88,7 +88,18 @@ struct BadInputTests {
             required: ["instrument", "interval"],
             isInternal: true
         ),
-        Parameters(route: "/api/instruments", good: [], kinds: ["text": .text, "cursor": .form, "limit": .form]),
+        Parameters(route: "/api/instruments", good: [], kinds: ["text": .text, "asset_class": .form, "cursor": .form, "limit": .form]),
+        Parameters(
+            route: "/api/instruments/BTCUSD/coverage",
+            good: [],
+            kinds: ["interval": .form, "price": .form, "session": .form, "start": .form, "end": .form]
+        ),
+        Parameters(route: "/api/datasets", good: [], kinds: ["text": .text, "asset_class": .form, "cursor": .form, "limit": .form]),
+        Parameters(route: "/api/datasets/DATASET", good: [], kinds: ["as_of": .form]),
+        Parameters(route: "/internal/v1/datasets/DATASET", good: [], kinds: ["as_of": .form], isInternal: true),
+        Parameters(route: "/api/uploads/UPLOAD", good: [], kinds: [:]),
+        Parameters(route: "/api/calendars", good: [], kinds: ["cursor": .form, "limit": .form]),
+        Parameters(route: "/api/calendars/us-equity", good: [], kinds: [:]),
         Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: [:]),
         Parameters(route: "/internal/v1/instruments/BTCUSD", good: [], kinds: [:], isInternal: true),
         Parameters(route: "/api/replays", good: [], kinds: ["cursor": .form, "limit": .form]),
@@ -97,7 +108,11 @@ struct BadInputTests {
 
     /// What has a name in its path.
     private static let paths: [(method: HTTPServing.Method, prefix: String, suffix: String, isInternal: Bool)] = [
-        (.get, "/api/instruments/", "", false), (.get, "/internal/v1/instruments/", "", true), (.get, "/api/replays/", "", false),
+        (.get, "/api/instruments/", "/coverage", false), (.get, "/api/datasets/", "", false), (.get, "/internal/v1/datasets/", "", true),
+        (.get, "/api/calendars/", "", false), (.get, "/api/uploads/", "", false), (.delete, "/api/uploads/", "", false),
+        (.post, "/api/uploads/", "/import", false), (.put, "/api/uploads/", "/parts/1", false), (.get, "/api/instruments/", "", false),
+        (.get, "/internal/v1/instruments/", "", true),
+        (.get, "/api/replays/", "", false),
         (.delete, "/api/replays/", "", false), (.post, "/api/replays/", "/pause", false), (.post, "/api/replays/", "/resume", false),
     ]
 
@@ -140,12 +155,20 @@ struct BadInputTests {
     @Test func theTablesHaveEveryRoute() async throws {
         try await withDoors { doors in
             let replay = "{id}"
-            var known = Set(Self.queries.map { "GET " + $0.route.replacing("REPLAY", with: replay).replacing("BTCUSD", with: "{symbol}") })
+            var known = Set(
+                Self.queries.map { table in
+                    "GET "
+                        + table.route.replacing("REPLAY", with: replay).replacing("BTCUSD", with: "{symbol}").replacing("DATASET", with: "{name}")
+                        .replacing("us-equity", with: "{name}").replacing("UPLOAD", with: "{id}")
+                }
+            )
             for path in Self.paths {
-                known.insert("\(path.method.rawValue) \(path.prefix)\(path.prefix.contains("instruments") ? "{symbol}" : "{id}")\(path.suffix)")
+                let isByID = path.prefix.contains("replays") || path.prefix.contains("uploads")
+                let name = path.prefix.contains("instruments") ? "{symbol}" : isByID ? "{id}" : "{name}"
+                known.insert("\(path.method.rawValue) \(path.prefix)\(name)\(path.suffix.replacing("/1", with: "/{number}"))")
             }
             for body in Self.bodies { known.insert("POST " + body.route) }
-            known.formUnion(["POST /api/imports", "POST /internal/v1/watches"])
+            known.formUnion(["POST /api/imports", "POST /api/uploads", "POST /internal/v1/watches"])
             let routes = (doors.router.routes + doors.internalRouter.routes).map { "\($0.method.rawValue) \($0.pattern)" }
             #expect(Set(routes) == known)
         }
@@ -154,10 +177,15 @@ struct BadInputTests {
     @Test func parametersAreRefusedByName() async throws {
         try await withDoors { doors in
             let replay = try await makeReplay(doors)
+            let admin = Person(roles: ["admin", "provider", "subscriber"])
+            let upload = try await makeUpload(doors.client(admin))
             let before = try await doors.fingerprint()
             for table in Self.queries {
-                let client = try send(doors, isInternal: table.isInternal)
-                let route = table.route.replacing("REPLAY", with: replay)
+                let client = table.isInternal ? try send(doors, isInternal: true) : try doors.client(admin)
+                let route = table.route.replacing("REPLAY", with: replay).replacing("UPLOAD", with: upload).replacing(
+                    "DATASET",
+                    with: "bars.crypto.BTCUSD.1m.trade"
+                )
                 func ask(_ entries: [(name: String, value: String)]) async throws -> RequestClient.Answer? {
                     let query = entries.map { "\(escaped($0.name))=\(escaped($0.value))" }.joined(separator: "&")
                     return try await answer(client, .get, route + "?" + query)
@@ -315,7 +343,7 @@ struct BadInputTests {
                 try await answer(client, .post, "/api/imports?\(query)", body: body)
             }
             #expect(try await post("", file)?.verdict == "400 missing_parameter")
-            for name in ["time_zone", "asset_class", "price", "symbol"] {
+            for name in ["time_zone", "asset_class", "price", "symbol", "date_order", "stamps"] {
                 // Symbols are written large, and then some of these are quite good ones.
                 for text in hostileTexts where !(name == "symbol" && InstrumentSymbol.isValid(text.uppercased())) {
                     guard let answer = try await post("filename=ETHUSD.csv&\(name)=\(escaped(text))", file) else { continue }
@@ -383,6 +411,12 @@ struct BadInputTests {
         }
     }
 
+    /// A file of 100,000 bytes in two parts that is about to come; gives its id.
+    private func makeUpload(_ client: RequestClient) async throws -> String {
+        let made = try await client.post("/api/uploads", json: ["filename": "x.csv", "bytes": 100_000, "part_bytes": 65_536] as JSONValue)
+        return try #require(try made.json()["id"]?.string)
+    }
+
     /// A replay of an account of its own; gives its id.
     private func makeReplay(_ doors: Doors) async throws -> String {
         let made = try await doors.client(Person(roles: ["provider"])).post("/api/replays", json: ["instrument": "BTCUSD"] as JSONValue)
@@ -395,6 +429,11 @@ struct BadInputTests {
 struct CredentialTests {
     private static let routes: [(method: HTTPServing.Method, path: String, body: JSONValue?)] = [
         (.get, "/api/bars?instrument=BTCUSD&interval=1m", nil), (.get, "/api/instruments", nil), (.get, "/api/instruments/BTCUSD", nil),
+        (.get, "/api/instruments/BTCUSD/coverage", nil), (.get, "/api/datasets", nil), (.get, "/api/datasets/bars.crypto.BTCUSD.1m.trade", nil),
+        (.get, "/api/calendars", nil), (.get, "/api/calendars/us-equity", nil), (.post, "/api/uploads", ["filename": "x.csv", "bytes": 70_000]),
+        (.get, "/api/uploads/01920000-0000-7000-8000-000000000000", nil), (.delete, "/api/uploads/01920000-0000-7000-8000-000000000000", nil),
+        (.put, "/api/uploads/01920000-0000-7000-8000-000000000000/parts/1", nil),
+        (.post, "/api/uploads/01920000-0000-7000-8000-000000000000/import", nil),
         (.post, "/api/instruments", ["symbol": "ETHUSD", "asset_class": "crypto"]), (.post, "/api/imports?filename=ETHUSD.csv", nil),
         (.get, "/api/replays", nil), (.post, "/api/replays", ["instrument": "BTCUSD"]), (.get, "/api/replays/REPLAY", nil),
         (.delete, "/api/replays/REPLAY", nil), (.post, "/api/replays/REPLAY/pause", nil), (.post, "/api/replays/REPLAY/resume", nil),
@@ -466,9 +505,16 @@ struct CredentialTests {
                 ("provider", try doors.client(Person(roles: ["provider"]))), ("admin", try doors.client(Person(roles: ["admin"]))),
             ]
             let (scope, role, gone) = ("403 insufficient_scope", "403 insufficient_role", "404 unknown_replay")
+            let noUpload = "404 unknown_upload"
             let expected: [[String]] = [
                 ["200", "200", "200", "200", "200"],  // bars
                 ["200", "200", "200", "200", "200"], ["200", "200", "200", "200", "200"],  // instruments
+                ["200", "200", "200", "200", "200"],  // coverage
+                ["200", "200", "200", "200", "200"], ["200", "200", "200", "200", "200"],  // datasets
+                ["200", "200", "200", "200", "200"], ["200", "200", "200", "200", "200"],  // calendars
+                [scope, role, role, role, "201"],  // a new upload
+                [scope, role, role, role, noUpload], [scope, role, role, role, noUpload],  // one, forgets it
+                [scope, role, role, role, noUpload], [scope, role, role, role, noUpload],  // a part, its import
                 [scope, role, role, role, "201"],  // a new instrument
                 [scope, role, role, role, "422 empty_file"],  // an import
                 ["200", "200", "200", "200", "200"],  // replays
@@ -529,29 +575,32 @@ struct CredentialTests {
             let watches: JSONValue = ["watches": []]
             let routes: [(method: HTTPServing.Method, path: String, body: JSONValue?)] = [
                 (.get, "/internal/v1/bars?instrument=BTCUSD&interval=1m", nil), (.get, "/internal/v1/instruments/BTCUSD", nil),
-                (.post, "/internal/v1/watches", watches),
+                (.post, "/internal/v1/watches", watches), (.get, "/internal/v1/datasets/bars.crypto.BTCUSD.1m.trade", nil),
             ]
             let access = try doors.token(Person(roles: ["admin"]))
             let columns: [(String, RequestClient, [String])] = [
-                ("nobody", RequestClient(router: doors.internalRouter), Array(repeating: "401 service_token_missing", count: 3)),
+                ("nobody", RequestClient(router: doors.internalRouter), Array(repeating: "401 service_token_missing", count: 4)),
                 (
                     "a person", RequestClient(router: doors.internalRouter).with(header: "Authorization", "Bearer \(access)"),
-                    Array(repeating: "401 service_token_missing", count: 3)
+                    Array(repeating: "401 service_token_missing", count: 4)
                 ),
                 (
                     "a person as a service", RequestClient(router: doors.internalRouter).with(header: "Authorization", "Service \(access)"),
-                    Array(repeating: "401 invalid_service_token", count: 3)
+                    Array(repeating: "401 invalid_service_token", count: 4)
                 ),
-                ("for auth", try doors.service("signals", audience: "auth"), Array(repeating: "401 invalid_service_token", count: 3)),
-                ("forged", try doors.service("scheduler", key: .generate()), Array(repeating: "401 invalid_service_token", count: 3)),
+                ("for auth", try doors.service("signals", audience: "auth"), Array(repeating: "401 invalid_service_token", count: 4)),
+                ("forged", try doors.service("scheduler", key: .generate()), Array(repeating: "401 invalid_service_token", count: 4)),
                 (
                     "in another's name", try doors.service("scheduler", key: doors.credentials.key(of: "executor")),
-                    Array(repeating: "401 invalid_service_token", count: 3)
+                    Array(repeating: "401 invalid_service_token", count: 4)
                 ),
-                ("auth", try doors.service("auth"), Array(repeating: "403 caller_not_allowed", count: 3)),
-                ("signals", try doors.service("signals"), ["200", "200", "403 caller_not_allowed"]),
-                ("scheduler", try doors.service("scheduler"), ["403 caller_not_allowed", "200", "204"]),
-                ("executor", try doors.service("executor"), ["401 job_token_missing", "403 caller_not_allowed", "403 caller_not_allowed"]),
+                ("auth", try doors.service("auth"), Array(repeating: "403 caller_not_allowed", count: 4)),
+                ("signals", try doors.service("signals"), ["200", "200", "403 caller_not_allowed", "200"]),
+                ("scheduler", try doors.service("scheduler"), ["403 caller_not_allowed", "200", "204", "200"]),
+                (
+                    "executor", try doors.service("executor"),
+                    ["401 job_token_missing", "403 caller_not_allowed", "403 caller_not_allowed", "401 job_token_missing"]
+                ),
             ]
             for (name, client, row) in columns {
                 for (route, verdict) in zip(routes, row) {

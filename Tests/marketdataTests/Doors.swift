@@ -1,5 +1,7 @@
+import BlobStore
 import Contracts
 import Cryptography
+import FoundationEssentials
 import HTTPServing
 import Postgres
 import ServiceRuntime
@@ -22,6 +24,8 @@ struct Doors: Sendable {
     let credentials: TestCredentials
     let router: Router
     let internalRouter: Router
+    let uploads: UploadImports
+    let blobs: any BlobStore
 
     init(_ store: PostgresMarketdataStore, _ pool: PostgresPool) async throws {
         let time = SystemTimeSource()
@@ -40,6 +44,13 @@ struct Doors: Sendable {
         )
         var router = Router(problemOf: MarketdataRoutes.problem)
         routes.addPublicRoutes(to: &router, authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
+        let (uploadStore, folder) = (UploadStore(pool: pool), FileManager.default.temporaryDirectory.appending(path: "auspex-doors-\(UUID())"))
+        blobs = try FolderBlobStore(root: folder.path(), service: "marketdata", pool: bench.cpu)
+        uploads = UploadImports(uploads: uploadStore, blobs: blobs, importer: bench.importer, time: time, loop: TestLoop.shared)
+        UploadRoutes(uploads: uploadStore, blobs: blobs, imports: uploads, time: time).addPublicRoutes(
+            to: &router,
+            authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys)
+        )
         self.router = router
         let known = try credentials.knownServices()
         let verifier = ServiceTokenVerifier(keys: known)
@@ -49,6 +60,11 @@ struct Doors: Sendable {
         }
         internalRouter = inside
         try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 30), as: "BTCUSD.csv")
+    }
+
+    /// Removes what was uploaded.
+    func clear() async {
+        for blob in (try? await blobs.list()) ?? [] { _ = try? await blobs.delete(blob.digest) }
     }
 
     /// An access token; `change` makes it a bad one.
@@ -101,16 +117,24 @@ struct Doors: Sendable {
             SELECT (SELECT count(*) FROM instruments), (SELECT sum(version)::bigint FROM instruments), (SELECT count(*) FROM chunks),
                 (SELECT count(*) FROM imports), (SELECT count(*) FROM replays), (SELECT count(*) FROM replays WHERE state = 'running'),
                 (SELECT count(*) FROM replay_releases), (SELECT count(*) FROM watches), (SELECT count(*) FROM idempotency_keys),
-                (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars)
+                (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars), (SELECT count(*) FROM uploads),
+                (SELECT count(*) FROM upload_parts)
             """
         ).first
-        return try (0..<11).map { try row?.column($0, as: Int.self) ?? -1 }
+        return try (0..<13).map { try row?.column($0, as: Int.self) ?? -1 }
     }
 }
 
 /// Lends the doors of a store of their own.
 func withDoors(_ body: (Doors) async throws -> Void) async throws {
-    try await withPostgresStore { store, pool in try await body(try await Doors(store, pool)) }
+    try await withPostgresStore { store, pool in
+        let doors = try await Doors(store, pool)
+        do { try await body(doors) } catch {
+            await doors.clear()
+            throw error
+        }
+        await doors.clear()
+    }
 }
 
 extension RequestClient.Answer {

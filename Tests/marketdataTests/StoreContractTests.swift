@@ -17,9 +17,11 @@ import Testing
             #expect(try await store.instrument(symbol: "ETHUSD") == nil)
             await #expect(throws: MarketdataError.symbolTaken("BTCUSD")) { try await store.create(coin("BTCUSD")) }
             for symbol in ["ETHUSD", "ADAUSD", "BTCEUR"] { try await store.create(coin(symbol)) }
-            #expect(try await store.instruments(after: nil, containing: nil, limit: 3).map(\.symbol) == ["ADAUSD", "BTCEUR", "BTCUSD"])
-            #expect(try await store.instruments(after: "BTCUSD", containing: nil, limit: 3).map(\.symbol) == ["ETHUSD"])
-            #expect(try await store.instruments(after: nil, containing: "BTC", limit: 9).map(\.symbol) == ["BTCEUR", "BTCUSD"])
+            #expect(
+                try await store.instruments(after: nil, containing: nil, assetClass: nil, limit: 3).map(\.symbol) == ["ADAUSD", "BTCEUR", "BTCUSD"]
+            )
+            #expect(try await store.instruments(after: "BTCUSD", containing: nil, assetClass: nil, limit: 3).map(\.symbol) == ["ETHUSD"])
+            #expect(try await store.instruments(after: nil, containing: "BTC", assetClass: nil, limit: 9).map(\.symbol) == ["BTCEUR", "BTCUSD"])
         }
     }
 
@@ -209,7 +211,7 @@ import Testing
             _ = try await store.createReplay(draft(of: source.id, ben), within: limits)
             await #expect(throws: MarketdataError.noRoomForReplays) { try await store.createReplay(draft(of: source.id, ben), within: limits) }
             // Nothing of the refused ones is left behind.
-            #expect(try await store.instruments(after: nil, containing: "@replay", limit: 9).count == 3)
+            #expect(try await store.instruments(after: nil, containing: "@replay", assetClass: nil, limit: 9).count == 3)
 
             // A paused one makes room, and has to wait for room itself.
             _ = try await store.changeReplay(first.id, from: [.running], to: .paused)

@@ -1,3 +1,4 @@
+import BlobStore
 import Cryptography
 import HTTPServing
 import KeyLimits
@@ -63,10 +64,14 @@ enum Application {
             limits: settings.reads
         )
         let feed = settings.runsReplays ? ReplayFeed(store: store, reader: reader, time: time, control: loops.control) : nil
+        let importer = Importer(store: store, cpu: environment.cpu, time: time)
+        let uploads = UploadStore(pool: pool)
+        let blobs = try FolderBlobStore(root: settings.blobRoot, service: "marketdata", pool: environment.cpu)
+        let uploadImports = UploadImports(uploads: uploads, blobs: blobs, importer: importer, time: time, loop: loops.control)
         let routes = MarketdataRoutes(
             store: store,
             reader: reader,
-            importer: Importer(store: store, cpu: environment.cpu, time: time),
+            importer: importer,
             replays: Replays(store: store, reader: reader, time: time, limits: settings.replays, feed: feed),
             effects: PostgresEffects(store: store),
             time: time
@@ -75,7 +80,10 @@ enum Application {
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
         var publicRouter = Router(problemOf: MarketdataRoutes.problem)
-        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter))
+        let authentication = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
+        routes.addPublicRoutes(to: &publicRouter, authentication: authentication)
+        UploadRoutes(uploads: uploads, blobs: blobs, imports: uploadImports, time: time)
+            .addPublicRoutes(to: &publicRouter, authentication: authentication)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
@@ -101,6 +109,6 @@ enum Application {
 
         var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
         if let feed { components.append(feed) }
-        return components + [internalServer, publicServer]
+        return components + [uploadImports, internalServer, publicServer]
     }
 }

@@ -9,6 +9,7 @@ struct MarketdataSettings: ServiceSettings {
     let keyLimits: KeyLimitSettings
     let redisCacheURL: String
     let authURLs: [String]
+    let blobRoot: String
     let runsReplays: Bool
     let reads: ReadLimits
     let replays: ReplayLimits
@@ -20,6 +21,7 @@ struct MarketdataSettings: ServiceSettings {
         keyLimits = KeyLimitSettings(from: &reader)
         redisCacheURL = PeerSettings.redisCache(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
+        blobRoot = PeerSettings.blobRoot(from: &reader)
         runsReplays = reader.boolean("AUSPEX_RUN_REPLAYS", help: "whether this replica takes part in running replays", default: true)
         var reads = ReadLimits()
         reads.baseRows = reader.integer(

@@ -44,34 +44,12 @@ public enum ColumnarJSON {
     }
 
     private static func times(_ instants: [Int64], to bytes: inout [UInt8]) {
-        var day = CivilDay(number: .min / 2)
-        var date: [UInt8] = []
+        var text = InstantText()
         for index in 0..<instants.count {
             if index > 0 { bytes.append(0x2C) }
-            let seconds = floorDivide(instants[index], 1_000_000)
-            let number = Int(floorDivide(seconds, 86_400))
-            if number != day.number {
-                day = CivilDay(number: number)
-                date = Array("\"\(day.text)T".utf8)
-            }
-            bytes.append(contentsOf: date)
-            let second = Int(seconds - Int64(number) * 86_400)
-            digits(second / 3_600, 2, to: &bytes)
-            bytes.append(0x3A)
-            digits(second / 60 % 60, 2, to: &bytes)
-            bytes.append(0x3A)
-            digits(second % 60, 2, to: &bytes)
-            bytes.append(0x2E)
-            digits(Int(instants[index] - seconds * 1_000_000), 6, to: &bytes)
-            bytes.append(contentsOf: [0x5A, 0x22])
-        }
-    }
-
-    private static func digits(_ value: Int, _ width: Int, to bytes: inout [UInt8]) {
-        var divisor = width == 6 ? 100_000 : 10
-        while divisor > 0 {
-            bytes.append(UInt8(value / divisor % 10) + 0x30)
-            divisor /= 10
+            bytes.append(0x22)
+            text.append(instants[index], to: &bytes)
+            bytes.append(0x22)
         }
     }
 }

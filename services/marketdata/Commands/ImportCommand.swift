@@ -8,7 +8,9 @@ import ServiceRuntime
 enum ImportCommand {
     static let usage = """
         marketdata import PATH... [--symbol SYMBOL] [--time-zone ZONE] [--asset-class CLASS] [--price trade|bid|ask] [--interval 15m]
-            files and folders; --interval gives the length of a bar where the rows do not tell it; in a folder, files of unknown layout are passed over with a word;
+            [--date-order dmy|mdy] [--stamps start|end]
+            files and folders; --interval gives the length of a bar where the rows do not tell it, --date-order says
+            what 03/04/2017 is, --stamps end that rows carry the end of their bar; in a folder, files of unknown layout are passed over with a word;
             market-hours-database.json brings exchange calendars
         """
 
@@ -51,6 +53,12 @@ enum ImportCommand {
             case "--interval":
                 guard let known = try? BarInterval(text: value) else { throw CommandError(message: "\(value) is no interval such as 15m or 1d") }
                 options.interval = known
+            case "--date-order":
+                guard let known = DateOrder(rawValue: value) else { throw CommandError(message: "\(value) is neither dmy nor mdy") }
+                options.dateOrder = known
+            case "--stamps":
+                guard let known = ImportOptions.Stamps(rawValue: value) else { throw CommandError(message: "\(value) is neither start nor end") }
+                options.stamps = known
             default: throw CommandError(message: "unknown option \(word)\n\(usage)")
             }
         }

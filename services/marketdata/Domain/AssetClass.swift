@@ -1,14 +1,44 @@
 /// What kind of thing an instrument is; it decides calendar, anchor and volume unit where nobody says otherwise.
-enum AssetClass: String, Sendable, Codable, CaseIterable {
-    case crypto, equity, index, future, cfd
-    case forex = "fx"
+enum AssetClass: Sendable, Codable, CaseIterable {
+    case equity, crypto, forex, commodity, future, index, cfd
+}
 
+extension AssetClass: RawRepresentable {
+    /// Reads the class's word; foreign exchange was called `fx` once, and is read under both names.
+    init?(rawValue: String) {
+        let word = rawValue == Self.oldForex ? AssetClass.forex.rawValue : rawValue
+        guard let known = Self.allCases.first(where: { $0.rawValue == word }) else { return nil }
+        self = known
+    }
+
+    /// The word by which requests, answers and rows name the class.
+    var rawValue: String {
+        switch self {
+        case .equity: "equity"
+        case .crypto: "crypto"
+        case .forex: "forex"
+        case .commodity: "commodity"
+        case .future: "future"
+        case .index: "index"
+        case .cfd: "cfd"
+        }
+    }
+
+    private static let oldForex = "fx"
+
+    /// Every word that is read.
+    static let words = allCases.map(\.rawValue) + [oldForex]
+    /// The words under which rows of the class may stand.
+    var storedWords: [String] { self == .forex ? [rawValue, Self.oldForex] : [rawValue] }
+}
+
+extension AssetClass {
     /// The calendar that fits most instruments of the class.
     var usualCalendar: String {
         switch self {
         case .crypto: "always-open"
         case .equity: "us-equity"
-        case .forex, .cfd: "forex"
+        case .forex, .cfd, .commodity: "forex"
         case .index: "us-equity"
         case .future: "cme"
         }
@@ -20,7 +50,7 @@ enum AssetClass: String, Sendable, Codable, CaseIterable {
         case .crypto: .base
         case .equity: .shares
         case .future: .contracts
-        case .forex, .cfd, .index: .none
+        case .forex, .cfd, .commodity, .index: .none
         }
     }
 

@@ -98,7 +98,7 @@ struct BarPlan: Sendable {
     static func usualAnchor(_ assetClass: AssetClass, _ interval: BarInterval) -> BarAnchor {
         switch assetClass {
         case .crypto: .clock
-        case .forex, .cfd: interval.isDaily ? .session : .clock
+        case .forex, .cfd, .commodity: interval.isDaily ? .session : .clock
         case .equity, .index, .future: .session
         }
     }

@@ -22,3 +22,11 @@ struct ImportOutcome: Sendable, Equatable {
     /// Whether the instrument came to be by this import.
     var createdInstrument: Bool
 }
+
+/// How far an import is.
+struct ImportProgress: Sendable, Equatable {
+    /// Days of all series of the file.
+    var daysDone: Int
+    var daysTotal: Int
+    var rowsDone: Int
+}

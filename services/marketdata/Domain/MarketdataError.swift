@@ -7,8 +7,12 @@ enum MarketdataError: Error, Equatable, Sendable {
     case unknownInstrument(String)
     /// Another instrument has this symbol.
     case symbolTaken(String)
-    /// No calendar has this name.
+    /// An instrument was to have a calendar that there is not.
     case unknownCalendar(String)
+    /// No calendar has the name that was asked for.
+    case calendarNotFound(String)
+    /// No dataset has this name.
+    case unknownDataset(String)
     /// A value is not one of those that are allowed.
     case invalid(field: String, code: String, detail: String)
     /// The interval is not a multiple of any stored one.

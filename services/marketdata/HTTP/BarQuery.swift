@@ -5,7 +5,7 @@ import HTTPServing
 /// Reads a question for bars out of a request's parameters.
 enum BarQuery {
     /// How the answer is written.
-    enum Format { case json, binary }
+    enum Format: String, CaseIterable { case json, binary, csv, arrow }
 
     static let names = [
         "instrument", "interval", "start", "end", "countback", "limit", "as_of", "revisions_as_of", "partial", "session", "anchor", "price", "format",
@@ -50,11 +50,11 @@ enum BarQuery {
         }
         // Without start and countback, the latest bars are what most people look for.
         if request.start == nil, request.countback == nil { request.countback = min(request.limit, 500) }
-        let format = try query.choice("format", of: ["json", "binary"])
-        return (request, format == "binary" ? .binary : .json)
+        let format = try query.choice("format", of: Format.allCases.map(\.rawValue)).flatMap { Format(rawValue: $0) }
+        return (request, format ?? .json)
     }
 
-    private static func moment(_ name: String, _ query: Query) throws -> Timestamp? {
+    static func moment(_ name: String, _ query: Query) throws -> Timestamp? {
         guard let moment = try query.timestamp(name) else { return nil }
         guard hasBars(at: moment) else { throw Problem.badRequest(code: "invalid_parameter", detail: years, field: name) }
         return moment

@@ -14,10 +14,25 @@ extension BarAnswer {
             if isApproximate { flags.insert(.approximate) }
             let bytes = BinaryBars.encode(bars, intervalSeconds: interval.seconds, flags: flags, dataDigest: dataSHA256.bytes)
             response = .bytes(bytes, contentType: "application/vnd.auspex.bars")
+        case .csv: response = .bytes(RowCSV.encode(bars), contentType: RowCSV.mediaType)
+        case .arrow: response = .bytes(ArrowStream.encode(bars, metadata: metadata), contentType: ArrowStream.mediaType)
+        }
+        if format != .json {
             if let nextStart { response.headers["X-Auspex-Next-Start"] = Timestamp(microseconds: nextStart).iso8601 }
+            if lastIsPartial { response.headers["X-Auspex-Last-Is-Partial"] = "true" }
+            if isApproximate { response.headers["X-Auspex-Approximate"] = "true" }
         }
         response.headers["X-Auspex-Data-SHA256"] = dataSHA256.hex
         return response
+    }
+
+    /// What the schema of an Arrow stream says of its bars.
+    private var metadata: [(name: String, value: String)] {
+        [
+            ("instrument", instrument.symbol), ("interval", interval.text), ("interval_seconds", String(interval.seconds)), ("price", price.rawValue),
+            ("session", session.rawValue), ("anchor", anchor.rawValue), ("data_sha256", dataSHA256.hex), ("last_is_partial", String(lastIsPartial)),
+            ("approximate", String(isApproximate)), ("next_start", nextStart.map { Timestamp(microseconds: $0).iso8601 } ?? ""),
+        ]
     }
 
     private func json() -> [UInt8] {

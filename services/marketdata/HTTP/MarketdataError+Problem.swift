@@ -11,6 +11,8 @@ extension MarketdataError: ProblemRepresentable {
         case .symbolTaken(let symbol): .conflict(code: "symbol_taken", detail: "There is an instrument \(symbol) already.", field: "symbol")
         case .unknownCalendar(let name):
             .unprocessable(code: "unknown_calendar", detail: "There is no calendar \(name.prefix(64)).", field: "calendar")
+        case .calendarNotFound(let name): .notFound(code: "unknown_calendar", detail: "There is no calendar \(name.prefix(64)).", field: "name")
+        case .unknownDataset(let name): .notFound(code: "unknown_dataset", detail: "There is no dataset \(name.prefix(120)).", field: "name")
         case .invalid(let field, let code, let detail): .badRequest(code: code, detail: detail, field: field)
         case .intervalNotAvailable(let asked, let stored):
             .unprocessable(
@@ -72,6 +74,7 @@ extension ImportError: ProblemRepresentable {
             return problem
         case .symbolRequired: return .badRequest(code: code, detail: detail, field: "symbol")
         case .intervalRequired: return .unprocessable(code: code, detail: detail, field: "interval")
+        case .ambiguousDates: return .unprocessable(code: code, detail: detail, field: "date_order")
         case .badOption(let name, _): return .badRequest(code: code, detail: detail, field: name)
         default: return .unprocessable(code: code, detail: detail)
         }

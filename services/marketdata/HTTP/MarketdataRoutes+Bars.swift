@@ -14,18 +14,8 @@ extension MarketdataRoutes {
     /// `GET /internal/v1/bars`: an executor reads within its job token only.
     func internalBars(_ request: Request, jobTokens: JobTokenVerifier) async throws -> Response {
         var (question, format) = try BarQuery.read(request.query)
-        if request.callingService == "executor" {
-            guard let token = request.headers["X-Auspex-Job"] else {
-                throw Problem.unauthorized(code: "job_token_missing", detail: "An executor reads bars with a job token.")
-            }
-            let claims: JobTokenClaims
-            do { claims = try jobTokens.verify(token, now: time.now()) } catch {
-                throw Problem.unauthorized(code: "invalid_job_token", detail: "The job token is not valid.")
-            }
-            guard claims.instruments.contains(question.symbol) else { throw MarketdataError.outsideJobToken("this instrument") }
-            let asOf = question.asOf ?? claims.asOf
-            guard asOf <= claims.asOf else { throw MarketdataError.outsideJobToken("knowledge after its as_of") }
-            question.asOf = asOf
+        if let claims = try jobClaims(of: request, jobTokens) {
+            question.asOf = try claims.admit(instrument: question.symbol, asOf: question.asOf)
         }
         return try await answer(question, format, for: .platform)
     }

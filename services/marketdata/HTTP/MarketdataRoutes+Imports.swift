@@ -1,4 +1,3 @@
-import Bars
 import Contracts
 import HTTPServing
 
@@ -6,24 +5,12 @@ extension MarketdataRoutes {
     /// `POST /api/imports?filename=…`, administrators only; the body is the file.
     func importFile(_ request: Request) async throws -> Response {
         try requireSession(request, anyOf: "admin")
-        try request.query.reject(unknownExcept: ["filename", "symbol", "time_zone", "asset_class", "price", "interval"])
+        try request.query.reject(unknownExcept: ["filename"] + ImportOptions.parameters)
         let name = try request.query.required("filename")
-        guard name.utf8.count <= 255, name.unicodeScalars.allSatisfy({ $0.value >= 32 }) else {
+        guard ImportOptions.isFileName(name) else {
             throw MarketdataError.invalid(field: "filename", code: "invalid_parameter", detail: "At most 255 bytes of text would be right.")
         }
-        var options = ImportOptions(symbol: request.query.string("symbol"), timeZone: request.query.string("time_zone"))
-        options.assetClass = try request.query.choice("asset_class", of: AssetClass.allCases.map(\.rawValue)).flatMap { AssetClass(rawValue: $0) }
-        options.side = try request.query.choice("price", of: ["trade", "bid", "ask"]).flatMap { PriceSide(rawValue: $0) }
-        if let text = request.query.string("interval") {
-            guard let interval = try? BarInterval(text: text) else {
-                throw MarketdataError.invalid(
-                    field: "interval",
-                    code: "invalid_parameter",
-                    detail: "A number followed by s, m, h, d, w or M would be right."
-                )
-            }
-            options.interval = interval
-        }
+        let options = try ImportOptions { request.query.string($0) }
         if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let outcome = try await importer.run(request.body, path: name, options: options)
         let isNew = outcome.days.added + outcome.days.extended + outcome.days.revised > 0

@@ -7,21 +7,13 @@ extension MarketdataRoutes {
     /// `GET /api/instruments`
     func listInstruments(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
-        try request.query.reject(unknownExcept: ["cursor", "limit", "text"])
+        try request.query.reject(unknownExcept: ["cursor", "limit", "text", "asset_class"])
         let limit = try request.query.integer("limit", range: 1...200, default: 50)
         let cursor = try request.query.cursor(parts: 1)
-        let text = try searched(request.query)
-        let found = try await store.instruments(after: cursor?.parts[0], containing: text, limit: limit + 1)
+        let text = try Self.searched(request.query)
+        let assetClass = try Self.assetClass(request.query)
+        let found = try await store.instruments(after: cursor?.parts[0], containing: text, assetClass: assetClass, limit: limit + 1)
         return try .json(CursorPage(found: found.map { InstrumentAnswer($0) }, limit: limit) { Cursor([$0.symbol]) })
-    }
-
-    /// A part of a symbol to look for.
-    private func searched(_ query: Query) throws -> String? {
-        guard let text = query.string("text") else { return nil }
-        guard text.utf8.count <= 64, text.unicodeScalars.allSatisfy({ $0.value >= 32 }) else {
-            throw Problem.badRequest(code: "invalid_parameter", detail: "At most 64 bytes of text would be right.", field: "text")
-        }
-        return text.uppercased()
     }
 
     /// `GET /api/instruments/{symbol}`
@@ -114,15 +106,7 @@ extension MarketdataRoutes {
     }
 
     /// A session of somebody with one of the roles; no API key has a scope for this.
-    func requireSession(_ request: Request, anyOf roles: String...) throws {
-        let principal = try request.authenticated()
-        guard principal.sessionID != nil else {
-            throw Problem.forbidden(code: "insufficient_scope", detail: "This needs an access token; no API key has a scope for it.")
-        }
-        guard roles.contains(where: principal.has(role:)) else {
-            throw Problem.forbidden(code: "insufficient_role", detail: "This needs the role \(roles.joined(separator: " or ")).")
-        }
-    }
+    func requireSession(_ request: Request, anyOf roles: String...) throws { try request.requireSession(anyOf: roles) }
 
     private struct WatchList: Decodable {
         struct Entry: Decodable {
@@ -150,5 +134,18 @@ extension MarketdataRoutes {
         }
         replays.feed?.wake()
         return .noContent
+    }
+}
+
+extension Request {
+    /// Refuses everybody but a person with one of the roles.
+    func requireSession(anyOf roles: [String]) throws {
+        let principal = try authenticated()
+        guard principal.sessionID != nil else {
+            throw Problem.forbidden(code: "insufficient_scope", detail: "This needs an access token; no API key has a scope for it.")
+        }
+        guard roles.contains(where: principal.has(role:)) else {
+            throw Problem.forbidden(code: "insufficient_role", detail: "This needs the role \(roles.joined(separator: " or ")).")
+        }
     }
 }

@@ -20,6 +20,11 @@ struct MarketdataRoutes: Sendable {
         people.get("/api/instruments", listInstruments)
         people.post("/api/instruments", createInstrument)
         people.get("/api/instruments/{symbol}", instrument)
+        people.get("/api/instruments/{symbol}/coverage", coverage)
+        people.get("/api/datasets", listDatasets)
+        people.get("/api/datasets/{name}", dataset)
+        people.get("/api/calendars", listCalendars)
+        people.get("/api/calendars/{name}", calendar)
         people.post("/api/imports", maximumBodyBytes: 8 << 20, importFile)
         people.get("/api/replays", listReplays)
         people.post("/api/replays", createReplay)
@@ -33,6 +38,9 @@ struct MarketdataRoutes: Sendable {
     func addInternalRoutes(to router: inout Router, jobTokens: JobTokenVerifier, authenticating callers: ([String]) -> any Middleware) {
         router.grouped(callers(["executor", "signals"])).get("/internal/v1/bars") { try await internalBars($0, jobTokens: jobTokens) }
         router.grouped(callers(["signals", "scheduler"])).get("/internal/v1/instruments/{symbol}", internalInstrument)
+        router.grouped(callers(["executor", "signals", "scheduler"])).get("/internal/v1/datasets/{name}") {
+            try await internalDataset($0, jobTokens: jobTokens)
+        }
         router.grouped(callers(["scheduler"])).post("/internal/v1/watches", replaceWatches)
     }
 

@@ -47,6 +47,8 @@ struct ChunkDraft: Sendable {
     var coverage: Range<Int64>
     var sha256: SHA256Digest
     var bytes: [UInt8]
+    /// The slots of the day (`DaySlots`) in which its bars begin.
+    var slots: [UInt8]
 
     /// Merges a day with what is stored of it; nothing when that changes nothing.
     init?(_ day: DayPartition.Day, latest: LatestChunk?) throws {
@@ -65,5 +67,6 @@ struct ChunkDraft: Sendable {
         coverage = merged.coverage
         bytes = DayChunk.encode(merged.bars)
         sha256 = SHA256.digest(bytes)
+        slots = DaySlots(intervalSeconds: day.series.intervalSeconds).bits(of: merged.bars.starts, day: day.day)
     }
 }

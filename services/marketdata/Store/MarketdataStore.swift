@@ -2,7 +2,7 @@ import Bars
 import Contracts
 
 /// Everything that marketdata remembers. Two implementations pass one contract suite: Postgres, and memory for tests.
-protocol MarketdataStore: EffectStore {
+protocol MarketdataStore: EffectStore, CatalogueStore {
     // MARK: Instruments
 
     func instrument(symbol: String) async throws -> Instrument?
@@ -10,7 +10,7 @@ protocol MarketdataStore: EffectStore {
     /// An instrument with the series that its bars are made of (a replay's are those of its source), in one step.
     func description(of symbol: String) async throws -> InstrumentDescription?
     /// In order of symbol, those after one; `containing` is a part of the symbol.
-    func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument]
+    func instruments(after symbol: String?, containing text: String?, assetClass: AssetClass?, limit: Int) async throws -> [Instrument]
     /// A calendar saved here, which goes before a built-in one of the same name.
     func calendar(named name: String) async throws -> ExchangeCalendar?
     func save(_ calendars: [ExchangeCalendar]) async throws

@@ -6,17 +6,17 @@ import Synchronization
 
 /// The store in memory, for tests of what stands on it.
 final class MemoryMarketdataStore: MarketdataStore {
-    private struct Chunk {
+    struct Chunk {
         var draft: ChunkDraft
         var recordedAt: Int64
     }
 
-    private struct Lease {
+    struct Lease {
         var runner: String
         var until: Timestamp
     }
 
-    private struct State {
+    struct State {
         var instruments: [InstrumentID: Instrument] = [:]
         var calendars: [String: ExchangeCalendar] = [:]
         var chunks: [InstrumentID: [SeriesKey: [CivilDay: [Chunk]]]] = [:]
@@ -26,14 +26,15 @@ final class MemoryMarketdataStore: MarketdataStore {
         var releases: [ReplayID: [(knownAt: Timestamp, through: Timestamp)]] = [:]
         var said: [String] = []
         var mostRowsAtOnce = 0
+        var slots: [ChunkKey: [UInt8]] = [:]
     }
 
-    private struct Pair: Hashable {
+    struct Pair: Hashable {
         var instrument: InstrumentID
         var intervalSeconds: Int
     }
 
-    private let state = Mutex(State())
+    let state = Mutex(State())
     private let time: any TimeSource
 
     init(time: any TimeSource = SystemTimeSource()) { self.time = time }
@@ -57,9 +58,13 @@ final class MemoryMarketdataStore: MarketdataStore {
         return InstrumentDescription(instrument: found, series: try await series(of: found.replayOf ?? found.id))
     }
 
-    func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument] {
+    func instruments(after symbol: String?, containing text: String?, assetClass: AssetClass?, limit: Int) async throws -> [Instrument] {
         let all = state.withLock { Array($0.instruments.values) }.sorted { $0.symbol < $1.symbol }
-        return Array(all.filter { $0.symbol > symbol ?? "" && (text.map($0.symbol.contains) ?? true) }.prefix(limit))
+        let found = all.filter { instrument in
+            instrument.symbol > symbol ?? "" && (text.map(instrument.symbol.contains) ?? true)
+                && (assetClass.map { $0 == instrument.assetClass } ?? true)
+        }
+        return Array(found.prefix(limit))
     }
 
     func create(_ instrument: Instrument) async throws {
@@ -156,6 +161,8 @@ final class MemoryMarketdataStore: MarketdataStore {
                 state.chunks[instrument.id, default: [:]][draft.series, default: [:]][draft.day, default: []].append(
                     Chunk(draft: draft, recordedAt: recordedAt)
                 )
+                let key = ChunkKey(instrumentID: instrument.id, series: draft.series, day: draft.day, revision: draft.revision)
+                state.slots[key] = draft.slots
                 switch draft.change {
                 case .added: days.added += 1
                 case .extended: days.extended += 1

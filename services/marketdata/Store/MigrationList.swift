@@ -13,6 +13,7 @@ enum Migrations {
             ("v006_create_idempotency_keys", PackageResources.v006_create_idempotency_keys_sql),
             ("v007_stamp_corrections_last", PackageResources.v007_stamp_corrections_last_sql),
             ("v008_partition_chunks", PackageResources.v008_partition_chunks_sql),
+            ("v009_create_catalogue_and_uploads", PackageResources.v009_create_catalogue_and_uploads_sql),
         ])
     }
 }

@@ -129,6 +129,7 @@ extension PostgresMarketdataStore {
                 days.unchanged += part.count - made.count
             }
             try await insert(drafts, of: instrument.id, batch: batch, on: connection)
+            try await saveSlots(of: drafts, of: instrument.id, on: connection)
             try await extendSeries(of: instrument.id, with: drafts, on: connection)
             for draft in drafts {
                 switch draft.change {

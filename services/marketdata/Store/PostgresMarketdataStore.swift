@@ -67,13 +67,15 @@ final class PostgresMarketdataStore: MarketdataStore {
         return InstrumentDescription(instrument: try Self.instrument(first), series: series)
     }
 
-    func instruments(after symbol: String?, containing text: String?, limit: Int) async throws -> [Instrument] {
-        try await pool.query(
+    func instruments(after symbol: String?, containing text: String?, assetClass: AssetClass?, limit: Int) async throws -> [Instrument] {
+        let classes = assetClass?.storedWords
+        return try await pool.query(
             """
             SELECT id, symbol, asset_class, calendar, time_zone, tick_size, lot_size, volume_unit, base_interval_seconds, feed, replay_of, active,
                 version, created_at
             FROM instruments
             WHERE symbol COLLATE "C" > \(symbol ?? "") AND (\(text)::text IS NULL OR position(\(text)::text IN symbol) > 0)
+                AND (\(classes)::text[] IS NULL OR asset_class = ANY (\(classes)::text[]))
             ORDER BY symbol COLLATE "C" LIMIT \(limit)
             """
         ).map(Self.instrument)

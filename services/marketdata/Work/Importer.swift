@@ -11,7 +11,14 @@ struct Importer: Sendable {
     let time: any TimeSource
 
     /// Stores a file whole days at a time; days with a bad row are left alone and named. Throws `ImportError` when nothing of it can be used.
-    func run(_ bytes: [UInt8], path: String, options: ImportOptions) async throws -> ImportOutcome {
+    ///
+    /// All days are stored in one transaction, unless somebody wants to be told how far it is: then some dozens at a time.
+    func run(
+        _ bytes: [UInt8],
+        path: String,
+        options: ImportOptions,
+        report: (@Sendable (ImportProgress) async throws -> Void)? = nil
+    ) async throws -> ImportOutcome {
         async let digest = cpu.run { SHA256.digest(bytes) }
         var file = try await cpu.run { try FileImporter.read(bytes, path: path, options: options) }
         if let known = try await store.instrument(symbol: file.symbol), known.calendar != file.calendar.name || known.assetClass != file.assetClass {
@@ -40,7 +47,7 @@ struct Importer: Sendable {
             version: 1,
             createdAt: time.now()
         )
-        let batch = ImportBatch(
+        var batch = ImportBatch(
             id: UUID(),
             instrument: instrument,
             fileName: String(path.split(separator: "/").last ?? ""),
@@ -51,7 +58,12 @@ struct Importer: Sendable {
             notes: file.notes,
             days: days
         )
-        let stored = try await store.store(batch)
+        let stored: ImportBatch.Outcome
+        if let report {
+            stored = try await storeInPieces(&batch, report)
+        } else {
+            stored = try await store.store(batch)
+        }
         return ImportOutcome(
             symbol: stored.instrument.symbol,
             instrumentID: stored.instrument.id,
@@ -62,5 +74,46 @@ struct Importer: Sendable {
             notes: file.notes,
             createdInstrument: stored.createdInstrument
         )
+    }
+    /// Stores some days after the other, the sides of a day together, and tells how far it is.
+    private func storeInPieces(
+        _ batch: inout ImportBatch,
+        _ report: @Sendable (ImportProgress) async throws -> Void
+    ) async throws -> ImportBatch.Outcome {
+        let days = batch.days.sorted { $0.day < $1.day }
+        var progress = ImportProgress(daysDone: 0, daysTotal: days.count, rowsDone: 0)
+        try await report(progress)
+        var whole: ImportBatch.Outcome?
+        while progress.daysDone < days.count {
+            try Task.checkCancellation()
+            var end = min(progress.daysDone + 48, days.count)
+            while end < days.count, days[end].day == days[end - 1].day { end += 1 }
+            batch.id = UUID()
+            batch.days = Array(days[progress.daysDone..<end])
+            batch.rows = batch.days.reduce(0) { $0 + $1.bars.count }
+            let piece = try await store.store(batch)
+            whole = whole.map { $0.joined(with: piece) } ?? piece
+            // Once is enough.
+            batch.refusedDays = 0
+            progress.daysDone = end
+            progress.rowsDone += batch.rows
+            try await report(progress)
+        }
+        guard let whole else { throw ImportError.emptyFile }
+        return whole
+    }
+}
+
+extension ImportBatch.Outcome {
+    /// What both together did.
+    fileprivate func joined(with later: ImportBatch.Outcome) -> ImportBatch.Outcome {
+        var joined = later
+        joined.createdInstrument = createdInstrument
+        joined.days.added += days.added
+        joined.days.extended += days.extended
+        joined.days.revised += days.revised
+        joined.days.unchanged += days.unchanged
+        joined.days.refused += days.refused
+        return joined
     }
 }

@@ -6,7 +6,7 @@ public struct InstrumentChanged: EventBody, Hashable {
     public let instrumentID: InstrumentID
     /// Its symbol today, such as `BTCUSD`.
     public let symbol: String
-    /// `crypto`, `equity`, `fx`, `future`, `index`.
+    /// `equity`, `crypto`, `forex`, `commodity`, `future`, `index`, `cfd`; older events say `fx` for `forex`.
     public let assetClass: String
     /// Where its bars come from.
     public let feed: FeedKind

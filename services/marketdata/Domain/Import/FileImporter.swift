@@ -9,20 +9,32 @@ enum FileImporter {
         let entry = try Archive.open(bytes, fileName: path)
         guard !entry.bytes.isEmpty else { throw .emptyFile }
         let name = SourceName(path: path, entryName: entry.name)
-        var source = ImportSource(name: name, text: entry.bytes, options: options)
+        var source = ImportSource(name: name, text: Self.plainText(entry.bytes), options: options)
         if source.name.lean == nil { source.name.lean = leanWithoutFolders(source) }
-        switch try layout(of: source) {
+        let layout = try layout(of: source)
+        let isTable = [.csvBars, .csvTrades, .csvQuotes].contains(layout)
+        if !isTable, options.stamps != nil { throw .badOption(name: "stamps", reason: "\(layout.rawValue) files say it themselves") }
+        if !isTable, options.dateOrder != nil { throw .badOption(name: "date_order", reason: "\(layout.rawValue) files say it themselves") }
+        switch layout {
         case .leanTicks: return try LeanTickReader.read(source)
         case .leanBars: return try LeanBarReader.read(source)
         case .iqfeedTicks: return try IQFeedReader.readTicks(source)
         case .iqfeedBars: return try IQFeedReader.readBars(source)
         case .histData: return try SemicolonReader.read(source, layout: .histData)
         case .ninjaTrader: return try SemicolonReader.read(source, layout: .ninjaTrader)
-        case .csvBars: return try HeaderedReader.readBars(source)
-        case .csvTrades: return try HeaderedReader.readTrades(source)
+        case .csvBars, .csvTrades, .csvQuotes:
+            if !PlainTable.suits(source), let table = TableLayout(source.text) { return try TableReader.read(table, source) }
+            return layout == .csvBars ? try HeaderedReader.readBars(source) : try HeaderedReader.readTrades(source)
         case .freqtradeBars: return try FreqtradeReader.readBars(source)
         case .freqtradeTrades: return try FreqtradeReader.readTrades(source)
         }
+    }
+
+    /// Text of two bytes a letter, as some Windows programs write it, in the usual form.
+    private static func plainText(_ bytes: [UInt8]) -> [UInt8] {
+        guard bytes.starts(with: [0xFF, 0xFE]) else { return bytes }
+        let letters = stride(from: 2, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
+        return Array(String(decoding: letters, as: UTF16.self).utf8)
     }
 
     /// Lean's hour and day files say neither what nor how long they are once their folders are lost: the rows and the name tell.
@@ -54,8 +66,9 @@ enum FileImporter {
         }
         if let lean = source.name.lean { return lean.resolution == "tick" ? .leanTicks : .leanBars }
         let semicolons = first.split(separator: ";", omittingEmptySubsequences: false)
-        if semicolons.count == 6, semicolons[0].count == 15 {
+        if semicolons.count == 6, semicolons[0].count == 15, !first.contains(",") {
             if source.name.fileName.uppercased().hasPrefix("DAT_ASCII") { return .histData }
+            guard source.options.stamps == nil else { return .csvBars }
             return semicolons[5] == "0" && lines.dropFirst().allSatisfy({ $0.isEmpty || $0.hasSuffix(";0") }) ? .histData : .ninjaTrader
         }
         for line in lines {
@@ -63,7 +76,8 @@ enum FileImporter {
             if names.isSuperset(of: ["open", "high", "low", "close"]) { return .csvBars }
             if names.contains("price"), names.contains("amount") || names.contains("size") { return .csvTrades }
         }
-        throw .unknownLayout("it begins with \(fields.count) fields and none of the known headers")
+        if let table = TableLayout(source.text) { return TableReader.layout(of: table) }
+        throw .unknownLayout("it begins with \(fields.count) fields, none of the known headers, and rows that do not tell what they are")
     }
 }
 

@@ -158,16 +158,21 @@ enum HeaderedReader {
     }
 
     /// `FOREX_EURUSD_1H_ASK` says EURUSD and ask, `Coinbase_BTCUSD_1h` and `STOCKS_GOOGL` their last symbol-like word, `GOOG` itself.
-    private static func nameParts(_ stem: String) -> (symbol: String?, side: PriceSide?) {
+    static func nameParts(_ stem: String) -> (symbol: String?, side: PriceSide?) {
         let words = stem.split { $0 == "_" || $0 == "-" }.map { $0.uppercased() }
         let side: PriceSide? = words.contains("ASK") ? .ask : words.contains("BID") ? .bid : nil
         let noise: Set<String> = [
             "FOREX", "STOCKS", "STOCK", "COINBASE", "BINANCE", "KRAKEN", "ASK", "BID", "SHARPE", "RATIO", "TEST", "DATA", "CSV",
         ]
         let candidates = words.filter { word in
-            !noise.contains(word) && word.first?.isLetter == true && word.allSatisfy { $0.isASCII } || word.contains(".")
+            (!noise.contains(word) && word.first?.isLetter == true && word.allSatisfy { $0.isASCII })
+                || (word.contains(".") && word.contains { $0.isLetter })
         }
-        return (candidates.last { !["BARS", "MIN"].contains($0) } ?? candidates.first, side)
+        // Two currencies, a coin or a future's suffix are told from any other word.
+        if let plain = candidates.first(where: { AssetClass.guess(symbol: $0) != .equity }) { return (plain, side) }
+        // M1 and H4 are rather the length of the bars.
+        let names = candidates.filter { word in !(word.count <= 3 && "MHDSW".contains(word.prefix(1)) && word.dropFirst().allSatisfy(\.isNumber)) }
+        return (names.last { !["BARS", "MIN"].contains($0) } ?? names.first ?? candidates.first, side)
     }
 }
 

@@ -10,6 +10,8 @@ enum ImportError: Error, Equatable, Sendable {
     case symbolRequired
     /// The file does not say how long its bars are; what its rows say instead.
     case intervalRequired(String)
+    /// The dates of the file can be read in two ways; what would decide it.
+    case ambiguousDates(String)
     /// The archive is damaged, too large when unpacked, or holds several files none of which is named like it.
     case badArchive(String)
     /// Every day of the file has at least one bad row, or a row has no readable time.
@@ -25,6 +27,7 @@ enum ImportError: Error, Equatable, Sendable {
         case .unsupportedLayout: "unsupported_layout"
         case .symbolRequired: "symbol_required"
         case .intervalRequired: "interval_required"
+        case .ambiguousDates: "ambiguous_dates"
         case .badArchive: "bad_archive"
         case .badRows: "bad_rows"
         case .badOption: "bad_option"
@@ -39,6 +42,7 @@ enum ImportError: Error, Equatable, Sendable {
         case .unsupportedLayout(let name): "\(name) files are not read yet."
         case .symbolRequired: "The file does not say which instrument it is of; name it with `symbol`."
         case .intervalRequired(let seen): "How long a bar is cannot be told: \(seen); give it with `interval`."
+        case .ambiguousDates(let seen): "The dates can be read in two ways: \(seen)."
         case .badArchive(let reason): "The archive cannot be read: \(reason)."
         case .badRows(let problems): problems.summary
         case .badOption(let name, let reason): "\(name): \(reason)"

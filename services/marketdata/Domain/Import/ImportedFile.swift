@@ -9,6 +9,13 @@ struct ImportOptions: Sendable, Equatable {
     var side: PriceSide?
     /// The length of the bars of a file whose rows do not tell it.
     var interval: BarInterval?
+    /// How the numbers of a date follow one another where the file's dates can be read in two ways.
+    var dateOrder: DateOrder?
+    /// Which end of a bar its row is stamped with, where neither layout nor header say it.
+    var stamps: Stamps?
+
+    /// The two ends of a bar.
+    enum Stamps: String, Sendable, CaseIterable { case start, end }
 }
 
 /// The layouts that are read.
@@ -21,6 +28,7 @@ enum ImportLayout: String, Sendable, CaseIterable {
     case ninjaTrader = "ninjatrader"
     case csvBars = "csv-bars"
     case csvTrades = "csv-trades"
+    case csvQuotes = "csv-quotes"
     case freqtradeBars = "freqtrade-bars"
     case freqtradeTrades = "freqtrade-trades"
 }

@@ -12,7 +12,8 @@ struct LeanMarket {
     init(_ lean: SourceName.Lean, _ source: ImportSource) throws(ImportError) {
         let usual: [String: (AssetClass, calendar: String, zone: String)] = [
             "crypto": (.crypto, "always-open", "UTC"), "cryptofuture": (.crypto, "always-open", "UTC"), "forex": (.forex, "forex", "UTC"),
-            "fx": (.forex, "forex", "UTC"), "cfd": (.cfd, "forex", "UTC"), "future": (.future, "cme", "UTC"),
+            "fx": (.forex, "forex", "UTC"), "cfd": (.cfd, "forex", "UTC"), "commodity": (.commodity, "forex", "UTC"),
+            "future": (.future, "cme", "UTC"),
             "equity": (.equity, "us-equity", "America/New_York"), "index": (.index, "us-equity", "America/New_York"),
         ]
         // Exchanges whose files are on a clock of their own.

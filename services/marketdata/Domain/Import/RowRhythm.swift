@@ -21,6 +21,7 @@ struct RowRhythm {
             throw problems.isEmpty ? .intervalRequired("two rows at least are needed") : .badRows(problems)
         }
         guard interval % 1_000_000 == 0 else { throw .intervalRequired("rows are not whole seconds apart") }
+        guard interval <= 366 * 86_400_000_000 else { throw .intervalRequired("rows are more than a year apart") }
         // Summer time, a late opening or a lunch break move the grid on; a place on it that few rows share is none.
         var sharing = Tally()
         for stamp in stamps { sharing.add(floorModulo(stamp, interval)) }

@@ -46,6 +46,13 @@ struct SourceName: Sendable, Equatable {
         lean = Lean(asset: "", market: "", resolution: resolution, ticker: words[1], isQuote: kind == "quote", date: words[0])
     }
 
+    /// HistData's files in its several layouts, all on New York's clock and made of bids.
+    private var isHistData: Bool { fileName.uppercased().hasPrefix("DAT_") }
+    /// The zone of a vendor's clock, told by the way in which he names his files.
+    var vendorZone: String? { isHistData ? "America/New_York" : nil }
+    /// What the prices of a vendor are, told by the way in which he names his files.
+    var vendorSide: PriceSide? { isHistData ? .bid : nil }
+
     private static func lean(_ parts: [String]) -> Lean? {
         let assets = ["equity", "crypto", "cryptofuture", "forex", "index", "future", "cfd"]
         let resolutions = ["tick", "second", "minute", "hour", "daily"]
