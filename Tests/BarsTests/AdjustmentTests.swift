@@ -41,7 +41,8 @@ private func texts(_ column: ScaledColumn?) -> [String] {
 @Suite struct AdjustmentTests {
     /// Files write six digits of a split; the fraction that is meant comes back.
     @Test(arguments: [
-        ("0.03571430", "0.25", Int64(1), Int64(7)), ("0.00892857", "0.01785710", 1, 2), ("7.11111022", "10.66670000", 2, 3), ("0.11111099", "1", 1, 9),
+        ("0.03571430", "0.25", Int64(1), Int64(7)), ("0.00892857", "0.01785710", 1, 2), ("7.11111022", "10.66670000", 2, 3),
+        ("0.11111099", "1", 1, 9),
         ("8", "1", 8, 1), ("0.997307", "1", 997_307, 1_000_000), ("1", "1", 1, 1),
     ])
     func splitsAreFractions(before: String, after: String, numerator: Int64, denominator: Int64) throws {
@@ -128,6 +129,8 @@ private func texts(_ column: ScaledColumn?) -> [String] {
 
     @Test func halvesGoAwayFromZero() throws {
         let half = PriceAdjustment([PriceAdjustment.Step(instant: 3_600_000_000, ratio: AdjustmentRatio(splitNumerator: 1, splitDenominator: 2))])
-        #expect(texts(half.apply(try seconds(from: 0, ["0.00000001", "-0.00000001", "0.00000003"])).close) == ["0.00000001", "-0.00000001", "0.00000002"])
+        #expect(
+            texts(half.apply(try seconds(from: 0, ["0.00000001", "-0.00000001", "0.00000003"])).close) == ["0.00000001", "-0.00000001", "0.00000002"]
+        )
     }
 }

@@ -71,6 +71,7 @@ struct BadInputTests {
     private static let barParameters: [String: Kind] = [
         "instrument": .form, "interval": .form, "start": .form, "end": .form, "countback": .form, "limit": .form, "as_of": .form,
         "revisions_as_of": .form, "partial": .form, "session": .form, "anchor": .form, "price": .form, "format": .form,
+        "adjustment": .form, "fill": .form,
     ]
 
     /// What is asked with parameters.
@@ -89,7 +90,9 @@ struct BadInputTests {
             isInternal: true
         ),
         Parameters(route: "/api/instruments", good: [], kinds: ["text": .text, "cursor": .form, "limit": .form]),
-        Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: [:]),
+        Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: ["at": .form]),
+        Parameters(route: "/api/instruments/BTCUSD/actions", good: [], kinds: ["as_of": .form, "revisions_as_of": .form]),
+        Parameters(route: "/api/instruments/BTCUSD/quality", good: [], kinds: ["start": .form, "end": .form]),
         Parameters(route: "/internal/v1/instruments/BTCUSD", good: [], kinds: [:], isInternal: true),
         Parameters(route: "/api/replays", good: [], kinds: ["cursor": .form, "limit": .form]),
         Parameters(route: "/api/replays/REPLAY", good: [], kinds: [:]),
@@ -97,7 +100,8 @@ struct BadInputTests {
 
     /// What has a name in its path.
     private static let paths: [(method: HTTPServing.Method, prefix: String, suffix: String, isInternal: Bool)] = [
-        (.get, "/api/instruments/", "", false), (.get, "/internal/v1/instruments/", "", true), (.get, "/api/replays/", "", false),
+        (.get, "/api/instruments/", "", false), (.get, "/api/instruments/", "/actions", false), (.get, "/api/instruments/", "/quality", false),
+        (.get, "/internal/v1/instruments/", "", true), (.get, "/api/replays/", "", false),
         (.delete, "/api/replays/", "", false), (.post, "/api/replays/", "/pause", false), (.post, "/api/replays/", "/resume", false),
     ]
 

@@ -36,6 +36,8 @@ struct Doors: Sendable {
             importer: bench.importer,
             replays: Replays(store: store, reader: bench.reader, time: time, feed: nil),
             effects: PostgresEffects(store: store),
+            calendars: bench.calendars,
+            quality: bench.quality,
             time: time
         )
         var router = Router(problemOf: MarketdataRoutes.problem)

@@ -40,6 +40,8 @@ struct Bench: Sendable {
     let store: any MarketdataStore
     let reader: BarReader
     let importer: Importer
+    let calendars: Calendars
+    let quality: QualityReader
     let cpu: CPUPool
 
     init(
@@ -50,7 +52,9 @@ struct Bench: Sendable {
     ) throws {
         self.store = store
         cpu = try CPUPool(threads: 1)
-        reader = BarReader(store: store, calendars: Calendars(store: store, time: time), results: results, cpu: cpu, time: time, limits: limits)
+        calendars = Calendars(store: store, time: time)
+        quality = QualityReader(store: store, calendars: calendars, cpu: cpu, time: time, limits: limits)
+        reader = BarReader(store: store, calendars: calendars, results: results, cpu: cpu, time: time, limits: limits)
         importer = Importer(store: store, cpu: cpu, time: time)
     }
 

@@ -53,9 +53,10 @@ enum Application {
         )
 
         // What works on the store.
+        let calendars = Calendars(store: store, time: time)
         let reader = BarReader(
             store: store,
-            calendars: Calendars(store: store, time: time),
+            calendars: calendars,
             results: RedisResultCache(redis: redis),
             cpu: environment.cpu,
             time: time,
@@ -68,6 +69,8 @@ enum Application {
             importer: Importer(store: store, cpu: environment.cpu, time: time),
             replays: Replays(store: store, reader: reader, time: time, limits: settings.replays, feed: feed),
             effects: PostgresEffects(store: store),
+            calendars: calendars,
+            quality: QualityReader(store: store, calendars: calendars, cpu: environment.cpu, time: time, limits: settings.reads),
             time: time
         )
 

@@ -32,6 +32,10 @@ struct BarRequest: Sendable, Equatable {
     var session: SessionKind?
     var anchor: BarAnchor?
     var price: PriceSide?
+    /// Which corporate actions the prices take into account.
+    var adjustment = Adjustment.raw
+    /// Whether empty intervals of a session get a marked bar at the close before them.
+    var fillsForward = false
 }
 
 /// Bars with everything that a reader must know about them.
@@ -52,4 +56,8 @@ struct BarAnswer: Sendable {
     var dataSHA256: SHA256Digest
     /// The highest revision that was read.
     var revision: Int
+    /// Which corporate actions the prices take into account.
+    var adjustment = Adjustment.raw
+    /// Which bars stand for empty intervals; nothing when nobody asked for such.
+    var isFilled: [Bool]?
 }

@@ -10,6 +10,15 @@ struct ImportOutcome: Sendable, Equatable {
         var unchanged = 0
         /// Days that were left alone because a row of theirs is bad.
         var refused = 0
+
+        /// Counts those of another part of the file too.
+        mutating func add(_ other: Days) {
+            added += other.added
+            extended += other.extended
+            revised += other.revised
+            unchanged += other.unchanged
+            refused += other.refused
+        }
     }
 
     var symbol: String

@@ -37,6 +37,8 @@ extension MarketdataError: ProblemRepresentable {
                 detail: "Too many long questions are being answered at the moment; try again.",
                 retryAfterSeconds: 2
             )
+        case .rangeTooLong(let right):
+            .unprocessable(code: "range_too_long", detail: "One report does not span so much: \(right).", field: "start")
         case .damagedChunk:
             Problem(status: .internalError, code: "damaged_chunk", detail: "A stored day cannot be read; an operator has to import it again.")
         }

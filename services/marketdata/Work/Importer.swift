@@ -13,6 +13,9 @@ struct Importer: Sendable {
     /// Stores a file whole days at a time; days with a bad row are left alone and named. Throws `ImportError` when nothing of it can be used.
     func run(_ bytes: [UInt8], path: String, options: ImportOptions) async throws -> ImportOutcome {
         let digest = try await cpu.run { SHA256.digest(bytes) }
+        if let about = try await cpu.run({ try LeanCorporateReader.read(bytes, path: path, options: options) }) {
+            return try await store(about, path: path, digest: digest)
+        }
         var file = try await cpu.run { try FileImporter.read(bytes, path: path, options: options) }
         if let known = try await store.instrument(symbol: file.symbol), known.calendar != file.calendar.name || known.assetClass != file.assetClass {
             // A known instrument's own class and calendar say where its sessions are, whatever the file's name suggests.
@@ -21,12 +24,64 @@ struct Importer: Sendable {
             own.calendar = try await store.calendar(named: known.calendar) ?? CalendarCatalogue.all[known.calendar]
             file = try await cpu.run { [own] in try FileImporter.read(bytes, path: path, options: own) }
         }
-        let days = try await cpu.run { [file] in DayPartition.days(of: file) }
-        if file.problems.hasUnreadableTime || (days.isEmpty && !file.problems.isEmpty) { throw ImportError.badRows(file.problems) }
-        guard !days.isEmpty else { throw ImportError.emptyFile }
+        // A ticker resolves at a date: what a file is named by may have been others before. Who gives a symbol means the instrument itself.
+        let holders = options.symbol == nil ? try await store.holders(of: file.symbol) : []
+        let parts = try await cpu.run { [file] in
+            try TickerSplit.parts(of: file, holders: holders).map { (symbol: $0.symbol, days: DayPartition.days(of: $0.file)) }
+        }
+        let name = String(path.split(separator: "/").last ?? "")
+        if file.problems.hasUnreadableTime || (parts.allSatisfy(\.days.isEmpty) && !file.problems.isEmpty) {
+            // Nothing of it is stored but that it came: the report on the instrument tells.
+            if let known = try await store.instrument(symbol: parts.first?.symbol ?? file.symbol) {
+                try await store.note(file.problems.findings, of: known.id, fileName: name, fileSHA256: digest)
+            }
+            throw ImportError.badRows(file.problems)
+        }
+        guard parts.contains(where: { !$0.days.isEmpty }) else { throw ImportError.emptyFile }
+        var outcome: ImportOutcome?
+        for part in parts where !part.days.isEmpty {
+            let stored = try await store(part.days, of: part.symbol, file: file, name: name, digest: digest, isFirst: outcome == nil)
+            let isWhole = parts.count == 1
+            let span = part.days.map(\.day)
+            let findings = file.problems.findings.filter { finding in
+                isWhole || (finding.day >= span.min() ?? finding.day && finding.day <= span.max() ?? finding.day)
+            }
+            try await store.note(findings, of: stored.instrument.id, fileName: name, fileSHA256: digest)
+            if var sum = outcome {
+                sum.days.add(stored.days)
+                sum.notes.append("rows from \(span.min()?.text ?? "") on are \(stored.instrument.symbol)'s, who bore the name \(file.symbol) then")
+                sum.createdInstrument = sum.createdInstrument || stored.createdInstrument
+                sum.symbol = stored.instrument.symbol
+                sum.instrumentID = stored.instrument.id
+                outcome = sum
+            } else {
+                outcome = ImportOutcome(
+                    symbol: stored.instrument.symbol,
+                    instrumentID: stored.instrument.id,
+                    layout: file.layout,
+                    rows: file.rows,
+                    days: stored.days,
+                    problems: file.problems,
+                    notes: file.notes,
+                    createdInstrument: stored.createdInstrument
+                )
+            }
+        }
+        guard let outcome else { throw ImportError.emptyFile }
+        return outcome
+    }
+
+    private func store(
+        _ days: [DayPartition.Day],
+        of symbol: String,
+        file: ImportedFile,
+        name: String,
+        digest: SHA256Digest,
+        isFirst: Bool
+    ) async throws -> ImportBatch.Outcome {
         let instrument = Instrument(
             id: .make(),
-            symbol: file.symbol,
+            symbol: symbol,
             assetClass: file.assetClass,
             calendar: file.calendar.name,
             timeZone: file.calendar.timeZone,
@@ -43,24 +98,14 @@ struct Importer: Sendable {
         let batch = ImportBatch(
             id: UUID(),
             instrument: instrument,
-            fileName: String(path.split(separator: "/").last ?? ""),
+            fileName: name,
             fileSHA256: digest,
             layout: file.layout.rawValue,
             rows: file.rows,
-            refusedDays: file.problems.days.count,
+            refusedDays: isFirst ? file.problems.days.count : 0,
             notes: file.notes,
             days: days
         )
-        let stored = try await store.store(batch)
-        return ImportOutcome(
-            symbol: stored.instrument.symbol,
-            instrumentID: stored.instrument.id,
-            layout: file.layout,
-            rows: file.rows,
-            days: stored.days,
-            problems: file.problems,
-            notes: file.notes,
-            createdInstrument: stored.createdInstrument
-        )
+        return try await store.store(batch)
     }
 }

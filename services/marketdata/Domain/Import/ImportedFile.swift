@@ -23,6 +23,8 @@ enum ImportLayout: String, Sendable, CaseIterable {
     case csvTrades = "csv-trades"
     case freqtradeBars = "freqtrade-bars"
     case freqtradeTrades = "freqtrade-trades"
+    case leanFactors = "lean-factors"
+    case leanMap = "lean-map"
 }
 
 /// One series read from a file.

@@ -64,6 +64,21 @@ struct RawRows {
         return zip(times.dropFirst(), times).map { $0 - $1 }.filter { $0 > 0 }
     }
 
+    /// Remembers the rows that are earlier than one before them (in a file that is newest first, later): they are sorted in, and worth a word.
+    private func noteDisorder(_ problems: inout RowProblems, span: (Int64) -> Range<Int64>?) {
+        var rises = 0
+        var falls = 0
+        for (before, stamp) in zip(stamps, stamps.dropFirst()) where stamp != before { if stamp > before { rises += 1 } else { falls += 1 } }
+        guard min(rises, falls) > 0 else { return }
+        var furthest: Int64?
+        for row in falls > rises ? Array(stamps.indices.reversed()) : Array(stamps.indices) {
+            if let furthest, stamps[row] < furthest, let start = span(stamps[row])?.lowerBound {
+                problems.note(.outOfOrder, line: lines[row], day: CivilDay(utcMicroseconds: start))
+            }
+            furthest = max(furthest ?? .min, stamps[row])
+        }
+    }
+
     private static func order(_ stamps: [Int64]) -> [Int] {
         var rises = true
         var falls = true
@@ -86,6 +101,7 @@ struct RawRows {
     ) throws(ImportError) -> BarSeries {
         var builder = BarSeriesBuilder()
         builder.reserveCapacity(count)
+        noteDisorder(&problems, span: span)
         for row in rowsByTime {
             guard let range = span(stamps[row]) else { continue }
             let day = CivilDay(utcMicroseconds: range.lowerBound)
@@ -94,7 +110,7 @@ struct RawRows {
                 continue
             }
             if let last = builder.lastStart, range.lowerBound <= last {
-                problems.add(line: lines[row], column: "time", reason: "another row of the file has the same time", day: day)
+                problems.add(line: lines[row], column: "time", reason: "another row of the file has the same time", day: day, kind: .duplicate)
                 continue
             }
             builder.append(
