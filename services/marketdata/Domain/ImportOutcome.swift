@@ -30,4 +30,12 @@ struct ImportOutcome: Sendable, Equatable {
     var notes: [String]
     /// Whether the instrument came to be by this import.
     var createdInstrument: Bool
+
+    /// Takes in what became of another part of the file, which is another instrument's: the last one is named.
+    mutating func add(_ part: ImportBatch.Outcome) {
+        days.add(part.days)
+        createdInstrument = createdInstrument || part.createdInstrument
+        symbol = part.instrument.symbol
+        instrumentID = part.instrument.id
+    }
 }

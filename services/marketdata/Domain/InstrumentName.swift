@@ -54,6 +54,8 @@ enum TickerSplit {
     struct Part: Sendable {
         var symbol: String
         var file: ImportedFile
+        /// The UTC days of the part, whole ones: on a seam in the middle of a day it is the later part's.
+        var days: Range<CivilDay>
     }
 
     /// Rows before the first bearer are its, and rows between two are the earlier one's: nothing of the file is lost.
@@ -63,7 +65,8 @@ enum TickerSplit {
         for holder in holders.sorted(by: { $0.name.firstDay < $1.name.firstDay }) where bearers.last?.symbol != holder.symbol {
             bearers.append(holder)
         }
-        guard let first = bearers.first else { return [Part(symbol: file.symbol, file: file)] }
+        let (earliest, latest) = (CivilDay(number: .min / 2), CivilDay(number: .max / 2))
+        guard let first = bearers.first else { return [Part(symbol: file.symbol, file: file, days: earliest..<latest)] }
         let zone = try ZoneRules(identifier: first.timeZone)
         var parts: [Part] = []
         for (place, holder) in bearers.enumerated() {
@@ -79,7 +82,8 @@ enum TickerSplit {
                 cut.coverage = lower..<upper
                 return cut
             }
-            if !part.series.isEmpty { parts.append(Part(symbol: holder.symbol, file: part)) }
+            let days = (from == .min ? earliest : CivilDay(utcMicroseconds: from))..<(next == .max ? latest : CivilDay(utcMicroseconds: next))
+            if !part.series.isEmpty { parts.append(Part(symbol: holder.symbol, file: part, days: days)) }
         }
         return parts
     }

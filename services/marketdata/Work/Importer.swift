@@ -27,32 +27,25 @@ struct Importer: Sendable {
         // A ticker resolves at a date: what a file is named by may have been others before. Who gives a symbol means the instrument itself.
         let holders = options.symbol == nil ? try await store.holders(of: file.symbol) : []
         let parts = try await cpu.run { [file] in
-            try TickerSplit.parts(of: file, holders: holders).map { (symbol: $0.symbol, days: DayPartition.days(of: $0.file)) }
+            try TickerSplit.parts(of: file, holders: holders).map { (part: $0, days: DayPartition.days(of: $0.file)) }
         }
         let name = String(path.split(separator: "/").last ?? "")
         if file.problems.hasUnreadableTime || (parts.allSatisfy(\.days.isEmpty) && !file.problems.isEmpty) {
             // Nothing of it is stored but that it came: the report on the instrument tells.
-            if let known = try await store.instrument(symbol: parts.first?.symbol ?? file.symbol) {
+            if let known = try await store.instrument(symbol: parts.first?.part.symbol ?? file.symbol) {
                 try await store.note(file.problems.findings, of: known.id, fileName: name, fileSHA256: digest)
             }
             throw ImportError.badRows(file.problems)
         }
-        guard parts.contains(where: { !$0.days.isEmpty }) else { throw ImportError.emptyFile }
         var outcome: ImportOutcome?
-        for part in parts where !part.days.isEmpty {
-            let stored = try await store(part.days, of: part.symbol, file: file, name: name, digest: digest, isFirst: outcome == nil)
-            let isWhole = parts.count == 1
-            let span = part.days.map(\.day)
-            let findings = file.problems.findings.filter { finding in
-                isWhole || (finding.day >= span.min() ?? finding.day && finding.day <= span.max() ?? finding.day)
-            }
+        for (part, days) in parts where !days.isEmpty {
+            let refused = outcome == nil ? file.problems.days.count : 0
+            let stored = try await store(days, of: part, name: name, digest: digest, refusedDays: refused)
+            let findings = file.problems.findings.filter { part.days.contains($0.day) }
             try await store.note(findings, of: stored.instrument.id, fileName: name, fileSHA256: digest)
             if var sum = outcome {
-                sum.days.add(stored.days)
-                sum.notes.append("rows from \(span.min()?.text ?? "") on are \(stored.instrument.symbol)'s, who bore the name \(file.symbol) then")
-                sum.createdInstrument = sum.createdInstrument || stored.createdInstrument
-                sum.symbol = stored.instrument.symbol
-                sum.instrumentID = stored.instrument.id
+                sum.add(stored)
+                sum.notes.append("rows from \(days[0].day.text) on are \(stored.instrument.symbol)'s, who bore the name \(file.symbol) then")
                 outcome = sum
             } else {
                 outcome = ImportOutcome(
@@ -73,15 +66,15 @@ struct Importer: Sendable {
 
     private func store(
         _ days: [DayPartition.Day],
-        of symbol: String,
-        file: ImportedFile,
+        of part: TickerSplit.Part,
         name: String,
         digest: SHA256Digest,
-        isFirst: Bool
+        refusedDays: Int
     ) async throws -> ImportBatch.Outcome {
+        let file = part.file
         let instrument = Instrument(
             id: .make(),
-            symbol: symbol,
+            symbol: part.symbol,
             assetClass: file.assetClass,
             calendar: file.calendar.name,
             timeZone: file.calendar.timeZone,
@@ -102,7 +95,7 @@ struct Importer: Sendable {
             fileSHA256: digest,
             layout: file.layout.rawValue,
             rows: file.rows,
-            refusedDays: isFirst ? file.problems.days.count : 0,
+            refusedDays: refusedDays,
             notes: file.notes,
             days: days
         )
