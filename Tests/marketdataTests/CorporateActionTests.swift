@@ -191,6 +191,24 @@ extension Bench {
         return stock
     }
 
+    /// A replay looks from the last bar that it released: its split comes when its bars do.
+    @Test(arguments: StoreKind.allCases) func aReplayIsAdjustedAsOfWhatItHasReleased(kind: StoreKind) async throws {
+        try await withStore(kind) { store in
+            let bench = try Bench(store)
+            try await bench.takeWeek()
+            try await bench.takeFactors()
+            let replays = Replays(store: store, reader: bench.reader, time: SystemTimeSource(), feed: nil)
+            func closes(from start: String) async throws -> [Double] {
+                let wish = Replays.Wish(symbol: "XYZ", start: at(start), end: nil, intervalSeconds: nil, speed: 1, loops: false)
+                let replay = try await store.createReplay(try await replays.draft(wish, account: .make()), within: ReplayLimits())
+                return try await bench.closes(.split) { $0.symbol = replay.symbol }
+            }
+            // What was before the start is known: on Friday's opening nothing has happened yet.
+            #expect(try await closes(from: "2014-06-06T13:00:00Z") == [100])
+            #expect(try await closes(from: "2014-06-09T12:00:00Z") == [50, 50])
+        }
+    }
+
     @Test(arguments: [
         ("20140101,1,0.5,1\n2014060,1,1,0\n", "line 2: date"), ("20140606,1,0.5,1\n20140606,1,1,0\n", "line 2: date"),
         ("20140101,1,0.5,1\n20140606,1,0,0\n", "line 2: row"), ("20140101,1,0.5,1\n20140606,1,-1,0\n", "line 2: row"),

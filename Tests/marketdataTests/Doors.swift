@@ -103,10 +103,11 @@ struct Doors: Sendable {
             SELECT (SELECT count(*) FROM instruments), (SELECT sum(version)::bigint FROM instruments), (SELECT count(*) FROM chunks),
                 (SELECT count(*) FROM imports), (SELECT count(*) FROM replays), (SELECT count(*) FROM replays WHERE state = 'running'),
                 (SELECT count(*) FROM replay_releases), (SELECT count(*) FROM watches), (SELECT count(*) FROM idempotency_keys),
-                (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars)
+                (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars),
+                (SELECT count(*) FROM corporate_actions), (SELECT count(*) FROM instrument_names)
             """
         ).first
-        return try (0..<11).map { try row?.column($0, as: Int.self) ?? -1 }
+        return try (0..<13).map { try row?.column($0, as: Int.self) ?? -1 }
     }
 }
 
