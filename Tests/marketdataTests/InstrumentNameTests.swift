@@ -191,4 +191,20 @@ extension Bench {
             #expect(taken.verdict == "409 symbol_taken")
         }
     }
+
+    /// A run's symbol means whom it means at the run's moment; no range of a question makes it another instrument's.
+    @Test func anExecutorsSymbolIsThatOfItsJob() async throws {
+        try await withDoors { doors in
+            try await doors.bench.takeGoogle()
+            _ = try await doors.bench.takeDays("GOOG", [("20100104", 626), ("20140403", 569)])
+            let path = "/internal/v1/bars?instrument=GOOG&interval=1d&start=2010-01-01T00:00:00Z&end=2011-01-01T00:00:00Z"
+            let signals = try await doors.service("signals").get(path).json()
+            #expect(signals["instrument"]?.string == "GOOGL")
+            #expect(signals["count"] == .integer(1))
+            let token = try doors.jobToken(instruments: ["GOOG"])
+            let executor = try await doors.service("executor").with(header: "X-Auspex-Job", token).get(path).json()
+            #expect(executor["instrument"]?.string == "GOOG")
+            #expect(executor["count"] == .integer(0))
+        }
+    }
 }

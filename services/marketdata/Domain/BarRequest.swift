@@ -19,6 +19,8 @@ struct BarRequest: Sendable, Equatable {
     var asOf: Timestamp?
     /// Corrections recorded after this do not exist.
     var revisionsAsOf: Timestamp?
+    /// When the symbol is meant; nothing means at the last moment that the question looks at.
+    var symbolAt: Timestamp?
     /// The first start that counts.
     var start: Timestamp?
     /// Starts at or after this do not count.

@@ -26,6 +26,8 @@ extension MarketdataRoutes {
             let asOf = question.asOf ?? claims.asOf
             guard asOf <= claims.asOf else { throw MarketdataError.outsideJobToken("knowledge after its as_of") }
             question.asOf = asOf
+            // The token lists whom the symbol meant for the run, not who bore it at another time.
+            question.symbolAt = claims.asOf
         }
         return try await answer(question, format, for: .platform)
     }

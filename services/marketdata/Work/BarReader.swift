@@ -43,7 +43,7 @@ final class BarReader: Sendable {
     func read(_ request: BarRequest, recordedBy: Timestamp? = nil, for purpose: ReadPurpose = .people) async throws -> BarAnswer {
         let now = time.now()
         // The name is meant at the last moment that the question looks at: FB in 2001 is not FB in 2013.
-        let moment = min(request.asOf ?? now, (request.end ?? now) + .microseconds(-1), now)
+        let moment = min(request.symbolAt ?? min(request.asOf ?? now, (request.end ?? now) + .microseconds(-1)), now)
         guard let found = try await store.description(of: request.symbol, on: .moment(moment)) else {
             throw MarketdataError.unknownInstrument(request.symbol)
         }
