@@ -57,6 +57,7 @@ extension Bench {
         #expect(holes.count == 1)
         #expect(holes.places.first?.start == at("2014-06-05T16:00:00Z"))
         #expect(holes.places.first?.end == at("2014-06-05T16:30:00Z"))
+        #expect(holes.places.first?.what == "no bar for 30 minutes of a session")
         // The afternoon of one day and the morning of another, with a whole day and a weekend between, are one hole.
         try await bench.takeStock(session(without: 900..<960), on: "20140605")
         try await bench.takeStock(session(without: 570..<700), on: "20140609")
@@ -64,6 +65,7 @@ extension Bench {
         #expect(long.count == 1)
         #expect(long.places.first?.start == at("2014-06-05T19:00:00Z"))
         #expect(long.places.first?.end == at("2014-06-09T15:40:00Z"))
+        #expect(long.places.first?.what == "no bar in 3 sessions, or parts of them")
     }
 
     /// The session after the last bar counts as far as the file spoke for it.

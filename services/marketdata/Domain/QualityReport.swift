@@ -58,8 +58,10 @@ struct QualityReport: Encodable, Sendable {
         }
 
         /// Lengthens the last place, where it is named.
-        mutating func extendLast(to end: Int64) {
-            if count == places.count, let last = places.indices.last { places[last].end = Timestamp(microseconds: end) }
+        mutating func extendLast(to end: Int64, _ what: String) {
+            guard count == places.count, let last = places.indices.last else { return }
+            places[last].end = Timestamp(microseconds: end)
+            places[last].what = what
         }
     }
 

@@ -14,7 +14,7 @@ struct QualityScan: Sendable {
     /// Up to here there are bars, or a hole that was named.
     private var covered: Int64
     /// A hole that reaches the close of a session: the next session's may be its continuation.
-    private var holeAtClose: (end: Int64, day: CivilDay)?
+    private var holeAtClose: (day: CivilDay, sessions: Int)?
     /// The last two rows of the run before, whose neighbours are not known yet.
     private var carried = BarSeries.empty
 
@@ -85,13 +85,20 @@ struct QualityScan: Sendable {
     }
 
     private mutating func name(_ gap: Range<Int64>, _ session: Range<Int64>, _ day: CivilDay) {
+        var sessions = 1
         if let open = holeAtClose, gap.lowerBound == session.lowerBound, isNext(day, after: open.day) {
-            holes.extendLast(to: gap.upperBound)
+            sessions += open.sessions
+            holes.extendLast(to: gap.upperBound, "no bar in \(sessions) sessions, or parts of them")
         } else {
-            let minutes = (gap.upperBound - gap.lowerBound) / 60_000_000
-            holes.add(QualityReport.Place(gap.lowerBound, gap.upperBound, "no bar for \(minutes) minutes of a session, or longer"))
+            holes.add(
+                QualityReport.Place(
+                    gap.lowerBound,
+                    gap.upperBound,
+                    "no bar for \((gap.upperBound - gap.lowerBound) / 60_000_000) minutes of a session"
+                )
+            )
         }
-        holeAtClose = gap.upperBound == session.upperBound ? (gap.upperBound, day) : nil
+        holeAtClose = gap.upperBound == session.upperBound ? (day, sessions) : nil
     }
 
     private func isNext(_ day: CivilDay, after other: CivilDay) -> Bool {
