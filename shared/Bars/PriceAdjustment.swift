@@ -64,8 +64,17 @@ public struct PriceAdjustment: Sendable, Equatable {
             parts.append(Self.multiply(series.slice(row..<end), by: factors[place]))
             row = end
         }
-        // Rows were in order before, and no time has changed.
-        return (try? .concatenate(parts)) ?? series
+        func joined(_ column: (BarSeries) -> ScaledColumn) -> ScaledColumn { .concatenate(parts.map(column)) }
+        return BarSeries(
+            unchecked: series.starts,
+            ends: series.ends,
+            open: joined(\.open),
+            high: joined(\.high),
+            low: joined(\.low),
+            close: joined(\.close),
+            volume: series.volume == nil ? nil : .concatenate(parts.compactMap(\.volume)),
+            trades: series.trades
+        )
     }
 
     private func place(of instant: Int64) -> Int {
