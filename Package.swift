@@ -50,6 +50,8 @@ let package = Package(
         cLibrary("CZstd", apt: "libzstd-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
         .target(name: "CTOML", path: "shared/C/CTOML"),
+        // Needs the header of libxxhash-dev.
+        .target(name: "CBars", path: "shared/C/CBars"),
 
         shared("Contracts"),
         shared("ServiceRuntime", ["CLibEvent", "CLinux", "Contracts"]),
@@ -61,7 +63,7 @@ let package = Package(
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
         shared("KeyLimits", ["Contracts", "HTTPServing", "Redis", "ServiceRuntime"]),
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
-        shared("Bars", ["CZstd", "Contracts"]),
+        shared("Bars", ["CBars", "CZstd", "Contracts"]),
         shared("Schedules", ["Bars", "Contracts"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
         shared("TestSupport", ["Contracts", "Cryptography", "HTTPServing", "Postgres", "ServiceRuntime"]),
@@ -77,6 +79,8 @@ let package = Package(
             path: "services/executor/SandboxLauncher",
             linkerSettings: [.linkedLibrary("seccomp")]
         ),
+
+        .executableTarget(name: "bars-bench", dependencies: ["Bars"], path: "bench/BarsBench", swiftSettings: strict),
 
         tests("Contracts", ["Contracts"], exclude: ["Golden"]),
         tests("ServiceRuntime", ["ServiceRuntime", "TestSupport"]),

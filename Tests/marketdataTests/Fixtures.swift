@@ -26,11 +26,26 @@ func withStore(_ kind: StoreKind, time: any TimeSource = SystemTimeSource(), _ b
 
 /// Lends a store in a database of its own, and the pool beneath it.
 func withPostgresStore(_ body: (PostgresMarketdataStore, PostgresPool) async throws -> Void) async throws {
+    try await withPostgresStore { store, pool, _ in try await body(store, pool) }
+}
+
+/// The same with a connection that may do what the service may not.
+func withPostgresStore(_ body: (PostgresMarketdataStore, PostgresPool, PostgresConnection) async throws -> Void) async throws {
     try await withDatabase(service: "marketdata", catalogue: try Migrations.catalogue()) { database in
         try await database.withPool { pool in
             let cpu = try CPUPool(threads: 1)
             defer { cpu.stop() }
-            try await body(PostgresMarketdataStore(pool: pool, outbox: Outbox(schema: "marketdata"), cpu: cpu), pool)
+            let superuser = try await PostgresConnection.connect(
+                PostgresConfiguration(url: database.superuserURL, schema: "marketdata"),
+                on: TestLoop.shared
+            )
+            try await superuser.execute("SET session_replication_role = replica")
+            let store = PostgresMarketdataStore(pool: pool, outbox: Outbox(schema: "marketdata"), cpu: cpu)
+            do { try await body(store, pool, superuser) } catch {
+                await superuser.close()
+                throw error
+            }
+            await superuser.close()
         }
     }
 }
@@ -48,13 +63,22 @@ struct Bench: Sendable {
         _ store: any MarketdataStore,
         time: any TimeSource = SystemTimeSource(),
         results: any ResultCache = NoResultCache(),
+        chunkBytes: any ChunkBytesCache = NoChunkBytesCache(),
         limits: ReadLimits = ReadLimits()
     ) throws {
         self.store = store
         cpu = try CPUPool(threads: 1)
         calendars = Calendars(store: store, time: time)
         quality = QualityReader(store: store, calendars: calendars, cpu: cpu, time: time, limits: limits)
-        reader = BarReader(store: store, calendars: calendars, results: results, cpu: cpu, time: time, limits: limits)
+        reader = BarReader(
+            store: store,
+            calendars: calendars,
+            results: results,
+            chunkBytes: chunkBytes,
+            cpu: cpu,
+            time: time,
+            limits: limits
+        )
         importer = Importer(store: store, cpu: cpu, time: time)
     }
 

@@ -41,6 +41,7 @@ BUILD = [
     Need("libssl-dev", "/usr/include/openssl/evp.h", "signatures"),
     Need("libcrypt-dev", "/usr/include/crypt.h", "password hashes"),
     Need("libzstd-dev", "/usr/include/zstd.h", "compression of bars"),
+    Need("libxxhash-dev", "/usr/include/xxhash.h", "checksums of bars"),
     Need("zlib1g-dev", "/usr/include/zlib.h", "reading zip files"),
     Need("libseccomp-dev", "/usr/include/seccomp.h", "system call filter of the sandbox"),
     Need("libtomlplusplus-dev", "/usr/include/toml++/toml.h", "reading auspex.toml"),

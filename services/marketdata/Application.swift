@@ -58,6 +58,7 @@ enum Application {
             store: store,
             calendars: calendars,
             results: RedisResultCache(redis: redis),
+            chunkBytes: RedisChunkCache(redis: redis),
             cpu: environment.cpu,
             time: time,
             limits: settings.reads

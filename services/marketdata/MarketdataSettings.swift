@@ -34,6 +34,13 @@ struct MarketdataSettings: ServiceSettings {
             default: reads.heavyReads,
             range: 1...64
         )
+        reads.decodedBytes =
+            reader.integer(
+                "AUSPEX_BARS_MEMORY_MIB",
+                help: "memory for days of bars that are kept decoded; a day of seconds takes 0.8 MiB",
+                default: reads.decodedBytes >> 20,
+                range: 1...1_048_576
+            ) << 20
         self.reads = reads
         var replays = ReplayLimits()
         replays.perAccount = reader.integer(

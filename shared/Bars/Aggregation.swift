@@ -1,13 +1,20 @@
+import CBars
+
 /// Column arithmetic over groups of rows: one tight loop a column, nothing allocated per bar.
 struct Aggregation {
     /// First row of each group.
-    var lower: [Int] = []
-    /// The row after the last of each group.
-    var upper: [Int] = []
+    private(set) var lower: [Int] = []
+    /// The row after the last of each group; every group has a row.
+    private(set) var upper: [Int] = []
 
     mutating func append(_ rows: Range<Int>) {
         lower.append(rows.lowerBound)
         upper.append(rows.upperBound)
+    }
+
+    mutating func removeLast() -> Range<Int>? {
+        guard let first = lower.popLast(), let end = upper.popLast() else { return nil }
+        return first..<end
     }
 
     var count: Int { lower.count }
@@ -18,21 +25,47 @@ struct Aggregation {
 
     func largest(_ column: ScaledColumn) -> ScaledColumn {
         switch column.storage {
-        case .integers(let values, let scale): ScaledColumn(.integers(reduce(values) { max($0, $1) }, scale: scale))
-        case .floats(let values): ScaledColumn(.floats(reduce(values) { max($0, $1) }))
+        case .narrow(let values, let scale): ScaledColumn(.narrow(reduce(values, auspex_bars_largest_i32), scale: scale))
+        case .integers(let values, let scale): ScaledColumn(.integers(reduce(values, auspex_bars_largest_i64), scale: scale))
+        case .floats(let values): ScaledColumn(.floats(reduce(values, auspex_bars_largest_f64)))
         }
     }
 
     func smallest(_ column: ScaledColumn) -> ScaledColumn {
         switch column.storage {
-        case .integers(let values, let scale): ScaledColumn(.integers(reduce(values) { min($0, $1) }, scale: scale))
-        case .floats(let values): ScaledColumn(.floats(reduce(values) { min($0, $1) }))
+        case .narrow(let values, let scale): ScaledColumn(.narrow(reduce(values, auspex_bars_smallest_i32), scale: scale))
+        case .integers(let values, let scale): ScaledColumn(.integers(reduce(values, auspex_bars_smallest_i64), scale: scale))
+        case .floats(let values): ScaledColumn(.floats(reduce(values, auspex_bars_smallest_f64)))
         }
     }
 
     /// Sums; a group with an unknown value has an unknown sum. Sums that leave 64 bits make the column floating.
     func sum(_ column: ScaledColumn) -> ScaledColumn {
-        guard case .integers(let values, let scale) = column.storage else { return ScaledColumn(.floats(reduce(column.doubles()) { $0 + $1 })) }
+        switch column.storage {
+        case .narrow(let values, let scale): return ScaledColumn(.integers(reduce(values, auspex_bars_sum_i32), scale: scale))
+        case .integers(let values, let scale):
+            if let sums = exactSums(values) { return ScaledColumn(.integers(sums, scale: scale)) }
+            return ScaledColumn(.floats(floatingSums(column.doubles())))
+        case .floats(let values): return ScaledColumn(.floats(floatingSums(values)))
+        }
+    }
+
+    /// Sums of counts; -1 where one of them is unknown.
+    func sum(counts: [Int64]) -> [Int64] {
+        counts.withUnsafeBufferPointer { counts in
+            (0..<count).map { group in
+                var total: Int64 = 0
+                var least: Int64 = 0
+                for row in lower[group]..<upper[group] {
+                    total &+= counts[row]
+                    least = min(least, counts[row])
+                }
+                return least < 0 ? -1 : total
+            }
+        }
+    }
+
+    private func exactSums(_ values: [Int64]) -> [Int64]? {
         var sums = [Int64](repeating: 0, count: count)
         var overflowed = false
         values.withUnsafeBufferPointer { values in
@@ -47,32 +80,34 @@ struct Aggregation {
                 sums[group] = unknown ? ScaledColumn.missing : total
             }
         }
-        if !overflowed { return ScaledColumn(.integers(sums, scale: scale)) }
-        return ScaledColumn(.floats(reduce(column.doubles()) { $0 + $1 }))
+        return overflowed ? nil : sums
     }
 
-    /// Sums of counts; -1 where one of them is unknown.
-    func sum(counts: [Int64]) -> [Int64] {
-        (0..<count).map { group in
-            var total: Int64 = 0
-            for row in lower[group]..<upper[group] {
-                if counts[row] < 0 { return -1 }
-                total &+= counts[row]
-            }
-            return total
-        }
+    /// In order of the rows, so that the sum of the same bars is the same number each time.
+    private func floatingSums(_ values: [Double]) -> [Double] {
+        values.withUnsafeBufferPointer { values in (0..<count).map { group in values[lower[group]..<upper[group]].reduce(0, +) } }
     }
 
-    private func reduce<Value: Comparable>(_ values: [Value], _ combine: (Value, Value) -> Value) -> [Value] {
-        values.withUnsafeBufferPointer { values in
-            [Value](unsafeUninitializedCapacity: count) { buffer, filled in
-                for group in 0..<count {
-                    var result = values[lower[group]]
-                    for row in (lower[group] + 1)..<max(upper[group], lower[group] + 1) { result = combine(result, values[row]) }
-                    buffer.initializeElement(at: group, to: result)
+    private typealias Reduction<Value, Result> = (
+        UnsafePointer<Value>?, UnsafePointer<Int64>?, UnsafePointer<Int64>?, Int64, UnsafeMutablePointer<Result>?
+    ) -> Void
+
+    private func reduce<Value, Result>(_ values: [Value], _ reduction: Reduction<Value, Result>) -> [Result] {
+        [Result](unsafeUninitializedCapacity: count) { buffer, filled in
+            values.withUnsafeBufferPointer { values in
+                lower.withUnsafeBytes { lower in
+                    upper.withUnsafeBytes { upper in
+                        reduction(
+                            values.baseAddress,
+                            lower.baseAddress?.assumingMemoryBound(to: Int64.self),
+                            upper.baseAddress?.assumingMemoryBound(to: Int64.self),
+                            Int64(count),
+                            buffer.baseAddress
+                        )
+                    }
                 }
-                filled = count
             }
+            filled = count
         }
     }
 }

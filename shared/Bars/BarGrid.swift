@@ -1,15 +1,39 @@
-/// Where an instant falls on a grid of bars.
-public enum GridSlot: Sendable, Equatable {
-    /// The bar `[start, end)` collects the rows that start before `spanEnd`; the span can outlast the bar (a night after the close).
-    case bucket(start: Int64, end: Int64, spanEnd: Int64)
+/// What time is like from an instant on.
+public enum GridStretch: Sendable, Equatable {
+    /// Bars that begin at `origin` and at each whole multiple of `length` from it, up to `until`, where the last one is cut.
+    case bars(origin: Int64, length: Int64, until: Int64)
+    /// The one bar `[start, end)`, which collects the rows that start before `spanEnd`: the span can outlast the bar (a night after the close).
+    case period(start: Int64, end: Int64, spanEnd: Int64)
     /// No bar before this instant: outside the session.
     case gap(until: Int64)
 }
 
-/// How time is cut into bars; asked once a bar, not once a row.
+/// Where an instant falls on a grid of bars.
+public enum GridSlot: Sendable, Equatable {
+    /// The bar `[start, end)` collects the rows that start before `spanEnd`.
+    case bucket(start: Int64, end: Int64, spanEnd: Int64)
+    /// No bar before this instant.
+    case gap(until: Int64)
+}
+
+/// How time is cut into bars; asked once a day or so, never once a row.
 public protocol BarGrid: Sendable {
-    /// The slot that holds an instant in microseconds since 1970.
-    func slot(at instant: Int64) -> GridSlot
+    /// What an instant in microseconds since 1970 lies in, and what follows it up to the stretch's end.
+    func stretch(at instant: Int64) -> GridStretch
+}
+
+extension BarGrid {
+    /// The one slot that holds an instant.
+    public func slot(at instant: Int64) -> GridSlot {
+        switch stretch(at: instant) {
+        case .gap(let until): return .gap(until: until)
+        case .period(let start, let end, let spanEnd): return .bucket(start: start, end: end, spanEnd: spanEnd)
+        case .bars(let origin, let length, let until):
+            let start = origin + floorDivide(instant - origin, length) * length
+            let end = min(start + length, until)
+            return .bucket(start: start, end: end, spanEnd: end)
+        }
+    }
 }
 
 /// Bars at whole multiples of the interval since 1970, whatever the day.
@@ -19,11 +43,8 @@ public struct EpochGrid: BarGrid {
     /// Takes the interval in microseconds.
     public init(intervalMicroseconds: Int64) { length = intervalMicroseconds }
 
-    /// The slot that holds an instant.
-    public func slot(at instant: Int64) -> GridSlot {
-        let start = floorDivide(instant, length) * length
-        return .bucket(start: start, end: start + length, spanEnd: start + length)
-    }
+    /// Everything is one stretch.
+    public func stretch(at instant: Int64) -> GridStretch { .bars(origin: 0, length: length, until: .max) }
 }
 
 /// Bars counted anew from the opening of each trading day's session; the last one is cut at the close.
@@ -39,15 +60,13 @@ public struct SessionGrid: BarGrid {
         length = intervalMicroseconds
     }
 
-    /// The slot that holds an instant.
-    public func slot(at instant: Int64) -> GridSlot {
+    /// The session that holds an instant, or the time until the next one.
+    public func stretch(at instant: Int64) -> GridStretch {
         let day = clock.tradingDate(of: instant)
         guard let session = clock.session(on: day, kind: kind) else { return .gap(until: clock.beginning(of: day + 1)) }
         if instant < session.lowerBound { return .gap(until: session.lowerBound) }
         if instant >= session.upperBound { return .gap(until: clock.beginning(of: day + 1)) }
-        let start = session.lowerBound + (instant - session.lowerBound) / length * length
-        let end = min(start + length, session.upperBound)
-        return .bucket(start: start, end: end, spanEnd: end)
+        return .bars(origin: session.lowerBound, length: length, until: session.upperBound)
     }
 }
 
@@ -66,8 +85,8 @@ public struct PeriodGrid: BarGrid {
         self.interval = interval
     }
 
-    /// The slot that holds an instant.
-    public func slot(at instant: Int64) -> GridSlot {
+    /// The period that holds an instant.
+    public func stretch(at instant: Int64) -> GridStretch {
         let (first, next) = period(of: clock.tradingDate(of: instant))
         var start: Int64?
         var end: Int64?
@@ -83,7 +102,7 @@ public struct PeriodGrid: BarGrid {
         }
         let spanEnd = clock.beginning(of: next)
         guard let start, let end else { return .gap(until: spanEnd) }
-        return .bucket(start: start, end: end, spanEnd: spanEnd)
+        return .period(start: start, end: end, spanEnd: spanEnd)
     }
 
     /// The trading dates of the period that holds a date: the first, and the first of the next period.

@@ -69,6 +69,12 @@ public struct BarSeries: Sendable, Equatable {
     /// The number of bars.
     public var count: Int { starts.count }
 
+    /// Memory that the columns take.
+    public var byteCount: Int {
+        let prices = open.stride + high.stride + low.stride + close.stride
+        return count * (16 + prices + (volume?.stride ?? 0) + (trades == nil ? 0 : 8))
+    }
+
     /// Whether there is no bar.
     public var isEmpty: Bool { starts.isEmpty }
 

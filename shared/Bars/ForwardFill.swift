@@ -176,17 +176,14 @@ extension BarSeries {
 extension ScaledColumn {
     /// The column with the values of another, or unknown ones, in the marked rows.
     fileprivate func replaced(by other: ScaledColumn?, where marked: [Bool]) -> ScaledColumn {
-        switch storage {
-        case .integers(let values, let scale):
-            var theirs: [Int64]?
-            if let other {
-                // Prices of one series share one scale; where they do not, the nearest floats are.
-                guard other.scale == scale, case .integers(let same, _) = other.storage else { return floats(other, marked) }
-                theirs = same
-            }
-            return ScaledColumn(.integers(values.indices.map { marked[$0] ? theirs?[$0] ?? Self.missing : values[$0] }, scale: scale))
-        case .floats: return floats(other, marked)
+        guard let scale, let values = integers(at: scale) else { return floats(other, marked) }
+        var theirs: [Int64]?
+        if let other {
+            // Prices of one series share one scale; where they do not, the nearest floats are.
+            guard other.scale == scale, let same = other.integers(at: scale) else { return floats(other, marked) }
+            theirs = same
         }
+        return ScaledColumn(integers: values.indices.map { marked[$0] ? theirs?[$0] ?? Self.missing : values[$0] }, scale: scale)
     }
 
     private func floats(_ other: ScaledColumn?, _ marked: [Bool]) -> ScaledColumn {

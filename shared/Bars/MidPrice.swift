@@ -40,7 +40,7 @@ public enum MidPrice {
             if scale < 18, let these = left.integers(at: scale), let those = right.integers(at: scale),
                 these.allSatisfy({ $0.magnitude < limit.magnitude }), those.allSatisfy({ $0.magnitude < limit.magnitude })
             {
-                return ScaledColumn(.integers(zip(these, those).map { ($0 &+ $1) &* 5 }, scale: scale + 1))
+                return ScaledColumn(integers: zip(these, those).map { ($0 &+ $1) &* 5 }, scale: scale + 1)
             }
         }
         return ScaledColumn(.floats(zip(left.doubles(), right.doubles()).map { ($0 + $1) / 2 }))

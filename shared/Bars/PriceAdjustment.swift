@@ -125,20 +125,18 @@ private struct Multiplication {
     }
 
     func apply(_ column: ScaledColumn) -> ScaledColumn {
-        switch column.storage {
-        case .integers(let values, let scale):
-            if let exact = integers(values, scale) { return ScaledColumn(.integers(exact, scale: decimals ?? scale)) }
+        if let scale = column.scale, let values = column.integers(at: scale) {
+            if let exact = integers(values, scale) { return ScaledColumn(integers: exact, scale: decimals ?? scale) }
             return ScaledColumn(.floats(values.map { $0 == ScaledColumn.missing ? .nan : double(of: $0, scale) }))
-        case .floats(let values):
-            return ScaledColumn(
-                .floats(
-                    values.map { value in
-                        guard value.isFinite, case .exact(let mantissa, let scale) = DecimalNumber("\(value)") else { return value * quotient }
-                        return double(of: mantissa, scale)
-                    }
-                )
-            )
         }
+        return ScaledColumn(
+            .floats(
+                column.doubles().map { value in
+                    guard value.isFinite, case .exact(let mantissa, let scale) = DecimalNumber("\(value)") else { return value * quotient }
+                    return double(of: mantissa, scale)
+                }
+            )
+        )
     }
 
     /// The whole column as integers, or nothing where a value leaves 64 bits.

@@ -18,42 +18,63 @@ public struct Resampler: Sendable {
     }
 
     /// The longer bars. A row outside every bar of the grid, or reaching beyond its bar's end, is left out.
-    public func resample(_ series: BarSeries) -> BarSeries { bars(of: series, in: groups(of: series).groups) }
+    public func resample(_ series: BarSeries) -> BarSeries { bars(of: series, in: groups(of: series)) }
 
     /// Rows of one bar each, with the bar's start and end.
     private struct Groups {
         var rows = Aggregation()
         var starts: [Int64] = []
         var ends: [Int64] = []
+        /// Whether rows that follow would still belong to the last bar.
+        var lastIsOpen = false
+
+        /// Takes the rows from one on that start before a bar's end; those that reach beyond it are left out.
+        mutating func add(_ first: Int, _ span: Int, start: Int64, end: Int64, rowEnds: UnsafeBufferPointer<Int64>) {
+            var upper = span
+            while upper > first, rowEnds[upper - 1] > end { upper -= 1 }
+            lastIsOpen = upper > first
+            guard lastIsOpen else { return }
+            rows.append(first..<upper)
+            starts.append(start)
+            ends.append(end)
+        }
+
+        mutating func removeLast() -> Range<Int>? {
+            _ = starts.popLast()
+            _ = ends.popLast()
+            return rows.removeLast()
+        }
     }
 
-    /// The groups, and whether rows that follow would still belong to the last one.
-    private func groups(of series: BarSeries) -> (groups: Groups, lastIsOpen: Bool) {
+    private func groups(of series: BarSeries) -> Groups {
         var groups = Groups()
-        var lastIsOpen = false
         series.starts.withUnsafeBufferPointer { rowStarts in
-            var row = 0
-            while row < rowStarts.count {
-                switch grid.slot(at: rowStarts[row]) {
-                case .gap(let until):
-                    lastIsOpen = false
-                    row += 1
-                    while row < rowStarts.count, rowStarts[row] < until { row += 1 }
-                case .bucket(let start, let end, let spanEnd):
-                    let first = row
-                    row += 1
-                    while row < rowStarts.count, rowStarts[row] < spanEnd { row += 1 }
-                    var upper = row
-                    while upper > first, series.ends[upper - 1] > end { upper -= 1 }
-                    lastIsOpen = upper > first
-                    guard upper > first else { continue }
-                    groups.rows.append(first..<upper)
-                    groups.starts.append(start)
-                    groups.ends.append(end)
+            series.ends.withUnsafeBufferPointer { rowEnds in
+                let rows = RowSearch(starts: rowStarts)
+                var row = 0
+                while row < rowStarts.count {
+                    switch grid.stretch(at: rowStarts[row]) {
+                    case .gap(let until):
+                        groups.lastIsOpen = false
+                        row = rows.first(notBefore: until, after: row, rowLength: rowEnds[row] - rowStarts[row])
+                    case .period(let start, let end, let spanEnd):
+                        let next = rows.first(notBefore: spanEnd, after: row, rowLength: rowEnds[row] - rowStarts[row])
+                        groups.add(row, next, start: start, end: end, rowEnds: rowEnds)
+                        row = next
+                    case .bars(let origin, let length, let until):
+                        while row < rowStarts.count, rowStarts[row] < until {
+                            let start = origin + floorDivide(rowStarts[row] - origin, length) * length
+                            let end = min(start + length, until)
+                            let next = rows.first(notBefore: end, after: row, rowLength: rowEnds[row] - rowStarts[row])
+                            groups.add(row, next, start: start, end: end, rowEnds: rowEnds)
+                            rows.expect(next + 8 * (next - row), rowEnds)
+                            row = next
+                        }
+                    }
                 }
             }
         }
-        return (groups, lastIsOpen)
+        return groups
     }
 
     private func bars(of series: BarSeries, in groups: Groups) -> BarSeries {
@@ -83,13 +104,11 @@ public struct Resampler: Sendable {
         public mutating func add(_ piece: BarSeries) throws(BarsError) -> BarSeries {
             if piece.isEmpty { return .empty }
             let series = try BarSeries.concatenate([open, piece])
-            var (groups, lastIsOpen) = resampler.groups(of: series)
+            var groups = resampler.groups(of: series)
             open = .empty
-            if lastIsOpen, let lower = groups.rows.lower.popLast(), let upper = groups.rows.upper.popLast() {
-                _ = groups.starts.popLast()
-                _ = groups.ends.popLast()
-                var last = Groups(starts: [series.starts[lower]], ends: [series.ends[upper - 1]])
-                last.rows.append(lower..<upper)
+            if groups.lastIsOpen, let rows = groups.removeLast() {
+                var last = Groups(starts: [series.starts[rows.lowerBound]], ends: [series.ends[rows.upperBound - 1]])
+                last.rows.append(rows)
                 open = resampler.bars(of: series, in: last)
             }
             return resampler.bars(of: series, in: groups)

@@ -4,6 +4,8 @@
 public struct ScaledColumn: Sendable {
     /// How the values are held.
     public enum Storage: Sendable {
+        /// Each value is the integer divided by `10^scale`, in half the memory: prices of a day nearly always fit.
+        case narrow([Int32], scale: Int)
         /// Each value is the integer divided by `10^scale`; sums are exact in any order.
         case integers([Int64], scale: Int)
         /// The nearest Float64 of each value.
@@ -12,6 +14,8 @@ public struct ScaledColumn: Sendable {
 
     /// The integer that stands for an unknown value.
     public static let missing = Int64.min
+    /// The integer that stands for an unknown value in a narrow column.
+    public static let narrowMissing = Int32.min
 
     /// The values in their exact or their floating form.
     public let storage: Storage
@@ -19,23 +23,40 @@ public struct ScaledColumn: Sendable {
     /// Takes values as they are.
     public init(_ storage: Storage) { self.storage = storage }
 
+    /// Takes integers over `10^scale`, in four bytes each where all of them fit.
+    public init(integers values: [Int64], scale: Int) {
+        let range = Int64(Int32.min + 1)...Int64(Int32.max)
+        if values.allSatisfy({ range.contains($0) || $0 == Self.missing }) {
+            storage = .narrow(values.map { Int32(truncatingIfNeeded: $0 == Self.missing ? Int64(Self.narrowMissing) : $0) }, scale: scale)
+        } else {
+            storage = .integers(values, scale: scale)
+        }
+    }
+
     /// The number of values.
     public var count: Int {
         switch storage {
+        case .narrow(let values, _): values.count
         case .integers(let values, _): values.count
         case .floats(let values): values.count
         }
     }
 
+    /// Bytes of memory that a value takes.
+    public var stride: Int { if case .narrow = storage { 4 } else { 8 } }
+
     /// The power of ten of an exact column, or nothing for a floating one.
     public var scale: Int? {
-        if case .integers(_, let scale) = storage { return scale }
-        return nil
+        switch storage {
+        case .narrow(_, let scale), .integers(_, let scale): scale
+        case .floats: nil
+        }
     }
 
     /// Whether the value at a row is unknown.
     public func isMissing(at index: Int) -> Bool {
         switch storage {
+        case .narrow(let values, _): values[index] == Self.narrowMissing
         case .integers(let values, _): values[index] == Self.missing
         case .floats(let values): values[index].isNaN
         }
@@ -44,6 +65,7 @@ public struct ScaledColumn: Sendable {
     /// The nearest Float64 of one value; NaN where it is unknown.
     public func double(at index: Int) -> Double {
         switch storage {
+        case .narrow(let values, let scale): values[index] == Self.narrowMissing ? .nan : decimalDouble(Int64(values[index]), scale)
         case .integers(let values, let scale): values[index] == Self.missing ? .nan : decimalDouble(values[index], scale)
         case .floats(let values): values[index]
         }
@@ -61,6 +83,9 @@ public struct ScaledColumn: Sendable {
     public func doubles() -> [Double] {
         switch storage {
         case .floats(let values): return values
+        case .narrow(let values, let scale):
+            let divisor = powerOfTen(scale)
+            return values.map { $0 == Self.narrowMissing ? .nan : Double($0) / divisor }
         case .integers(let values, let scale):
             return [Double](unsafeUninitializedCapacity: values.count) { buffer, count in
                 let divisor = powerOfTen(scale)
@@ -80,14 +105,16 @@ public struct ScaledColumn: Sendable {
     /// The values of a range of rows.
     public func slice(_ range: Range<Int>) -> ScaledColumn {
         switch storage {
+        case .narrow(let values, let scale): ScaledColumn(.narrow(Array(values[range]), scale: scale))
         case .integers(let values, let scale): ScaledColumn(.integers(Array(values[range]), scale: scale))
         case .floats(let values): ScaledColumn(.floats(Array(values[range])))
         }
     }
 
     /// The values at the given rows, in that order.
-    func gather(_ rows: [Int]) -> ScaledColumn {
+    public func gather(_ rows: [Int]) -> ScaledColumn {
         switch storage {
+        case .narrow(let values, let scale): ScaledColumn(.narrow(rows.map { values[$0] }, scale: scale))
         case .integers(let values, let scale): ScaledColumn(.integers(rows.map { values[$0] }, scale: scale))
         case .floats(let values): ScaledColumn(.floats(rows.map { values[$0] }))
         }
@@ -96,6 +123,7 @@ public struct ScaledColumn: Sendable {
     /// The values in the opposite order.
     public func reversed() -> ScaledColumn {
         switch storage {
+        case .narrow(let values, let scale): ScaledColumn(.narrow(values.reversed(), scale: scale))
         case .integers(let values, let scale): ScaledColumn(.integers(values.reversed(), scale: scale))
         case .floats(let values): ScaledColumn(.floats(values.reversed()))
         }
@@ -103,26 +131,37 @@ public struct ScaledColumn: Sendable {
 
     /// A column without a single known value.
     static func unknown(count: Int) -> ScaledColumn {
-        ScaledColumn(.integers([Int64](repeating: missing, count: count), scale: 0))
+        ScaledColumn(.narrow([Int32](repeating: narrowMissing, count: count), scale: 0))
     }
 
     /// One column after the other; exact if all are exact and fit the largest scale, else Float64.
     public static func concatenate(_ columns: [ScaledColumn]) -> ScaledColumn {
         if columns.count == 1 { return columns[0] }
         let total = columns.reduce(0) { $0 + $1.count }
-        var scale = 0
-        for column in columns where column.count > 0 { scale = max(scale, column.scale ?? 99) }
-        if scale < 99 {
+        let filled = columns.filter { $0.count > 0 }
+        if let narrow = concatenateNarrow(filled, total) { return narrow }
+        if let scale = filled.reduce(Int?(0), { largest, column in column.scale.flatMap { scale in largest.map { max($0, scale) } } }) {
             var values: [Int64] = []
             values.reserveCapacity(total)
-            var fits = true
-            for column in columns where column.count > 0 && fits { fits = column.appendIntegers(at: scale, to: &values) }
-            if fits { return ScaledColumn(.integers(values, scale: scale)) }
+            if filled.allSatisfy({ $0.appendIntegers(at: scale, to: &values) }) { return ScaledColumn(.integers(values, scale: scale)) }
         }
         var values: [Double] = []
         values.reserveCapacity(total)
-        for column in columns { values.append(contentsOf: column.doubles()) }
+        for column in filled { values.append(contentsOf: column.doubles()) }
         return ScaledColumn(.floats(values))
+    }
+
+    /// The usual case: all in four bytes over the same power of ten.
+    private static func concatenateNarrow(_ columns: [ScaledColumn], _ total: Int) -> ScaledColumn? {
+        var joined: [Int32] = []
+        var common: Int?
+        for column in columns {
+            guard case .narrow(let values, let scale) = column.storage, common == nil || common == scale else { return nil }
+            if common == nil { joined.reserveCapacity(total) }
+            common = scale
+            joined.append(contentsOf: values)
+        }
+        return common.map { ScaledColumn(.narrow(joined, scale: $0)) }
     }
 
     /// The same values at a larger scale, or nothing if one of them then leaves 64 bits or the column is floating.
@@ -133,15 +172,26 @@ public struct ScaledColumn: Sendable {
     }
 
     private func appendIntegers(at wanted: Int, to result: inout [Int64]) -> Bool {
-        guard case .integers(let values, let scale) = storage, wanted >= scale, wanted - scale <= 18 else { return false }
-        if wanted == scale {
+        switch storage {
+        case .narrow(let values, let scale):
+            guard wanted >= scale, wanted - scale <= 18 else { return false }
+            return Self.append(values.lazy.map { $0 == Self.narrowMissing ? Self.missing : Int64($0) }, raisedBy: wanted - scale, to: &result)
+        case .integers(let values, let scale):
+            guard wanted >= scale, wanted - scale <= 18 else { return false }
+            return Self.append(values, raisedBy: wanted - scale, to: &result)
+        case .floats: return false
+        }
+    }
+
+    private static func append(_ values: some Collection<Int64>, raisedBy places: Int, to result: inout [Int64]) -> Bool {
+        if places == 0 {
             result.append(contentsOf: values)
             return true
         }
-        let factor = integerPowersOfTen[wanted - scale]
+        let factor = integerPowersOfTen[places]
         let limit = Int64.max / factor
         for value in values {
-            if value == Self.missing {
+            if value == missing {
                 result.append(value)
             } else if value.magnitude <= limit.magnitude {
                 result.append(value &* factor)
@@ -155,6 +205,7 @@ public struct ScaledColumn: Sendable {
     /// Writes one known value as decimal text.
     func append(at index: Int, to bytes: inout [UInt8]) {
         switch storage {
+        case .narrow(let values, let scale): appendDecimal(Int64(values[index]), scale, to: &bytes)
         case .integers(let values, let scale): appendDecimal(values[index], scale, to: &bytes)
         case .floats(let values):
             let value = values[index]
@@ -171,6 +222,9 @@ extension ScaledColumn: Equatable {
     /// Columns are equal when they hold the same numbers, whatever their scale; unknown equals unknown.
     public static func == (left: ScaledColumn, right: ScaledColumn) -> Bool {
         guard left.count == right.count else { return false }
+        if case .narrow(let these, let leftScale) = left.storage, case .narrow(let those, let rightScale) = right.storage, leftScale == rightScale {
+            return these == those
+        }
         if let leftScale = left.scale, let rightScale = right.scale {
             let scale = max(leftScale, rightScale)
             if let these = left.integers(at: scale), let those = right.integers(at: scale) { return these == those }

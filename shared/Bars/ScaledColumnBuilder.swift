@@ -40,7 +40,7 @@ public struct ScaledColumnBuilder: Sendable {
     /// The finished column: exact integers where all values fit one scale (at least the given one), else Float64.
     public func finish(atLeastScale least: Int = 0) -> ScaledColumn {
         let scale = max(largestScale, least)
-        if floats.isEmpty, let values = aligned(scale) { return ScaledColumn(.integers(values, scale: scale)) }
+        if floats.isEmpty, let values = aligned(scale) { return ScaledColumn(integers: values, scale: scale) }
         var values: [Double] = []
         values.reserveCapacity(mantissas.count)
         for index in 0..<mantissas.count {

@@ -17,6 +17,9 @@ public struct ZoneRules: Sendable {
     /// UTC: no transitions, offset 0.
     public static let utc = ZoneRules(identifier: "UTC", transitions: [], offsets: [], first: 0, rule: nil)
 
+    /// Whether local time is always UTC.
+    public var isUTC: Bool { transitions.isEmpty && rule == nil && first == 0 }
+
     private static let cache = Mutex<[String: ZoneRules]>([:])
 
     private init(identifier: String, transitions: [Int64], offsets: [Int], first: Int, rule: PosixZoneRule?) {

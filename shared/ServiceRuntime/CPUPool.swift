@@ -93,6 +93,25 @@ public final class CPUPool: Sendable {
         }
     }
 
+    /// The body's results in order, worked out on as many threads as the lane allows; elements are handed out a stretch at a time.
+    public func map<Element: Sendable, T: Sendable>(
+        lane: CPULane = .general,
+        _ elements: [Element],
+        _ body: @escaping @Sendable (Element) throws -> T
+    ) async throws -> [T] {
+        let length = max(1, elements.count / (lane.maximumConcurrent * 4))
+        if lane.maximumConcurrent == 1 || elements.count <= length { return try await run(lane: lane) { try elements.map(body) } }
+        return try await withThrowingTaskGroup(of: (Int, [T]).self) { group in
+            for first in stride(from: 0, to: elements.count, by: length) {
+                let stretch = elements[first..<min(first + length, elements.count)]
+                group.addTask { (first, try await self.run(lane: lane) { try stretch.map(body) }) }
+            }
+            var parts: [(Int, [T])] = []
+            for try await part in group { parts.append(part) }
+            return parts.sorted { $0.0 < $1.0 }.flatMap(\.1)
+        }
+    }
+
     /// Ends the threads once what was accepted has run.
     public func stop() {
         state.withLock { $0.stopping = true }

@@ -1,11 +1,25 @@
 import FoundationEssentials
+import Glibc
 
 /// Files and folders named on the command line.
 enum Files {
     /// The bytes of a file; nothing when it cannot be read.
     static func read(_ path: String) -> [UInt8]? {
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
-        return Array(data)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        var isWhole = true
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(status.st_size)) { buffer, filled in
+            while filled < buffer.count {
+                let count = Glibc.read(descriptor, buffer.baseAddress! + filled, buffer.count - filled)
+                guard count > 0 else { break }
+                filled += count
+            }
+            isWhole = filled == buffer.count
+        }
+        return isWhole ? bytes : nil
     }
 
     /// All files under a path in order of name; a file is itself.

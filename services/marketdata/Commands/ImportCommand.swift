@@ -76,7 +76,7 @@ enum ImportCommand {
             }
             let isFolder = files != [path]
             for file in files {
-                guard let bytes = Files.read(file) else {
+                guard let bytes = try await importer.cpu.run({ Files.read(file) }) else {
                     print("\(file): cannot be read")
                     failures += 1
                     continue

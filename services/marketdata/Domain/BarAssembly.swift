@@ -50,7 +50,9 @@ struct BarAssembly: Sendable {
         for choice in choices {
             var sides: [BarSeries] = []
             for info in choice.infos {
-                guard let stored = series[info.key] else { throw MarketdataError.damagedChunk("\(info.key.day.text) is missing") }
+                guard let stored = series[info.key] else {
+                    throw MarketdataError.damagedChunk(instrument: "\(info.key.instrumentID)", day: info.key.day, reason: "it is missing")
+                }
                 let known = PointInTime.known(stored, asOf: moment)
                 vector.append(VectorEntry(key: info.key, edition: info.edition, knownRows: known.count, isHalfOfMiddle: choice.infos.count == 2))
                 sides.append(adjustment?.apply(known) ?? known)

@@ -6,8 +6,12 @@ enum DayPartition {
     struct Day: Sendable {
         var series: SeriesKey
         var day: CivilDay
-        var bars: BarSeries
+        /// The file's bars, of which the day has these rows: a year is not copied to be cut.
+        var source: BarSeries
+        var rows: Range<Int>
         var coverage: Range<Int64>
+
+        var bars: BarSeries { source.slice(rows) }
     }
 
     /// The days of a file that have no bad row.
@@ -22,11 +26,10 @@ enum DayPartition {
                 var end = row
                 while end < part.bars.count, part.bars.starts[end] < next { end += 1 }
                 if !file.problems.days.contains(day) {
-                    let bars = part.bars.slice(row..<end)
                     let midnight = day.seconds * 1_000_000
-                    let from = min(max(part.coverage.lowerBound, midnight), bars.starts[0])
-                    let to = max(min(part.coverage.upperBound, next), bars.starts[bars.count - 1] + 1)
-                    days.append(Day(series: key, day: day, bars: bars, coverage: from..<to))
+                    let from = min(max(part.coverage.lowerBound, midnight), part.bars.starts[row])
+                    let to = max(min(part.coverage.upperBound, next), part.bars.starts[end - 1] + 1)
+                    days.append(Day(series: key, day: day, source: part.bars, rows: row..<end, coverage: from..<to))
                 }
                 row = end
             }

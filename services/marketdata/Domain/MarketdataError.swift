@@ -1,3 +1,4 @@
+import Bars
 import Contracts
 
 /// Why marketdata refuses; rendered to clients only at the HTTP edge.
@@ -32,6 +33,6 @@ enum MarketdataError: Error, Equatable, Sendable {
     case tooManyHeavyReads
     /// A report would span too much; what would be right.
     case rangeTooLong(String)
-    /// A stored chunk cannot be read.
-    case damagedChunk(String)
+    /// A stored day cannot be read.
+    case damagedChunk(instrument: String, day: CivilDay, reason: String)
 }

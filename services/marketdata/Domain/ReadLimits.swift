@@ -4,6 +4,8 @@ struct ReadLimits: Sendable {
     var baseRows = 50_000_000
     /// From so many on a request waits for its turn: three days of seconds.
     var heavyRows = 260_000
+    /// Memory for days that are kept decoded: about 75 days of seconds.
+    var decodedBytes = 64 << 20
     /// Held at once: a day of seconds.
     var runRows = 90_000
     /// Heavy requests that read at once.

@@ -1,3 +1,4 @@
+import Bars
 import Contracts
 import HTTPServing
 
@@ -39,8 +40,12 @@ extension MarketdataError: ProblemRepresentable {
             )
         case .rangeTooLong(let right):
             .unprocessable(code: "range_too_long", detail: "One report does not span so much: \(right).", field: "start")
-        case .damagedChunk:
-            Problem(status: .internalError, code: "damaged_chunk", detail: "A stored day cannot be read; an operator has to import it again.")
+        case .damagedChunk(let instrument, let day, _):
+            Problem(
+                status: .internalError,
+                code: "damaged_chunk",
+                detail: "The stored bars of \(instrument) on \(day.text) cannot be read; an operator has to import that day again."
+            )
         }
     }
 

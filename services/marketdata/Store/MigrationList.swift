@@ -12,8 +12,7 @@ enum Migrations {
             ("v005_grant_messaging", PackageResources.v005_grant_messaging_sql),
             ("v006_create_idempotency_keys", PackageResources.v006_create_idempotency_keys_sql),
             ("v007_stamp_corrections_last", PackageResources.v007_stamp_corrections_last_sql),
-            // The number belongs to a change that is still to come.
-            ("v008_reserved", Array("SELECT 1;".utf8)),
+            ("v008_partition_chunks", PackageResources.v008_partition_chunks_sql),
             ("v009_create_corporate_actions", PackageResources.v009_create_corporate_actions_sql),
         ])
     }

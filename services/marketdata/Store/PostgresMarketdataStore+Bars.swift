@@ -90,6 +90,7 @@ extension PostgresMarketdataStore {
                     \(part.map { Int64($0.revision) })::bigint[]) AS wanted (instrument_id, interval_seconds, side, origin, day, revision)
                 JOIN chunks c ON c.instrument_id = wanted.instrument_id AND c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side
                     AND c.origin = wanted.origin AND c.day = wanted.day AND c.revision = wanted.revision
+                WHERE \(Self.months(of: part.map(\.day)))
                 """
             )
             for row in rows {
@@ -110,6 +111,9 @@ extension PostgresMarketdataStore {
     }
 
     func store(_ batch: ImportBatch) async throws -> ImportBatch.Outcome {
+        // In a transaction of its own: a month's part is locked for a moment, an import may take long.
+        let fine = batch.days.filter { $0.series.intervalSeconds < 3_600 }.map(\.day)
+        if !fine.isEmpty { _ = try await pool.query("SELECT ensure_chunk_months(\(Array(Set(fine))))") }
         let outcome = try await pool.withTransaction { connection in
             let (found, created) = try await lockInstrument(of: batch, on: connection)
             var instrument = found
@@ -120,7 +124,7 @@ extension PostgresMarketdataStore {
                 let part = Array(batch.days[at..<min(at + 400, batch.days.count)])
                 at += part.count
                 let latest = try await latestChunks(of: instrument.id, part, on: connection)
-                let made = try await cpu.run { try part.enumerated().compactMap { try ChunkDraft($1, latest: latest[$0]) } }
+                let made = try await cpu.map(Array(part.indices)) { try ChunkDraft(part[$0], latest: latest[$0]) }.compactMap { $0 }
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
@@ -200,6 +204,7 @@ extension PostgresMarketdataStore {
                 WITH ORDINALITY AS wanted (interval_seconds, side, origin, day, place)
             JOIN chunks c ON c.instrument_id = \(instrument) AND c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side
                 AND c.origin = wanted.origin AND c.day = wanted.day
+            WHERE \(Self.months(of: days.map(\.day)))
             ORDER BY wanted.place, c.revision DESC
             """
         )
@@ -281,11 +286,17 @@ extension PostgresMarketdataStore {
                     \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[])
                     AS d (interval_seconds, side, origin, day, revision)
                 WHERE i.id = \(instrument) AND c.instrument_id = i.id AND c.interval_seconds = d.interval_seconds AND c.side = d.side
-                    AND c.origin = d.origin AND c.day = d.day AND c.revision = d.revision
+                    AND c.origin = d.origin AND c.day = d.day AND c.revision = d.revision AND \(months(of: part.map(\.day)))
                 """
             )
         }
         return statements
+    }
+
+    /// Between the first and the last of the days: what a join says day by day, the planner must be told, or it opens every month there is.
+    private static func months(of days: [CivilDay]) -> SQL {
+        let (first, last) = (days.min() ?? CivilDay(number: 0), days.max() ?? CivilDay(number: 0))
+        return "c.day BETWEEN \(first) AND \(last)"
     }
 
     private func extendSeries(of instrument: InstrumentID, with drafts: [ChunkDraft], on connection: PostgresConnection) async throws {

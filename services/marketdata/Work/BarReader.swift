@@ -13,19 +13,20 @@ final class BarReader: Sendable {
     private let limits: ReadLimits
     /// Two, so that strangers' long questions hold up neither a run nor the feed of a replay.
     private let gates: [ReadPurpose: ReadGate]
-    private let decoded = ChunkCache()
+    private let chunks: Chunks
     private let flights = SingleFlight<Flight, CachedAnswer>()
-    private let decoding = SingleFlight<ChunkKey, BarSeries>()
 
     init(
         store: any MarketdataStore,
         calendars: Calendars,
         results: any ResultCache,
+        chunkBytes: any ChunkBytesCache = NoChunkBytesCache(),
         cpu: CPUPool,
         time: any TimeSource,
         limits: ReadLimits = ReadLimits()
     ) {
         self.store = store
+        chunks = Chunks(store: store, near: chunkBytes, cpu: cpu, maximumBytes: limits.decodedBytes)
         self.calendars = calendars
         self.results = results
         self.cpu = cpu
@@ -369,7 +370,8 @@ final class BarReader: Sendable {
             reading.isHeavy = true
         }
         let isHeavy = reading.isHeavy
-        let chunks = try await chunks(choices.flatMap { $0.infos.map(\.key) }, isHeavy: isHeavy)
+        let keys = choices.flatMap { $0.infos.map(\.key) }
+        let chunks = try await chunks.series(keys, of: reading.view.source.symbol, isScan: isHeavy, lane: lane(isHeavy))
         return try await cpu.run(lane: lane(isHeavy)) {
             var next = assembly
             try next.add(choices, series: chunks)
@@ -380,31 +382,6 @@ final class BarReader: Sendable {
     /// Heavy reads leave a processor to the light ones.
     private func lane(_ isHeavy: Bool) -> CPULane { isHeavy ? Self.heavyLane : .general }
     private static let heavyLane = CPULane(name: "heavy_bars", maximumConcurrent: max(1, CPULane.processors - 1), maximumQueued: 1_024)
-
-    private func chunks(_ keys: [ChunkKey], isHeavy: Bool) async throws -> [ChunkKey: BarSeries] {
-        var found: [ChunkKey: BarSeries] = [:]
-        var missing: [ChunkKey] = []
-        for key in keys {
-            if let series = decoded.series(key) { found[key] = series } else { missing.append(key) }
-        }
-        guard !missing.isEmpty else { return found }
-        let lane = lane(isHeavy)
-        let fresh = try await decoding.values(for: missing) { keys in
-            let bytes = try await store.chunks(keys)
-            let series = try await cpu.run(lane: lane) {
-                try bytes.map { key, bytes in
-                    do { return (key, try DayChunk.decode(bytes)) } catch {
-                        throw MarketdataError.damagedChunk("\(key.day.text) revision \(key.revision): \(error)")
-                    }
-                }
-            }
-            // A scan of years would only drive out what others come back to.
-            if !isHeavy { for (key, one) in series { decoded.insert(one, for: key) } }
-            return Dictionary(uniqueKeysWithValues: series)
-        }
-        found.merge(fresh) { $1 }
-        return found
-    }
 
     /// Everything that the answer depends on: what was asked, on which revisions, and the moment if it falls inside them.
     private static func key(of reading: Reading) -> SHA256Digest {

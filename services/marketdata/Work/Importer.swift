@@ -12,9 +12,9 @@ struct Importer: Sendable {
 
     /// Stores a file whole days at a time; days with a bad row are left alone and named. Throws `ImportError` when nothing of it can be used.
     func run(_ bytes: [UInt8], path: String, options: ImportOptions) async throws -> ImportOutcome {
-        let digest = try await cpu.run { SHA256.digest(bytes) }
+        async let hashing = cpu.run { SHA256.digest(bytes) }
         if let about = try await cpu.run({ try LeanCorporateReader.read(bytes, path: path, options: options) }) {
-            return try await store(about, path: path, digest: digest)
+            return try await store(about, path: path, digest: try await hashing)
         }
         var file = try await cpu.run { try FileImporter.read(bytes, path: path, options: options) }
         if let known = try await store.instrument(symbol: file.symbol), known.calendar != file.calendar.name || known.assetClass != file.assetClass {
@@ -30,6 +30,7 @@ struct Importer: Sendable {
             try TickerSplit.parts(of: file, holders: holders).map { (part: $0, days: DayPartition.days(of: $0.file)) }
         }
         let name = String(path.split(separator: "/").last ?? "")
+        let digest = try await hashing
         if file.problems.hasUnreadableTime || (parts.allSatisfy(\.days.isEmpty) && !file.problems.isEmpty) {
             // Nothing of it is stored but that it came: the report on the instrument tells.
             if let known = try await store.instrument(symbol: parts.first?.part.symbol ?? file.symbol) {

@@ -52,7 +52,7 @@ final class QualityReader: Sendable {
         let clock = try TradingClock(try await calendars.calendar(named: instrument.calendar))
         try await gate.enter()
         defer { gate.leave() }
-        var scan = DayScan(series: series.map(\.key), clock: clock, range: lower..<upper, infos: infos)
+        var scan = DayScan(instrument: instrument.symbol, series: series.map(\.key), clock: clock, range: lower..<upper, infos: infos)
         for run in scan.runs(of: infos, rows: limits.runRows) {
             try Task.checkCancellation()
             let chunks = try await store.chunks(run.map(\.key))
@@ -85,13 +85,15 @@ private struct DayScan: Sendable {
         let origin: SeriesOrigin
     }
 
+    private let instrument: String
     private let order: [SeriesKey]
     private let range: Range<Int64>
     private var scans: [SeriesKey: QualityScan] = [:]
     private var days: [SeriesKey: Int] = [:]
     private var spreads: [Pair: QualityReport.Findings] = [:]
 
-    init(series: [SeriesKey], clock: TradingClock, range: Range<Int64>, infos: [ChunkInfo]) {
+    init(instrument: String, series: [SeriesKey], clock: TradingClock, range: Range<Int64>, infos: [ChunkInfo]) {
+        self.instrument = instrument
         order = series
         self.range = range
         for (key, own) in Dictionary(grouping: infos, by: \.key.series) {
@@ -127,10 +129,10 @@ private struct DayScan: Sendable {
     mutating func add(_ run: [ChunkInfo], _ chunks: [ChunkKey: [UInt8]]) throws {
         var decoded: [SeriesKey: [BarSeries]] = [:]
         for info in run {
-            guard let bytes = chunks[info.key] else { throw MarketdataError.damagedChunk("\(info.key.day.text) is missing") }
+            guard let bytes = chunks[info.key] else { throw damaged(info.key, "it is missing") }
             let whole: BarSeries
             do { whole = try DayChunk.decode(bytes) } catch {
-                throw MarketdataError.damagedChunk("\(info.key.day.text) revision \(info.key.revision): \(error)")
+                throw damaged(info.key, "revision \(info.key.revision): \(error)")
             }
             let bars = whole.slice(whole.firstRow(startingFrom: range.lowerBound)..<whole.firstRow(startingFrom: range.upperBound))
             decoded[info.key.series, default: []].append(bars)
@@ -153,6 +155,10 @@ private struct DayScan: Sendable {
                 spreads[pair]?.add(QualityReport.Place(bid.starts[rows.bid], bid.ends[rows.bid], what))
             }
         }
+    }
+
+    private func damaged(_ key: ChunkKey, _ reason: String) -> MarketdataError {
+        .damagedChunk(instrument: instrument, day: key.day, reason: reason)
     }
 
     mutating func finish(_ report: inout QualityReport) {

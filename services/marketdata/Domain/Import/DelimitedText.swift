@@ -2,7 +2,7 @@ import Bars
 
 /// Lines of fields over bytes: no string is made unless somebody asks for one.
 struct DelimitedText {
-    private let bytes: [UInt8]
+    let bytes: [UInt8]
     private let separator: UInt8
 
     init(_ bytes: [UInt8], separator: UInt8) {
@@ -59,6 +59,16 @@ struct DelimitedText {
                 line += 1
             }
         }
+    }
+
+    /// Where a line begins, 1 being the first.
+    func offset(ofLine line: Int) -> Int {
+        var at = 0
+        for _ in 1..<max(line, 1) {
+            guard let end = bytes[at...].firstIndex(of: 0x0A) else { return bytes.count }
+            at = end + 1
+        }
+        return at
     }
 
     /// The first lines as text, for finding out the layout.

@@ -34,35 +34,42 @@ enum HeaderedReader {
         var rows = 0
         var dateOnly = true
         let zone = try source.zone("UTC")
-        text.forEachRow(fromLine: columns.line + 1) { row in
-            rows += 1
-            guard let stamp = TimeText.parse(row.bytes(time)) else {
-                problems.add(line: row.line, column: "time", reason: "\(row.text(time).prefix(24)) is not a date or time that is read", day: nil)
-                return
+        let fields = PlainBarText.Fields(separator: 0x2C, count: columns.count, time: time, prices: [open, high, low, close], volume: volume)
+        if symbolColumn == nil, let plain = PlainBarText(text.bytes, from: text.offset(ofLine: columns.line + 1), fields: fields) {
+            raw = RawRows(plain, firstLine: columns.line + 1)
+            rows = raw.count
+            dateOnly = plain.isDateOnly
+        } else {
+            text.forEachRow(fromLine: columns.line + 1) { row in
+                rows += 1
+                guard let stamp = TimeText.parse(row.bytes(time)) else {
+                    problems.add(line: row.line, column: "time", reason: "\(row.text(time).prefix(24)) is not a date or time that is read", day: nil)
+                    return
+                }
+                dateOnly = dateOnly && stamp.isDateOnly
+                if let symbolColumn, named == nil { named = row.text(symbolColumn) }
+                let day = stamp.day(in: zone)
+                guard row.count == columns.count else {
+                    problems.add(line: row.line, column: "row", reason: "\(row.count) fields where \(columns.count) would be right", day: day)
+                    return
+                }
+                let amount = volume.flatMap { row.number($0) }
+                if amount == nil, let volume, !row.bytes(volume).isEmpty {
+                    problems.add(line: row.line, column: "volume", reason: "a decimal number would be right", day: day)
+                    return
+                }
+                raw.append(
+                    line: row.line,
+                    stamp: stamp.microseconds,
+                    open: row.number(open),
+                    high: row.number(high),
+                    low: row.number(low),
+                    close: row.number(close),
+                    volume: amount,
+                    day: day,
+                    problems: &problems
+                )
             }
-            dateOnly = dateOnly && stamp.isDateOnly
-            if let symbolColumn, named == nil { named = row.text(symbolColumn) }
-            let day = stamp.day(in: zone)
-            guard row.count == columns.count else {
-                problems.add(line: row.line, column: "row", reason: "\(row.count) fields where \(columns.count) would be right", day: day)
-                return
-            }
-            let amount = volume.flatMap { row.number($0) }
-            if amount == nil, let volume, !row.bytes(volume).isEmpty {
-                problems.add(line: row.line, column: "volume", reason: "a decimal number would be right", day: day)
-                return
-            }
-            raw.append(
-                line: row.line,
-                stamp: stamp.microseconds,
-                open: row.number(open),
-                high: row.number(high),
-                low: row.number(low),
-                close: row.number(close),
-                volume: amount,
-                day: day,
-                problems: &problems
-            )
         }
         guard rows > 0 else { throw .emptyFile }
         let (guessed, side) = nameParts(source.name.stem)

@@ -22,7 +22,8 @@ enum PeriodPlacement {
         // A trading day may begin on the evening before its date: what is refused is the day where its bars are kept.
         problems.moveDays { date in span(of: date).map { CivilDay(utcMicroseconds: $0.lowerBound) } ?? date }
 
-        let rows = raw.rowsByTime
+        let order = raw.rowsByTime
+        let rows = (0..<order.count).map { order[$0] }
         let dates = raw.stamps.map(date(of:))
         // The newest row may be of a period that still runs, or carry the day of the download; the others say what is stamped.
         let judged = rows.count > 1 ? rows.dropLast() : rows[...]
@@ -59,7 +60,7 @@ enum PeriodPlacement {
         var weeks = 0
         var months = 0
         var others = 0
-        for distance in raw.distances {
+        raw.forEachDistance { distance in
             switch distance / 86_400_000_000 {
             case 1...4: days += 1
             case 5...9: weeks += 1

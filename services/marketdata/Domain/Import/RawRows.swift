@@ -1,15 +1,33 @@
 import Bars
 
-/// Bars as a file had them, before time zones and intervals are applied: one entry a row, with the line that it came from.
+/// Bars as a file had them, before time zones and intervals are applied: columns with an entry a row, and the line that each came from.
 struct RawRows {
-    private(set) var lines: [Int] = []
     private(set) var stamps: [Int64] = []
-    private(set) var prices: [[DecimalNumber]] = [[], [], [], []]
-    private(set) var volumes: [DecimalNumber?] = []
+    /// Open, high, low and close.
+    private var prices = [ScaledColumnBuilder](repeating: ScaledColumnBuilder(), count: 4)
+    private var volume = ScaledColumnBuilder()
+    private var hasVolume = false
+    private(set) var hasOnlyZeroVolumes = true
+    private var lines: [Int] = []
     /// The times of all rows, those refused for a field included: a wrong price says nothing against the row's place.
     private var allStamps: [Int64] = []
+    /// The columns of a file that was read at once, instead of the builders.
+    private var plain: PlainBarText?
+    private var firstLine = 1
 
-    var count: Int { lines.count }
+    var count: Int { stamps.count }
+
+    init() {}
+
+    /// All rows of a plain file, whose first one is on the given line.
+    init(_ plain: PlainBarText, firstLine: Int) {
+        self.plain = plain
+        self.firstLine = firstLine
+        stamps = plain.stamps
+        allStamps = plain.stamps
+        hasVolume = plain.volumes != nil
+        hasOnlyZeroVolumes = plain.volumes?.isAllZero ?? true
+    }
 
     /// Adds a row whose fields were read; refuses one whose high is not the highest or whose low is not the lowest.
     mutating func append(
@@ -19,7 +37,7 @@ struct RawRows {
         high: DecimalNumber?,
         low: DecimalNumber?,
         close: DecimalNumber?,
-        volume: DecimalNumber?,
+        volume amount: DecimalNumber?,
         day: CivilDay,
         problems: inout RowProblems
     ) {
@@ -39,56 +57,47 @@ struct RawRows {
             problems.add(line: line, column: "low", reason: "\(low.text) is above another price of the bar", day: day)
             return
         }
-        if let volume, volume.double < 0 {
-            problems.add(line: line, column: "volume", reason: "\(volume.text) is negative", day: day)
+        if let amount, amount.double < 0 {
+            problems.add(line: line, column: "volume", reason: "\(amount.text) is negative", day: day)
             return
         }
         lines.append(line)
         stamps.append(stamp)
-        prices[0].append(open)
-        prices[1].append(high)
-        prices[2].append(low)
-        prices[3].append(close)
-        volumes.append(volume)
+        for (column, price) in [open, high, low, close].enumerated() { prices[column].append(price) }
+        volume.append(amount)
+        if let amount {
+            hasVolume = true
+            hasOnlyZeroVolumes = hasOnlyZeroVolumes && amount.isZero
+        }
     }
 
-    /// Whether every known volume is zero, which in most layouts means that the vendor has none.
-    var hasOnlyZeroVolumes: Bool { volumes.allSatisfy { $0?.isZero ?? true } }
+    private func line(_ row: Int) -> Int { plain == nil ? lines[row] : firstLine + row }
 
     /// Rows from the earliest on: as they are, turned round, or sorted where a vendor mixed them up.
-    var rowsByTime: [Int] { Self.order(stamps) }
+    var rowsByTime: RowOrder { RowOrder(stamps) }
 
-    /// The distances from one time of the file to the next, in rising order of time; rows of the same time have none.
-    var distances: [Int64] {
-        let times = Self.order(allStamps).map { allStamps[$0] }
-        return zip(times.dropFirst(), times).map { $0 - $1 }.filter { $0 > 0 }
+    /// Calls the body with the distance from each time of the file to the next, in rising order of time; rows of the same time have none.
+    func forEachDistance(_ body: (Int64) -> Void) {
+        let order = RowOrder(allStamps)
+        for place in 1..<max(order.count, 1) {
+            let distance = allStamps[order[place]] - allStamps[order[place - 1]]
+            if distance > 0 { body(distance) }
+        }
     }
 
     /// Remembers the rows that are earlier than one before them (in a file that is newest first, later): they are sorted in, and worth a word.
     private func noteDisorder(_ problems: inout RowProblems, span: (Int64) -> Range<Int64>?) {
-        var rises = 0
-        var falls = 0
+        var (rises, falls) = (0, 0)
         for (before, stamp) in zip(stamps, stamps.dropFirst()) where stamp != before { if stamp > before { rises += 1 } else { falls += 1 } }
         guard min(rises, falls) > 0 else { return }
         var furthest: Int64?
-        for row in falls > rises ? Array(stamps.indices.reversed()) : Array(stamps.indices) {
+        for place in stamps.indices {
+            let row = falls > rises ? stamps.count - 1 - place : place
             if let furthest, stamps[row] < furthest, let start = span(stamps[row])?.lowerBound {
-                problems.note(.outOfOrder, line: lines[row], day: CivilDay(utcMicroseconds: start))
+                problems.note(.outOfOrder, line: line(row), day: CivilDay(utcMicroseconds: start))
             }
             furthest = max(furthest ?? .min, stamps[row])
         }
-    }
-
-    private static func order(_ stamps: [Int64]) -> [Int] {
-        var rises = true
-        var falls = true
-        for index in 1..<max(stamps.count, 1) {
-            if stamps[index] <= stamps[index - 1] { rises = false }
-            if stamps[index] >= stamps[index - 1] { falls = false }
-        }
-        if rises { return Array(0..<stamps.count) }
-        if falls { return Array((0..<stamps.count).reversed()) }
-        return (0..<stamps.count).sorted { (stamps[$0], $0) < (stamps[$1], $1) }
     }
 
     /// The bars, each placed by `span` (stamp → start and end, or nothing to leave the row out), in order of time; strays (by row, with the reason) and
@@ -99,30 +108,100 @@ struct RawRows {
         problems: inout RowProblems,
         span: (Int64) -> Range<Int64>?
     ) throws(ImportError) -> BarSeries {
-        var builder = BarSeriesBuilder()
-        builder.reserveCapacity(count)
-        noteDisorder(&problems, span: span)
-        for row in rowsByTime {
-            guard let range = span(stamps[row]) else { continue }
-            let day = CivilDay(utcMicroseconds: range.lowerBound)
-            if let reason = strays[row] {
-                problems.add(line: lines[row], column: "time", reason: reason, day: day)
+        let order = rowsByTime
+        if case .sorted = order { noteDisorder(&problems, span: span) }
+        // Of most files all rows are kept as they are.
+        var kept: [Int]? = order.isAsItIs ? nil : []
+        var starts: [Int64] = []
+        var ends: [Int64] = []
+        starts.reserveCapacity(count)
+        ends.reserveCapacity(count)
+        for place in 0..<order.count {
+            let row = order[place]
+            let range = span(stamps[row])
+            if let range, strays.isEmpty || strays[row] == nil, range.lowerBound > starts.last ?? .min {
+                starts.append(range.lowerBound)
+                ends.append(range.upperBound)
+                kept?.append(row)
                 continue
             }
-            if let last = builder.lastStart, range.lowerBound <= last {
-                problems.add(line: lines[row], column: "time", reason: "another row of the file has the same time", day: day, kind: .duplicate)
-                continue
-            }
-            builder.append(
-                start: range.lowerBound,
-                end: range.upperBound,
-                open: prices[0][row],
-                high: prices[1][row],
-                low: prices[2][row],
-                close: prices[3][row],
-                volume: volumesAreKnown ? volumes[row] : nil
+            if kept == nil { kept = Array(0..<row) }
+            guard let range else { continue }
+            let reason = strays[row] ?? "another row of the file has the same time"
+            problems.add(
+                line: line(row),
+                column: "time",
+                reason: reason,
+                day: CivilDay(utcMicroseconds: range.lowerBound),
+                kind: strays[row] == nil ? .duplicate : .refused
             )
         }
-        do { return try builder.finish() } catch { throw .unknownLayout(error.description) }
+        let columns = columns(of: kept)
+        do {
+            return try BarSeries(
+                starts: starts,
+                ends: ends,
+                open: columns.prices[0],
+                high: columns.prices[1],
+                low: columns.prices[2],
+                close: columns.prices[3],
+                volume: volumesAreKnown ? columns.volume : nil
+            )
+        } catch { throw .unknownLayout(error.description) }
+    }
+
+    /// The columns of the given rows, or of all; the four prices share one scale.
+    private func columns(of kept: [Int]?) -> (prices: [ScaledColumn], volume: ScaledColumn?) {
+        var columns: [ScaledColumn]
+        var amounts: ScaledColumn?
+        if let plain {
+            columns = plain.prices.map(\.column)
+            amounts = plain.volumes?.column
+        } else {
+            let scale = prices.reduce(0) { max($0, $1.scale) }
+            columns = prices.map { $0.finish(atLeastScale: scale) }
+            amounts = hasVolume ? volume.finish() : nil
+        }
+        if let kept {
+            columns = columns.map { $0.gather(kept) }
+            amounts = amounts?.gather(kept)
+        }
+        return (columns, amounts)
+    }
+}
+
+/// The rows of a file in order of time.
+enum RowOrder {
+    case asTheyAre(Int)
+    case turnedRound(Int)
+    case sorted([Int])
+
+    init(_ stamps: [Int64]) {
+        var (rises, falls) = (true, true)
+        for row in 1..<max(stamps.count, 1) where rises || falls {
+            if stamps[row] <= stamps[row - 1] { rises = false }
+            if stamps[row] >= stamps[row - 1] { falls = false }
+        }
+        self =
+            if rises { .asTheyAre(stamps.count) } else if falls { .turnedRound(stamps.count) } else {
+                .sorted((0..<stamps.count).sorted { (stamps[$0], $0) < (stamps[$1], $1) })
+            }
+    }
+
+    var isAsItIs: Bool { if case .asTheyAre = self { true } else { false } }
+
+    var count: Int {
+        switch self {
+        case .asTheyAre(let count), .turnedRound(let count): count
+        case .sorted(let rows): rows.count
+        }
+    }
+
+    subscript(place: Int) -> Int {
+        switch self {
+        case .asTheyAre: place
+        case .turnedRound(let count): count - 1 - place
+        case .sorted(let rows): rows[place]
+        }
     }
 }

@@ -1,39 +1,4 @@
-/// How a column of integers becomes bytes: differences from row to row, folded to unsigned, in the least of 0, 1, 2, 4 or 8 bytes that holds all.
-///
-/// A fixed width keeps both loops free of branches; zstd takes care of the rest.
-enum ColumnCodec {
-    static func encode(_ values: [Int64], to bytes: inout [UInt8]) {
-        var folded = [UInt64](repeating: 0, count: values.count)
-        var previous: Int64 = 0
-        var all: UInt64 = 0
-        for index in 0..<values.count {
-            let difference = values[index] &- previous
-            previous = values[index]
-            let value = UInt64(bitPattern: (difference << 1) ^ (difference >> 63))
-            folded[index] = value
-            if index > 0 { all |= value }
-        }
-        let width = all == 0 ? 0 : all <= 0xFF ? 1 : all <= 0xFFFF ? 2 : all <= 0xFFFF_FFFF ? 4 : 8
-        bytes.append(UInt8(width))
-        guard let first = folded.first else { return }
-        append(first, width: 8, to: &bytes)
-        for value in folded.dropFirst() { append(value, width: width, to: &bytes) }
-    }
-
-    static func encode(_ values: [Double], to bytes: inout [UInt8]) {
-        for value in values { append(value.bitPattern, width: 8, to: &bytes) }
-    }
-
-    static func append(_ value: UInt64, width: Int, to bytes: inout [UInt8]) {
-        var rest = value
-        for _ in 0..<width {
-            bytes.append(UInt8(truncatingIfNeeded: rest))
-            rest >>= 8
-        }
-    }
-}
-
-/// Reads what `ColumnCodec` wrote; every step is checked against the bytes that are there.
+/// Reads a column of a chunk of version 1: differences from row to row, folded to unsigned, in the least of 0, 1, 2, 4 or 8 bytes that holds all.
 struct ColumnReader {
     let bytes: [UInt8]
     private(set) var at = 0
@@ -58,7 +23,7 @@ struct ColumnReader {
         at += length
         return bytes.withUnsafeBytes { raw in
             [Int64](unsafeUninitializedCapacity: count) { buffer, filled in
-                var value = unfold(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: start, as: UInt64.self)))
+                var value: Int64 = unfold(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: start, as: UInt64.self)))
                 buffer.initializeElement(at: 0, to: value)
                 let body = UnsafeRawBufferPointer(rebasing: raw[(start + 8)..<(start + length)])
                 for index in 1..<max(count, 1) {
@@ -86,8 +51,4 @@ struct ColumnReader {
             (0..<count).map { Double(bitPattern: UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: start + $0 * 8, as: UInt64.self))) }
         }
     }
-}
-
-@inline(__always) private func unfold(_ value: UInt64) -> Int64 {
-    Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1)
 }
