@@ -71,6 +71,7 @@ struct BadInputTests {
     private static let barParameters: [String: Kind] = [
         "instrument": .form, "interval": .form, "start": .form, "end": .form, "countback": .form, "limit": .form, "as_of": .form,
         "revisions_as_of": .form, "partial": .form, "session": .form, "anchor": .form, "price": .form, "format": .form,
+        "adjustment": .form, "fill": .form,
     ]
 
     /// What is asked with parameters.
@@ -100,7 +101,9 @@ struct BadInputTests {
         Parameters(route: "/api/uploads/UPLOAD", good: [], kinds: [:]),
         Parameters(route: "/api/calendars", good: [], kinds: ["cursor": .form, "limit": .form]),
         Parameters(route: "/api/calendars/us-equity", good: [], kinds: [:]),
-        Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: [:]),
+        Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: ["at": .form]),
+        Parameters(route: "/api/instruments/BTCUSD/actions", good: [], kinds: ["as_of": .form, "revisions_as_of": .form]),
+        Parameters(route: "/api/instruments/BTCUSD/quality", good: [], kinds: ["start": .form, "end": .form]),
         Parameters(route: "/internal/v1/instruments/BTCUSD", good: [], kinds: [:], isInternal: true),
         Parameters(route: "/api/replays", good: [], kinds: ["cursor": .form, "limit": .form]),
         Parameters(route: "/api/replays/REPLAY", good: [], kinds: [:]),
@@ -110,9 +113,9 @@ struct BadInputTests {
     private static let paths: [(method: HTTPServing.Method, prefix: String, suffix: String, isInternal: Bool)] = [
         (.get, "/api/instruments/", "/coverage", false), (.get, "/api/datasets/", "", false), (.get, "/internal/v1/datasets/", "", true),
         (.get, "/api/calendars/", "", false), (.get, "/api/uploads/", "", false), (.delete, "/api/uploads/", "", false),
-        (.post, "/api/uploads/", "/import", false), (.put, "/api/uploads/", "/parts/1", false), (.get, "/api/instruments/", "", false),
-        (.get, "/internal/v1/instruments/", "", true),
-        (.get, "/api/replays/", "", false),
+        (.post, "/api/uploads/", "/import", false), (.put, "/api/uploads/", "/parts/1", false),
+        (.get, "/api/instruments/", "", false), (.get, "/api/instruments/", "/actions", false), (.get, "/api/instruments/", "/quality", false),
+        (.get, "/internal/v1/instruments/", "", true), (.get, "/api/replays/", "", false),
         (.delete, "/api/replays/", "", false), (.post, "/api/replays/", "/pause", false), (.post, "/api/replays/", "/resume", false),
     ]
 

@@ -40,6 +40,8 @@ struct Doors: Sendable {
             importer: bench.importer,
             replays: Replays(store: store, reader: bench.reader, time: time, feed: nil),
             effects: PostgresEffects(store: store),
+            calendars: bench.calendars,
+            quality: bench.quality,
             time: time
         )
         var router = Router(problemOf: MarketdataRoutes.problem)
@@ -118,10 +120,10 @@ struct Doors: Sendable {
                 (SELECT count(*) FROM imports), (SELECT count(*) FROM replays), (SELECT count(*) FROM replays WHERE state = 'running'),
                 (SELECT count(*) FROM replay_releases), (SELECT count(*) FROM watches), (SELECT count(*) FROM idempotency_keys),
                 (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars), (SELECT count(*) FROM uploads),
-                (SELECT count(*) FROM upload_parts)
+                (SELECT count(*) FROM upload_parts), (SELECT count(*) FROM corporate_actions), (SELECT count(*) FROM instrument_names)
             """
         ).first
-        return try (0..<13).map { try row?.column($0, as: Int.self) ?? -1 }
+        return try (0..<15).map { try row?.column($0, as: Int.self) ?? -1 }
     }
 }
 

@@ -55,6 +55,8 @@ struct Bench: Sendable {
     let store: any MarketdataStore
     let reader: BarReader
     let importer: Importer
+    let calendars: Calendars
+    let quality: QualityReader
     let cpu: CPUPool
 
     init(
@@ -66,9 +68,11 @@ struct Bench: Sendable {
     ) throws {
         self.store = store
         cpu = try CPUPool(threads: 1)
+        calendars = Calendars(store: store, time: time)
+        quality = QualityReader(store: store, calendars: calendars, cpu: cpu, time: time, limits: limits)
         reader = BarReader(
             store: store,
-            calendars: Calendars(store: store, time: time),
+            calendars: calendars,
             results: results,
             chunkBytes: chunkBytes,
             cpu: cpu,

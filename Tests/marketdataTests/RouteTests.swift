@@ -35,6 +35,8 @@ private struct TrustingAuthentication: Middleware {
             importer: bench.importer,
             replays: Replays(store: bench.store, reader: bench.reader, time: time, feed: nil),
             effects: effects ?? PlainEffects(store: bench.store),
+            calendars: bench.calendars,
+            quality: bench.quality,
             time: time
         )
         var router = Router(problemOf: MarketdataRoutes.problem)
@@ -79,6 +81,9 @@ private struct TrustingAuthentication: Middleware {
         ("instrument=BTCUSD&interval=1m&start=2016-10-08T00:00:00Z&countback=3", "invalid_parameter", "countback"),
         ("instrument=BTCUSD&interval=1m&session=night", "invalid_parameter", "session"),
         ("instrument=BTCUSD&interval=1m&price=last", "invalid_parameter", "price"),
+        ("instrument=BTCUSD&interval=1m&adjustment=both", "invalid_parameter", "adjustment"),
+        ("instrument=BTCUSD&interval=1m&fill=backward", "invalid_parameter", "fill"),
+        ("instrument=BTCUSD&interval=1m&fill=forward&format=binary", "fill_needs_json", "fill"),
         ("instrument=BTCUSD&interval=1m&partial=maybe", "invalid_parameter", "partial"),
         ("instrument=NONE&interval=1m", "unknown_instrument", "instrument"),
         ("instrument=%27%3B+DROP+TABLE&interval=1m", "unknown_instrument", "instrument"),
@@ -96,7 +101,8 @@ private struct TrustingAuthentication: Middleware {
     /// Route × role: what somebody without a login, a key without and with the scope, a subscriber, a provider and an administrator get.
     @Test(arguments: [
         ("GET /api/bars?instrument=BTCUSD&interval=1m", [401, 403, 200, 200, 200, 200]), ("GET /api/instruments", [401, 403, 200, 200, 200, 200]),
-        ("GET /api/instruments/BTCUSD", [401, 403, 200, 200, 200, 200]), ("POST /api/instruments", [401, 403, 403, 403, 403, 400]),
+        ("GET /api/instruments/BTCUSD", [401, 403, 200, 200, 200, 200]), ("GET /api/instruments/BTCUSD/actions", [401, 403, 200, 200, 200, 200]),
+        ("GET /api/instruments/BTCUSD/quality", [401, 403, 200, 200, 200, 200]), ("POST /api/instruments", [401, 403, 403, 403, 403, 400]),
         ("POST /api/imports?filename=x.csv", [401, 403, 403, 403, 403, 422]), ("GET /api/replays", [401, 403, 200, 200, 200, 200]),
         ("POST /api/replays", [401, 403, 403, 403, 400, 400]),
         ("DELETE /api/replays/01920000-0000-7000-8000-000000000000", [401, 403, 403, 403, 404, 404]),
@@ -287,6 +293,8 @@ private struct TrustingAuthentication: Middleware {
                 importer: bench.importer,
                 replays: replays,
                 effects: PlainEffects(store: bench.store),
+                calendars: bench.calendars,
+                quality: bench.quality,
                 time: time
             ), bench
         )

@@ -54,9 +54,10 @@ enum Application {
         )
 
         // What works on the store.
+        let calendars = Calendars(store: store, time: time)
         let reader = BarReader(
             store: store,
-            calendars: Calendars(store: store, time: time),
+            calendars: calendars,
             results: RedisResultCache(redis: redis),
             chunkBytes: RedisChunkCache(redis: redis),
             cpu: environment.cpu,
@@ -74,6 +75,8 @@ enum Application {
             importer: importer,
             replays: Replays(store: store, reader: reader, time: time, limits: settings.replays, feed: feed),
             effects: PostgresEffects(store: store),
+            calendars: calendars,
+            quality: QualityReader(store: store, calendars: calendars, cpu: environment.cpu, time: time, limits: settings.reads),
             time: time
         )
 

@@ -1,7 +1,6 @@
 import Bars
 import Contracts
-import Messaging
-import Postgres
+import HTTPServing
 import ServiceRuntime
 
 /// `marketdata import PATH…`: takes files and folders in, as `POST /api/imports` does, without its limit on size.
@@ -11,7 +10,7 @@ enum ImportCommand {
             [--date-order dmy|mdy] [--stamps start|end]
             files and folders; --interval gives the length of a bar where the rows do not tell it, --date-order says
             what 03/04/2017 is, --stamps end that rows carry the end of their bar; in a folder, files of unknown layout are passed over with a word;
-            market-hours-database.json brings exchange calendars
+            market-hours-database.json brings exchange calendars, Lean's factor and map files splits, dividends and names
         """
 
     static let subcommand = Subcommand<MarketdataSettings>(name: "import", help: "PATH...: imports files of bars, ticks and trades") {
@@ -67,37 +66,17 @@ enum ImportCommand {
     }
 
     private static func run(_ paths: [String], _ options: ImportOptions, _ settings: MarketdataSettings) async throws -> Int32 {
-        let loop = try EventLoop.start(name: "import")
-        let cpu = try CPUPool()
-        let configuration = PostgresConfiguration(
-            url: settings.database.url,
-            maximumConnections: 2,
-            waitTimeout: .seconds(10),
-            statementTimeout: .seconds(60),
-            schema: PostgresMarketdataStore.schema,
-            applicationName: "auspex-marketdata-import"
-        )
-        let pool = PostgresPool(configuration: configuration, loops: [loop])
-        try await pool.start()
-        let store = PostgresMarketdataStore(pool: pool, outbox: Outbox(schema: PostgresMarketdataStore.schema), cpu: cpu)
-        let importer = Importer(store: store, cpu: cpu, time: SystemTimeSource())
-        let outcome: Result<Int, any Error>
-        do {
-            outcome = .success(try await loop.run { try await importAll(paths, options, importer) })
-        } catch {
-            outcome = .failure(error)
+        let failures = try await CommandStore.run(settings, name: "import") { store, cpu in
+            try await importAll(paths, options, Importer(store: store, cpu: cpu, time: SystemTimeSource()))
         }
-        await pool.stop()
-        cpu.stop()
-        await loop.stop()
-        return try outcome.get() == 0 ? 0 : 1
+        return failures == 0 ? 0 : 1
     }
 
     /// The number of files that were named but could not be imported.
     private static func importAll(_ paths: [String], _ options: ImportOptions, _ importer: Importer) async throws -> Int {
         var failures = 0
         for path in paths {
-            let files = Files.list(path)
+            let files = LeanCorporateReader.first(Files.list(path))
             guard !files.isEmpty else {
                 print("\(path): not found")
                 failures += 1
@@ -118,6 +97,9 @@ enum ImportCommand {
                         continue
                     }
                     print(line(file, try await importer.run(bytes, path: file, options: options)))
+                } catch let error as MarketdataError {
+                    print("\(file): refused: \(error.problem.detail)")
+                    failures += 1
                 } catch let error as ImportError {
                     var isPassedOver = false
                     if case .unknownLayout = error { isPassedOver = isFolder }
@@ -132,11 +114,12 @@ enum ImportCommand {
 
     private static func line(_ path: String, _ outcome: ImportOutcome) -> String {
         let days = outcome.days
+        let what = [.leanFactors: "actions", .leanMap: "names"][outcome.layout] ?? "days"
         var parts: [String] = []
         for (count, word) in [
             (days.added, "new"), (days.extended, "extended"), (days.revised, "revised"), (days.unchanged, "unchanged"), (days.refused, "refused"),
         ] where count > 0 { parts.append("\(count) \(word)") }
-        var text = "\(path): \(outcome.symbol), \(outcome.rows) rows (\(outcome.layout.rawValue)), days: \(parts.joined(separator: ", "))"
+        var text = "\(path): \(outcome.symbol), \(outcome.rows) rows (\(outcome.layout.rawValue)), \(what): \(parts.joined(separator: ", "))"
         if !outcome.problems.isEmpty { text += "; bad rows: \(outcome.problems.summary)" }
         if !outcome.notes.isEmpty { text += "; \(outcome.notes.joined(separator: "; "))" }
         return text

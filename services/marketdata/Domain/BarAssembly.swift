@@ -24,6 +24,8 @@ struct BarAssembly: Sendable {
 
     private let plan: BarPlan
     private let moment: Int64
+    /// Makes rows comparable before they are put together, so that a bar over a split is made of rows of one kind.
+    private let adjustment: PriceAdjustment?
     /// Rows that start outside belong to a neighbour: a piece that was, or will be, put together apart.
     private let reach: Range<Int64>
     private var running: Resampler.InPieces
@@ -34,8 +36,9 @@ struct BarAssembly: Sendable {
     private var vector: [VectorEntry] = []
 
     /// Nothing yet, as of a moment (microseconds since 1970). `reach` begins and ends where bars of the plan's grid do.
-    init(_ plan: BarPlan, asOf moment: Int64, reach: Range<Int64> = Int64.min..<Int64.max) {
+    init(_ plan: BarPlan, asOf moment: Int64, adjustment: PriceAdjustment? = nil, reach: Range<Int64> = Int64.min..<Int64.max) {
         self.plan = plan
+        self.adjustment = adjustment
         self.moment = moment
         self.reach = reach
         running = Resampler.InPieces(Resampler(grid: plan.grid, volumeRule: plan.addsVolumes ? .sum : .last))
@@ -52,7 +55,7 @@ struct BarAssembly: Sendable {
                 }
                 let known = PointInTime.known(stored, asOf: moment)
                 vector.append(VectorEntry(key: info.key, edition: info.edition, knownRows: known.count, isHalfOfMiddle: choice.infos.count == 2))
-                sides.append(known)
+                sides.append(adjustment?.apply(known) ?? known)
             }
             var rows = sides.count == 2 ? MidPrice.approximate(bid: sides[0], ask: sides[1]) : sides[0]
             rows = rows.slice(rows.firstRow(startingFrom: reach.lowerBound)..<rows.firstRow(startingFrom: reach.upperBound))

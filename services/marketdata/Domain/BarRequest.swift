@@ -19,6 +19,8 @@ struct BarRequest: Sendable, Equatable {
     var asOf: Timestamp?
     /// Corrections recorded after this do not exist.
     var revisionsAsOf: Timestamp?
+    /// When the symbol is meant; nothing means at the last moment that the question looks at.
+    var symbolAt: Timestamp?
     /// The first start that counts.
     var start: Timestamp?
     /// Starts at or after this do not count.
@@ -32,6 +34,10 @@ struct BarRequest: Sendable, Equatable {
     var session: SessionKind?
     var anchor: BarAnchor?
     var price: PriceSide?
+    /// Which corporate actions the prices take into account.
+    var adjustment = Adjustment.raw
+    /// Whether empty intervals of a session get a marked bar at the close before them.
+    var fillsForward = false
 }
 
 /// Bars with everything that a reader must know about them.
@@ -52,4 +58,8 @@ struct BarAnswer: Sendable {
     var dataSHA256: SHA256Digest
     /// The highest revision that was read.
     var revision: Int
+    /// Which corporate actions the prices take into account.
+    var adjustment = Adjustment.raw
+    /// Which bars stand for empty intervals; nothing when nobody asked for such.
+    var isFilled: [Bool]?
 }

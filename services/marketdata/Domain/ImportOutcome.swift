@@ -10,6 +10,15 @@ struct ImportOutcome: Sendable, Equatable {
         var unchanged = 0
         /// Days that were left alone because a row of theirs is bad.
         var refused = 0
+
+        /// Counts those of another part of the file too.
+        mutating func add(_ other: Days) {
+            added += other.added
+            extended += other.extended
+            revised += other.revised
+            unchanged += other.unchanged
+            refused += other.refused
+        }
     }
 
     var symbol: String
@@ -21,6 +30,14 @@ struct ImportOutcome: Sendable, Equatable {
     var notes: [String]
     /// Whether the instrument came to be by this import.
     var createdInstrument: Bool
+
+    /// Takes in what became of another part of the file, which is another instrument's: the last one is named.
+    mutating func add(_ part: ImportBatch.Outcome) {
+        days.add(part.days)
+        createdInstrument = createdInstrument || part.createdInstrument
+        symbol = part.instrument.symbol
+        instrumentID = part.instrument.id
+    }
 }
 
 /// How far an import is.

@@ -35,6 +35,8 @@ enum MarketdataError: Error, Equatable, Sendable {
     case tooManyBaseRows(interval: String, asked: Int, field: String, maximumRows: Int, affordable: Int)
     /// Too many heavy reads are under way, and this one has waited for its turn.
     case tooManyHeavyReads
+    /// A report would span too much; what would be right.
+    case rangeTooLong(String)
     /// A stored day cannot be read.
     case damagedChunk(instrument: String, day: CivilDay, reason: String)
 }

@@ -9,6 +9,7 @@ enum BarQuery {
 
     static let names = [
         "instrument", "interval", "start", "end", "countback", "limit", "as_of", "revisions_as_of", "partial", "session", "anchor", "price", "format",
+        "adjustment", "fill",
     ]
 
     static func read(_ query: Query) throws -> (request: BarRequest, format: Format) {
@@ -35,6 +36,8 @@ enum BarQuery {
         request.session = try query.choice("session", of: SessionKind.allCases.map(\.rawValue)).flatMap { SessionKind(rawValue: $0) }
         request.anchor = try query.choice("anchor", of: BarAnchor.allCases.map(\.rawValue)).flatMap { BarAnchor(rawValue: $0) }
         request.price = try query.choice("price", of: PriceSide.allCases.map(\.rawValue)).flatMap { PriceSide(rawValue: $0) }
+        request.adjustment = try query.choice("adjustment", of: Adjustment.allCases.map(\.rawValue)).flatMap { Adjustment(rawValue: $0) } ?? .raw
+        request.fillsForward = try query.choice("fill", of: ["none", "forward"]) == "forward"
         if request.countback != nil {
             guard request.start == nil else {
                 throw Problem.badRequest(
@@ -50,10 +53,18 @@ enum BarQuery {
         }
         // Without start and countback, the latest bars are what most people look for.
         if request.start == nil, request.countback == nil { request.countback = min(request.limit, 500) }
-        let format = try query.choice("format", of: Format.allCases.map(\.rawValue)).flatMap { Format(rawValue: $0) }
-        return (request, format ?? .json)
+        let format = try query.choice("format", of: Format.allCases.map(\.rawValue)).flatMap { Format(rawValue: $0) } ?? .json
+        if request.fillsForward, format != .json {
+            throw Problem.badRequest(
+                code: "fill_needs_json",
+                detail: "Only JSON has a mark for bars that fill an empty interval: format=json would be right.",
+                field: "fill"
+            )
+        }
+        return (request, format)
     }
 
+    /// A time within the years that have bars.
     static func moment(_ name: String, _ query: Query) throws -> Timestamp? {
         guard let moment = try query.timestamp(name) else { return nil }
         guard hasBars(at: moment) else { throw Problem.badRequest(code: "invalid_parameter", detail: years, field: name) }

@@ -38,6 +38,11 @@ extension BarAnswer {
     private func json() -> [UInt8] {
         var columns: [UInt8] = []
         ColumnarJSON.append(bars, to: &columns)
+        if let isFilled {
+            // One column more, before the brace that ends them.
+            columns.removeLast()
+            columns.append(contentsOf: ",\"filled\":[\(isFilled.map { $0 ? "true" : "false" }.joined(separator: ","))]}".utf8)
+        }
         var writer = HTTPServing.JSONWriter(capacity: columns.count + 512)
         writer.beginObject()
         writer.member("instrument", instrument.symbol)
@@ -48,6 +53,7 @@ extension BarAnswer {
         writer.member("price", price.rawValue)
         writer.member("session", session.rawValue)
         writer.member("anchor", anchor.rawValue)
+        writer.member("adjustment", adjustment.rawValue)
         writer.member("approximate", isApproximate)
         writer.member("last_is_partial", lastIsPartial)
         writer.member("count", bars.count)

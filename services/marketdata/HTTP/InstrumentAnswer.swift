@@ -15,6 +15,7 @@ struct InstrumentAnswer: Encodable, Sendable {
     let baseIntervalSeconds: Int?
     let active: Bool
     let series: [Series]?
+    let names: [NameAnswer]?
 
     /// A stored series.
     struct Series: Encodable, Sendable {
@@ -25,7 +26,7 @@ struct InstrumentAnswer: Encodable, Sendable {
         let lastDay: String
     }
 
-    init(_ instrument: Instrument, series stored: [StoredSeries]? = nil) {
+    init(_ instrument: Instrument, series stored: [StoredSeries]? = nil, names called: [InstrumentName]? = nil) {
         id = instrument.id
         symbol = instrument.symbol
         assetClass = instrument.assetClass.rawValue
@@ -37,6 +38,7 @@ struct InstrumentAnswer: Encodable, Sendable {
         feed = instrument.feed
         baseIntervalSeconds = instrument.baseIntervalSeconds
         active = instrument.active
+        names = called?.map { NameAnswer($0) }
         series = stored?.map { one in
             Series(
                 intervalSeconds: one.key.intervalSeconds,

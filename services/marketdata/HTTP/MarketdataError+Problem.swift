@@ -40,6 +40,8 @@ extension MarketdataError: ProblemRepresentable {
                 detail: "Too many long questions are being answered at the moment; try again.",
                 retryAfterSeconds: 2
             )
+        case .rangeTooLong(let right):
+            .unprocessable(code: "range_too_long", detail: "One report does not span so much: \(right).", field: "start")
         case .damagedChunk(let instrument, let day, _):
             Problem(
                 status: .internalError,

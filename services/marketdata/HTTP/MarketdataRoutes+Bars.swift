@@ -16,6 +16,8 @@ extension MarketdataRoutes {
         var (question, format) = try BarQuery.read(request.query)
         if let claims = try jobClaims(of: request, jobTokens) {
             question.asOf = try claims.admit(instrument: question.symbol, asOf: question.asOf)
+            // The token lists whom the symbol meant for the run, not who bore it at another time.
+            question.symbolAt = claims.asOf
         }
         return try await answer(question, format, for: .platform)
     }

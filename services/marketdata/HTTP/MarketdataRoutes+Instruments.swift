@@ -19,22 +19,24 @@ extension MarketdataRoutes {
     /// `GET /api/instruments/{symbol}`
     func instrument(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
-        try request.query.reject(unknownExcept: [])
+        try request.query.reject(unknownExcept: ["at"])
         let symbol = request.parameters["symbol"] ?? ""
-        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol) else {
-            throw MarketdataError.unknownInstrument(symbol)
-        }
-        return try .json(InstrumentAnswer(found.instrument, series: found.series))
+        let date = try nameDate(request.query)
+        guard InstrumentSymbol.canExist(symbol),
+            let found = try await store.description(of: symbol, on: date ?? .moment(time.now()), strictly: date != nil)
+        else { throw MarketdataError.unknownInstrument(symbol) }
+        let names = try await store.names(of: found.instrument.id)
+        return try .json(InstrumentAnswer(found.instrument, series: found.series, names: names))
     }
 
     /// `GET /internal/v1/instruments/{symbol}`
     func internalInstrument(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: [])
         let symbol = request.parameters["symbol"] ?? ""
-        guard InstrumentSymbol.canExist(symbol), let found = try await store.instrument(symbol: symbol) else {
+        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol, on: .moment(time.now())) else {
             throw MarketdataError.unknownInstrument(symbol)
         }
-        return try .json(InstrumentAnswer(found))
+        return try .json(InstrumentAnswer(found.instrument))
     }
 
     private struct NewInstrument: Decodable {

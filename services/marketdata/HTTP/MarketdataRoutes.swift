@@ -11,6 +11,8 @@ struct MarketdataRoutes: Sendable {
     let importer: Importer
     let replays: Replays
     let effects: any Effects
+    let calendars: Calendars
+    let quality: QualityReader
     let time: any TimeSource
 
     /// Adds the public routes; `authentication` finds out who asks, by access token or API key.
@@ -25,6 +27,8 @@ struct MarketdataRoutes: Sendable {
         people.get("/api/datasets/{name}", dataset)
         people.get("/api/calendars", listCalendars)
         people.get("/api/calendars/{name}", calendar)
+        people.get("/api/instruments/{symbol}/actions", listActions)
+        people.get("/api/instruments/{symbol}/quality", qualityReport)
         people.post("/api/imports", maximumBodyBytes: 8 << 20, importFile)
         people.get("/api/replays", listReplays)
         people.post("/api/replays", createReplay)

@@ -13,6 +13,8 @@ struct OracleSuite {
         equities(&report)
         freqtrade(&report)
         oddities(&report)
+        corporate(&report)
+        quality(&report)
         return report.results
     }
 

@@ -2,7 +2,7 @@ import Bars
 import Contracts
 
 /// Everything that marketdata remembers. Two implementations pass one contract suite: Postgres, and memory for tests.
-protocol MarketdataStore: EffectStore, CatalogueStore {
+protocol MarketdataStore: EffectStore, CatalogueStore, CorporateStore {
     // MARK: Instruments
 
     func instrument(symbol: String) async throws -> Instrument?

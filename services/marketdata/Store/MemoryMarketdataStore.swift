@@ -35,7 +35,8 @@ final class MemoryMarketdataStore: MarketdataStore {
     }
 
     let state = Mutex(State())
-    private let time: any TimeSource
+    let time: any TimeSource
+    let corporate = MemoryCorporateState()
 
     init(time: any TimeSource = SystemTimeSource()) { self.time = time }
 
@@ -70,6 +71,14 @@ final class MemoryMarketdataStore: MarketdataStore {
     func create(_ instrument: Instrument) async throws {
         try state.withLock { state in
             if state.instruments.values.contains(where: { $0.symbol == instrument.symbol }) { throw MarketdataError.symbolTaken(instrument.symbol) }
+            state.instruments[instrument.id] = instrument
+            state.said.append("instrument.changed \(instrument.symbol)")
+        }
+    }
+
+    /// Gives an instrument another symbol, and says so.
+    func rename(_ instrument: Instrument) {
+        state.withLock { state in
             state.instruments[instrument.id] = instrument
             state.said.append("instrument.changed \(instrument.symbol)")
         }

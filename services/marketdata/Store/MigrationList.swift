@@ -14,6 +14,7 @@ enum Migrations {
             ("v007_stamp_corrections_last", PackageResources.v007_stamp_corrections_last_sql),
             ("v008_partition_chunks", PackageResources.v008_partition_chunks_sql),
             ("v009_create_catalogue_and_uploads", PackageResources.v009_create_catalogue_and_uploads_sql),
+            ("v010_create_corporate_actions", PackageResources.v010_create_corporate_actions_sql),
         ])
     }
 }

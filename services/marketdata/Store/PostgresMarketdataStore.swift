@@ -51,6 +51,11 @@ final class PostgresMarketdataStore: MarketdataStore {
             WHERE i.symbol = \(symbol) ORDER BY s.interval_seconds, s.side, s.origin
             """
         )
+        return try Self.description(rows)
+    }
+
+    /// An instrument with its series, one a row.
+    static func description(_ rows: [PostgresRow]) throws -> InstrumentDescription? {
         guard let first = rows.first else { return nil }
         var series: [StoredSeries] = []
         for row in rows {
@@ -64,7 +69,7 @@ final class PostgresMarketdataStore: MarketdataStore {
                 )
             )
         }
-        return InstrumentDescription(instrument: try Self.instrument(first), series: series)
+        return InstrumentDescription(instrument: try instrument(first), series: series)
     }
 
     func instruments(after symbol: String?, containing text: String?, assetClass: AssetClass?, limit: Int) async throws -> [Instrument] {

@@ -42,15 +42,46 @@ final class BarReader: Sendable {
 
     /// The bars, as they were known at the request's moment; `recordedBy` fixes the revisions whatever the moment, as a replay needs it.
     func read(_ request: BarRequest, recordedBy: Timestamp? = nil, for purpose: ReadPurpose = .people) async throws -> BarAnswer {
-        guard let found = try await store.description(of: request.symbol) else { throw MarketdataError.unknownInstrument(request.symbol) }
-        let (instrument, series) = (found.instrument, found.series)
-        var view = try await KnowledgeView.of(instrument, request: request, store: store, now: time.now())
+        let now = time.now()
+        // The name is meant at the last moment that the question looks at: FB in 2001 is not FB in 2013.
+        let moment = min(request.symbolAt ?? min(request.asOf ?? now, (request.end ?? now) + .microseconds(-1)), now)
+        guard let found = try await store.description(of: request.symbol, on: .moment(moment)) else {
+            throw MarketdataError.unknownInstrument(request.symbol)
+        }
+        var view = try await KnowledgeView.of(found.instrument, request: request, store: store, now: now)
         if let recordedBy { view.recordedBy = recordedBy.microseconds }
-        let calendar = try await calendars.calendar(named: instrument.calendar)
-        let plan = try BarPlan(request, instrument: view.source, calendar: calendar, series: series, asOf: view.cut)
-        let answer = try await answer(request, plan: plan, view: view, series: series, purpose: purpose)
+        let calendar = try await calendars.calendar(named: found.instrument.calendar)
+        var adjustment: AdjustmentView?
+        if request.adjustment != .raw {
+            let actions = try await store.actions(of: view.source.id, recordedBy: view.recordedBy)
+            adjustment = AdjustmentView(request.adjustment, actions: actions, clock: try TradingClock(calendar), cut: view.cut)
+        }
+        let subject = Subject(
+            instrument: found.instrument,
+            series: adjustment == nil ? found.series : AdjustmentView.usable(found.series),
+            view: view,
+            calendar: calendar,
+            adjustment: adjustment
+        )
+        let answer = try await read(request, subject, purpose)
+        return request.fillsForward ? try await filled(answer, request, subject, purpose) : answer
+    }
+
+    /// What a question is about, looked up.
+    private struct Subject: Sendable {
+        let instrument: Instrument
+        let series: [StoredSeries]
+        let view: KnowledgeView
+        let calendar: ExchangeCalendar
+        let adjustment: AdjustmentView?
+    }
+
+    private func read(_ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> BarAnswer {
+        let view = subject.view
+        let plan = try BarPlan(request, instrument: view.source, calendar: subject.calendar, series: subject.series, asOf: view.cut)
+        let answer = try await answer(request, plan: plan, subject, purpose: purpose)
         return BarAnswer(
-            instrument: instrument,
+            instrument: subject.instrument,
             interval: request.interval,
             price: plan.price,
             session: plan.session,
@@ -59,9 +90,60 @@ final class BarReader: Sendable {
             lastIsPartial: answer.lastIsPartial,
             isApproximate: answer.isApproximate,
             nextStart: answer.nextStart,
-            dataSHA256: answer.dataSHA256,
-            revision: answer.revision
+            dataSHA256: subject.adjustment?.digest(of: answer.dataSHA256, firstStart: answer.bars.starts.first) ?? answer.dataSHA256,
+            revision: answer.revision,
+            adjustment: request.adjustment
         )
+    }
+
+    /// The answer with marked bars in the empty intervals of its sessions.
+    private func filled(_ answer: BarAnswer, _ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> BarAnswer {
+        let view = subject.view
+        let plan = try BarPlan(request, instrument: view.source, calendar: subject.calendar, series: subject.series, asOf: view.cut)
+        let filling = ForwardFill(
+            grid: plan.grid,
+            clock: try TradingClock(subject.calendar),
+            session: plan.session,
+            lengthMicroseconds: Int64(request.interval.seconds) * 1_000_000
+        )
+        let end = request.end?.microseconds ?? .max
+        var earlier = BarSeries.empty
+        var digest = answer.dataSHA256
+        if let start = request.start {
+            // What stands in the first intervals is the close before them, so that the pages of an answer join without a seam.
+            var before = request
+            before.start = nil
+            before.end = start
+            before.countback = 1
+            before.limit = 1
+            before.partial = false
+            let found = try await read(before, subject, purpose)
+            earlier = found.bars
+            if !earlier.isEmpty { digest = SHA256.digest(Array("\(answer.dataSHA256.hex) after \(found.dataSHA256.hex)".utf8)) }
+        }
+        let (before, wanted) = (earlier, request.start == nil ? min(request.countback ?? request.limit, request.limit) : request.limit)
+        let result = try await cpu.run {
+            guard let start = request.start?.microseconds else {
+                return filling.backward(answer.bars, end: end, cut: view.cut, wanted: wanted, lastIsPartial: answer.lastIsPartial)
+            }
+            return filling.forward(
+                answer.bars,
+                after: before,
+                start: start,
+                end: end,
+                cut: view.cut,
+                limit: wanted,
+                nextStart: answer.nextStart,
+                lastIsPartial: answer.lastIsPartial
+            )
+        }
+        var full = answer
+        full.lastIsPartial = answer.lastIsPartial && result.bars.ends.last == answer.bars.ends.last
+        full.bars = result.bars
+        full.isFilled = result.isFilled
+        full.nextStart = result.nextStart
+        full.dataSHA256 = digest
+        return full
     }
 
     /// The grid of an instrument's bars as they are announced: the same as in an answer without session, anchor and price.
@@ -79,11 +161,13 @@ final class BarReader: Sendable {
     private func answer(
         _ request: BarRequest,
         plan: BarPlan,
-        view: KnowledgeView,
-        series: [StoredSeries],
+        _ subject: Subject,
         purpose: ReadPurpose
     ) async throws -> CachedAnswer {
-        let usable = series.filter { plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) && $0.firstEnd <= view.cut }
+        let view = subject.view
+        let usable = subject.series.filter {
+            plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) && $0.firstEnd <= view.cut
+        }
         guard let window = DayWindow(request, series: usable, cut: view.cut) else {
             return CachedAnswer(
                 bars: .empty,
@@ -94,7 +178,15 @@ final class BarReader: Sendable {
                 revision: 0
             )
         }
-        var reading = Reading(request: request, purpose: purpose, plan: plan, view: view, series: usable.map(\.key), window: window)
+        var reading = Reading(
+            request: request,
+            purpose: purpose,
+            plan: plan,
+            view: view,
+            series: usable.map(\.key),
+            adjustment: subject.adjustment,
+            window: window
+        )
         try await lookUp(&reading)
         let first = reading
         let flight = Flight(key: first.key, symbol: request.symbol, asOf: request.asOf, recordedBy: view.recordedBy, purpose: purpose)
@@ -118,6 +210,7 @@ final class BarReader: Sendable {
         let plan: BarPlan
         let view: KnowledgeView
         let series: [SeriesKey]
+        let adjustment: AdjustmentView?
         var window: DayWindow
         /// The chunks of the stretch of days that comes next.
         var choices: [DayChoice] = []
@@ -185,7 +278,7 @@ final class BarReader: Sendable {
     private func readForward(_ reading: inout Reading, _ made: inout BarAssembly?) async throws -> CachedAnswer? {
         let (request, window) = (reading.request, reading.window)
         try await admit(&reading, window.likelyEnough(reading.choices, interval: reading.plan.interval, cut: reading.view.cut))
-        var assembly = made ?? BarAssembly(reading.plan, asOf: reading.view.cut)
+        var assembly = made ?? BarAssembly(reading.plan, asOf: reading.view.cut, adjustment: reading.adjustment?.price)
         let start = request.start?.microseconds ?? .min
         var enough = window.wanted
         for run in limits.runs(of: reading.choices) {
@@ -219,7 +312,12 @@ final class BarReader: Sendable {
         try await admit(&reading, reading.choices)
         let seam = window.isLast ? Int64.min : reading.plan.seam(from: window.days.lowerBound)
         if seam < reading.seam {
-            var assembly = BarAssembly(reading.plan, asOf: reading.view.cut, reach: seam..<reading.seam)
+            var assembly = BarAssembly(
+                reading.plan,
+                asOf: reading.view.cut,
+                adjustment: reading.adjustment?.price,
+                reach: seam..<reading.seam
+            )
             for run in limits.runs(of: reading.choices) { assembly = try await add(run, to: assembly, &reading) }
             let (current, isHeavy) = (assembly, reading.isHeavy)
             let (joined, answer) = try await cpu.run(lane: lane(isHeavy)) {
@@ -297,6 +395,7 @@ final class BarReader: Sendable {
         text += view.cut >= settled ? "all" : "\(view.cut)"
         // Fewer bars than asked are an answer only as long as there are no more days.
         if reading.window.isLast { text += " last" }
+        if let adjustment = reading.adjustment { text += " \(adjustment.fingerprint)" }
         for info in infos {
             let series = info.key.series
             text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"

@@ -158,7 +158,10 @@ struct Catalogue: Sendable {
             let made = try await cpu.run {
                 var made: [ChunkKey: [UInt8]] = [:]
                 for key in part {
-                    made[key] = DaySlots(intervalSeconds: key.series.intervalSeconds).bits(of: try Self.decode(key, chunks, symbol).starts, day: key.day)
+                    made[key] = DaySlots(intervalSeconds: key.series.intervalSeconds).bits(
+                        of: try Self.decode(key, chunks, symbol).starts,
+                        day: key.day
+                    )
                 }
                 return made
             }

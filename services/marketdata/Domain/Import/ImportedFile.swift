@@ -31,6 +31,8 @@ enum ImportLayout: String, Sendable, CaseIterable {
     case csvQuotes = "csv-quotes"
     case freqtradeBars = "freqtrade-bars"
     case freqtradeTrades = "freqtrade-trades"
+    case leanFactors = "lean-factors"
+    case leanMap = "lean-map"
 }
 
 /// One series read from a file.

@@ -85,6 +85,21 @@ struct RawRows {
         }
     }
 
+    /// Remembers the rows that are earlier than one before them (in a file that is newest first, later): they are sorted in, and worth a word.
+    private func noteDisorder(_ problems: inout RowProblems, span: (Int64) -> Range<Int64>?) {
+        var (rises, falls) = (0, 0)
+        for (before, stamp) in zip(stamps, stamps.dropFirst()) where stamp != before { if stamp > before { rises += 1 } else { falls += 1 } }
+        guard min(rises, falls) > 0 else { return }
+        var furthest: Int64?
+        for place in stamps.indices {
+            let row = falls > rises ? stamps.count - 1 - place : place
+            if let furthest, stamps[row] < furthest, let start = span(stamps[row])?.lowerBound {
+                problems.note(.outOfOrder, line: line(row), day: CivilDay(utcMicroseconds: start))
+            }
+            furthest = max(furthest ?? .min, stamps[row])
+        }
+    }
+
     /// The bars, each placed by `span` (stamp → start and end, or nothing to leave the row out), in order of time; strays (by row, with the reason) and
     /// doubled times are problems of the day on which the bar would begin.
     func series(
@@ -94,6 +109,7 @@ struct RawRows {
         span: (Int64) -> Range<Int64>?
     ) throws(ImportError) -> BarSeries {
         let order = rowsByTime
+        if case .sorted = order { noteDisorder(&problems, span: span) }
         // Of most files all rows are kept as they are.
         var kept: [Int]? = order.isAsItIs ? nil : []
         var starts: [Int64] = []
@@ -112,7 +128,13 @@ struct RawRows {
             if kept == nil { kept = Array(0..<row) }
             guard let range else { continue }
             let reason = strays[row] ?? "another row of the file has the same time"
-            problems.add(line: line(row), column: "time", reason: reason, day: CivilDay(utcMicroseconds: range.lowerBound))
+            problems.add(
+                line: line(row),
+                column: "time",
+                reason: reason,
+                day: CivilDay(utcMicroseconds: range.lowerBound),
+                kind: strays[row] == nil ? .duplicate : .refused
+            )
         }
         let columns = columns(of: kept)
         do {

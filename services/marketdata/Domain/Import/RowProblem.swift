@@ -12,6 +12,24 @@ struct RowProblem: Sendable, Equatable {
     var day: CivilDay?
 }
 
+/// What an import saw of a day, besides its bars: kept, so that a report on the instrument can tell.
+struct RowFinding: Sendable, Equatable {
+    enum Kind: String, Sendable, CaseIterable {
+        /// A second row of the same time.
+        case duplicate
+        /// A row that is earlier than one before it.
+        case outOfOrder = "out_of_order"
+        /// A row that cannot be true.
+        case refused
+    }
+
+    var kind: Kind
+    var day: CivilDay
+    var rows: Int
+    /// The first such line of the file.
+    var firstLine: Int
+}
+
 /// The bad rows of a file: all are counted, the first hundred are kept.
 struct RowProblems: Sendable, Equatable {
     private(set) var kept: [RowProblem] = []
@@ -19,8 +37,23 @@ struct RowProblems: Sendable, Equatable {
     private(set) var days: Set<CivilDay> = []
     /// Whether some row has no readable time, so that no day of the file is safe.
     private(set) var hasUnreadableTime = false
+    private var seen: [CivilDay: [RowFinding.Kind: RowFinding]] = [:]
 
-    mutating func add(line: Int, column: String, reason: String, day: CivilDay?) {
+    /// What was seen, by day.
+    var findings: [RowFinding] {
+        seen.keys.sorted().flatMap { day in RowFinding.Kind.allCases.compactMap { seen[day]?[$0] } }
+    }
+
+    /// Remembers a row that is worth a word, bad or not.
+    mutating func note(_ kind: RowFinding.Kind, line: Int, day: CivilDay) {
+        var finding = seen[day]?[kind] ?? RowFinding(kind: kind, day: day, rows: 0, firstLine: line)
+        finding.rows += 1
+        finding.firstLine = min(finding.firstLine, line)
+        seen[day, default: [:]][kind] = finding
+    }
+
+    mutating func add(line: Int, column: String, reason: String, day: CivilDay?, kind: RowFinding.Kind = .refused) {
+        if let day { note(kind, line: line, day: day) }
         total += 1
         if kept.count < 100 { kept.append(RowProblem(line: line, column: column, reason: reason, day: day)) }
         if let day { days.insert(day) } else { hasUnreadableTime = true }
@@ -30,6 +63,16 @@ struct RowProblems: Sendable, Equatable {
     mutating func moveDays(_ move: (CivilDay) -> CivilDay) {
         for index in kept.indices { kept[index].day = kept[index].day.map(move) }
         days = Set(days.map(move))
+        let findings = findings
+        seen = [:]
+        for var finding in findings {
+            finding.day = move(finding.day)
+            if let other = seen[finding.day]?[finding.kind] {
+                finding.rows += other.rows
+                finding.firstLine = min(finding.firstLine, other.firstLine)
+            }
+            seen[finding.day, default: [:]][finding.kind] = finding
+        }
     }
 
     var isEmpty: Bool { total == 0 }

@@ -73,7 +73,13 @@ struct TickOrder {
             for (before, row) in zip(rows, rows.dropFirst()) where times[row] < times[before] {
                 let day = CivilDay(utcMicroseconds: times[row])
                 let other = CivilDay(utcMicroseconds: times[before])
-                problems.add(line: lines[row], column: "time", reason: "it is earlier than the tick of line \(lines[before]) before it", day: day)
+                problems.add(
+                    line: lines[row],
+                    column: "time",
+                    reason: "it is earlier than the tick of line \(lines[before]) before it",
+                    day: day,
+                    kind: .outOfOrder
+                )
                 if other != day {
                     problems.add(line: lines[before], column: "time", reason: "it is later than the tick of line \(lines[row]) after it", day: other)
                 }
