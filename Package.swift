@@ -63,6 +63,7 @@ let package = Package(
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Bars", ["CZstd", "Contracts"]),
         shared("Schedules", ["Bars", "Contracts"]),
+        shared("LineConnections", ["Contracts", "ServiceRuntime"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
         shared("TestSupport", ["Contracts", "Cryptography", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
@@ -87,6 +88,7 @@ let package = Package(
         tests("Redis", ["Redis", "TestSupport"]),
         tests("KeyLimits", ["KeyLimits", "TestSupport"]),
         tests("Messaging", ["Messaging", "TestSupport"]),
+        tests("LineConnections", ["LineConnections", "TestSupport"]),
         tests("BlobStore", ["BlobStore", "TestSupport"]),
         tests("Bars", ["Bars", "TestSupport"]),
         tests("Schedules", ["Schedules", "TestSupport"]),
