@@ -72,7 +72,7 @@ let package = Package(
         service("scheduler", ["Schedules"]),
         service("executor", ["Bars", "CSandbox"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
-        service("marketdata", ["Bars", "CZlib", "LineConnections"]),
+        service("marketdata", ["Bars", "CZlib", "LineConnections"], exclude: ["Sources/README.md"]),
         .executableTarget(
             name: "sandbox-launch",
             path: "services/executor/SandboxLauncher",
@@ -97,7 +97,7 @@ let package = Package(
         tests("signals", ["signals", "TestSupport"]),
         tests("scheduler", ["scheduler", "TestSupport"]),
         tests("executor", ["executor", "sandbox-launch", "TestSupport"]),
-        tests("marketdata", ["marketdata", "LineConnections", "TestSupport"]),
+        tests("marketdata", ["marketdata", "LineConnections", "TestSupport"], exclude: ["IQFeed/fake_iqconnect.py"]),
     ],
     cxxLanguageStandard: .cxx20
 )
