@@ -17,14 +17,6 @@ import Testing
     }()
     private static let client = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "fake_iqconnect.py").path()
 
-    /// Ports that were free a moment ago.
-    private func freePorts(_ count: Int) async throws -> [Int] {
-        var servers: [LineServer] = []
-        for _ in 0..<count { servers.append(try await LineServer.start(on: TestLoop.shared, onLine: { _, _ in })) }
-        for server in servers { await server.stop() }
-        return servers.map(\.port)
-    }
-
     @Test func itKeepsTheClientProgramRunningAndTellsOfIt() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "keepalive-\(UUID().uuidString)").path()
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -37,7 +29,7 @@ import Testing
         // Secrets are read only from files that nobody else can read.
         for file in ["key.pem", "services.json"] { chmod(folder + "/" + file, 0o600) }
         try "open-sesame-71\n".write(toFile: folder + "/password", atomically: true, encoding: .utf8)
-        let ports = try await freePorts(3)
+        let ports = try await LineServer.freePorts(3, on: TestLoop.shared)
         let watchdog = try await ChildProgram.start(
             ["sh", "-c", "exec \(Self.program) iqfeed-keepalive > \(folder)/log 2>&1"],
             environment: [

@@ -128,6 +128,18 @@ public final class LineServer: @unchecked Sendable {
         return server
     }
 
+    /// Ports for a program that is told where to listen: free a moment ago, and none that the system gives to outgoing connections.
+    public static func freePorts(_ count: Int, on loop: EventLoop) async throws -> [Int] {
+        var ports: [Int] = []
+        for _ in 0..<1_000 where ports.count < count {
+            guard let server = try? await start(on: loop, port: .random(in: 20_000..<32_000), onLine: { _, _ in }) else { continue }
+            if !ports.contains(server.port) { ports.append(server.port) }
+            await server.stop()
+        }
+        guard ports.count == count else { throw TestSupportError("no free ports") }
+        return ports
+    }
+
     /// Runs something on the server's loop and waits for it.
     public func onLoop<Value: Sendable>(_ body: @escaping @Sendable (LineServer) -> Value) async -> Value {
         await withCheckedContinuation { continuation in loop.execute { continuation.resume(returning: body(self)) } }
