@@ -192,6 +192,34 @@ private let stats =
         }
     }
 
+    @Test(arguments: [true, false])
+    func level1MayOpenALittleLater(_ opens: Bool) async throws {
+        try await watched { watched in
+            let (bench, time) = (watched.bench, watched.bench.time)
+            bench.simulator.setFault(.hangsUp, at: .level1)
+            try await watched.keepAlive.start()
+            while try await bench.simulator.connected.next() != .admin {}
+            try await watched.sayStats()
+            for look in 1...8 {
+                while try await time.fellAsleep.next() != .seconds(1) {}
+                #expect(await watched.keepAlive.state == .starting("level 1 does not speak yet"))
+                if opens, look == 4 { bench.simulator.setFault(nil, at: .level1) }
+                time.advance(by: .seconds(1))
+                if opens, look == 4 { break }
+                // After the last look it is over.
+                if look < 8 { try await watched.sayStats() }
+            }
+            if opens {
+                while try await bench.simulator.heard.next() != (.level1, "S,CONNECT") {}
+                try await watched.sayTime()
+                try await watched.reachesLive()
+            } else {
+                guard case .down(let why) = try await watched.reaches({ if case .down = $0 { true } else { false } }) else { return }
+                #expect(why.hasPrefix("it is gone (level1: "))
+            }
+        }
+    }
+
     @Test func aLostVendorIsNoReasonToRestart() async throws {
         try await watched { watched in
             try await watched.begin()

@@ -230,6 +230,7 @@ actor KeepAlive: Component {
     private func keepOpen(_ door: IQFeedDoor, _ first: IQFeedSession?) async -> Failure? {
         var session = first
         var hangUps = 0
+        var refusedSince: UInt64?
         while !Task.isCancelled {
             let begunAt = time.monotonicNanoseconds()
             if door == .level1 { await waitUntilConnected() }
@@ -238,6 +239,7 @@ actor KeepAlive: Component {
                 let current: IQFeedSession
                 if let session { current = session } else { current = try await connector.connect(door) }
                 session = nil
+                refusedSince = nil
                 do { try await read(door, current) } catch {
                     await current.connection.close()
                     throw error
@@ -250,7 +252,13 @@ actor KeepAlive: Component {
                 }
             } catch {
                 if Task.isCancelled { break }
-                if door == .admin || isConnected == true { return .gone(door, "\(error)") }
+                // The admin port is open as long as the program runs; level 1 may open a little later than that says `Connected`.
+                let since = refusedSince ?? time.monotonicNanoseconds()
+                let isPatient = door == .level1 && time.monotonicNanoseconds() - since < UInt64(timing.opening.inSeconds * 1e9)
+                if !isPatient, door == .admin || isConnected == true { return .gone(door, "\(error)") }
+                refusedSince = since
+                hangUps = 0
+                guard (try? await time.sleep(for: timing.openingPause)) != nil else { break }
             }
             if door == .level1 {
                 isLevel1Up = false

@@ -52,6 +52,10 @@ struct KeepAliveTiming: Sendable, Equatable {
     var silence = Duration.seconds(5)
     /// How long the client program may take until its doors are open.
     var startLimit = Duration.seconds(60)
+    /// How long level 1 may refuse connections although the vendor's servers are reached.
+    var opening = Duration.seconds(8)
+    /// Between two tries of that.
+    var openingPause = Duration.seconds(1)
     /// Between two looks at a door that is not open yet.
     var pause = Duration.milliseconds(500)
     /// A client that worked for so long is restarted as if it had never failed.
