@@ -65,6 +65,7 @@ let package = Package(
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
         shared("Bars", ["CBars", "CZstd", "Contracts"]),
         shared("Schedules", ["Bars", "Contracts"]),
+        shared("LineConnections", ["Contracts", "ServiceRuntime"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
         shared("TestSupport", ["Contracts", "Cryptography", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
@@ -73,7 +74,7 @@ let package = Package(
         service("scheduler", ["Schedules"]),
         service("executor", ["Bars", "CSandbox"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
-        service("marketdata", ["Bars", "CZlib"]),
+        service("marketdata", ["Bars", "CZlib", "LineConnections"], exclude: ["Sources/README.md"]),
         .executableTarget(
             name: "sandbox-launch",
             path: "services/executor/SandboxLauncher",
@@ -96,6 +97,7 @@ let package = Package(
         tests("Redis", ["Redis", "TestSupport"]),
         tests("KeyLimits", ["KeyLimits", "TestSupport"]),
         tests("Messaging", ["Messaging", "TestSupport"]),
+        tests("LineConnections", ["LineConnections", "TestSupport"]),
         tests("BlobStore", ["BlobStore", "TestSupport"]),
         tests("Bars", ["Bars", "TestSupport"]),
         tests("Schedules", ["Schedules", "TestSupport"]),
@@ -104,7 +106,7 @@ let package = Package(
         tests("signals", ["signals", "TestSupport"]),
         tests("scheduler", ["scheduler", "TestSupport"]),
         tests("executor", ["executor", "sandbox-launch", "TestSupport"]),
-        tests("marketdata", ["marketdata", "TestSupport"], exclude: ["Golden"]),
+        tests("marketdata", ["marketdata", "LineConnections", "TestSupport"], exclude: ["Golden", "IQFeed/fake_iqconnect.py"]),
     ],
     cxxLanguageStandard: .cxx20
 )

@@ -79,6 +79,12 @@ class EnvironmentFile(unittest.TestCase):
         self.assertEqual(settings.text("AUSPEX_LOG_LEVEL"), "debug")
         self.assertEqual(settings.for_services(), {"AUSPEX_LOG_LEVEL": "debug"})
 
+    def test_a_vendors_account_goes_to_no_service(self):
+        account = {f"AUSPEX_DTN_{name}{file}": "x" for name in ("PRODUCT_ID", "LOGIN", "PASSWORD") for file in ("", "_FILE")}
+        settings = Settings(account | {"AUSPEX_DTN_HOST": "feeds", "AUSPEX_LOG_LEVEL": "debug"}, "")
+        self.assertEqual(settings.for_service("marketdata"), {"AUSPEX_DTN_HOST": "feeds", "AUSPEX_LOG_LEVEL": "debug"})
+        self.assertEqual(settings.for_service("executor"), {"AUSPEX_LOG_LEVEL": "debug"})
+
 
 class PortPlan(unittest.TestCase):
     def test_the_defaults_are_those_of_the_protocol_page(self):

@@ -86,7 +86,7 @@ class ServicePlan:
             if other != service:
                 addresses = [f"http://127.0.0.1:{ports.internal(other, number)}" for number in range(deployment.choices.replicas)]
                 values[f"AUSPEX_{other.upper()}_URL"] = ",".join(addresses)
-        return values | deployment.settings.for_services()
+        return values | deployment.settings.for_service(service)
 
     def _executor(self, replica: int) -> dict[str, str]:
         """Executors of all platforms of a machine need user ids and a control group of their own."""

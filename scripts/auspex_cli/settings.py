@@ -11,6 +11,10 @@ OWN = {
     "AUSPEX_GATEWAY_PORT", "AUSPEX_GATEWAY_LISTEN", "AUSPEX_GATEWAY_RATE", "AUSPEX_GATEWAY_BURST", "AUSPEX_PORT_BASE", "AUSPEX_REPLICAS",
     "AUSPEX_TLS_CERTIFICATE", "AUSPEX_TLS_KEY", "AUSPEX_DATA", "AUSPEX_VAR", "AUSPEX_SWIFT", "AUSPEX_PYTHON", "AUSPEX_SHARED",
 }
+# A vendor's account is for the program that logs in with it: no service gets it, least of all the one that runs strangers' code.
+ACCOUNTS = re.compile(r"^AUSPEX_DTN_(PRODUCT_ID|LOGIN|PASSWORD)(_FILE)?$")
+# What only marketdata reads.
+FEEDS = "AUSPEX_DTN_"
 _LINE = re.compile(r"^(?:export\s+)?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$")
 
 
@@ -57,4 +61,11 @@ class Settings:
 
     def for_services(self) -> dict[str, str]:
         """What the services get as it is."""
-        return {name: value for name, value in self.values.items() if name.startswith("AUSPEX_") and name not in OWN and not name.startswith("AUSPEX_TEST_")}
+        return {
+            name: value for name, value in self.values.items()
+            if name.startswith("AUSPEX_") and name not in OWN and not name.startswith("AUSPEX_TEST_") and not ACCOUNTS.match(name)
+        }
+
+    def for_service(self, service: str) -> dict[str, str]:
+        """What one of them gets as it is."""
+        return {name: value for name, value in self.for_services().items() if service == "marketdata" or not name.startswith(FEEDS)}

@@ -80,13 +80,17 @@ enum Application {
             time: time
         )
 
+        let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
+        let sources = SourceRoutes(sources: SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)]))
+
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
         var publicRouter = Router(problemOf: MarketdataRoutes.problem)
-        let authentication = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
-        routes.addPublicRoutes(to: &publicRouter, authentication: authentication)
+        let people = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
+        routes.addPublicRoutes(to: &publicRouter, authentication: people)
         UploadRoutes(uploads: uploads, blobs: blobs, imports: uploadImports, time: time)
-            .addPublicRoutes(to: &publicRouter, authentication: authentication)
+            .addPublicRoutes(to: &publicRouter, authentication: people)
+        sources.add(to: &publicRouter, authentication: people)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
@@ -112,6 +116,7 @@ enum Application {
 
         var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
         if let feed { components.append(feed) }
+        if let iqfeed { components.append(iqfeed) }
         return components + [uploadImports, internalServer, publicServer]
     }
 }

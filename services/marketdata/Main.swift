@@ -6,7 +6,7 @@ enum Main {
         await ServiceProgram<MarketdataSettings>(
             name: "marketdata",
             summary: "Instruments, bars as they were known at any moment, and replays of them.",
-            subcommands: [ImportCommand.subcommand, QualityCommand.subcommand, OraclesCommand.subcommand],
+            subcommands: [ImportCommand.subcommand, QualityCommand.subcommand, OraclesCommand.subcommand, KeepAliveCommand.subcommand],
             migrate: Application.migrate,
             build: Application.build
         ).run()

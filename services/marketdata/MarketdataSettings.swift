@@ -13,6 +13,7 @@ struct MarketdataSettings: ServiceSettings {
     let runsReplays: Bool
     let reads: ReadLimits
     let replays: ReplayLimits
+    let iqfeed: IQFeedSettings
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -58,5 +59,6 @@ struct MarketdataSettings: ServiceSettings {
             range: 1...10_000
         )
         self.replays = replays
+        iqfeed = IQFeedSettings(from: &reader)
     }
 }

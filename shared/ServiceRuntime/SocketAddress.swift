@@ -1,12 +1,16 @@
-internal import Glibc
+public import Glibc
 
 /// Internet addresses as the C library wants them.
-enum SocketAddress {
+public enum SocketAddress {
     /// Room for either family.
-    struct Storage {
+    public struct Storage {
         private var storage = sockaddr_storage()
 
-        mutating func accept(on listener: Int32) -> Int32 {
+        /// Empty.
+        public init() {}
+
+        /// Takes a connection, without waiting; its peer's address is kept here. Gives -1 and `errno` when there is none.
+        public mutating func accept(on listener: Int32) -> Int32 {
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             return withUnsafeMutablePointer(to: &storage) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -21,7 +25,8 @@ enum SocketAddress {
             }
         }
 
-        mutating func readLocal(of descriptor: Int32) {
+        /// Reads the address that a socket is bound to.
+        public mutating func readLocal(of descriptor: Int32) {
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             _ = withUnsafeMutablePointer(to: &storage) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
@@ -29,7 +34,7 @@ enum SocketAddress {
         }
 
         /// The address in numbers; an IPv4 address that came through an IPv6 socket is shown as IPv4.
-        var text: String {
+        public var text: String {
             var copy = storage
             var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
             let family = Int32(copy.ss_family)
@@ -51,7 +56,8 @@ enum SocketAddress {
             return text.hasPrefix("::ffff:") ? String(text.dropFirst(7)) : text
         }
 
-        var port: Int {
+        /// The port.
+        public var port: Int {
             var copy = storage
             let family = Int32(copy.ss_family)
             return withUnsafePointer(to: &copy) { pointer in
@@ -63,7 +69,7 @@ enum SocketAddress {
     }
 
     /// Calls `body` with the C form of a numeric address; nil when it is none.
-    static func with<T>(_ address: String, port: Int, _ body: (Int32, UnsafePointer<sockaddr>, socklen_t) -> T) -> T? {
+    public static func with<T>(_ address: String, port: Int, _ body: (Int32, UnsafePointer<sockaddr>, socklen_t) -> T) -> T? {
         var four = sockaddr_in()
         if inet_pton(AF_INET, address, &four.sin_addr) == 1 {
             four.sin_family = sa_family_t(AF_INET)
@@ -81,40 +87,5 @@ enum SocketAddress {
             }
         }
         return nil
-    }
-
-    /// A socket that listens, shared by port with others of this process if `sharesPort`.
-    static func listen(address: String, port: Int, sharesPort: Bool) throws(HTTPServerError) -> Int32 {
-        let result: Result<Int32, HTTPServerError>? = with(address, port: port) { family, pointer, length in
-            let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-            guard descriptor >= 0 else { return .failure(.notListening(address: address, port: port, code: errno)) }
-            var on: Int32 = 1
-            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-            if sharesPort { setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, socklen_t(MemoryLayout<Int32>.size)) }
-            guard bind(descriptor, pointer, length) == 0, Glibc.listen(descriptor, 1024) == 0 else {
-                let code = errno
-                close(descriptor)
-                return .failure(.notListening(address: address, port: port, code: code))
-            }
-            return .success(descriptor)
-        }
-        guard let result else { throw .badAddress(address) }
-        return try result.get()
-    }
-}
-
-/// Why a server does not listen.
-public enum HTTPServerError: Error, Sendable, CustomStringConvertible {
-    /// The address is not a numeric one.
-    case badAddress(String)
-    /// The port is taken or not allowed; `code` is the errno.
-    case notListening(address: String, port: Int, code: Int32)
-
-    /// The error in a line.
-    public var description: String {
-        switch self {
-        case .badAddress(let address): "\(address) is not a numeric address to listen on"
-        case .notListening(let address, let port, let code): "cannot listen on \(address):\(port): \(String(cString: strerror(code)))"
-        }
     }
 }

@@ -1,42 +1,38 @@
-internal import Contracts
 internal import Glibc
-internal import ServiceRuntime
-internal import Synchronization
 
 /// Turns names of hosts into addresses on a thread of its own, as the C library blocks while it asks; answers are kept for 30 s.
-actor NameResolver {
-    static let shared = NameResolver()
+public actor NameResolver {
+    private static let shared = NameResolver()
 
     private let thread: DedicatedThread?
     private var known: [String: (addresses: [String], at: UInt64)] = [:]
 
     private init() { thread = try? DedicatedThread.start(name: "resolver") }
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor {
+    /// The thread that may block.
+    public nonisolated var unownedExecutor: UnownedSerialExecutor {
         guard let thread else { preconditionFailure("no thread could be started for the resolver") }
         return thread.asUnownedSerialExecutor()
     }
 
-    /// The addresses of a name, from the one resolver of the process.
-    @Sendable static func ask(_ host: String) async throws -> [String] { try await shared.addresses(of: host) }
+    /// The addresses of a name, from the one resolver of the process; none when it has none.
+    ///
+    /// It may take as long as the C library likes: who has less time waits for it in a line that can be left.
+    @Sendable public static func ask(_ host: String) async -> [String] { await shared.addresses(of: host) }
 
     /// Whether a host is an address already, so that nobody need be asked.
-    static func isNumeric(_ host: String) -> Bool {
+    public static func isNumeric(_ host: String) -> Bool {
         var four = in_addr()
         var six = in6_addr()
         return inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1
     }
 
-    /// The addresses of a name. It may take as long as the C library likes: who has less time waits for it in a line that can be left.
-    func addresses(of host: String) throws -> [String] {
+    private func addresses(of host: String) -> [String] {
         let now = monotonicNanoseconds()
         if let entry = known[host], now < entry.at + 30_000_000_000 { return entry.addresses }
         let found = Self.lookUp(host)
-        guard !found.isEmpty else {
-            // An old answer is better than none.
-            if let entry = known[host] { return entry.addresses }
-            throw HTTPClientError.nameNotResolved(host)
-        }
+        // An old answer is better than none.
+        guard !found.isEmpty else { return known[host]?.addresses ?? [] }
         known[host] = (found, now)
         return found
     }

@@ -1,0 +1,30 @@
+/// All sources there are, those without settings included: one sees what could be had.
+struct SourceCatalogue: Sendable {
+    /// A source, or only what it would be.
+    enum Entry: Sendable {
+        case configured(any Source)
+        /// `settings` are those that would configure it.
+        case absent(SourceDescription, settings: String)
+    }
+
+    let entries: [Entry]
+
+    /// The configured source of that id.
+    func source(_ id: String) -> (any Source)? {
+        for case .configured(let source) in entries where source.description.id == id { return source }
+        return nil
+    }
+
+    /// Each with its health.
+    func report() async -> [(SourceDescription, SourceHealth)] {
+        var report: [(SourceDescription, SourceHealth)] = []
+        for entry in entries {
+            switch entry {
+            case .configured(let source): report.append((source.description, await source.health()))
+            case .absent(let description, let settings):
+                report.append((description, SourceHealth(state: .notConfigured, detail: "set \(settings) to use it")))
+            }
+        }
+        return report
+    }
+}
