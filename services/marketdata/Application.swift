@@ -53,9 +53,10 @@ enum Application {
         )
 
         // What works on the store.
+        let calendars = Calendars(store: store, time: time)
         let reader = BarReader(
             store: store,
-            calendars: Calendars(store: store, time: time),
+            calendars: calendars,
             results: RedisResultCache(redis: redis),
             cpu: environment.cpu,
             time: time,
@@ -71,23 +72,43 @@ enum Application {
             time: time
         )
 
+        // Charts.
+        let chartStore = ChartStore(pool: pool)
+        let sessions = ChartSessions(store: chartStore, keys: apiKeys, denied: denied, time: time, limits: settings.charts)
+        let bodies = ChartBodies(maximumBytes: settings.charts.cachedBytes)
+        let charts = Charts(
+            store: chartStore,
+            reader: reader,
+            marks: ChartMarks(store: store, calendars: calendars, time: time),
+            bodies: bodies,
+            cpu: environment.cpu,
+            time: time,
+            limits: settings.charts
+        )
+        let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
+        let chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
+
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
         var publicRouter = Router(problemOf: MarketdataRoutes.problem)
-        routes.addPublicRoutes(to: &publicRouter, authentication: UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter))
+        let authentication = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
+        routes.addPublicRoutes(to: &publicRouter, authentication: authentication)
+        chartRoutes.add(to: &publicRouter, authentication: authentication)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
             ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
         }
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
+        var publicLimits = limits
+        publicLimits.secretPathPrefixes = ChartRoutes.secretPathPrefixes
         let publicServer = HTTPServer(
             name: "public",
             address: common.listenAddress,
             port: common.port,
             router: publicRouter,
             loops: loops.serving,
-            limits: limits
+            limits: publicLimits
         )
         let internalServer = HTTPServer(
             name: "internal",
@@ -99,6 +120,7 @@ enum Application {
         )
 
         var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
+        components.append(ChartSweeper(sessions: sessions, bodies: bodies, time: time, loop: loops.control))
         if let feed { components.append(feed) }
         return components + [internalServer, publicServer]
     }

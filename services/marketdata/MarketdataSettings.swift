@@ -12,6 +12,7 @@ struct MarketdataSettings: ServiceSettings {
     let runsReplays: Bool
     let reads: ReadLimits
     let replays: ReplayLimits
+    let charts: ChartLimits
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -49,5 +50,6 @@ struct MarketdataSettings: ServiceSettings {
             range: 1...10_000
         )
         self.replays = replays
+        charts = ChartLimits(from: &reader)
     }
 }

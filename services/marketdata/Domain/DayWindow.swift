@@ -24,7 +24,7 @@ struct DayWindow: Sendable {
         if let start = request.start { lower = max(lower, CivilDay(utcMicroseconds: start.microseconds) + -1) }
         guard lower <= upper else { return nil }
         limits = lower...upper
-        isBackward = request.start == nil
+        isBackward = request.start == nil || request.countback != nil
         wanted = isBackward ? min(request.countback ?? request.limit, request.limit) : request.limit
         width = max(2, wanted * request.interval.seconds / 86_400 * 3 / 2 + periodDays + 4)
         days = limits
@@ -75,6 +75,7 @@ struct DayWindow: Sendable {
         }
         var nextStart: Int64?
         if isBackward {
+            if let start = request.start { bars = bars.slice(bars.firstRow(startingFrom: start.microseconds)..<bars.count) }
             // One more than asked: a vendor's bar of an earlier day may reach into the first one.
             if bars.count <= wanted, !isWhole { return nil }
             bars = bars.slice(max(0, bars.count - wanted)..<bars.count)

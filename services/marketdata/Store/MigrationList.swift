@@ -12,6 +12,7 @@ enum Migrations {
             ("v005_grant_messaging", PackageResources.v005_grant_messaging_sql),
             ("v006_create_idempotency_keys", PackageResources.v006_create_idempotency_keys_sql),
             ("v007_stamp_corrections_last", PackageResources.v007_stamp_corrections_last_sql),
+            ("v008_create_chart_sessions", PackageResources.v008_create_chart_sessions_sql),
         ])
     }
 }
