@@ -69,7 +69,8 @@ struct ChartDoors: Sendable {
     /// A client with that person's access token.
     func client(_ person: Person, session: SessionID = .make(), version: Int64 = 1) throws -> RequestClient {
         let token = try credentials.token(user: person.userID, account: person.accountID, roles: person.roles) { claims in
-            claims = claims.of(session: session, version: version)
+            claims.sessionID = session
+            claims.userVersion = version
         }
         return stranger.with(header: "Authorization", "Bearer \(token)")
     }

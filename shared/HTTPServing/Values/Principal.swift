@@ -24,7 +24,8 @@ public struct Principal: Sendable {
     public let userVersion: Int64?
 
     /// A principal of one's own, for tests and other authentications.
-    public init(userID: UserID, accountID: AccountID, roles: [String], credential: Credential, expiresAt: Timestamp? = nil, userVersion: Int64? = nil) {
+    public init(userID: UserID, accountID: AccountID, roles: [String], credential: Credential, expiresAt: Timestamp? = nil, userVersion: Int64? = nil)
+    {
         self.userID = userID
         self.accountID = accountID
         self.roles = roles

@@ -17,8 +17,8 @@ struct ChartLimits: Sendable {
     /// The most points of one answer.
     static let points = 5_000
 
-    /// How often a client had better say that it is still there: four heartbeats may be lost.
-    var heartbeat: Duration { .seconds(max(1, sessionLifetime.components.seconds / 6)) }
+    /// How often a client had better say that it is still there: every minute of the usual half hour, so that many may be lost.
+    var heartbeat: Duration { .seconds(max(1, sessionLifetime.components.seconds / 30)) }
 
     init() {}
 
@@ -44,7 +44,8 @@ struct ChartLimits: Sendable {
             reader.integer("AUSPEX_CHART_CACHE_MIB", help: "MiB of encoded charts kept in memory", default: 64, range: 1...65_536) << 20
         let text = reader.string(
             "AUSPEX_CHART_ORIGINS",
-            help: "pages that may read charts from a browser: origins such as https://charts.example.org with commas between, * for any, none for ours only",
+            help:
+                "pages that may read charts from a browser: origins such as https://charts.example.org with commas between, * for any, none for ours only",
             default: "*"
         )
         origins = text == "none" ? [] : text.split(separator: ",").map { $0.filter { $0 != " " } }

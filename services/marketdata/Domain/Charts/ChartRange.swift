@@ -45,7 +45,8 @@ struct ChartRange: Sendable, Hashable {
         guard let edge = read(text) else {
             throw Problem.badRequest(
                 code: "invalid_parameter",
-                detail: "\(field) is a day such as 2016-10-08, or a time such as 2016-10-08T12:00:00Z; without a zone it is one of the exchange's clock.",
+                detail:
+                    "\(field) is a day such as 2016-10-08, or a time such as 2016-10-08T12:00:00Z; without a zone it is one of the exchange's clock.",
                 field: field
             )
         }

@@ -24,7 +24,8 @@ struct ChartRoutes: Sendable {
         open.get("/historical/chunk", chunk)
         var paths = ["/utils/session/initiate", "/utils/session/heartbeat", "/historical", "/historical/chunk"]
         let feed: [(String, Handler)] = [
-            ("config", udfConfiguration), ("symbols", udfSymbol), ("search", udfSearch), ("history", udfHistory), ("time", udfTime), ("marks", udfMarks),
+            ("config", udfConfiguration), ("symbols", udfSymbol), ("search", udfSearch), ("history", udfHistory), ("time", udfTime),
+            ("marks", udfMarks),
         ]
         for (name, handler) in feed {
             // The library's adapter sends nothing but a path below the one that it was given: so the token may stand in that.

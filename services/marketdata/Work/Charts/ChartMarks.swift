@@ -34,7 +34,7 @@ final class ChartMarks: Sendable {
         let request = question.request(range, points: ChartLimits.points + 1)
         let view = try await KnowledgeView.of(instrument, request: request, store: store, now: time.now())
         let plan = try BarPlan(request, instrument: view.source, calendar: calendar, series: found.series, asOf: view.cut)
-        let days = Self.days(of: request, firstDay)
+        let days = Self.days(of: request, plan, firstDay)
         let usable = found.series.filter { plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) }
         var infos: [ChunkInfo] = []
         if !usable.isEmpty {
@@ -44,11 +44,14 @@ final class ChartMarks: Sendable {
         return ChartMark(request: request, digest: Self.digest(question, range, plan, view, infos), firstDay: days.lowerBound)
     }
 
-    /// The days that may hold a bar of the answer, or the bar before it: half again as many as a session of six hours a day needs.
-    private static func days(of request: BarRequest, _ firstDay: CivilDay?) -> ClosedRange<CivilDay> {
+    /// The days that may hold a row of an answer's bar, or of the bar before: from half again as many as a session of six hours a day needs, to the end of
+    /// the last bar.
+    private static func days(of request: BarRequest, _ plan: BarPlan, _ firstDay: CivilDay?) -> ClosedRange<CivilDay> {
         let start = CivilDay(utcMicroseconds: request.start?.microseconds ?? 0) + -1
+        var last = (request.end?.microseconds ?? 0) - 1
+        if case .bucket(_, _, let spanEnd) = plan.grid.slot(at: last) { last = spanEnd - 1 }
+        let end = max(start, CivilDay(utcMicroseconds: last))
         let period = request.interval.isDaily ? request.interval.seconds / 86_400 * 2 : 1
-        let end = CivilDay(utcMicroseconds: request.end?.microseconds ?? 0) + period
         let likely = end + -((ChartLimits.points + 1) * request.interval.seconds / 86_400 * 6 + 10 + period)
         return min(max(start, firstDay ?? likely), end)...end
     }

@@ -141,7 +141,7 @@ final class Charts: Sendable {
         var body = body
         if gzip { body.gzip = try await cpu.run { [plain = body.plain] in Gzip.pack(plain) } }
         if gzip || isNew { bodies.store(body, for: key) }
-        return body.gzip ?? body.plain
+        return gzip ? body.gzip ?? body.plain : body.plain
     }
 
     static let expired = Problem(

@@ -166,7 +166,8 @@ struct Datafeed: Sendable {
     static var tooMany: Problem {
         var problem = Problem.unprocessable(
             code: "too_many_bars",
-            detail: "There are more than \(maximumBars) bars from from to to, the most that one request may ask for: countback or a longer resolution would be right.",
+            detail:
+                "There are more than \(maximumBars) bars from from to to, the most that one request may ask for: countback or a longer resolution would be right.",
             field: "from"
         )
         problem.extra["maximum_bars"] = .integer(Int64(maximumBars))
