@@ -243,6 +243,15 @@ private func shown(_ answer: JSONValue) -> [String] {
             let history = "history?symbol=BTCUSD%40REPLAY-1&resolution=5&from=0&to=\(Timestamp.now().seconds)&countback=5"
             // Nothing is released yet.
             #expect(try await doors.udf(history) == .object(["s": .string("no_data")]))
+            let replay = try #require(try await doors.store.claimReplays(runner: "me", leaseSeconds: 60).first)
+            let step = ReplayStep(replayID: replay.id, from: replay.releasedThrough, through: at("2016-10-08T00:07:00Z"), bars: 7, closes: [])
+            #expect(try await doors.store.release(step, runner: "me") != nil)
+            // Of the second bar two minutes are known.
+            let answer = try await doors.udf(history)
+            #expect(shown(answer) == ["2016-10-08T00:00", "2016-10-08T00:05"])
+            #expect(answer["c"] == .array([104.25, 106.25]))
+            let chart = try await doors.historical(try await doors.token(), "BTCUSD@replay-1", "5m", "2016-10-08", "2016-10-08").json()
+            #expect(chart["count"] == .integer(1))
             #expect(try await doors.udf("symbols?symbol=BTCUSD@replay-1")["data_status"]?.string == "streaming")
         }
     }

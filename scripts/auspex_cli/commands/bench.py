@@ -1,4 +1,4 @@
-"""Measure: prediction pull, HTTP floor, point read, events, jobs, latency, memory; each beside its peer
+"""Measure: prediction pull, HTTP floor, point read, charts, events, jobs, latency, memory; each beside its peer
 
 usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--occurrences N] [--no-peers]
 

@@ -45,7 +45,7 @@ extension ChartRoutes {
     /// `GET …/marks`
     func udfMarks(_ request: Request) async throws -> Response {
         _ = try await datafeed.description(try request.query.required("symbol"))
-        return try .json(UDFAnswer.Marks())
+        return .json(bytes: UDFAnswer.marks)
     }
 
     /// A time in seconds; what lies beyond the years that have bars is taken for their ends.

@@ -117,17 +117,7 @@ enum UDFAnswer {
     }
 
     /// `/udf/marks`: a table without rows, as nothing that marketdata itself knows is a mark on a chart.
-    struct Marks: Encodable, Sendable {
-        let id: [String] = []
-        let time: [Int64] = []
-        let color: [String] = []
-        let text: [String] = []
-        let label: [String] = []
-        let labelFontColor: [String] = []
-        let minSize: [Int] = []
-
-        enum CodingKeys: String, CodingKey { case id, time, color, text, label, labelFontColor, minSize }
-    }
+    static let marks = Array(#"{"id":[],"time":[],"color":[],"text":[],"label":[],"labelFontColor":[],"minSize":[]}"#.utf8)
 
     /// The library's word for a class of instruments.
     static func type(of assetClass: AssetClass) -> String {
