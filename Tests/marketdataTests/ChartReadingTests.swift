@@ -66,6 +66,9 @@ private func joined(_ parts: [[String: String]]) -> [String: String] {
             let same = try await doors.stranger.get("/historical?session_token=\(token)&symbol=BTCUSD&interval=1m&start=2016-10-08&end=2016-10-13")
             #expect(same.body == first.body)
             #expect(try await doors.stranger.get("\(chunk)&before=2016-10-08T00:00:00Z").json()["count"] == .integer(0))
+            // Any replica knows the chart.
+            let other = try ChartDoors(doors.store, doors.pool, time: SystemTimeSource(), limits: ChartLimits())
+            #expect(try await other.stranger.get("\(chunk)&before=\(next)&limit=3000").json() == second)
             #expect(
                 try await doors.stranger.get("\(chunk)&before=2399-01-01T00:00:00Z&limit=1").json()["columns"]?["start"]?[0]?.string
                     == "2016-10-13T23:59:00.000000Z"

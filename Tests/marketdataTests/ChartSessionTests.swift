@@ -244,3 +244,31 @@ import Testing
         }
     }
 }
+
+@Suite struct ChartLimitsTests {
+    @Test func theDefaultsAreTheSpecs() throws {
+        var reader = SettingsReader(environment: [:])
+        let limits = ChartLimits(from: &reader)
+        try reader.finish()
+        #expect(limits.sessionLifetime == .seconds(1_800) && limits.heartbeat == .seconds(60))
+        #expect(limits.origins == ["*"])
+        #expect(limits.cachedBytes == 64 << 20)
+    }
+
+    @Test(
+        arguments: [
+            ("none", []), ("*", ["*"]), ("https://a.example, http://localhost:3000", ["https://a.example", "http://localhost:3000"]),
+        ] as [(String, [String])]
+    )
+    func originsAreReadOrRefused(text: String, origins: [String]) throws {
+        var reader = SettingsReader(environment: ["AUSPEX_CHART_ORIGINS": text, "AUSPEX_CHART_SESSION_SECONDS": "60"])
+        let limits = ChartLimits(from: &reader)
+        try reader.finish()
+        #expect(limits.origins == origins && limits.heartbeat == .seconds(2))
+        for bad in ["a.example", "https://a.example/path", "https://", "https://a b.example,ftp://x"] {
+            var reader = SettingsReader(environment: ["AUSPEX_CHART_ORIGINS": bad])
+            _ = ChartLimits(from: &reader)
+            #expect(throws: SettingsError.self, "\(bad)") { try reader.finish() }
+        }
+    }
+}

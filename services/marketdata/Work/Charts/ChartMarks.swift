@@ -13,7 +13,8 @@ struct ChartMark: Sendable {
     var firstDay: CivilDay
 }
 
-/// Says what a chart's answer would be made of without reading a bar: the same as the reader's own key, for all days that the answer may touch.
+/// Says what a chart's answer would be made of without reading a bar: the same as the reader's own key, for all days that the answer may touch. Whatever an
+/// answer comes to depend on belongs in both.
 final class ChartMarks: Sendable {
     private let store: any MarketdataStore
     private let calendars: Calendars
