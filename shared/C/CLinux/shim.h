@@ -1,5 +1,6 @@
 // System calls of Linux that Swift's Glibc module does not show: variadic ones, and headers that it leaves out.
 #include <features.h>
+#include <malloc.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
@@ -13,4 +14,15 @@ static inline int auspex_eventfd(void)
 static inline int auspex_name_thread(const char *name)
 {
     return prctl(PR_SET_NAME, name, 0, 0, 0);
+}
+
+/// Lets the allocator keep up to so many freed bytes for what comes next, also those of large blocks; 0 when it refuses.
+static inline int auspex_keep_freed_memory(int bytes)
+{
+#ifdef __GLIBC__
+    // Its upper bound for the first: half a heap of a thread.
+    return mallopt(M_MMAP_THRESHOLD, 32 << 20) && mallopt(M_TRIM_THRESHOLD, bytes) && mallopt(M_TOP_PAD, 1 << 20);
+#else
+    return 0;
+#endif
 }
