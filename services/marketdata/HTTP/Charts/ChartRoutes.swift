@@ -121,13 +121,14 @@ struct ChartRoutes: Sendable {
         return try await columns(request) { try await charts.chunk(id, before: before, limit: limit, for: session, gzip: $0) }
     }
 
-    private func columns(_ request: Request, _ make: (Bool) async throws -> [UInt8]) async throws -> Response {
+    private func columns(_ request: Request, _ make: (Bool) async throws -> Charts.Part) async throws -> Response {
         let packs = acceptsGzip(request)
-        let bytes: [UInt8]
-        do { bytes = try await make(packs) } catch let error as MarketdataError { throw Self.problem(of: error) ?? error.problem }
-        var response = Response.json(bytes: bytes)
+        let part: Charts.Part
+        do { part = try await make(packs) } catch let error as MarketdataError { throw Self.problem(of: error) ?? error.problem }
+        var response = Response.json(bytes: part.bytes)
+        response.headers["X-Auspex-As-Of"] = part.asOf.iso8601
         response.headers["Vary"] = "Accept-Encoding"
-        if bytes.starts(with: [0x1F, 0x8B]) { response.headers["Content-Encoding"] = "gzip" }
+        if part.bytes.starts(with: [0x1F, 0x8B]) { response.headers["Content-Encoding"] = "gzip" }
         response.headers["Cache-Control"] = "private, no-cache"
         return response
     }

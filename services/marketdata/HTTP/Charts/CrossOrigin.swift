@@ -12,6 +12,8 @@ struct CrossOrigin: Middleware {
         do {
             var response = try await next(request)
             for (name, value) in allowed { response.headers.add(name, value) }
+            // Pages see few headers unless they are told that they may.
+            if response.headers["X-Auspex-As-Of"] != nil { response.headers.add("Access-Control-Expose-Headers", "X-Auspex-As-Of") }
             return response
         } catch {
             // Refusals are read by the page too.

@@ -36,14 +36,21 @@ final class Charts: Sendable {
         self.limits = limits
     }
 
+    /// A part of a chart, ready to be sent.
+    struct Part: Sendable {
+        var bytes: [UInt8]
+        /// The moment that all parts of the chart are as of.
+        var asOf: Timestamp
+    }
+
     /// The last points of a question, and a chart that its earlier ones can be read of.
     ///
     /// What was answered before is answered again, with the same id, if a look at the stored days that began after the request says that nothing changed:
     /// then a chart pinned to now would have the same bytes.
-    func open(_ question: ChartQuestion, for session: ChartSession, gzip: Bool) async throws -> [UInt8] {
+    func open(_ question: ChartQuestion, for session: ChartSession, gzip: Bool) async throws -> Part {
         var mark = try await rounds.value(for: question) { try await marks.mark(question, firstDay: firstDay(of: question)) }
         let key = ChartBodies.Key(session: session.id, question: mark.digest)
-        if let known = bodies.body(key), let body = try await stillOpen(known, key) { return try await bytes(of: body, key, gzip: gzip) }
+        if let known = bodies.body(key), let body = try await stillOpen(known, key) { return try await part(of: body, key, gzip: gzip) }
         while true {
             // In this order: a correction that comes in between makes the answer newer than the mark, which only costs the next one its short way.
             let now = time.now()
@@ -67,21 +74,21 @@ final class Charts: Sendable {
             }
             // Here is where the other standard intervals of the stretch can be ordered: the answer is made, and nobody waits.
             let made = ChartBodies.Body(plain: answer.body, request: request)
-            return try await bytes(of: made, ChartBodies.Key(session: session.id, question: mark.digest), gzip: gzip, isNew: true)
+            return try await part(of: made, ChartBodies.Key(session: session.id, question: mark.digest), gzip: gzip, isNew: true)
         }
     }
 
     /// The points of a chart before a moment.
-    func chunk(_ id: ChartRequestID, before: Timestamp, limit: Int, for session: ChartSession, gzip: Bool) async throws -> [UInt8] {
+    func chunk(_ id: ChartRequestID, before: Timestamp, limit: Int, for session: ChartSession, gzip: Bool) async throws -> Part {
         let question = SHA256.digest(utf8: "chunk1 \(id) \(before.microseconds) \(limit)")
         let key = ChartBodies.Key(session: session.id, question: question)
-        if let known = bodies.body(key), known.request.expiresAt > time.now() { return try await bytes(of: known, key, gzip: gzip) }
+        if let known = bodies.body(key), known.request.expiresAt > time.now() { return try await part(of: known, key, gzip: gzip) }
         guard let request = try await store.request(id, of: session.id) else {
             throw Problem.notFound(code: "unknown_request", detail: "This session has no such chart.", field: "request_id")
         }
         guard request.expiresAt > time.now() else { throw Self.expired }
         let answer = try await read(request, before: min(before, request.end), points: limit)
-        return try await bytes(of: ChartBodies.Body(plain: answer.body, request: request), key, gzip: gzip, isNew: true)
+        return try await part(of: ChartBodies.Body(plain: answer.body, request: request), key, gzip: gzip, isNew: true)
     }
 
     private struct Answer: Sendable {
@@ -136,12 +143,12 @@ final class Charts: Sendable {
     }
 
     /// The bytes that the client takes; what is made of them is kept.
-    private func bytes(of body: ChartBodies.Body, _ key: ChartBodies.Key, gzip: Bool, isNew: Bool = false) async throws -> [UInt8] {
-        if gzip, let packed = body.gzip { return packed }
+    private func part(of body: ChartBodies.Body, _ key: ChartBodies.Key, gzip: Bool, isNew: Bool = false) async throws -> Part {
+        if gzip, let packed = body.gzip { return Part(bytes: packed, asOf: body.request.asOf) }
         var body = body
         if gzip { body.gzip = try await cpu.run { [plain = body.plain] in Gzip.pack(plain) } }
         if gzip || isNew { bodies.store(body, for: key) }
-        return gzip ? body.gzip ?? body.plain : body.plain
+        return Part(bytes: gzip ? body.gzip ?? body.plain : body.plain, asOf: body.request.asOf)
     }
 
     static let expired = Problem(
