@@ -272,3 +272,16 @@ import Testing
         }
     }
 }
+
+@Suite struct WarmUpTests {
+    @Test(.enabled(if: TestServers.hasPostgres)) func itAsksAndChangesNothing() async throws {
+        try await withPostgresStore { store, pool in
+            let time = SystemTimeSource()
+            let warmUp = WarmUp(store: store, calendars: Calendars(store: store, time: time), loops: [TestLoop.shared])
+            try await warmUp.round()
+            try await warmUp.start()
+            await warmUp.stop()
+            #expect(try await pool.query("SELECT count(*) FROM instruments").first?.column(0, as: Int.self) == 0)
+        }
+    }
+}

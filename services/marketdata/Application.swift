@@ -122,6 +122,7 @@ enum Application {
         )
 
         var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
+        components.append(WarmUp(store: store, calendars: calendars, loops: loops.serving))
         components.append(ChartSweeper(sessions: sessions, bodies: bodies, time: time, loop: loops.control))
         if let feed { components.append(feed) }
         return components + [internalServer, publicServer]
