@@ -14,7 +14,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _SCRIPT = """
 local keys, requests, i = {%s}, {}, 0
 function init()
-  for k = 1, #keys do requests[k] = wrk.format("GET", "%s", {["X-API-Key"] = keys[k]}) end
+  for k = 1, #keys do requests[k] = wrk.format("GET", "%s", {["X-API-Key"] = keys[k]%s}) end
 end
 request = function()
   i = i %% #requests + 1
@@ -63,9 +63,10 @@ def resident_mib(pid: int) -> float:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
 
 
-def _once(url: str, path: str, keys: list[str], pid: int, connections: int, seconds: int) -> Load:
+def _once(url: str, path: str, keys: list[str], pid: int, connections: int, seconds: int, headers: dict[str, str]) -> Load:
+    more = "".join(f', ["{name}"] = "{value}"' for name, value in headers.items())
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT % (",".join(f'"{key}"' for key in keys), path))
+        script.write(_SCRIPT % (",".join(f'"{key}"' for key in keys), path, more))
         script.flush()
         before = cpu_seconds(pid)
         text = subprocess.run(
@@ -86,8 +87,9 @@ def post(url: str, path: str, authorization: str, body: dict, seconds: int, *, c
         raise RuntimeError(f"POST {path} was refused:\n{text}")
 
 
-def measure(url: str, path: str, keys: list[str], pid: int, *, connections: int = 32, seconds: int = 8, repeats: int = 3) -> Load:
+def measure(url: str, path: str, keys: list[str], pid: int, *, connections: int = 32, seconds: int = 8, repeats: int = 3,
+            headers: dict[str, str] | None = None) -> Load:
     """The median of several loads after a short one to warm up."""
-    _once(url, path, keys, pid, connections, 2)
-    loads = [_once(url, path, keys, pid, connections, seconds) for _ in range(repeats)]
+    _once(url, path, keys, pid, connections, 2, headers or {})
+    loads = [_once(url, path, keys, pid, connections, seconds, headers or {}) for _ in range(repeats)]
     return Load(*(statistics.median(getattr(load, name) for load in loads) for name in Load.__dataclass_fields__))

@@ -1,5 +1,6 @@
 """The scenarios, each a function that yields lines: what ours reached beside what the peer reached in the same call."""
 
+import http.client
 import statistics
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from datetime import datetime
 
 import load
 import market_scenarios
+import redis
 from auspex_demo.api import API
 from line import Line
 from stage import KeyRevoker
@@ -166,5 +168,54 @@ def memory(stage, peers, options) -> Iterator[Line]:
         yield Line("memory", f"{service}, resident", load.resident_mib(stage.pid(service)), "MiB", note="bar 40")
 
 
+def historical(stage, peers, options) -> Iterator[Line]:
+    """The busiest month of the peers' year of seconds as 5-minute bars: cold and warm through the gateway, and warm as fast as it goes."""
+    if not (days := peers.busiest_month()):
+        print("  without the peers' data there is nothing to show", flush=True)
+        return
+    admin = stage.job.as_(stage.cast.admin)
+    for day, (text, _) in days.items():
+        admin.post(f"/api/imports?filename={day}.csv&symbol=BENCHMONTH&asset_class=crypto&interval=1s", raw=text, content_type="text/csv", seconds=120)
+    token = stage.job.as_(stage.cast.subscriber).get("/utils/session/initiate")["session_token"]
+    path = f"/historical/?session_token={token}&symbol=BENCHMONTH&interval=5m&start={min(days)}&end={max(days)}"
+    gateway = stage.platform.deployment.gateway.url
+    cold = []
+    for _ in range(max(5, options.repeats)):
+        redis.from_url(stage.platform.deployment.redis("cache").url).flushall()
+        stage.platform.control.restart("marketdata")
+        # The connection and the session's look-up are no part of the chart: a heartbeat makes them, as a page that is open does.
+        connection = http.client.HTTPConnection(gateway.removeprefix("http://"))
+        _timed(connection, "POST", f"/utils/session/heartbeat?session_token={token}")
+        cold.append(_timed(connection, "GET", path)[0])
+    warm = [_timed(connection, "GET", path)[0] for _ in range(500)][100:]
+    size = len(_timed(connection, "GET", path)[1])
+    note = f"{size / 1024:.0f} KiB, {len(days)} days"
+    ours = load.measure(stage.url("marketdata"), path, ["aus_none"], stage.pid("marketdata"), seconds=options.seconds, repeats=options.repeats)
+    packed = load.measure(
+        stage.url("marketdata"), path, ["aus_none"], stage.pid("marketdata"), seconds=options.seconds, repeats=options.repeats, headers={"Accept-Encoding": "gzip"})
+    theirs = peers.historical(days, options.seconds, options.repeats)
+    yield Line("historical", "chart of a month, cold through the gateway, p50", _percentile(cold, 0.5), "ms", "FastAPI + Redis, cold", theirs.get("cold_ms"), f"bar 40 ms; {note}")
+    yield Line("historical", "chart of a month, warm through the gateway, p50", _percentile(warm, 0.5), "ms", "FastAPI + Redis", theirs.get("warm_ms"), "bar 3 ms")
+    yield Line("historical", "chart of a month, warm through the gateway, p99", _percentile(warm, 0.99), "ms")
+    yield Line("historical", "chart of a month, warm, requests/s", ours.requests_per_second, "1/s", "FastAPI + Redis", theirs.get("rps"), f"32 connections, p50 {ours.p50_ms:.2f} ms; {ours.refused} refused, {ours.broken} broken")
+    yield Line("historical", "chart of a month, warm, gzip, requests/s", packed.requests_per_second, "1/s", "FastAPI + Redis, plain", theirs.get("rps"))
+    cost = theirs.get("cpu_us")
+    yield Line("historical", "chart of a month, warm, requests a CPU second", ours.requests_per_cpu_second, "1/s", "FastAPI + Redis", 1e6 / cost if cost else None)
+
+
+def _timed(connection: http.client.HTTPConnection, method: str, path: str) -> tuple[float, bytes]:
+    """Milliseconds until the whole answer is there, and the answer."""
+    started = time.perf_counter()
+    connection.request(method, path)
+    answer = connection.getresponse()
+    body = answer.read()
+    took = (time.perf_counter() - started) * 1000
+    if answer.status != 200:
+        raise SystemExit(f"{method} {path.split('?')[0]}: {answer.status} {body[:300]!r}")
+    return took, body
+
+
 # Memory first: idle is what comes before work.
-ALL = {"memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "jobs": jobs} | market_scenarios.ALL
+ALL = {
+    "memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "historical": historical, "jobs": jobs,
+} | market_scenarios.ALL

@@ -21,6 +21,7 @@ class Door(unittest.TestCase):
         layout.prepare()
         base = free_base()
         cls.port = base + 80
+        cls.layout = layout
         gateway = Gateway(layout, Ports(base, cls.port), 1, rate=100000, burst=100000)
         gateway.create()
         spec = gateway.process()
@@ -46,6 +47,16 @@ class Door(unittest.TestCase):
         self.assertEqual((value["status"], value["code"]), (expected, code))
         self.assertEqual(answer.getheader("X-Content-Type-Options"), "nosniff")
         return answer, value
+
+    def test_tokens_of_charts_stay_out_of_every_log(self):
+        secret = "Zm9yLW5vYm9keS1lbHNlcy1leWVzLW9ubHktMDEyMzQ"
+        for path in (f"/udf/session/{secret}/config", f"/udf/session/{secret}", f"/udf/config?session_token={secret}", f"/historical/?session_token={secret}"):
+            self.problem(502, "service_away", "GET", path)
+        self.problem(502, "service_away", "POST", f"/utils/session/heartbeat?session_token={secret}")
+        logs = {name: self.layout.log(name) for name in ("gateway", "gateway-access")}
+        self.assertTrue(wait_until(lambda: logs["gateway-access"].read_text().count('"status":502') >= 5, 5))
+        for name, log in logs.items():
+            self.assertNotIn(secret, log.read_text(), name)
 
     def test_every_refusal_is_a_problem_document(self):
         self.problem(404, "not_found", "GET", "/nothing")

@@ -14,7 +14,7 @@ from support import folder_for
 
 class Routing(unittest.TestCase):
     def patterns(self):
-        for line in gateway.locations(gateway.route_table()).splitlines():
+        for line in gateway.locations(gateway.route_table(), "/log").splitlines():
             found = re.search(r"location ~ (\S+) \{ .*proxy_pass http://(\w+);", line)
             yield re.compile(found[1]), found[2], line
 
@@ -42,6 +42,11 @@ class Routing(unittest.TestCase):
         lines = [line for pattern, _, line in self.patterns() if pattern.search("/api/stream")]
         self.assertEqual(len(lines), 1)
         self.assertIn("proxy_buffering off", lines[0])
+
+    def test_tokens_of_charts_stay_out_of_the_error_log(self):
+        for path in ("/historical/", "/historical/chunk", "/utils/session/heartbeat", "/udf/session/secret/config"):
+            first = next(line for pattern, _, line in self.patterns() if pattern.search(path))
+            self.assertIn("error_log /log crit;", first, path)
 
 
 class Template(unittest.TestCase):

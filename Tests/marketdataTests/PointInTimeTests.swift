@@ -109,6 +109,40 @@ import Testing
         #expect(ended == Array(all[204..<206]))
     }
 
+    /// Counting back from an opening: the day of the opening has bars enough, but none of them count.
+    @Test(arguments: ["30m", "1h", "1d", "1w", "1M"], [SessionKind.regular, .all]) func countingBackGoesOverTheOpeningOfADay(
+        interval: String,
+        session: SessionKind
+    ) async throws {
+        let bench = try Bench(MemoryMarketdataStore())
+        try await bench.store.create(listed("SPY", .equity, CalendarCatalogue.usEquity))
+        var bars: [Timestamp] = []
+        for day in [12, 13, 14, 15, 16, 19, 20, 21, 23, 26, 27, 28] {
+            bars += times(from: "2018-11-\(day)T14:30:00Z", to: day == 23 ? "2018-11-23T18:00:00Z" : "2018-11-\(day)T21:00:00Z", every: 1_800)
+        }
+        try await bench.take(rows(at: bars), as: "SPY.csv")
+        var whole = BarRequest(symbol: "SPY", interval: try BarInterval(text: interval))
+        whole.session = session
+        whole.start = at("2018-11-01T00:00:00Z")
+        let all = try await bench.reader.read(whole).bars
+        for day in [13, 16, 19, 22, 23, 24, 26, 28] {
+            for end in ["00:00", "05:00", "14:30", "14:31", "15:00", "21:00"] {
+                for countback in [1, 3, 40] {
+                    var request = whole
+                    request.start = nil
+                    request.end = at("2018-11-\(day)T\(end):00Z")
+                    request.countback = countback
+                    let expected = all.starts.filter { $0 < request.end?.microseconds ?? 0 }.suffix(countback)
+                    #expect(try await bench.reader.read(request).bars.starts == Array(expected), "\(day) \(end) \(countback)")
+                    // With a start as well, none that begins earlier.
+                    request.start = at("2018-11-19T15:00:00Z")
+                    let later = expected.filter { $0 >= request.start?.microseconds ?? 0 }
+                    #expect(try await bench.reader.read(request).bars.starts == later, "\(day) \(end) \(countback)")
+                }
+            }
+        }
+    }
+
     @Test func answersAreRememberedUnderTheRevisionsTheyWereMadeOf() async throws {
         let cache = CountingCache()
         let bench = try Bench(MemoryMarketdataStore(), results: cache)

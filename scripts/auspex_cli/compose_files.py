@@ -128,7 +128,7 @@ class ComposeFiles:
             "AUSPEX_GATEWAY_USER": "", "AUSPEX_GATEWAY_WORKERS": "2", "AUSPEX_GATEWAY_STATE": "/tmp", "AUSPEX_GATEWAY_SITE": "/etc/auspex/site",
             "AUSPEX_GATEWAY_MIME_TYPES": "/etc/nginx/mime.types", "AUSPEX_GATEWAY_ERROR_LOG": "/dev/stderr", "AUSPEX_GATEWAY_ACCESS_LOG": "/dev/stdout",
             "AUSPEX_GATEWAY_RATE": "500", "AUSPEX_GATEWAY_BURST": "1000", "AUSPEX_GATEWAY_LISTEN": "0.0.0.0:8080", "AUSPEX_GATEWAY_TLS": "",
-            "AUSPEX_GATEWAY_ROUTES": locations(route_table()), "AUSPEX_GATEWAY_DEMO": "",
+            "AUSPEX_GATEWAY_ROUTES": locations(route_table(), "/dev/stderr"), "AUSPEX_GATEWAY_DEMO": "",
         } | {f"AUSPEX_{service.upper()}_SERVERS": f"server {service}:{PUBLIC_PORT};" for service in route_table()}
         self._text("gateway/nginx.conf", fill((GATEWAY / "nginx.conf.template").read_text(), values))
         target = self.folder / "gateway" / "site"

@@ -19,6 +19,9 @@ NGINX = "/usr/sbin/nginx"
 STREAMS = ("/api/stream",)
 # Paths that take more than 8 MiB at once: a version with its files inside, which base64 makes a third larger.
 LARGE_BODIES = {"/api/signals/[^/]+/versions": ("signals", "12m")}
+# Paths whose requests carry a session token in path or query, which nginx's error log would write down with the request line: only what is critical gets
+# in there. And whose answers are large: they are passed on from memory, without a file between.
+CHARTS = ("/historical", "/utils/session", "/udf")
 
 
 def route_table() -> dict[str, list[str]]:
@@ -34,8 +37,8 @@ def owner_of(path: str, table: dict[str, list[str]]) -> str | None:
     return None
 
 
-def locations(table: dict[str, list[str]]) -> str:
-    """One location a service, and one for each path that streams."""
+def locations(table: dict[str, list[str]], error_log: str) -> str:
+    """One location a service, one for each path that streams, and one for charts."""
     lines = [
         f"location ~ ^{pattern}/?$ {{ client_max_body_size {size}; proxy_pass http://{service}; }}" for pattern, (service, size) in LARGE_BODIES.items()
     ]
@@ -43,7 +46,10 @@ def locations(table: dict[str, list[str]]) -> str:
         for prefix in (prefix for prefix in prefixes if prefix in STREAMS):
             lines.append(
                 f"location ~ ^{re.escape(prefix)}(/|$) {{ proxy_buffering off; gzip off; proxy_read_timeout 1h; proxy_pass http://{service}; }}")
-        plain = "|".join(re.escape(prefix) for prefix in prefixes if prefix not in STREAMS)
+        if charts := "|".join(re.escape(prefix) for prefix in prefixes if prefix in CHARTS):
+            lines.append(
+                f"location ~ ^({charts})(/|$) {{ error_log {error_log} crit; proxy_buffers 64 32k; proxy_max_temp_file_size 0; proxy_pass http://{service}; }}")
+        plain = "|".join(re.escape(prefix) for prefix in prefixes if prefix not in STREAMS + CHARTS)
         lines.append(f"location ~ ^({plain})(/|$) {{ proxy_pass http://{service}; }}")
     return "\n        ".join(lines)
 
@@ -121,7 +127,7 @@ class Gateway:
             "AUSPEX_GATEWAY_BURST": str(self.burst),
             "AUSPEX_GATEWAY_LISTEN": f"{self.listen}:{self.ports.gateway}" + (" ssl http2" if self.certificate else ""),
             "AUSPEX_GATEWAY_TLS": self._tls(),
-            "AUSPEX_GATEWAY_ROUTES": locations(route_table()),
+            "AUSPEX_GATEWAY_ROUTES": locations(route_table(), str(self.layout.log("gateway"))),
             "AUSPEX_GATEWAY_DEMO": f"include {demo};" if demo.exists() else "",
         } | {f"AUSPEX_{service.upper()}_SERVERS": self._servers(service) for service in route_table()}
 

@@ -18,6 +18,8 @@ enum Application {
     }
 
     static func build(_ settings: MarketdataSettings, _ environment: ServiceEnvironment) async throws -> [any Component] {
+        // A month of seconds is columns by the hundred: most of the time of reading them went into mapping and unmapping their pages.
+        FreedMemory.keep(bytes: 32 << 20)
         let (loops, time, readiness) = (environment.loops, environment.time, environment.readiness)
         let common = settings.common
         let signingKey = try SigningKey(pem: String(decoding: SecretFile.read(common.serviceKeyFile), as: UTF8.self))
@@ -82,6 +84,21 @@ enum Application {
 
         let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
         let sources = SourceRoutes(sources: SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)]))
+        // Charts.
+        let chartStore = ChartStore(pool: pool)
+        let sessions = ChartSessions(store: chartStore, keys: apiKeys, denied: denied, time: time, limits: settings.charts)
+        let bodies = ChartBodies(maximumBytes: settings.charts.cachedBytes)
+        let charts = Charts(
+            store: chartStore,
+            reader: reader,
+            marks: ChartMarks(store: store, calendars: calendars, time: time),
+            bodies: bodies,
+            cpu: environment.cpu,
+            time: time,
+            limits: settings.charts
+        )
+        let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
+        let chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
 
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
@@ -91,19 +108,22 @@ enum Application {
         UploadRoutes(uploads: uploads, blobs: blobs, imports: uploadImports, time: time)
             .addPublicRoutes(to: &publicRouter, authentication: people)
         sources.add(to: &publicRouter, authentication: people)
+        chartRoutes.add(to: &publicRouter, authentication: people)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
             ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
         }
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
+        var publicLimits = limits
+        publicLimits.secretPathPrefixes = ChartRoutes.secretPathPrefixes
         let publicServer = HTTPServer(
             name: "public",
             address: common.listenAddress,
             port: common.port,
             router: publicRouter,
             loops: loops.serving,
-            limits: limits
+            limits: publicLimits
         )
         let internalServer = HTTPServer(
             name: "internal",
@@ -115,6 +135,8 @@ enum Application {
         )
 
         var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
+        components.append(WarmUp(store: store, calendars: calendars, loops: loops.serving))
+        components.append(ChartSweeper(sessions: sessions, bodies: bodies, time: time, loop: loops.control))
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
         return components + [uploadImports, internalServer, publicServer]

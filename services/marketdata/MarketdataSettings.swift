@@ -14,6 +14,7 @@ struct MarketdataSettings: ServiceSettings {
     let reads: ReadLimits
     let replays: ReplayLimits
     let iqfeed: IQFeedSettings
+    let charts: ChartLimits
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -60,5 +61,6 @@ struct MarketdataSettings: ServiceSettings {
         )
         self.replays = replays
         iqfeed = IQFeedSettings(from: &reader)
+        charts = ChartLimits(from: &reader)
     }
 }

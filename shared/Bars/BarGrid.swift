@@ -47,7 +47,7 @@ public struct EpochGrid: BarGrid {
     public func stretch(at instant: Int64) -> GridStretch { .bars(origin: 0, length: length, until: .max) }
 }
 
-/// Bars counted anew from the opening of each trading day's session; the last one is cut at the close.
+/// Bars counted anew from the opening of each trading day's session, and from the end of its pause; the last one before either is cut there.
 public struct SessionGrid: BarGrid {
     private let clock: TradingClock
     private let kind: SessionKind
@@ -66,7 +66,15 @@ public struct SessionGrid: BarGrid {
         guard let session = clock.session(on: day, kind: kind) else { return .gap(until: clock.beginning(of: day + 1)) }
         if instant < session.lowerBound { return .gap(until: session.lowerBound) }
         if instant >= session.upperBound { return .gap(until: clock.beginning(of: day + 1)) }
-        return .bars(origin: session.lowerBound, length: length, until: session.upperBound)
+        var part = session
+        if let pause = clock.pause(on: day, kind: kind), session.overlaps(pause) {
+            // Counted anew from the end of the pause, as from an opening.
+            if pause.contains(instant) {
+                return .gap(until: pause.upperBound < session.upperBound ? pause.upperBound : clock.beginning(of: day + 1))
+            }
+            part = instant < pause.lowerBound ? session.lowerBound..<pause.lowerBound : pause.upperBound..<session.upperBound
+        }
+        return .bars(origin: part.lowerBound, length: length, until: part.upperBound)
     }
 }
 

@@ -18,6 +18,8 @@ public struct ExchangeCalendar: Sendable, Equatable, Codable {
     public var earlyCloses: [CivilDay: Int]
     /// Opening of the main session on days that begin late, in seconds from local midnight.
     public var lateOpens: [CivilDay: Int]
+    /// Pauses in the main session (lunch), Monday first; nothing on days without, nothing at all for most exchanges.
+    public var breaks: [SessionHours?]?
 
     /// Takes the whole definition; both lists of sessions have seven entries.
     public init(
@@ -28,7 +30,8 @@ public struct ExchangeCalendar: Sendable, Equatable, Codable {
         extended: [SessionHours?]? = nil,
         holidays: Set<CivilDay> = [],
         earlyCloses: [CivilDay: Int] = [:],
-        lateOpens: [CivilDay: Int] = [:]
+        lateOpens: [CivilDay: Int] = [:],
+        breaks: [SessionHours?]? = nil
     ) {
         self.name = name
         self.timeZone = timeZone
@@ -38,6 +41,14 @@ public struct ExchangeCalendar: Sendable, Equatable, Codable {
         self.holidays = holidays
         self.earlyCloses = earlyCloses
         self.lateOpens = lateOpens
+        self.breaks = breaks
+    }
+
+    /// Hours of a weekday without the pause in them: one part, or the two around it.
+    public func parts(of hours: SessionHours, weekday: Int) -> [SessionHours] {
+        guard let pause = breaks?[weekday], pause.open < hours.close, pause.close > hours.open else { return [hours] }
+        let parts = [SessionHours(open: hours.open, close: pause.open), SessionHours(open: pause.close, close: hours.close)]
+        return parts.filter { $0.open < $0.close }
     }
 
     /// Whether every instant of every day is in session.
@@ -87,6 +98,13 @@ public struct TradingClock: Sendable {
         guard hours.open < hours.close else { return nil }
         let opening = instant(day, hours.open)
         let closing = instant(day, hours.close)
+        return opening < closing ? opening..<closing : nil
+    }
+
+    /// The pause in a main session as instants; nothing where there is none.
+    public func pause(on day: CivilDay, kind: SessionKind) -> Range<Int64>? {
+        guard kind == .regular, let pause = calendar.breaks?[day.weekday] else { return nil }
+        let (opening, closing) = (instant(day, pause.open), instant(day, pause.close))
         return opening < closing ? opening..<closing : nil
     }
 }

@@ -16,14 +16,18 @@ public struct SessionFilter: Sendable {
         kept.reserveCapacity(series.count)
         var dateEnd = Int64.min
         var session: Range<Int64>?
+        var pause: Range<Int64>?
         for row in 0..<series.count {
             let start = series.starts[row]
             if start >= dateEnd {
                 let day = clock.tradingDate(of: start)
                 dateEnd = clock.beginning(of: day + 1)
                 session = clock.session(on: day, kind: kind)
+                pause = clock.pause(on: day, kind: kind)
             }
-            if let session, start >= session.lowerBound, series.ends[row] <= session.upperBound { kept.append(row) }
+            guard let session, start >= session.lowerBound, series.ends[row] <= session.upperBound else { continue }
+            // What begins in the pause is none of the session; a vendor's long bar that reaches into it was traded before.
+            if pause?.contains(start) != true { kept.append(row) }
         }
         return series.gather(kept)
     }

@@ -1,4 +1,4 @@
-"""Measure: pull, HTTP floor, point read, events, jobs, latency, memory, bars put together, stored, imported; each beside its peer
+"""Measure: pull, HTTP floor, point read, charts, events, jobs, latency, memory, bars put together, stored, imported; each beside its peer
 
 usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--occurrences N] [--no-peers]
 

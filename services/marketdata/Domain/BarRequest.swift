@@ -25,7 +25,7 @@ struct BarRequest: Sendable, Equatable {
     var start: Timestamp?
     /// Starts at or after this do not count.
     var end: Timestamp?
-    /// So many of the latest bars before `end`.
+    /// So many of the latest bars before `end`; with `start` as well, none that starts earlier.
     var countback: Int?
     /// At most so many bars; the answer says where the rest begins.
     var limit = 5_000

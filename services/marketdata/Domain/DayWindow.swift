@@ -24,7 +24,7 @@ struct DayWindow: Sendable {
         if let start = request.start { lower = max(lower, CivilDay(utcMicroseconds: start.microseconds) + -1) }
         guard lower <= upper else { return nil }
         limits = lower...upper
-        isBackward = request.start == nil
+        isBackward = request.start == nil || request.countback != nil
         wanted = isBackward ? min(request.countback ?? request.limit, request.limit) : request.limit
         width = max(2, wanted * request.interval.seconds / 86_400 * 3 / 2 + periodDays + 4)
         days = limits
@@ -40,7 +40,7 @@ struct DayWindow: Sendable {
 
     /// Goes on to the next stretch, four times as long. `edge` is the last day, or going forward the first, that it has to hold.
     mutating func advance(from edge: CivilDay) {
-        width *= 4
+        width = min(width * 4, 1_000_000)
         if isBackward {
             // A bar of weeks may end beyond the last day there is.
             let upper = min(edge, limits.upperBound)
@@ -50,15 +50,16 @@ struct DayWindow: Sendable {
         }
     }
 
-    /// The days, counted from where the window begins, that most likely hold the asked bars: enough choices, or all of them.
-    func likelyEnough(_ choices: [DayChoice], interval: BarInterval, cut: Int64) -> [DayChoice] {
+    /// The days, counted from where the window begins, that most likely hold the asked bars: enough choices, or all of them. What lies from `seam` on was
+    /// read already, so the day that it cuts in two promises nothing.
+    func likelyEnough(_ choices: [DayChoice], interval: BarInterval, cut: Int64, seam: Int64 = .max) -> [DayChoice] {
         // One more than asked, and one on either side that may be cut short.
         var missing = Double(wanted + 3)
         if interval.isDaily { missing *= 1.1 }
         var count = 0
         for choice in isBackward ? choices.reversed() : choices {
             count += 1
-            missing -= choice.likelyBars(interval, cut: cut)
+            if (choice.day + 1).seconds * 1_000_000 <= seam { missing -= choice.likelyBars(interval, cut: cut) }
             if missing <= 0 { break }
         }
         return Array(isBackward ? choices.suffix(count) : choices.prefix(count))
@@ -75,6 +76,7 @@ struct DayWindow: Sendable {
         }
         var nextStart: Int64?
         if isBackward {
+            if let start = request.start { bars = bars.slice(bars.firstRow(startingFrom: start.microseconds)..<bars.count) }
             // One more than asked: a vendor's bar of an earlier day may reach into the first one.
             if bars.count <= wanted, !isWhole { return nil }
             bars = bars.slice(max(0, bars.count - wanted)..<bars.count)

@@ -16,16 +16,7 @@ enum BarQuery {
         try query.reject(unknownExcept: names)
         let symbol = try query.required("instrument")
         guard InstrumentSymbol.canExist(symbol) else { throw MarketdataError.unknownInstrument(symbol) }
-        let text = try query.required("interval")
-        let interval: BarInterval
-        do { interval = try BarInterval(text: text) } catch {
-            throw Problem.badRequest(
-                code: "invalid_parameter",
-                detail: "interval is like 15s, 1m, 4h, 1d, 1w or 1M, at most a year.",
-                field: "interval"
-            )
-        }
-        var request = BarRequest(symbol: symbol, interval: interval)
+        var request = BarRequest(symbol: symbol, interval: try interval(try query.required("interval")))
         request.start = try moment("start", query)
         request.end = try moment("end", query)
         request.asOf = try moment("as_of", query)
@@ -62,6 +53,16 @@ enum BarQuery {
             )
         }
         return (request, format)
+    }
+
+    static func interval(_ text: String) throws -> BarInterval {
+        do { return try BarInterval(text: text) } catch {
+            throw Problem.badRequest(
+                code: "invalid_parameter",
+                detail: "interval is like 15s, 1m, 4h, 1d, 1w or 1M, at most a year.",
+                field: "interval"
+            )
+        }
     }
 
     /// A time within the years that have bars.

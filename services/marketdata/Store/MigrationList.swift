@@ -15,6 +15,7 @@ enum Migrations {
             ("v008_partition_chunks", PackageResources.v008_partition_chunks_sql),
             ("v009_create_catalogue_and_uploads", PackageResources.v009_create_catalogue_and_uploads_sql),
             ("v010_create_corporate_actions", PackageResources.v010_create_corporate_actions_sql),
+            ("v011_create_chart_sessions", PackageResources.v011_create_chart_sessions_sql),
         ])
     }
 }

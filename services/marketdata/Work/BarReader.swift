@@ -218,6 +218,8 @@ final class BarReader: Sendable {
         var infos: [ChunkInfo] = []
         /// Rows that start here or later were read already.
         var seam = Int64.max
+        /// The last look back came no further than the one before.
+        var isStuck = false
         /// Under which the answer is remembered if the chunks so far are enough for it.
         var key = BarAssembly.digest([])
         var rowsRead = 0
@@ -240,8 +242,8 @@ final class BarReader: Sendable {
     private static func chosen(_ before: Reading, _ infos: [ChunkInfo]) -> Reading {
         var reading = before
         reading.choices = reading.plan.choose(from: infos, asOf: reading.view.cut)
-        if reading.window.isBackward {
-            let likely = reading.window.likelyEnough(reading.choices, interval: reading.plan.interval, cut: reading.view.cut)
+        if reading.window.isBackward, !reading.isStuck {
+            let likely = reading.window.likelyEnough(reading.choices, interval: reading.plan.interval, cut: reading.view.cut, seam: reading.seam)
             if likely.count < reading.choices.count, let first = likely.first {
                 reading.window.begin(at: first.day)
                 reading.choices = likely
@@ -311,7 +313,8 @@ final class BarReader: Sendable {
         let (request, window, later) = (reading.request, reading.window, made)
         try await admit(&reading, reading.choices)
         let seam = window.isLast ? Int64.min : reading.plan.seam(from: window.days.lowerBound)
-        if seam < reading.seam {
+        reading.isStuck = seam >= reading.seam
+        if !reading.isStuck {
             var assembly = BarAssembly(
                 reading.plan,
                 asOf: reading.view.cut,

@@ -1,5 +1,6 @@
 // System calls of Linux that Swift's Glibc module does not show: variadic ones, and headers that it leaves out.
 #include <features.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -35,4 +36,15 @@ static inline int auspex_peek_exit(int process, int *code, int *is_signal)
     *is_signal = info.si_code != CLD_EXITED;
     *code = info.si_status;
     return 1;
+}
+
+/// Lets the allocator keep up to so many freed bytes for what comes next, also those of large blocks; 0 when it refuses.
+static inline int auspex_keep_freed_memory(int bytes)
+{
+#ifdef __GLIBC__
+    // Its upper bound for the first: half a heap of a thread.
+    return mallopt(M_MMAP_THRESHOLD, 32 << 20) && mallopt(M_TRIM_THRESHOLD, bytes) && mallopt(M_TOP_PAD, 1 << 20);
+#else
+    return 0;
+#endif
 }

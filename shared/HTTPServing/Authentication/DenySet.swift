@@ -45,7 +45,7 @@ public final class DenySet: Sendable {
     }
 
     /// Whether the set may still be relied on: past a limit it may lack sessions that were revoked since.
-    func isCurrent(at monotonicNanoseconds: UInt64) -> Bool { monotonicNanoseconds < vouchedUntil.load(ordering: .acquiring) }
+    public func isCurrent(at monotonicNanoseconds: UInt64) -> Bool { monotonicNanoseconds < vouchedUntil.load(ordering: .acquiring) }
 
     func vouch(until monotonicNanoseconds: UInt64) { vouchedUntil.store(monotonicNanoseconds, ordering: .releasing) }
 

@@ -35,7 +35,8 @@ public struct UserAuthentication: Middleware {
                 accountID: claims.accountID,
                 roles: claims.roles,
                 credential: .session(claims.sessionID),
-                expiresAt: Timestamp(seconds: claims.expiresAt)
+                expiresAt: Timestamp(seconds: claims.expiresAt),
+                userVersion: claims.userVersion
             )
         case nil:
             if isRequired { throw Problem.unauthorized() }

@@ -5,12 +5,22 @@ internal import Glibc
 final class AccessLog {
     private let policy: AccessLogPolicy
     private let server: String
+    private let secretPathPrefixes: [String]
     private var buffer: [UInt8] = []
     private var seen = 0
 
-    init(policy: AccessLogPolicy, server: String) {
+    init(policy: AccessLogPolicy, server: String, secretPathPrefixes: [String] = []) {
         self.policy = policy
         self.server = server
+        self.secretPathPrefixes = secretPathPrefixes
+    }
+
+    /// The path without the segment that is a secret, whether or not a route was found for it.
+    static func masked(_ path: String, _ prefixes: [String]) -> String {
+        guard let prefix = prefixes.first(where: path.hasPrefix) else { return path }
+        let rest = path.utf8.dropFirst(prefix.utf8.count)
+        guard let end = rest.firstIndex(of: 0x2F) else { return prefix + "…" }
+        return prefix + "…" + String(path[end...])
     }
 
     func write(
@@ -37,7 +47,7 @@ final class AccessLog {
         line.member("logger", "access")
         line.member("server", server)
         line.member("method", method?.rawValue ?? "-")
-        line.member("path", String(path().prefix(512)))
+        line.member("path", String(Self.masked(path(), secretPathPrefixes).prefix(512)))
         if let route { line.member("route", route) }
         line.member("status", status)
         line.member("bytes", bytes)

@@ -32,6 +32,8 @@ public struct HTTPLimits: Sendable {
     public var trustedProxies = TrustedProxies.privateNetworks
     /// Which requests get a line in the access log.
     public var accessLog = AccessLogPolicy.all
+    /// Beginnings of paths whose next segment is a secret: it is left out of the access log.
+    public var secretPathPrefixes: [String] = []
 
     /// The defaults.
     public init() {}

@@ -45,7 +45,7 @@ final class ServerLoop: @unchecked Sendable {
         nanoseconds = Nanoseconds(limits)
         input = .allocate(byteCount: 64 * 1024, alignment: 16)
         metrics = ServerMetrics(server: name)
-        accessLog = AccessLog(policy: limits.accessLog, server: name)
+        accessLog = AccessLog(policy: limits.accessLog, server: name, secretPathPrefixes: limits.secretPathPrefixes)
         openConnections = Metrics.shared.gauge("auspex_http_connections", help: "Open client connections.", labels: ["server": name])
     }
 

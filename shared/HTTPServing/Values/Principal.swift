@@ -20,14 +20,18 @@ public struct Principal: Sendable {
     public let credential: Credential
     /// When the credential ends; nil for a key without an end. A stream closes then.
     public let expiresAt: Timestamp?
+    /// The version of the user that an access token was made for; nil for a key.
+    public let userVersion: Int64?
 
     /// A principal of one's own, for tests and other authentications.
-    public init(userID: UserID, accountID: AccountID, roles: [String], credential: Credential, expiresAt: Timestamp? = nil) {
+    public init(userID: UserID, accountID: AccountID, roles: [String], credential: Credential, expiresAt: Timestamp? = nil, userVersion: Int64? = nil)
+    {
         self.userID = userID
         self.accountID = accountID
         self.roles = roles
         self.credential = credential
         self.expiresAt = expiresAt
+        self.userVersion = userVersion
     }
 
     /// The session, when an access token was shown.

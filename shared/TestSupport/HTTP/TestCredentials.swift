@@ -78,6 +78,9 @@ public final class KnownAPIKeys: APIKeyVerifier {
         verdicts.withLock { $0[keySHA256] } ?? APIKeyVerdict(outcome: .notFound)
     }
 
+    /// From now on there is no such key.
+    public func forget(_ key: APIKeyText) { verdicts.withLock { _ = $0.removeValue(forKey: key.sha256) } }
+
     /// A new key of which this is known.
     public func make(
         _ outcome: APIKeyVerdict.Outcome = .valid,
