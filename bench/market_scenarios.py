@@ -1,22 +1,21 @@
 """The scenarios of market data: bars put together, stored, read and imported, each beside what others do with the same rows."""
 
 import json
+import os
 import statistics
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from line import Line
 
 ROWS_NOTE = "5,834,794 seconds of a synthetic year"
 
 
-def _bars_bench(stage, *arguments: str) -> list[dict]:
+def _bars_bench(stage, *arguments: str, environment: dict[str, str] | None = None) -> list[dict]:
     """The JSON lines of our own tool, built in release mode beside the services."""
-    result = subprocess.run([str(stage.plan_binaries / "bars-bench"), *arguments], capture_output=True, text=True)
+    result = subprocess.run([str(stage.plan_binaries / "bars-bench"), *arguments], env=os.environ | (environment or {}), capture_output=True, text=True)
     if result.returncode != 0:
         raise SystemExit(f"bars-bench {arguments[0]}: {result.stderr.strip()}")
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"bench"')]
@@ -60,7 +59,7 @@ def store(stage, peers, options) -> Iterator[Line]:
         "/ (SELECT count(*) FROM marketdata.chunks)"))
     indexes = float(platform.sql("SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.chunks') WHERE isleaf")) * share
     ours = (float(stored) + indexes) / int(rows)
-    read = _bars_bench(stage, "stored", *stage.stores(), symbol)[0]
+    read = _bars_bench(stage, "stored", symbol, environment=stage.stores())[0]
     yield Line("store", "year of seconds, bytes a row", ours, "B", note=f"columns {int(stored) / int(rows):.2f} B, indexes {indexes / int(rows):.3f} B; bar under 3")
     yield Line("store", "a day from Postgres, decoded, p50", read["read_day_ms"], "ms", note="23,400 rows; bar 3 ms")
     yield Line("store", "a day from Redis, decoded, p50", read["read_day_redis_ms"], "ms", note="bar 1.5 ms")

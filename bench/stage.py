@@ -75,10 +75,11 @@ class Stage:
         environment = basic_environment() | self.platform.plan.environment("marketdata", for_command=True)
         return subprocess.run([str(self.platform.plan.binary("marketdata")), *arguments], env=environment, capture_output=True, text=True)
 
-    def stores(self) -> tuple[str, str]:
-        """Addresses of marketdata's database and of the cache."""
+    def stores(self) -> dict[str, str]:
+        """The settings with the addresses of marketdata's database and of the cache: they hold passwords, and so stand on no command line."""
+        names = {"AUSPEX_DATABASE_URL": "database-url", "AUSPEX_REDIS_CACHE_URL": "redis-cache-url"}
         secrets = self.platform.deployment.secrets
-        return tuple(secrets.path(f"marketdata/{name}").read_text().strip() for name in ("database-url", "redis-cache-url"))
+        return {setting: secrets.path(f"marketdata/{name}").read_text().strip() for setting, name in names.items()}
 
     @property
     def cast(self):

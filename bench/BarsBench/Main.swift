@@ -1,25 +1,30 @@
 import Bars
+import FoundationEssentials
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
-/// `bars-bench resample|encode|decode FOLDER`: times the arithmetic of bars on raw little-endian columns (`ts` in nanoseconds, `open`, `high`, `low`, `close`
-/// as Float64, `volume` as Int64, each in `<name>.bin`) and prints one JSON line a result. `./auspex bench` runs it beside its peers.
+/// Times what bars cost and prints one JSON line a result; `./auspex bench` runs it beside its peers.
+///
+/// `bars-bench resample|chunks FOLDER` works on raw little-endian columns (`ts` in nanoseconds, `open`, `high`, `low`, `close` as Float64, `volume` as Int64,
+/// each in `<name>.bin`); `bars-bench stored SYMBOL` on what marketdata stored, in `AUSPEX_DATABASE_URL` and `AUSPEX_REDIS_CACHE_URL`.
 @main
 enum Main {
-    static func main() throws {
-        let arguments = CommandLine.arguments.dropFirst()
-        guard let verb = arguments.first, let folder = arguments.dropFirst().first else {
-            print("usage: bars-bench resample|chunks FOLDER")
-            exit(64)
-        }
-        let series = try RawColumns(folder: folder).series(pricePlaces: 2)
-        switch verb {
-        case "resample": resample(series)
-        case "chunks": try chunks(series)
+    static func main() async throws {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let environment = ProcessInfo.processInfo.environment
+        switch (arguments.first, arguments.count) {
+        case ("resample", 2): resample(try RawColumns(folder: arguments[1]).series(pricePlaces: 2))
+        case ("chunks", 2): try chunks(RawColumns(folder: arguments[1]).series(pricePlaces: 2))
+        case ("stored", 2):
+            guard let database = environment["AUSPEX_DATABASE_URL"], let redis = environment["AUSPEX_REDIS_CACHE_URL"] else {
+                print("bars-bench stored: AUSPEX_DATABASE_URL and AUSPEX_REDIS_CACHE_URL are needed")
+                exit(64)
+            }
+            try await Stored(database: database, redis: redis, symbol: arguments[1]).measure()
         default:
-            print("bars-bench: there is no \(verb)")
+            print("usage: bars-bench resample FOLDER | chunks FOLDER | stored SYMBOL")
             exit(64)
         }
     }

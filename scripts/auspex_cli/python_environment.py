@@ -12,6 +12,7 @@ from .runner import must
 SDK = REPOSITORY / "sdk" / "python"
 UV = "uv==0.8.22"  # makes the environments of signals
 SCHEMATHESIS = "schemathesis==4.32.5"  # holds services against their OpenAPI documents
+PYARROW = "pyarrow==26.0.0"  # reads what our own writer of Arrow streams wrote
 
 
 def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Path, ...] = (), name: str = "Python packages") -> str:
@@ -34,7 +35,7 @@ def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Pat
 def test_python(layout: Layout) -> str:
     """The environment for the Python tests: the SDK as an editable install with what its tests need."""
     return environment(
-        layout.var / "venv", ["-e", f"{SDK}[test]", SCHEMATHESIS, "PyYAML==6.0.2"], layout.log("pip"), watched=(SDK / "pyproject.toml",), name="the Python SDK and its test tools")
+        layout.var / "venv", ["-e", f"{SDK}[test]", SCHEMATHESIS, PYARROW, "PyYAML==6.0.2"], layout.log("pip"), watched=(SDK / "pyproject.toml",), name="the Python SDK and its test tools")
 
 
 test_python.__test__ = False

@@ -66,6 +66,8 @@ def _swift(surroundings: Surroundings, *, without_servers: bool = False) -> Outc
     """One target after another, each in a process of its own: a crash costs one target, and a test about time shares the cores with few."""
     hidden = {name: "" for name in ("AUSPEX_TEST_POSTGRES_URL", "AUSPEX_TEST_BROKER_URL", "AUSPEX_TEST_BROKER_ADMIN_URL", "AUSPEX_TEST_REDIS_URL")}
     environment = (hidden if without_servers else {}) | surroundings.variables
+    if "BarsTests" in (surroundings.filter_text or "BarsTests"):
+        environment |= {"AUSPEX_PYARROW_PYTHON": test_python(surroundings.layout)}
     if surroundings.filter_text:
         return _swift_run("swift-test", surroundings.filter_text, environment, surroundings)
     total = Outcome()
