@@ -2,17 +2,18 @@ import Bars
 import Foundation
 import Testing
 
-/// A Python that has pyarrow: the one that `AUSPEX_PYARROW_PYTHON` names, that of the Python tests, or the machine's.
+/// The Python with pyarrow that `AUSPEX_PYARROW_PYTHON` names; `./auspex test` makes one.
 private enum PyArrow {
-    static let python: String? = {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path()
-        let named = ProcessInfo.processInfo.environment["AUSPEX_PYARROW_PYTHON"]
-        return [named, root + "var/venv/bin/python", root + "/var/venv/bin/python", "/usr/bin/python3"].compactMap { $0 }.first { candidate in
-            FileManager.default.isExecutableFile(atPath: candidate) && (try? run(candidate, ["-c", "import pyarrow"]))?.status == 0
-        }
-    }()
+    static let python = ProcessInfo.processInfo.environment["AUSPEX_PYARROW_PYTHON"]
 
-    static func run(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
+    /// Waits on a thread of its own: one of the few that all tests share would keep others from going on.
+    static func run(_ program: String, _ arguments: [String]) async throws -> (status: Int32, output: String) {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(with: Result { try runHere(program, arguments) }) }
+        }
+    }
+
+    private static func runHere(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
         let process = Process()
         let pipe = Pipe()
         process.executableURL = URL(filePath: program)
@@ -53,10 +54,10 @@ private enum PyArrow {
 
     /// What pyarrow reads is what the JSON says, and its columns are the stream's own bytes.
     @Test(
-        .enabled(if: PyArrow.python != nil, "no Python with pyarrow: name one with AUSPEX_PYARROW_PYTHON"),
+        .enabled(if: PyArrow.python != nil, "AUSPEX_PYARROW_PYTHON names no Python with pyarrow"),
         arguments: ["none", "plain", "unknown", "bare", "counted"]
     )
-    func pyarrowReadsWhatTheJSONSays(name: String) throws {
+    func pyarrowReadsWhatTheJSONSays(name: String) async throws {
         let python = try #require(PyArrow.python)
         let bars = try series(name)
         let folder = FileManager.default.temporaryDirectory.appending(path: "auspex-arrow-\(UUID())")
@@ -95,7 +96,7 @@ private enum PyArrow {
                 assert buffer.address <= data.address and data.address + data.size <= buffer.address + buffer.size, "it was copied"
             print("equal")
             """#
-        let (status, output) = try PyArrow.run(python, ["-c", script, folder.path()])
+        let (status, output) = try await PyArrow.run(python, ["-c", script, folder.path()])
         #expect(status == 0 && output == "equal\n", "\(output)")
     }
 

@@ -12,8 +12,14 @@ struct Aggregation {
         upper.append(rows.upperBound)
     }
 
-    mutating func removeLast() -> Range<Int>? {
-        guard let first = lower.popLast(), let end = upper.popLast() else { return nil }
+    mutating func removeLast() {
+        _ = lower.popLast()
+        _ = upper.popLast()
+    }
+
+    /// The rows of the last group.
+    var last: Range<Int>? {
+        guard let first = lower.last, let end = upper.last else { return nil }
         return first..<end
     }
 

@@ -70,19 +70,19 @@ public struct Resampler: Sendable {
             return Int(row)
         }
 
-        mutating func removeLast() -> Range<Int>? {
+        mutating func removeLast() {
             _ = starts.popLast()
             _ = ends.popLast()
-            return rows.removeLast()
+            rows.removeLast()
         }
     }
 
-    private func groups(of series: BarSeries) -> Groups {
+    private func groups(of series: BarSeries, from first: Int = 0) -> Groups {
         var groups = Groups()
         series.starts.withUnsafeBufferPointer { rowStarts in
             series.ends.withUnsafeBufferPointer { rowEnds in
                 let rows = RowSearch(starts: rowStarts)
-                var row = 0
+                var row = first
                 while row < rowStarts.count {
                     switch grid.stretch(at: rowStarts[row]) {
                     case .gap(let until):
@@ -124,18 +124,32 @@ public struct Resampler: Sendable {
         /// Nothing has come yet.
         public init(_ resampler: Resampler) { self.resampler = resampler }
 
-        /// The bars that nothing can be added to any more.
+        /// The bars that nothing can be added to any more. Only rows of the bar that grew are copied, whatever the length of the piece.
         public mutating func add(_ piece: BarSeries) throws(BarsError) -> BarSeries {
             if piece.isEmpty { return .empty }
-            let series = try BarSeries.concatenate([open, piece])
-            var groups = resampler.groups(of: series)
-            open = .empty
-            if groups.lastIsOpen, let rows = groups.removeLast() {
-                var last = Groups(starts: [series.starts[rows.lowerBound]], ends: [series.ends[rows.upperBound - 1]])
-                last.rows.append(rows)
-                open = resampler.bars(of: series, in: last)
+            var finished = BarSeries.empty
+            var row = 0
+            if let start = open.starts.first {
+                if case .bucket(_, _, let spanEnd) = resampler.grid.slot(at: start) { row = piece.firstRow(startingFrom: spanEnd) }
+                let grown = row == 0 ? open : try BarSeries.concatenate([open, piece.slice(0..<row)])
+                if row == piece.count {
+                    open = last(of: grown, resampler.groups(of: grown))
+                    return .empty
+                }
+                finished = resampler.resample(grown)
             }
-            return resampler.bars(of: series, in: groups)
+            var groups = resampler.groups(of: piece, from: row)
+            open = last(of: piece, groups)
+            if !open.isEmpty { groups.removeLast() }
+            return try BarSeries.concatenate([finished, resampler.bars(of: piece, in: groups)])
+        }
+
+        /// The rows of the last bar as one, if it still grows.
+        private func last(of series: BarSeries, _ groups: Groups) -> BarSeries {
+            guard groups.lastIsOpen, let rows = groups.rows.last else { return .empty }
+            var last = Groups(starts: [series.starts[rows.lowerBound]], ends: [series.ends[rows.upperBound - 1]])
+            last.rows.append(rows)
+            return resampler.bars(of: series, in: last)
         }
 
         /// The last bar, after the last piece.

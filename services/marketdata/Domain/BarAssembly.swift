@@ -46,7 +46,6 @@ struct BarAssembly: Sendable {
 
     /// Takes the next days; `series` are their decoded chunks, by key.
     mutating func add(_ choices: [DayChoice], series: [ChunkKey: BarSeries]) throws {
-        var finer: [BarSeries] = []
         for choice in choices {
             var sides: [BarSeries] = []
             for info in choice.infos {
@@ -60,18 +59,15 @@ struct BarAssembly: Sendable {
             var rows = sides.count == 2 ? MidPrice.approximate(bid: sides[0], ask: sides[1]) : sides[0]
             rows = rows.slice(rows.firstRow(startingFrom: reach.lowerBound)..<rows.firstRow(startingFrom: reach.upperBound))
             if choice.intervalSeconds != plan.interval.seconds {
-                finer.append(rows)
+                // Rows of a day or more are no part of a session: only shorter ones are held against it.
+                let bars = try running.add(plan.filter.map { Self.filter(rows, with: $0) } ?? rows)
+                if !bars.isEmpty { made.append(bars) }
             } else if let filter = plan.filter, !plan.interval.isDaily {
                 kept.append(filter.apply(rows))
             } else {
                 kept.append(rows)
             }
         }
-        var parts = try BarSeries.concatenate(finer)
-        // Rows of a day or more are no part of a session: only shorter ones are held against it.
-        if let filter = plan.filter { parts = Self.filter(parts, with: filter) }
-        let bars = try running.add(parts)
-        if !bars.isEmpty { made.append(bars) }
     }
 
     /// After the last day: the bar that still grows is one too.
