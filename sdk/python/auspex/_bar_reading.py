@@ -67,6 +67,8 @@ def bars(
     own = None
     if client is None:
         client = own = _client_of_the_environment()
+    elif not isinstance(client, Client):
+        raise TypeError(f"client is an auspex.Client, not {type(client).__name__}")
     try:
         question = _Question(instrument, interval, start, end, as_of, price, session, adjustment, countback)
         return _read(client, question, cache)
@@ -247,6 +249,9 @@ class _Revision:
         """Whether it is this instrument that the question means, and whether hashes tell what its bars are made of."""
         if described.get("feed") == "replay" or self.question.seconds is None or "series" not in described:
             # A replay's clock is another one.
+            return False
+        if self._name_day() is None and self.question.end is not None and self.question.end < now - 3 * 86_400_000_000:
+            # Our own clock is behind: the name was asked of another day than the one that is meant.
             return False
         names = described.get("names") or []
         day = date.fromisoformat(self._name_day() or _iso(now)[:10])

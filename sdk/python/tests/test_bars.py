@@ -188,6 +188,8 @@ def test_wrong_questions_are_not_asked(double):
             auspex.bars("BTCUSD", "1m", *arguments, **options)
     with pytest.raises(TypeError, match="not float"):
         auspex.bars("BTCUSD", "1m", 1.5)
+    with pytest.raises(TypeError, match="not AsyncClient"):
+        auspex.bars("BTCUSD", "1m", client=auspex.AsyncClient(double.url, "aus_k"))
     assert double.asked() == []
     with pytest.raises(auspex.NotFound, match="No instrument has this symbol"):
         auspex.bars("NONE", "1m", "2016-10-08")
