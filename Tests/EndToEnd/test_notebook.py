@@ -17,11 +17,11 @@ BINARIES = Path(os.environ.get("AUSPEX_TEST_BINARIES", REPOSITORY / ".build" / "
 DAYS = [f"2024-01-{day:02}" for day in range(1, 32)] + [f"2024-02-{day:02}" for day in range(1, 8)]
 
 
-def lines_of(day: str, closes: dict[int, int] | None = None) -> list[str]:
+def lines_of(day: str, closes: dict[int, str] | None = None) -> list[str]:
     lines = []
     for minute in range(1440):
         price = 100 + minute % 50
-        lines.append(f"{day} {minute // 60:02}:{minute % 60:02}:00,{price},{price + 1},{price - 1},{(closes or {}).get(minute, price)}.25,{minute % 7}")
+        lines.append(f"{day} {minute // 60:02}:{minute % 60:02}:00,{price},{price + 1},{price - 1},{(closes or {}).get(minute, f'{price}.25')},{minute % 7}")
     return lines
 
 
@@ -66,13 +66,13 @@ class Notebook(unittest.TestCase):
         self.assertEqual(adjusted.close.tolist(), whole.close.tolist())
         self.assertTrue(auspex.bars(*asked, adjustment="split").from_cache)
 
-        answer = self.load(lines_of("2024-01-02", {4: 777}))
+        answer = self.load(lines_of("2024-01-02", {4: "104.75"}))
         self.assertEqual(answer["days_revised"], 1, answer)
         # What is as of now is as of the second that has begun: the correction shows from the next one on.
         self.assertTrue(wait_until(lambda: not auspex.bars(*asked).from_cache, 20))
         corrected = auspex.bars(*asked)
         self.assertTrue(corrected.from_cache)
-        self.assertEqual(corrected.close[1440 + 4], 777.25)
+        self.assertEqual(corrected.close[1440 + 4], 104.75)
         self.assertEqual((corrected.close != whole.close).sum(), 1)
         for cache in (True, False):
             unmoved = auspex.bars("NOTEUSD", "5m", "2024-01-02", "2024-01-03", as_of="2024-03-01", cache=cache)

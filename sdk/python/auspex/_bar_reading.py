@@ -230,7 +230,8 @@ class _Revision:
                 if dataset.get("end"):
                     last = max(last or 0, _microseconds(dataset["end"], "end"))
             if question.is_adjusted:
-                parts.append(_patiently(self.client, _calls.actions(question.instrument, moment)))
+                # By the symbol of today: what was asked may be somebody else's name by now.
+                parts.append(_patiently(self.client, _calls.actions(described["symbol"], moment)))
         except NotFound:
             return now, None
         until = min([one for one in (question.end, last) if one is not None], default=None)

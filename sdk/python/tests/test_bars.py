@@ -310,6 +310,17 @@ def test_adjusted_bars_hang_on_the_actions(double):
     assert [read(), read()] == [False, True]
 
 
+def test_a_former_name_is_checked_by_todays_symbol(double):
+    double.instrument.update(names=[{"ticker": "XBT", "first_day": "2001-01-01", "last_day": "2016-12-31"}])
+    of_old, double.before = double.instrument, lambda request: (
+        (200, of_old, {"Date": "Sun, 09 Oct 2016 12:00:00 GMT"}) if request["path"].startswith("/api/instruments/XBT?")
+        else double.answer({**request, "path": request["path"].replace("instrument=XBT", "instrument=BTCUSD")}) if "instrument=XBT" in request["path"]
+        else None)
+    reads = [auspex.bars("XBT", "1m", "2016-10-08", "2016-10-08T12:05:00Z", adjustment="full").from_cache for _ in range(2)]
+    assert reads == [False, True]
+    assert double.asked()[1:3] == ["/api/datasets/bars.crypto.BTCUSD.1m.trade", "/api/instruments/BTCUSD/actions"]
+
+
 def test_another_series_is_another_revision(double):
     def read():
         return auspex.bars("BTCUSD", "1h", "2016-10-08").from_cache
