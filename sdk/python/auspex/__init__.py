@@ -17,16 +17,27 @@ For subscribers::
     for prediction in client.follow(signal_id):
         print(prediction.seq, prediction.value)
 
-Nothing here needs more than the standard library; numpy and pandas are used where they are installed.
+For notebooks::
+
+    import auspex
+
+    spy = auspex.bars("SPY", "5m", "2013-10-01", "2013-11-01")
+    spy.to_pandas()
+
+Nothing here needs more than the standard library; numpy, pandas, polars and pyarrow are used where they are installed.
 """
 
 from .author import Context, InvalidPrediction, Prediction, signal
-from .bars import Bars
+from ._bars import Bars
 
 # Made when asked for: a run in the sandbox should not pay for the client.
 _LATER = {
     "Client": "client",
     "AsyncClient": "async_client",
+    "bars": "_bar_reading",
+    "Bar": "bar_history",
+    "BarHistory": "bar_history",
+    "BarCache": "_bar_cache",
     "verify_ledger": "ledger",
     "LedgerCheck": "ledger",
     "join_ledgers": "ledger",
@@ -35,6 +46,7 @@ _LATER = {
     "Verdict": "ledger",
     "AuspexError": "errors",
     "ConnectionFailed": "errors",
+    "MissingSettings": "errors",
     "ProblemError": "errors",
     "BadRequest": "errors",
     "Unauthorized": "errors",

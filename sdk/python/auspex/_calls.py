@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
 
 from ._messages import Call, once, segment
 from .models import DryRun, Page, PredictionPage, Signal, Subscription, Version
@@ -111,3 +111,24 @@ def job_log(job_id: str) -> Call:
 
 def bars(query: Mapping[str, Any]) -> Call:
     return Call("GET", "/api/bars", query=query, repeatable=True)
+
+
+def bar_page(query: Mapping[str, Any]) -> Call:
+    """A part of the bars in the binary form, with the answer's headers. Putting years of seconds together takes a while."""
+    return Call("GET", "/api/bars", _with_headers, {**query, "format": "binary"}, repeatable=True, reads_headers=True, waits=60)
+
+
+def instrument(symbol: str, at: Optional[str]) -> Call:
+    return Call("GET", f"/api/instruments/{segment(symbol)}", _with_headers, {"at": at}, repeatable=True, reads_headers=True)
+
+
+def dataset(name: str, as_of: str) -> Call:
+    return Call("GET", f"/api/datasets/{segment(name)}", query={"as_of": as_of}, repeatable=True)
+
+
+def actions(symbol: str, as_of: str) -> Call:
+    return Call("GET", f"/api/instruments/{segment(symbol)}/actions", query={"as_of": as_of}, repeatable=True)
+
+
+def _with_headers(answer: Any, headers: Mapping[str, str]) -> Tuple[Any, Mapping[str, str]]:
+    return answer, headers

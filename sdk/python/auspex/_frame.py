@@ -10,7 +10,7 @@ The executor writes this block, `auspex-sdk run` writes the same for a run at ho
 """
 
 from . import _wire
-from .bars import COLUMNS, Bars
+from ._bars import COLUMNS, Bars
 
 MAGIC = b"AUSPEXI1"
 ALIGNMENT = 64

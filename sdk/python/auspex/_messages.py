@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import ProblemError, UnreadableAnswer
 
+#: Where a platform of one's own listens.
+DEFAULT_URL = "http://127.0.0.1:8080"
 USER_AGENT = "auspex-python/0.1.0"
 
 
@@ -19,7 +21,7 @@ class Call:
 
     method: str
     path: str
-    read: Callable[[Any], Any] = lambda answer: answer
+    read: Callable[..., Any] = lambda answer: answer
     query: Mapping[str, Any] = field(default_factory=dict)
     json: Any = None
     data: Optional[bytes] = None
@@ -30,6 +32,8 @@ class Call:
     repeatable: bool = False
     idempotency_key: Optional[str] = None
     needs_login: bool = True
+    #: Whether ``read`` is also given the answer's headers, by their lower-case names.
+    reads_headers: bool = False
 
     @property
     def target(self) -> str:
@@ -95,16 +99,17 @@ class Endpoint:
 def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """The value of an answer, or the exception that it stands for. ``headers`` have lower-case names."""
     is_json = "json" in headers.get("content-type", "")
+    more = (headers,) if call.reads_headers else ()
     if 200 <= status < 300:
         if status == 204 or not body:
-            return call.read(None)
+            return call.read(None, *more)
         if not is_json:
-            return call.read(body)
+            return call.read(body, *more)
         try:
             document = json.loads(body)
         except ValueError:
             raise UnreadableAnswer("the answer is not the JSON that it says it is") from None
-        return call.read(document)
+        return call.read(document, *more)
     document: Any = {}
     if is_json:
         try:

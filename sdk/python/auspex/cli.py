@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from . import _calls, _frame
+from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, interval_seconds
 from ._sample_bars import SECOND, inputs_at_home
 from .client import Client
@@ -24,7 +25,6 @@ from .models import DryRun, read_list
 
 TEMPLATE = Path(__file__).parent / "_template"
 SETTINGS = Path(".auspex") / "project.json"
-DEFAULT_URL = "http://127.0.0.1:8080"
 #: What a provider's key must be good for: publishing, and reading how runs went.
 SCOPES = "signals:write and jobs:write"
 

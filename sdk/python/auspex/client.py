@@ -75,6 +75,11 @@ class Client:
     def __exit__(self, *exception: Any) -> None:
         self.close()
 
+    @property
+    def base_url(self) -> str:
+        """Where the platform is, in one spelling."""
+        return f"{self._endpoint.scheme}://{self._endpoint.authority}{self._endpoint.prefix}"
+
     def close(self) -> None:
         """Closes this thread's connection; the client can still be used."""
         connection = getattr(self._local, "connection", None)

@@ -17,6 +17,10 @@ class UnreadableAnswer(AuspexError):
     """The answer was not what this version of the package understands."""
 
 
+class MissingSettings(AuspexError):
+    """The environment does not say which key to use."""
+
+
 class ProblemError(AuspexError):
     """The platform refused a request and said why (an ``application/problem+json`` of RFC 9457).
 

@@ -15,6 +15,7 @@ def no_waiting(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
-    for name in ("AUSPEX_URL", "AUSPEX_API_KEY"):
+def no_settings(monkeypatch, tmp_path):
+    for name in ("AUSPEX_URL", "AUSPEX_API_KEY", "AUSPEX_CACHE_BYTES"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AUSPEX_CACHE", str(tmp_path / "cache"))

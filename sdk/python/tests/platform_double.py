@@ -33,7 +33,8 @@ class PlatformDouble:
                 status, document, *rest = result
                 headers = dict(rest[0]) if rest else {}
                 data = document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
-                self.send_response(status)
+                self.send_response_only(status)
+                self.send_header("Date", headers.pop("Date", None) or self.date_time_string())
                 self.send_header("Content-Type", headers.pop("Content-Type", "application/json" if status < 400 else "application/problem+json"))
                 if headers.pop("chunked", False):
                     self.send_header("Transfer-Encoding", "chunked")

@@ -11,7 +11,7 @@ struct AuthorRuntime: Sendable {
     let folder: String
 
     /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
-    static let modules = ["__init__.py", "author.py", "bars.py", "_frame.py", "_rows.py", "_runner.py", "_wire.py"]
+    static let modules = ["__init__.py", "author.py", "_bars.py", "_frame.py", "_rows.py", "_runner.py", "_wire.py"]
 
     /// The program that starts a run, for `python -c`: a script would be compiled anew each time, a module is not.
     static let program = "import sys; sys.path.insert(0, '/sdk'); from auspex._runner import main; main()"

@@ -13,6 +13,10 @@ class Bars:
 
     __slots__ = ("instrument", "interval", "_columns", "_length", "_arrays")
 
+    #: The names of the columns, and of those that hold whole numbers.
+    _names = COLUMNS
+    _integers = frozenset(["time"])
+
     def __init__(self, instrument, interval, length, columns):
         """``columns`` maps a column's name to a memoryview of its bytes; the frame module makes them."""
         self.instrument = instrument
@@ -28,8 +32,8 @@ class Bars:
         return f"Bars({self.instrument!r}, {self.interval!r}, {self._length} bars)"
 
     def __getattr__(self, name):
-        if name not in COLUMNS:
-            raise AttributeError(f"bars have no column {name!r}; there are {', '.join(COLUMNS)}")
+        if name not in self._names:
+            raise AttributeError(f"bars have no column {name!r}; there are {', '.join(self._names)}")
         column = self._arrays.get(name)
         if column is None:
             column = self._arrays[name] = self._array(name)
@@ -40,8 +44,8 @@ class Bars:
         try:
             import numpy
         except ImportError:
-            return raw.cast("q" if name == "time" else "d")
-        return numpy.frombuffer(raw, dtype="<i8" if name == "time" else "<f8")
+            return raw.cast("q" if name in self._integers else "d")
+        return numpy.frombuffer(raw, dtype="<i8" if name in self._integers else "<f8")
 
     def frame(self):
         """The bars as a pandas DataFrame with a UTC index named ``time``. Needs pandas among the requirements."""
