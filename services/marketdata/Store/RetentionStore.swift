@@ -127,11 +127,13 @@ struct RetentionStore: Sendable {
         ).map { try $0.column(0) }
     }
 
-    /// Drops a month of fine bars if no rule keeps anything of it.
+    /// Drops a month of fine bars if no rule keeps anything of it; one that is too much for a statement is left to be removed by days.
     func drop(month: CivilDay) async throws -> Step {
-        do { return try await step("SELECT removed, emptied FROM drop_chunk_month(\(month))") } catch let error as PostgresError
-            where error.sqlState == "55P03"
-        { return .busy }
+        do { return try await step("SELECT removed, emptied FROM drop_chunk_month(\(month))") } catch let error as PostgresError {
+            if error.sqlState == "55P03" { return .busy }
+            if error.code == .timeout { return .removed(0) }
+            throw error
+        }
     }
 
     /// Removes the oldest days that no rule keeps, at most so many; of fine bars before a day, or of all.
