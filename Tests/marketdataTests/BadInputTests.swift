@@ -99,6 +99,7 @@ struct BadInputTests {
         Parameters(route: "/api/datasets/DATASET", good: [], kinds: ["as_of": .form]),
         Parameters(route: "/internal/v1/datasets/DATASET", good: [], kinds: ["as_of": .form], isInternal: true),
         Parameters(route: "/api/uploads/UPLOAD", good: [], kinds: [:]),
+        Parameters(route: "/api/retention", good: [], kinds: ["instrument": .form]),
         Parameters(route: "/api/calendars", good: [], kinds: ["cursor": .form, "limit": .form]),
         Parameters(route: "/api/calendars/us-equity", good: [], kinds: [:]),
         Parameters(route: "/api/instruments/BTCUSD", good: [], kinds: ["at": .form]),
@@ -171,7 +172,7 @@ struct BadInputTests {
                 known.insert("\(path.method.rawValue) \(path.prefix)\(name)\(path.suffix.replacing("/1", with: "/{number}"))")
             }
             for body in Self.bodies { known.insert("POST " + body.route) }
-            known.formUnion(["POST /api/imports", "POST /api/uploads", "POST /internal/v1/watches"])
+            known.formUnion(["PUT /api/retention", "DELETE /api/retention", "POST /api/imports", "POST /api/uploads", "POST /internal/v1/watches"])
             let routes = (doors.router.routes + doors.internalRouter.routes).map { "\($0.method.rawValue) \($0.pattern)" }
             #expect(Set(routes) == known)
         }
@@ -437,6 +438,7 @@ struct CredentialTests {
         (.get, "/api/uploads/01920000-0000-7000-8000-000000000000", nil), (.delete, "/api/uploads/01920000-0000-7000-8000-000000000000", nil),
         (.put, "/api/uploads/01920000-0000-7000-8000-000000000000/parts/1", nil),
         (.post, "/api/uploads/01920000-0000-7000-8000-000000000000/import", nil),
+        (.get, "/api/retention", nil), (.put, "/api/retention", ["keep_days": 99]), (.delete, "/api/retention", nil),
         (.post, "/api/instruments", ["symbol": "ETHUSD", "asset_class": "crypto"]), (.post, "/api/imports?filename=ETHUSD.csv", nil),
         (.get, "/api/replays", nil), (.post, "/api/replays", ["instrument": "BTCUSD"]), (.get, "/api/replays/REPLAY", nil),
         (.delete, "/api/replays/REPLAY", nil), (.post, "/api/replays/REPLAY/pause", nil), (.post, "/api/replays/REPLAY/resume", nil),
@@ -518,6 +520,8 @@ struct CredentialTests {
                 [scope, role, role, role, "201"],  // a new upload
                 [scope, role, role, role, noUpload], [scope, role, role, role, noUpload],  // one, forgets it
                 [scope, role, role, role, noUpload], [scope, role, role, role, noUpload],  // a part, its import
+                [scope, role, role, role, "200"],  // rules of retention
+                [scope, role, role, role, "200"], [scope, role, role, role, "204"],  // sets one, takes it away
                 [scope, role, role, role, "201"],  // a new instrument
                 [scope, role, role, role, "422 empty_file"],  // an import
                 ["200", "200", "200", "200", "200"],  // replays

@@ -53,6 +53,10 @@ struct Doors: Sendable {
             to: &router,
             authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys)
         )
+        RetentionRoutes(store: store, rules: RetentionStore(pool: pool)).add(
+            to: &router,
+            authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys)
+        )
         self.router = router
         let known = try credentials.knownServices()
         let verifier = ServiceTokenVerifier(keys: known)
@@ -120,10 +124,11 @@ struct Doors: Sendable {
                 (SELECT count(*) FROM imports), (SELECT count(*) FROM replays), (SELECT count(*) FROM replays WHERE state = 'running'),
                 (SELECT count(*) FROM replay_releases), (SELECT count(*) FROM watches), (SELECT count(*) FROM idempotency_keys),
                 (SELECT count(*) FROM outbox), (SELECT count(*) FROM calendars), (SELECT count(*) FROM uploads),
-                (SELECT count(*) FROM upload_parts), (SELECT count(*) FROM corporate_actions), (SELECT count(*) FROM instrument_names)
+                (SELECT count(*) FROM upload_parts), (SELECT count(*) FROM corporate_actions), (SELECT count(*) FROM instrument_names),
+                (SELECT count(*) FROM retention_rules)
             """
         ).first
-        return try (0..<15).map { try row?.column($0, as: Int.self) ?? -1 }
+        return try (0..<16).map { try row?.column($0, as: Int.self) ?? -1 }
     }
 }
 

@@ -97,6 +97,7 @@ enum Application {
             time: time,
             limits: settings.charts
         )
+        let retention = RetentionStore(pool: pool)
         let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
         let chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
 
@@ -108,6 +109,7 @@ enum Application {
         UploadRoutes(uploads: uploads, blobs: blobs, imports: uploadImports, time: time)
             .addPublicRoutes(to: &publicRouter, authentication: people)
         sources.add(to: &publicRouter, authentication: people)
+        RetentionRoutes(store: store, rules: retention).add(to: &publicRouter, authentication: people)
         chartRoutes.add(to: &publicRouter, authentication: people)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
@@ -137,6 +139,7 @@ enum Application {
         var components: [any Component] = [pool, redis, publisher, relay, tokenKeys, limiter, credentials, news]
         components.append(WarmUp(store: store, calendars: calendars, loops: loops.serving))
         components.append(ChartSweeper(sessions: sessions, bodies: bodies, time: time, loop: loops.control))
+        components.append(Retention(store: retention, time: time, loop: loops.control))
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
         return components + [uploadImports, internalServer, publicServer]

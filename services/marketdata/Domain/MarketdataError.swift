@@ -37,6 +37,8 @@ enum MarketdataError: Error, Equatable, Sendable {
     case tooManyHeavyReads
     /// A report would span too much; what would be right.
     case rangeTooLong(String)
+    /// Days were removed while they were read.
+    case daysRemoved(instrument: String)
     /// A stored day cannot be read.
     case damagedChunk(instrument: String, day: CivilDay, reason: String)
 }

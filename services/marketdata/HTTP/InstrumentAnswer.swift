@@ -24,9 +24,16 @@ struct InstrumentAnswer: Encodable, Sendable {
         let origin: String
         let firstDay: String
         let lastDay: String
+        /// Absent where nothing is ever removed.
+        let retention: SeriesRetentionAnswer?
     }
 
-    init(_ instrument: Instrument, series stored: [StoredSeries]? = nil, names called: [InstrumentName]? = nil) {
+    init(
+        _ instrument: Instrument,
+        series stored: [StoredSeries]? = nil,
+        names called: [InstrumentName]? = nil,
+        retention: [SeriesKey: SeriesRetention] = [:]
+    ) {
         id = instrument.id
         symbol = instrument.symbol
         assetClass = instrument.assetClass.rawValue
@@ -45,7 +52,8 @@ struct InstrumentAnswer: Encodable, Sendable {
                 price: one.key.side.rawValue,
                 origin: one.key.origin.rawValue,
                 firstDay: one.firstDay.text,
-                lastDay: one.lastDay.text
+                lastDay: one.lastDay.text,
+                retention: retention[one.key].map { SeriesRetentionAnswer($0) }
             )
         }
     }

@@ -42,6 +42,8 @@ extension MarketdataError: ProblemRepresentable {
             )
         case .rangeTooLong(let right):
             .unprocessable(code: "range_too_long", detail: "One report does not span so much: \(right).", field: "start")
+        case .daysRemoved(let instrument):
+            .conflict(code: "days_removed", detail: "Old bars of \(instrument) were removed while they were read; ask again.", field: "instrument")
         case .damagedChunk(let instrument, let day, _):
             Problem(
                 status: .internalError,

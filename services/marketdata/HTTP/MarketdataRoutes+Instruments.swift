@@ -26,7 +26,8 @@ extension MarketdataRoutes {
             let found = try await store.description(of: symbol, on: date ?? .moment(time.now()), strictly: date != nil)
         else { throw MarketdataError.unknownInstrument(symbol) }
         let names = try await store.names(of: found.instrument.id)
-        return try .json(InstrumentAnswer(found.instrument, series: found.series, names: names))
+        let retention = try await store.retention(of: found.instrument.replayOf ?? found.instrument.id)
+        return try .json(InstrumentAnswer(found.instrument, series: found.series, names: names, retention: retention))
     }
 
     /// `GET /internal/v1/instruments/{symbol}`

@@ -2,7 +2,7 @@ import Bars
 import Contracts
 
 /// Everything that marketdata remembers. Two implementations pass one contract suite: Postgres, and memory for tests.
-protocol MarketdataStore: EffectStore, CatalogueStore, CorporateStore {
+protocol MarketdataStore: EffectStore, CatalogueStore, CorporateStore, RetentionLookup {
     // MARK: Instruments
 
     func instrument(symbol: String) async throws -> Instrument?

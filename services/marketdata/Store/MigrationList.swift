@@ -16,6 +16,7 @@ enum Migrations {
             ("v009_create_catalogue_and_uploads", PackageResources.v009_create_catalogue_and_uploads_sql),
             ("v010_create_corporate_actions", PackageResources.v010_create_corporate_actions_sql),
             ("v011_create_chart_sessions", PackageResources.v011_create_chart_sessions_sql),
+            ("v012_create_retention", PackageResources.v012_create_retention_sql),
         ])
     }
 }

@@ -42,6 +42,13 @@ final class BarReader: Sendable {
 
     /// The bars, as they were known at the request's moment; `recordedBy` fixes the revisions whatever the moment, as a replay needs it.
     func read(_ request: BarRequest, recordedBy: Timestamp? = nil, for purpose: ReadPurpose = .people) async throws -> BarAnswer {
+        do { return try await readOnce(request, recordedBy: recordedBy, for: purpose) } catch MarketdataError.daysRemoved {
+            // What is kept for so long only went in between: looked up anew, the answer is made of what is left.
+            return try await readOnce(request, recordedBy: recordedBy, for: purpose)
+        }
+    }
+
+    private func readOnce(_ request: BarRequest, recordedBy: Timestamp?, for purpose: ReadPurpose) async throws -> BarAnswer {
         let now = time.now()
         // The name is meant at the last moment that the question looks at: FB in 2001 is not FB in 2013.
         let moment = min(request.symbolAt ?? min(request.asOf ?? now, (request.end ?? now) + .microseconds(-1)), now)
@@ -184,6 +191,7 @@ final class BarReader: Sendable {
             plan: plan,
             view: view,
             series: usable.map(\.key),
+            firstDays: Dictionary(usable.map { ($0.key, $0.firstDay) }) { first, _ in first },
             adjustment: subject.adjustment,
             window: window
         )
@@ -210,6 +218,8 @@ final class BarReader: Sendable {
         let plan: BarPlan
         let view: KnowledgeView
         let series: [SeriesKey]
+        /// Where they began when the question was taken up.
+        let firstDays: [SeriesKey: CivilDay]
         let adjustment: AdjustmentView?
         var window: DayWindow
         /// The chunks of the stretch of days that comes next.
@@ -267,7 +277,19 @@ final class BarReader: Sendable {
                 return answer
             }
             try await lookUp(&reading)
+            try await refuseHole(reading)
             if let known = try await remembered(reading.key) { return known }
+        }
+    }
+
+    /// Going forward, days that are removed ahead of what was read would leave a hole that nobody sees: series lose their oldest days first.
+    private func refuseHole(_ reading: Reading) async throws {
+        if reading.window.isBackward { return }
+        let left = Dictionary(try await store.series(of: reading.view.source.id).map { ($0.key, $0.firstDay) }) { first, _ in first }
+        for (series, before) in reading.firstDays {
+            guard let first = left[series], first <= max(before, reading.window.days.lowerBound) else {
+                throw MarketdataError.daysRemoved(instrument: reading.view.source.symbol)
+            }
         }
     }
 

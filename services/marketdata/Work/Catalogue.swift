@@ -172,7 +172,7 @@ struct Catalogue: Sendable {
     }
 
     private static func decode(_ key: ChunkKey, _ chunks: [ChunkKey: [UInt8]], _ symbol: String) throws -> BarSeries {
-        guard let bytes = chunks[key] else { throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "it is missing") }
+        guard let bytes = chunks[key] else { throw MarketdataError.daysRemoved(instrument: symbol) }
         do { return try DayChunk.decode(bytes) } catch {
             throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
         }

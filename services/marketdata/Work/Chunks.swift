@@ -68,6 +68,8 @@ final class Chunks: Sendable {
                 throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
             }
         }
+        // A day that was looked up and has no bytes has been removed since; it is neither damaged nor to be passed over.
+        guard keys.allSatisfy({ found[$0] != nil }) else { throw MarketdataError.daysRemoved(instrument: symbol) }
         // What was damaged there is written over.
         if !isScan { await near.store(bytes) }
         return found

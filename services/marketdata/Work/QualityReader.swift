@@ -129,7 +129,7 @@ private struct DayScan: Sendable {
     mutating func add(_ run: [ChunkInfo], _ chunks: [ChunkKey: [UInt8]]) throws {
         var decoded: [SeriesKey: [BarSeries]] = [:]
         for info in run {
-            guard let bytes = chunks[info.key] else { throw damaged(info.key, "it is missing") }
+            guard let bytes = chunks[info.key] else { throw MarketdataError.daysRemoved(instrument: instrument) }
             let whole: BarSeries
             do { whole = try DayChunk.decode(bytes) } catch {
                 throw damaged(info.key, "revision \(info.key.revision): \(error)")
