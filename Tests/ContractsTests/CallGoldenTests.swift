@@ -6,7 +6,8 @@ import Testing
         ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self), ("claim-request", ClaimRequest.self),
         ("claim-answer", ClaimAnswer.self), ("renew-request", RenewRequest.self), ("renew-answer", RenewAnswer.self),
         ("finish-request", FinishRequest.self), ("finish-answer", FinishAnswer.self), ("release-request", ReleaseRequest.self),
-        ("run-spec", SignalRunSpec.self), ("run-result-quantiles", SignalRunResult.self), ("manifest-cron", Manifest.self),
+        ("run-spec", SignalRunSpec.self), ("resample-all-spec", ResampleAllSpec.self), ("run-result-quantiles", SignalRunResult.self),
+        ("manifest-cron", Manifest.self),
         ("manifest-interval", Manifest.self), ("credit-block-request", CreditBlockRequest.self), ("credit-block-answer", CreditBlockAnswer.self),
         ("credit-return", CreditReturn.self),
     ]

@@ -19,7 +19,7 @@ BINARIES = Path(os.environ.get("AUSPEX_TEST_BINARIES", REPOSITORY / ".build" / "
 class Charts(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.platform = PrivatePlatform("charts", binaries=BINARIES)
+        cls.platform = PrivatePlatform("charts", binaries=BINARIES, settings={"AUSPEX_RESAMPLE_ALL_ROWS": "7000"})
         cls.addClassCleanup(cls.platform.down)
         cls.platform.up()
         job = MainJob(cls.platform.api, cls.platform.plan, cls.platform.control, "/usr/bin/python3")
@@ -32,6 +32,7 @@ class Charts(unittest.TestCase):
         query = urlencode({"filename": "CHARTUSD.csv", "symbol": "CHARTUSD", "asset_class": "crypto"})
         job.as_(cast.admin).post(f"/api/imports?{query}", raw="\n".join(lines).encode(), content_type="text/csv", seconds=120)
         cls.reader = job.as_(cast.subscriber)
+        cls.admin = job.as_(cast.admin)
         cls.token = cls.reader.get("/utils/session/initiate")["session_token"]
 
     def ask(self, method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
@@ -61,6 +62,31 @@ class Charts(unittest.TestCase):
         self.assertEqual(packed.getheader("Content-Encoding"), "gzip")
         self.assertEqual(json.loads(gzip.decompress(bytes_))["count"], 5000)
         self.assertIn("Accept-Encoding", packed.getheader("Vary"))
+
+    def test_the_other_intervals_are_made_behind_a_chart(self):
+        asked = f"symbol=CHARTUSD&start=2024-01-01&end=2024-01-05&session_token={self.token}"
+        self.assertEqual(self.ask("GET", f"/historical/?interval=5m&{asked}")[0].status, 200)
+
+        def jobs() -> list[dict]:
+            return self.admin.get("/api/jobs?kind=resample_all")["items"]
+
+        self.assertTrue(wait_until(lambda: any(job["state"] == "completed" for job in jobs()), 60), jobs())
+        made = next(job for job in jobs() if job["state"] == "completed")["result"]["made"]
+        self.assertEqual(made, ["1m", "5m", "15m", "30m", "1h", "4h", "1d"])
+        self.assertEqual(self.reader.get("/api/jobs?kind=resample_all")["items"], [])
+        # A chart of one of them, and the general question, find their answers.
+        before = self.cache_hits()
+        self.assertEqual(json.loads(self.ask("GET", f"/historical/?interval=4h&{asked}")[1])["count"], 30)
+        self.reader.get("/api/bars?instrument=CHARTUSD&interval=30m&start=2024-01-01T00:00:00Z&end=2024-01-06T00:00:00Z")
+        self.assertEqual(self.cache_hits(), before + 2)
+
+    def cache_hits(self) -> int:
+        port = self.platform.deployment.ports.internal("marketdata", 0)
+        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=20)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        return next(int(line.split()[1]) for line in lines if line.startswith("marketdata_result_cache_hits_total"))
 
     def test_the_library_needs_the_path_alone(self):
         base = f"/udf/session/{self.token}"

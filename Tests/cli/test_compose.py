@@ -103,6 +103,8 @@ class RedisPasswords(unittest.TestCase):
                 self.assertEqual(values[f"AUSPEX_REDIS_{role.upper()}_URL_FILE"], f"/run/auspex/{service}/redis-{role}-url")
                 address = (self.folder / "secrets" / service / f"redis-{role}-url").read_text()
                 self.assertEqual(address, f"redis://:{self.password(role)}@redis-{role}:6379/0\n")
+            if service != "scheduler":
+                self.assertEqual(values["AUSPEX_SCHEDULER_URL"], "http://scheduler:8081")
             self.assertFalse([value for value in values.values() if self.password("cache") in value or self.password("limits") in value])
 
     def test_the_executor_is_told_of_no_redis(self):

@@ -28,6 +28,12 @@ class Broker(unittest.TestCase):
         self.assertTrue(re.search(user.read, "auspex.events"))
         self.assertFalse(re.search(user.write, "amq.default"), "the default exchange leads to everybody's queues")
 
+    def test_marketdata_hears_of_its_own_jobs(self):
+        user = service_user("marketdata", "x")
+        for right in (user.configure, user.write, user.read):
+            self.assertTrue(re.search(right, "jobs.marketdata"))
+        self.assertFalse(re.search(user.write, "scheduler.signals"))
+
     def test_the_executor_writes_nothing(self):
         user = service_user("executor", "x")
         for name in ("jobs.signal", "auspex.events", "amq.default", "signals.x"):

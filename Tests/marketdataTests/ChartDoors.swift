@@ -22,11 +22,18 @@ struct ChartDoors: Sendable {
     let lookups = GatedCache()
     let person = Person(roles: ["subscriber"])
 
-    init(_ store: PostgresMarketdataStore, _ pool: PostgresPool, time: any TimeSource, limits: ChartLimits) throws {
+    init(
+        _ store: PostgresMarketdataStore,
+        _ pool: PostgresPool,
+        time: any TimeSource = SystemTimeSource(),
+        limits: ChartLimits = ChartLimits(),
+        results: (any ResultCache)? = nil,
+        orders: ResampleOrders? = nil
+    ) throws {
         self.store = store
         self.pool = pool
         lookups.open()
-        bench = try Bench(store, time: time, results: lookups)
+        bench = try Bench(store, time: time, results: results ?? lookups)
         credentials = try TestCredentials()
         let calendars = Calendars(store: store, time: time)
         let chartStore = ChartStore(pool: pool)
@@ -40,7 +47,8 @@ struct ChartDoors: Sendable {
             bodies: bodies,
             cpu: bench.cpu,
             time: time,
-            limits: limits
+            limits: limits,
+            orders: orders
         )
         let routes = MarketdataRoutes(
             store: store,

@@ -23,7 +23,7 @@ import Testing
     private func settings(_ database: TestDatabase, _ folder: String) throws -> MarketdataSettings {
         var reader = SettingsReader(environment: [
             "AUSPEX_DATABASE_URL": database.url, "AUSPEX_BROKER_URL": "amqp://nobody@127.0.0.1:1/", "AUSPEX_REDIS_CACHE_URL": "redis://127.0.0.1:1",
-            "AUSPEX_REDIS_LIMITS_URL": "redis://127.0.0.1:1", "AUSPEX_AUTH_URL": "http://127.0.0.1:1",
+            "AUSPEX_REDIS_LIMITS_URL": "redis://127.0.0.1:1", "AUSPEX_AUTH_URL": "http://127.0.0.1:1", "AUSPEX_SCHEDULER_URL": "http://127.0.0.1:1",
             "AUSPEX_BLOB_ROOT": folder,
             "AUSPEX_SERVICE_KEY_FILE": folder + "/BTCUSD.csv",
             "AUSPEX_SERVICES_JWKS_FILE": folder + "/BTCUSD.csv",

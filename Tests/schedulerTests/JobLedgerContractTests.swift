@@ -38,6 +38,16 @@ struct JobLedgerContractTests {
         }
     }
 
+    @Test(arguments: StoreKind.available) func thePlatformsOwnJobsAreServedLikeAnybodys(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let own = Fixture.job("own", class: .marketdata, account: .platform, priority: .low, kind: .resampleAll)
+            let other = Fixture.job("other", class: .marketdata, priority: .low, kind: .resampleAll)
+            _ = try await store.insert([own, other])
+            let claimed = try await store.claim(Fixture.claim(class: .marketdata))
+            #expect(Set(claimed.map(\.id)) == [own.id, other.id])
+        }
+    }
+
     @Test(arguments: StoreKind.available) func itIsKnownWhichResultsAreNamed(kind: StoreKind) async throws {
         try await kind.with { store in
             _ = try await store.insert([Fixture.job("a")])

@@ -31,9 +31,10 @@ struct RouteTests {
         let keyHolder: RequestClient
         /// Of another account.
         let administrator: RequestClient
-        /// As the executor, as signals.
+        /// As the executor, as signals, as marketdata.
         let services: RequestClient
         let signals: RequestClient
+        let marketdata: RequestClient
         let key: SigningKey
     }
 
@@ -78,6 +79,7 @@ struct RouteTests {
                 ),
                 services: try client(0, services),
                 signals: try client(1, services),
+                marketdata: try client(2, services),
                 key: key
             )
         )
@@ -228,6 +230,46 @@ struct RouteTests {
             #expect(seenByAdministrator == all && shown.status == 200)
             let cancelled = try await house.administrator.delete(path)
             #expect(cancelled.status == 202)
+        }
+    }
+
+    @Test func whatChartsWillAskForIsMarketdatasToOrderAndToDo() async throws {
+        try await withHouse { house in
+            func ask(asOf: Timestamp, end: String = "2016-11-01T00:00:00Z") async throws -> RequestClient.Answer {
+                let spec = ResampleAllSpec(
+                    instrument: "SPY",
+                    start: try #require(Timestamp(iso8601: "2016-10-01T00:00:00Z")),
+                    end: try #require(Timestamp(iso8601: end)),
+                    asOf: asOf
+                )
+                let request = JobRequest(
+                    kind: .resampleAll,
+                    resourceClass: .marketdata,
+                    accountID: .platform,
+                    priority: .low,
+                    spec: try WireJSON.value(of: spec),
+                    idempotencyKey: "marketdata:resample_all:1",
+                    maxAttempts: 2
+                )
+                return try await house.marketdata.post("/internal/v1/jobs", json: request)
+            }
+            let first = try await ask(asOf: .now())
+            #expect(first.status == 201)
+            // Another replica, a moment later, for the same revisions.
+            let again = try await ask(asOf: .now() + .seconds(5))
+            #expect(again.status == 200)
+            #expect(try again.json()["job_id"] == first.json()["job_id"])
+            #expect(try await ask(asOf: .now(), end: "2016-12-01T00:00:00Z").problemCode == "idempotency_key_reused")
+            // Nobody's own doing: only administrators see it.
+            let id = try #require(try first.json()["job_id"]?.string)
+            #expect(try await house.people.get("/api/jobs/\(id)").status == 404)
+            #expect(try await house.people.delete("/api/jobs/\(id)").status == 404)
+            #expect(try await house.administrator.get("/api/jobs/\(id)").json()["kind"]?.string == "resample_all")
+            let claim = ClaimRequest(claimID: .make(), worker: "m", classes: [ClassSlots(class: .marketdata, slots: 1)])
+            let claimed = try WireJSON.decode(ClaimAnswer.self, from: try await house.marketdata.post("/internal/v1/jobs/claim", json: claim).body)
+            let job = try #require(claimed.jobs.first)
+            #expect(job.kind == .resampleAll && job.priority == .low && job.timeLimitSeconds == 600)
+            #expect(JobLimits.queueTimeoutSeconds(kind: job.kind) == 600)
         }
     }
 

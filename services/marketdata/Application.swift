@@ -88,6 +88,7 @@ enum Application {
         let chartStore = ChartStore(pool: pool)
         let sessions = ChartSessions(store: chartStore, keys: apiKeys, denied: denied, time: time, limits: settings.charts)
         let bodies = ChartBodies(maximumBytes: settings.charts.cachedBytes)
+        let resampling = try Resampling(settings, environment, store: store, reader: reader, tokens: tokens)
         let charts = Charts(
             store: chartStore,
             reader: reader,
@@ -95,7 +96,8 @@ enum Application {
             bodies: bodies,
             cpu: environment.cpu,
             time: time,
-            limits: settings.charts
+            limits: settings.charts,
+            orders: resampling?.orders
         )
         let retention = RetentionStore(pool: pool)
         let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
@@ -142,6 +144,7 @@ enum Application {
         components.append(Retention(store: retention, time: time, loop: loops.control))
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
+        if let resampling { components += resampling.components }
         return components + [uploadImports, internalServer, publicServer]
     }
 }

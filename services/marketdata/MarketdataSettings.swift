@@ -9,12 +9,14 @@ struct MarketdataSettings: ServiceSettings {
     let keyLimits: KeyLimitSettings
     let redisCacheURL: String
     let authURLs: [String]
+    let schedulerURLs: [String]
     let blobRoot: String
     let runsReplays: Bool
     let reads: ReadLimits
     let replays: ReplayLimits
     let iqfeed: IQFeedSettings
     let charts: ChartLimits
+    let resampling: ResampleSettings
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -23,6 +25,7 @@ struct MarketdataSettings: ServiceSettings {
         keyLimits = KeyLimitSettings(from: &reader)
         redisCacheURL = PeerSettings.redisCache(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
+        schedulerURLs = PeerSettings.service("scheduler", from: &reader)
         blobRoot = PeerSettings.blobRoot(from: &reader)
         runsReplays = reader.boolean("AUSPEX_RUN_REPLAYS", help: "whether this replica takes part in running replays", default: true)
         var reads = ReadLimits()
@@ -62,5 +65,6 @@ struct MarketdataSettings: ServiceSettings {
         self.replays = replays
         iqfeed = IQFeedSettings(from: &reader)
         charts = ChartLimits(from: &reader)
+        resampling = ResampleSettings(from: &reader)
     }
 }

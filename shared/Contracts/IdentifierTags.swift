@@ -1,5 +1,7 @@
 // What an id can name. A tag is never made: it exists to keep the ids apart at compile time.
 
+internal import FoundationEssentials
+
 /// Tags a person or an organisation that owns things.
 public enum AccountTag {}
 /// Tags somebody who can log in.
@@ -69,3 +71,8 @@ public typealias ReplayID = ID<ReplayTag>
 public typealias EventID = ID<EventTag>
 /// Names a recorded run.
 public typealias PredictionRunID = ID<PredictionRunTag>
+
+extension AccountID {
+    /// Nobody's: jobs that the platform does for all alike are counted on it. Not all zeros, behind which the scheduler's walk of the accounts begins.
+    public static let platform = AccountID(uuid: UUID(uuid: (0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0)))
+}

@@ -24,7 +24,7 @@ public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessSt
     public static let settlement = JobKind("settlement")
     /// Imports bars from a source.
     public static let `import` = JobKind("import")
-    /// Rebuilds every derived interval of an instrument.
+    /// Makes the answers for the standard intervals of a stretch that somebody looks at, before they are asked for.
     public static let resampleAll = JobKind("resample_all")
     /// Does nothing, for benchmarks.
     public static let noop = JobKind("noop")

@@ -14,6 +14,7 @@ final class Charts: Sendable {
     private let cpu: CPUPool
     private let time: any TimeSource
     private let limits: ChartLimits
+    private let orders: ResampleOrders?
     private let rounds = Rounds<ChartQuestion, ChartMark>()
     /// From which day on questions have to be looked at whose first guess was too short.
     private let firstDays = Mutex<[ChartQuestion: CivilDay]>([:])
@@ -25,7 +26,8 @@ final class Charts: Sendable {
         bodies: ChartBodies,
         cpu: CPUPool,
         time: any TimeSource,
-        limits: ChartLimits
+        limits: ChartLimits,
+        orders: ResampleOrders? = nil
     ) {
         self.store = store
         self.reader = reader
@@ -34,6 +36,7 @@ final class Charts: Sendable {
         self.cpu = cpu
         self.time = time
         self.limits = limits
+        self.orders = orders
     }
 
     /// A part of a chart, ready to be sent.
@@ -72,9 +75,11 @@ final class Charts: Sendable {
                 mark = try await marks.mark(question, firstDay: needed)
                 continue
             }
-            // Here is where the other standard intervals of the stretch can be ordered: the answer is made, and nobody waits.
             let made = ChartBodies.Body(plain: answer.body, request: request)
-            return try await part(of: made, ChartBodies.Key(session: session.id, question: mark.digest), gzip: gzip, isNew: true)
+            let part = try await part(of: made, ChartBodies.Key(session: session.id, question: mark.digest), gzip: gzip, isNew: true)
+            // The answer is made: the other standard intervals of the stretch are ordered behind it, and nobody waits for them.
+            orders?.note(request)
+            return part
         }
     }
 
