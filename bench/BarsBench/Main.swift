@@ -14,6 +14,13 @@ enum Main {
     static func main() async throws {
         let arguments = Array(CommandLine.arguments.dropFirst())
         let environment = ProcessInfo.processInfo.environment
+        do { try await run(arguments, environment) } catch {
+            print("bars-bench: \(error)")
+            exit(1)
+        }
+    }
+
+    private static func run(_ arguments: [String], _ environment: [String: String]) async throws {
         switch (arguments.first, arguments.count) {
         case ("resample", 2): resample(try RawColumns(folder: arguments[1]).series(pricePlaces: 2))
         case ("chunks", 2): try chunks(RawColumns(folder: arguments[1]).series(pricePlaces: 2))
@@ -53,7 +60,7 @@ enum Main {
         var rows = 0
         let decoding = try medianSeconds(runs: 7) { rows = try encoded.reduce(0) { try $0 + DayChunk.decode($1).count } }
         let bytes = encoded.reduce(0) { $0 + $1.count }
-        for (day, chunk) in zip(days, encoded) where try DayChunk.decode(chunk) != day { fatalError("a day did not come back as it was") }
+        for (day, chunk) in zip(days, encoded) where try DayChunk.decode(chunk) != day { throw BenchError("a day did not come back as it was") }
         print(
             """
             {"bench": "chunks", "engine": "auspex", "rows": \(rows), "days": \(days.count), "bytes": \(bytes), \
@@ -74,4 +81,11 @@ enum Main {
         }
         return seconds.sorted()[runs / 2]
     }
+}
+
+/// Why nothing can be measured, in one line.
+struct BenchError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
 }
