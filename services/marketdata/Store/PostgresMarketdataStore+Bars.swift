@@ -94,20 +94,26 @@ extension PostgresMarketdataStore {
                 """
             )
             for row in rows {
-                let (id, interval, side, origin, day, revision, bytes) = try row.decode(
-                    InstrumentID.self,
-                    Int.self,
-                    PriceSide.self,
-                    SeriesOrigin.self,
-                    CivilDay.self,
-                    Int.self,
-                    [UInt8].self
-                )
-                let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
-                found[ChunkKey(instrumentID: id, series: series, day: day, revision: revision)] = bytes
+                let (key, bytes) = try Self.keyedBytes(row)
+                found[key] = bytes
             }
         }
         return found
+    }
+
+    /// A chunk's key in the order of its columns, and bytes of the chunk behind it.
+    static func keyedBytes(_ row: PostgresRow) throws -> (ChunkKey, [UInt8]) {
+        let (id, interval, side, origin, day, revision, bytes) = try row.decode(
+            InstrumentID.self,
+            Int.self,
+            PriceSide.self,
+            SeriesOrigin.self,
+            CivilDay.self,
+            Int.self,
+            [UInt8].self
+        )
+        let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+        return (ChunkKey(instrumentID: id, series: series, day: day, revision: revision), bytes)
     }
 
     func store(_ batch: ImportBatch) async throws -> ImportBatch.Outcome {

@@ -103,17 +103,8 @@ extension PostgresMarketdataStore {
             """
         )
         for row in rows {
-            let (id, interval, side, origin, day, revision, slots) = try row.decode(
-                InstrumentID.self,
-                Int.self,
-                PriceSide.self,
-                SeriesOrigin.self,
-                CivilDay.self,
-                Int.self,
-                [UInt8].self
-            )
-            let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
-            found[ChunkKey(instrumentID: id, series: series, day: day, revision: revision)] = slots
+            let (key, slots) = try Self.keyedBytes(row)
+            found[key] = slots
         }
         return found
     }

@@ -124,6 +124,26 @@ enum TableReader {
         return "\(seen) is not a date or time that is read, or is on another clock than the other rows"
     }
 
+    /// A row's time, the row counted; nothing where the row is passed over or its time cannot be read, which is a problem.
+    private static func stamp(
+        of row: TableText.Row,
+        _ times: inout Times,
+        _ columns: TableColumns,
+        _ rows: inout Int,
+        _ problems: inout RowProblems
+    ) throws(ImportError) -> Int64? {
+        switch try times.read(row) {
+        case .passedOver: return nil
+        case .local(let stamp):
+            rows += 1
+            return stamp
+        case .unreadable:
+            rows += 1
+            problems.add(line: row.line, column: "time", reason: unreadable(row, columns), day: nil)
+            return nil
+        }
+    }
+
     // MARK: Bars
 
     private static func readBars(
@@ -139,16 +159,7 @@ enum TableReader {
         var rows = 0
         let columns = layout.columns
         try layout.text.forEachRow(fromLine: layout.firstLine) { (row) throws(ImportError) in
-            let stamp: Int64
-            switch try times.read(row) {
-            case .passedOver: return true
-            case .local(let found): stamp = found
-            case .unreadable:
-                rows += 1
-                problems.add(line: row.line, column: "time", reason: unreadable(row, columns), day: nil)
-                return true
-            }
-            rows += 1
+            guard let stamp = try stamp(of: row, &times, columns, &rows, &problems) else { return true }
             let place = CivilDay(number: stamps.count)
             stamps.append(stamp)
             guard columns.fit(row) else {
@@ -239,16 +250,7 @@ enum TableReader {
         var rows = 0
         let columns = layout.columns
         try layout.text.forEachRow(fromLine: layout.firstLine) { (row) throws(ImportError) in
-            let stamp: Int64
-            switch try times.read(row) {
-            case .passedOver: return true
-            case .local(let found): stamp = found
-            case .unreadable:
-                rows += 1
-                problems.add(line: row.line, column: "time", reason: unreadable(row, columns), day: nil)
-                return true
-            }
-            rows += 1
+            guard let stamp = try stamp(of: row, &times, columns, &rows, &problems) else { return true }
             let time = times.instant(stamp)
             let day = CivilDay(utcMicroseconds: time)
             guard columns.fit(row) else {
