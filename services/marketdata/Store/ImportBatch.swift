@@ -52,9 +52,16 @@ struct ChunkDraft: Sendable {
 
     /// Merges a day with what is stored of it; nothing when that changes nothing.
     init?(_ day: DayPartition.Day, latest: LatestChunk?) throws {
-        var stored: DayMerge.Stored?
-        if let latest { stored = DayMerge.Stored(bars: try DayChunk.decode(latest.bytes), coverage: latest.coverage) }
-        guard let merged = try DayMerge.merge(stored: stored, imported: day.bars, coverage: day.coverage) else { return nil }
+        let merged: (bars: BarSeries, coverage: Range<Int64>, change: DayMerge.Change)
+        do {
+            let stored = try latest.map { DayMerge.Stored(bars: try DayChunk.decode($0.bytes), coverage: $0.coverage) }
+            guard let changed = try DayMerge.merge(stored: stored, imported: day.bars, coverage: day.coverage) else { return nil }
+            merged = changed
+        } catch let error as BarsError {
+            // A stored day that cannot be read is what this import mends: nothing of it can be kept.
+            guard latest != nil, case .damagedChunk = error else { throw error }
+            merged = (day.bars, day.coverage, .revised)
+        }
         series = day.series
         self.day = day.day
         revision = (latest?.revision ?? 0) + 1
