@@ -1,5 +1,6 @@
 """The scenarios of market data: bars put together, stored, read and imported, each beside what others do with the same rows."""
 
+import dataclasses
 import json
 import os
 import statistics
@@ -51,23 +52,51 @@ def store(stage, peers, options) -> Iterator[Line]:
         return
     symbol = _import_year(stage, peers)[0]
     platform = stage.platform
-    rows, stored = platform.sql(
-        "SELECT sum(rows), sum(pg_column_size(c.*)) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id "
-        f"WHERE i.symbol = '{symbol}' AND interval_seconds = 1").split("|")
-    share = float(platform.sql(
-        f"SELECT (SELECT count(*) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id WHERE i.symbol = '{symbol}')::float "
-        "/ (SELECT count(*) FROM marketdata.chunks)"))
-    indexes = float(platform.sql("SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.chunks') WHERE isleaf")) * share
-    ours = (float(stored) + indexes) / int(rows)
+    size = _stored_size(platform, symbol)
     read = _bars_bench(stage, "stored", symbol, environment=stage.stores())[0]
-    yield Line("store", "year of seconds, bytes a row", ours, "B", note=f"columns {int(stored) / int(rows):.2f} B, indexes {indexes / int(rows):.3f} B; bar under 3")
+    yield Line("store", "year of seconds, bytes a row", size.bytes_a_row, "B", note=f"{size}; bar under 3")
     yield Line("store", "a day from Postgres, decoded, p50", read["read_day_ms"], "ms", note="23,400 rows; bar 3 ms")
     yield Line("store", "a day from Redis, decoded, p50", read["read_day_redis_ms"], "ms", note="bar 1.5 ms")
+    yield Line("store", "a day from the process's own, p50", read["read_day_process_ms"], "ms", note="bar 0.1 ms")
     for engine in ("parquet", "parquet_tuned", "duckdb", "arctic"):
         if line := peers.storage(engine):
-            yield Line("store", "year of seconds, bytes a row", ours, "B", engine, line["bytes_per_row"])
+            yield Line("store", "year of seconds, bytes a row", size.bytes_a_row, "B", engine, line["bytes_per_row"])
             yield Line("store", "the whole year read, s", read["read_full_s"], "s", engine, line["read_full_s"])
     yield from _spy(stage, peers)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredSize:
+    """What an instrument's seconds take in the database, in bytes: the days, what is known of each second of a day, and both tables' indexes."""
+
+    rows: int
+    days: int
+    bitmaps: int
+    indexes: float
+
+    @property
+    def bytes_a_row(self) -> float:
+        return (self.days + self.bitmaps + self.indexes) / self.rows
+
+    def __str__(self) -> str:
+        parts = {"columns": self.days, "bitmaps of coverage": self.bitmaps, "indexes": self.indexes}
+        return ", ".join(f"{name} {size / self.rows:.3f} B" for name, size in parts.items())
+
+
+def _stored_size(platform, symbol: str) -> StoredSize:
+    def of_table(table: str) -> tuple[int, float, list[str]]:
+        """The bytes of the instrument's rows, and its share of the indexes."""
+        count, size, *more = platform.sql(
+            f"SELECT count(*), coalesce(sum(pg_column_size(c.*)), 0){', sum(rows)' if table == 'chunks' else ''} FROM marketdata.{table} c "
+            f"JOIN marketdata.instruments i ON i.id = c.instrument_id WHERE i.symbol = '{symbol}' AND interval_seconds = 1").split("|")
+        a_row = platform.sql(
+            f"SELECT (SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.{table}') WHERE isleaf)::float "
+            f"/ (SELECT count(*) FROM marketdata.{table})")
+        return int(size), float(a_row) * int(count), more
+
+    days, indexes, (rows,) = of_table("chunks")
+    bitmaps, more_indexes, _ = of_table("chunk_slots")
+    return StoredSize(int(rows), days, bitmaps, indexes + more_indexes)
 
 
 def _spy(stage, peers) -> Iterator[Line]:
@@ -76,11 +105,7 @@ def _spy(stage, peers) -> Iterator[Line]:
     result = stage.marketdata("import", *map(str, files))
     if result.returncode != 0:
         raise SystemExit(f"SPY was not imported: {result.stdout}{result.stderr}")
-    rows, stored, chunks, indexes = stage.platform.sql(
-        "SELECT sum(rows), sum(pg_column_size(c.*)), count(*), (SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.chunks') WHERE isleaf) "
-        "/ (SELECT count(*) FROM marketdata.chunks) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id "
-        "WHERE i.symbol = 'SPY' AND interval_seconds = 1").split("|")
-    ours = (float(stored) + float(indexes) * int(chunks)) / int(rows)
+    ours = _stored_size(stage.platform, "SPY")
     lines: list[list[int]] = []
     for path in files:
         with zipfile.ZipFile(path) as archive:
@@ -88,10 +113,10 @@ def _spy(stage, peers) -> Iterator[Line]:
             for text in archive.read(archive.namelist()[0]).decode().split():
                 values = text.split(",")
                 lines.append([day + int(values[0]), *map(int, values[1:6])])
-    if len(lines) != int(rows):
-        raise SystemExit(f"SPY has {len(lines)} seconds in its files and {rows} in the store")
+    if len(lines) != ours.rows:
+        raise SystemExit(f"SPY has {len(lines)} seconds in its files and {ours.rows} in the store")
     for name, size in peers.spy_storage(lines).items():
-        yield Line("store", "all seconds of SPY, bytes a row", ours, "B", name, size, f"{rows} rows")
+        yield Line("store", "all seconds of SPY, bytes a row", ours.bytes_a_row, "B", name, size, f"{ours.rows} rows")
 
 
 def _import_year(stage, peers) -> tuple[str, float]:

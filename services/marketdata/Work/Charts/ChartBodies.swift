@@ -23,63 +23,36 @@ final class ChartBodies: Sendable {
         fileprivate var bytes: Int { plain.count + (gzip?.count ?? 0) + 512 }
     }
 
-    private struct Entry {
-        var body: Body
-        var usedAt: UInt64
-    }
-
-    private struct State {
-        var entries: [Key: Entry] = [:]
-        var bytes = 0
-        var clock: UInt64 = 0
-    }
-
-    private let state = Mutex(State())
-    private let maximumBytes: Int
+    private let bodies: Mutex<RecentlyUsed<Key, Body>>
     private let hits = Metrics.shared.counter("marketdata_chart_cache_hits_total", help: "Charts answered without reading or encoding a bar.")
     private let misses = Metrics.shared.counter("marketdata_chart_cache_misses_total", help: "Charts that had to be read and encoded.")
 
-    init(maximumBytes: Int) { self.maximumBytes = maximumBytes }
+    init(maximumBytes: Int) { bodies = Mutex(RecentlyUsed(maximumCost: maximumBytes)) }
 
     /// How many bytes are held.
-    var bytes: Int { state.withLock { $0.bytes } }
+    var bytes: Int { bodies.withLock { $0.cost } }
     /// Whose answers are held.
-    var sessions: Set<ChartSessionID> { state.withLock { Set($0.entries.keys.map(\.session)) } }
+    var sessions: Set<ChartSessionID> { bodies.withLock { Set($0.keys.map(\.session)) } }
 
     func body(_ key: Key) -> Body? {
-        let found = state.withLock { state -> Body? in
-            state.clock += 1
-            state.entries[key]?.usedAt = state.clock
-            return state.entries[key]?.body
-        }
+        let found = bodies.withLock { $0.value(key) }
         if found == nil { misses.increment() } else { hits.increment() }
         return found
     }
 
     func store(_ body: Body, for key: Key) {
-        // What is larger than a quarter of the room would only drive out the others.
-        guard body.bytes <= maximumBytes / 4 else { return }
-        state.withLock { state in
-            state.clock += 1
-            if let old = state.entries.updateValue(Entry(body: body, usedAt: state.clock), forKey: key) { state.bytes -= old.body.bytes }
-            state.bytes += body.bytes
-            guard state.bytes > maximumBytes else { return }
-            // A quarter goes at once: sorting for each insertion would cost more than it saves.
-            for (oldest, entry) in state.entries.sorted(by: { $0.value.usedAt < $1.value.usedAt }) where state.bytes > maximumBytes / 4 * 3 {
-                state.entries[oldest] = nil
-                state.bytes -= entry.body.bytes
-            }
+        bodies.withLock { bodies in
+            // What is larger than a quarter of the room would only drive out the others.
+            guard body.bytes <= bodies.maximumCost / 4 else { return }
+            bodies.insert(body, cost: body.bytes, for: key)
         }
     }
 
     /// Lets go of everything that belongs to these sessions.
     func remove(of sessions: Set<ChartSessionID>) {
         if sessions.isEmpty { return }
-        state.withLock { state in
-            for (key, entry) in state.entries where sessions.contains(key.session) {
-                state.entries[key] = nil
-                state.bytes -= entry.body.bytes
-            }
+        bodies.withLock { bodies in
+            for key in bodies.keys.filter({ sessions.contains($0.session) }) { bodies.remove(key) }
         }
     }
 }
