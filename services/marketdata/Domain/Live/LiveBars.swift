@@ -158,7 +158,7 @@ struct LiveBars: Sendable {
     /// - Parameter observed: up to when it is known that the source would have told; nothing while it would not.
     func reach(present: Int64, observed: Int64?) -> Int64 {
         var reach = min(toldThrough, Self.floor(present + rules.ahead, rules.length))
-        if let observed { reach = max(reach, Self.floor(min(present - rules.lateness, observed), rules.length)) }
+        if let observed, observed > closedThrough { reach = max(reach, Self.floor(min(present - rules.lateness, observed), rules.length)) }
         if let heldAt { reach = min(reach, heldAt) }
         for (start, interval) in open where interval.grows && start < reach && present < start + rules.length + rules.grace { reach = start }
         return max(reach, closedThrough)

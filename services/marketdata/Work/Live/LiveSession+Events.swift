@@ -51,7 +51,8 @@ extension LiveSession {
     /// The source was there at a moment by its own stamps; one that lies in the future is not believed.
     private func observe(_ moment: Timestamp, _ key: Int) {
         guard moment.microseconds <= clock.present + LiveBars.Rules().ahead else { return parts.metrics.count(.future) }
-        channels[key]?.observed = max(channels[key]?.observed ?? .min, moment.microseconds)
+        let known = channels[key]?.observed ?? .min
+        if known < moment.microseconds { channels[key]?.observed = moment.microseconds }
     }
 
     /// Up to when a channel has told everything; nothing while it tells nothing.
