@@ -15,8 +15,20 @@ final class LiveTime: TimeSource {
 
     init(_ start: String) { state = Mutex((at(start), 1_000_000_000)) }
 
+    private let looks = Mutex(0)
+
     func now() -> Timestamp { state.withLock { $0.wall } }
-    func monotonicNanoseconds() -> UInt64 { state.withLock { $0.monotonic } }
+
+    func monotonicNanoseconds() -> UInt64 {
+        looks.withLock { $0 += 1 }
+        return state.withLock { $0.monotonic }
+    }
+
+    /// Waits until those who live by it have looked at it anew, several times each.
+    func seen() async throws {
+        let before = looks.withLock { $0 }
+        try await eventually("somebody looks at the clock") { looks.withLock { $0 } >= before + 20 }
+    }
 
     /// Time passes.
     func advance(_ seconds: Double) {
@@ -178,6 +190,18 @@ struct LiveBench: Sendable {
             await feed.stop()
             throw error
         }
+    }
+
+    /// Says that streams are up, and waits until the feed has begun with all that is subscribed.
+    func up(_ streams: ScriptedStream...) async throws {
+        for stream in streams { stream.tell(.live) }
+        try await eventually("all is live") { try await subscriptions.all(of: "scripted").allSatisfy { $0.state == .live } }
+    }
+
+    /// Says that a stream is down, and waits until the feed knows.
+    func down(_ stream: ScriptedStream, since clock: String, _ reason: String = "gone") async throws {
+        stream.tell(.hole(since: at("2024-03-04T\(clock)Z"), .disconnected(reason)))
+        try await eventually("something is away") { try await subscriptions.all(of: "scripted").contains { $0.state == .away } }
     }
 
     /// Lets time pass by steps of a quarter of a second, the source telling its clock.

@@ -16,7 +16,7 @@ import Testing
             try await bench.watch(5)
             try await bench.running { stream in
                 #expect(stream.kind == .trades)
-                stream.tell(.live)
+                try await bench.up(stream)
                 stream.tell(try bench.trade("12:00:00.1", "100"))
                 stream.tell(try bench.trade("12:00:00.9", "102"))
                 stream.tell(try bench.trade("12:00:00.5", "99"))
@@ -41,7 +41,7 @@ import Testing
             try await bench.subscribe()
             try await bench.watch(60)
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(61, stream)
                 try await bench.announced(["60s@12:01:00: BTCUSD null"])
                 let markers = (1...12).map { "12:\($0 == 12 ? "01" : "00"):\($0 == 12 ? "00" : $0 == 1 ? "05" : "\($0 * 5)") v0 -" }
@@ -55,7 +55,7 @@ import Testing
             try await bench.subscribe()
             try await bench.watch(5)
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 stream.tell(try bench.trade("12:00:03.5", "100", total: "10"))
                 bench.pass(6, stream)
                 try await bench.announced(["5s@12:00:05: BTCUSD"])
@@ -86,14 +86,14 @@ import Testing
                 return whole
             }
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(2, stream)
                 stream.tell(try bench.trade("12:00:02.1", "100"))
                 // The line is dead long before anybody notices: nothing is closed meanwhile.
                 bench.time.advance(7)
-                stream.tell(.hole(since: at("2024-03-04T12:00:02.2Z"), .disconnected("silence")))
+                try await bench.down(stream, since: "12:00:02.2")
                 bench.time.advance(3)
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(3, stream)
                 #expect(try await bench.rows() == [])
                 // The hole lasts from the second of the last sign of life to the one of the next.
@@ -127,19 +127,16 @@ import Testing
             let both = try await [bench.source.streams.next(), bench.source.streams.next()]
             let trades = try #require(both.first { $0.kind == .trades })
             let bars = try #require(both.first { $0.kind == .bars(seconds: 1) })
-            for stream in both {
-                _ = try await stream.watched.next()
-                stream.tell(.live)
-            }
+            for stream in both { _ = try await stream.watched.next() }
+            try await bench.up(trades, bars)
             bench.pass(5.5)
             try await bench.announced(["5s@12:00:05: BTCUSD null, ETHUSD null"])
-            bars.tell(.hole(since: at("2024-03-04T12:00:05Z"), .disconnected("gone")))
+            try await bench.down(bars, since: "12:00:05")
+            // What happens to the one is not known; the other closes.
             trades.tell(try bench.trade("12:00:06", "100"))
-            // What happened to the one is not known; the other closes.
-            try await eventually("the hole is seen") { try await bench.subscriptions.all(of: "scripted").map(\.state) == [.live, .away] }
             bench.pass(5)
             try await bench.announced(["5s@12:00:05: BTCUSD null, ETHUSD null", "5s@12:00:10: BTCUSD"])
-            bars.tell(.live)
+            try await bench.up(bars)
             try await bench.holes(are: ["12:00:05-12:00:11 open"])
             bench.pass(7)
             try await bench.holes(are: ["12:00:05-12:00:11 repaired"])
@@ -154,7 +151,7 @@ import Testing
             let whole = try bench.history([("12:00:01", "101")])
             bench.source.reply { _ in whole }
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(1, stream)
                 bench.time.advance(1.5)
                 stream.tell(.hole(since: at("2024-03-04T12:00:01.2Z"), .slowReader(dropped: 12)))
@@ -170,7 +167,7 @@ import Testing
         try await LiveBench.with { bench in
             try await bench.subscribe()
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(1, stream)
                 stream.tell(.upstream(isConnected: false))
                 try await eventually("it is away") { try await bench.subscriptions.all(of: "scripted").map(\.state) == [.away] }
@@ -191,18 +188,20 @@ import Testing
             try await bench.watch(5)
             bench.source.reply { _ in throw SourceError.unavailable("its servers are away") }
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 stream.tell(.hole(since: at("2024-03-04T12:00:00Z"), .disconnected("gone")))
                 stream.tell(.live)
                 try await bench.holes(are: ["12:00:00-12:00:01 open"])
-                for _ in 0..<3 {
-                    bench.pass(16, stream)
-                    _ = try await bench.source.asked.next()
+                // It is asked for again and again, ever more slowly.
+                try await eventually("it is asked for") {
+                    bench.pass(1, stream)
+                    return bench.source.asked.pendingCount >= 3
                 }
                 #expect(try await bench.rows() == [])
-                bench.pass(90, stream)
-                // Asked once more after its patience ended.
-                try await bench.holes(are: ["12:00:00-12:00:01 lost"])
+                try await eventually("its patience ends") {
+                    bench.pass(4, stream)
+                    return try await bench.holes() == ["12:00:00-12:00:01 lost"]
+                }
                 try await eventually { try await bench.rows().first == "12:00:05 v0 -" }
                 try await eventually { try await bench.announced().first == "5s@12:00:05: BTCUSD null" }
             }
@@ -214,15 +213,18 @@ import Testing
             try await bench.subscribe()
             try await bench.watch(5)
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(5.5, stream)
                 try await bench.announced(["5s@12:00:05: BTCUSD null"])
-                // Set forward by an hour: not believed at once.
+                // Set forward by an hour, and back again soon: not believed.
                 bench.time.set(by: 3_600)
-                try await eventually("somebody looked at the clock") {
-                    stream.tell(try bench.trade("12:00:06", "100", total: "1"))
-                    return try await bench.rows().count == 1
+                try await bench.time.seen()
+                stream.tell(try bench.trade("12:00:06", "100", total: "1"))
+                for _ in 0..<3 {
+                    bench.time.advance(0.125)
+                    try await bench.time.seen()
                 }
+                bench.time.advance(0.125)
                 bench.time.set(by: -3_600)
                 bench.pass(5, stream)
                 try await bench.announced(["5s@12:00:05: BTCUSD null", "5s@12:00:10: BTCUSD"])
@@ -242,17 +244,13 @@ import Testing
             let whole = try bench.history([("12:05:00", "105")])
             bench.source.reply { _ in whole }
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(5.5)
                 try await bench.recorded(["12:00:05 v0 -"])
                 bench.time.set(by: 600)
-                for _ in 0..<60 {
-                    bench.time.advance(0.125)
-                    let present = bench.time.now()
-                    try await eventually("the feed looks at its clock") {
-                        stream.tell(.clock(present))
-                        return true
-                    }
+                for _ in 0..<8 {
+                    bench.time.advance(1)
+                    try await bench.time.seen()
                 }
                 try await eventually("the hole") { try await bench.holes().count == 1 }
                 bench.pass(10)
@@ -273,7 +271,7 @@ import Testing
             #expect(try await bench.live.claim(feed: "scripted", runner: killed.runner, leaseSeconds: 3_600))
             let session = Task(on: TestLoop.shared) { try await LiveSession(killed, loop: TestLoop.shared).run() }
             let stream = try await bench.source.streams.next()
-            stream.tell(.live)
+            try await bench.up(stream)
             stream.tell(try bench.trade("12:00:01", "100"))
             bench.pass(6, stream)
             // It has recorded the close and reads the bar to announce it.
@@ -310,7 +308,7 @@ import Testing
             try await feeds[0].start()
             let stream = try await bench.source.streams.next()
             try await feeds[1].start()
-            stream.tell(.live)
+            try await bench.up(stream)
             bench.pass(6, stream)
             try await bench.announced(["5s@12:00:05: BTCUSD null"])
             #expect(other.streams.pendingCount == 0)
@@ -318,6 +316,7 @@ import Testing
             await feeds[0].stop()
             let next = try await other.streams.next()
             next.tell(.live)
+            try await bench.holes(are: ["12:00:05-12:00:06 open"])
             bench.pass(8, next)
             try await bench.recorded(["12:00:05 v0 -", "12:00:10 v0 -"])
             try await bench.announced(["5s@12:00:05: BTCUSD null", "5s@12:00:10: BTCUSD null"])
@@ -332,7 +331,7 @@ import Testing
             #expect(try await bench.live.claim(feed: "scripted", runner: parts.runner, leaseSeconds: 3_600))
             let session = Task(on: TestLoop.shared) { try await LiveSession(parts, loop: TestLoop.shared).run() }
             let stream = try await bench.source.streams.next()
-            stream.tell(.live)
+            try await bench.up(stream)
             _ = try await bench.pool.execute("UPDATE live_feeds SET runner = 'another', lease_until = 'infinity'")
             bench.pass(10, stream)
             await #expect(throws: LiveSession.LeaseLost.self) { try await session.value }
@@ -346,7 +345,7 @@ import Testing
             try await bench.store.create(coin("NEVER"))
             try await bench.subscribe()
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(6, stream)
                 try await bench.recorded(["12:00:05 v0 -"])
                 try await bench.subscribe("ETHUSD")
@@ -392,7 +391,7 @@ import Testing
             try await bench.watch(10)
             try await bench.running { stream in
                 #expect(stream.kind == .bars(seconds: 5))
-                stream.tell(.live)
+                try await bench.up(stream)
                 let price = try #require(DecimalNumber("100"))
                 bench.pass(5)
                 let bar = SourceBar(

@@ -66,7 +66,7 @@ import Testing
             try await bench.subscribe()
             let client = try World(bench).client()
             try await bench.running { stream in
-                stream.tell(.live)
+                try await bench.up(stream)
                 bench.pass(6, stream)
                 try await bench.recorded(["12:00:05 v0 -"])
                 stream.tell(.hole(since: at("2024-03-04T12:00:06Z"), .disconnected("the line was cut")))

@@ -113,6 +113,8 @@ actor LiveSession {
     var inherited: [InstrumentID: [LiveHole]] = [:]
     /// What the database's clock showed, and when by the monotonic one.
     private var databaseClock: (now: Int64, monotonic: UInt64)?
+    /// Streams that do not run yet.
+    private var channelsToStart: [Int] = []
     var holesToOpen: [LiveHole] = []
     var holesToSettle: [(id: UUID, state: LiveHole.State)] = []
     let pokes = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -142,7 +144,8 @@ actor LiveSession {
             group.addTask { try await self.keepAnnouncing() }
             group.addTask { try await self.keepRepairing() }
             pokes.continuation.yield()
-            while true {
+            // What fails in a task of the group ends the others, and not this one.
+            while !group.isCancelled {
                 for key in try await refresh() {
                     guard let stream = channels[key]?.stream else { continue }
                     group.addTask { await stream.run() }
@@ -186,25 +189,34 @@ actor LiveSession {
         }
         databaseClock = (found.now.microseconds, asked)
         let wanted = Dictionary(uniqueKeysWithValues: found.subscriptions.map { ($0.subscription.instrumentID, $0) })
-        for (id, subject) in subjects where wanted[id]?.subscription.changedAt != subject.subscription.changedAt { await drop(id, subject) }
-        if wanted.keys.contains(where: { subjects[$0] == nil }) { closedThrough = try await parts.live.closedThrough(feed: sourceID) }
-        var made: [Int] = []
-        for (id, one) in wanted {
-            if subjects[id] == nil {
-                if let channel = try await add(one) { made.append(channel) }
-            } else {
-                try await watch(id, one.intervals)
-            }
+        do { try await take(wanted) } catch let error where !(error is CancellationError) {
+            logger.warning("an instrument could not be made live yet", ["source": .string(sourceID), "error": .string("\(error)")])
         }
         try await noteStates()
-        return made
+        defer { channelsToStart = [] }
+        return channelsToStart
     }
 
-    /// Takes an instrument up; gives the channel if it is new.
-    private func add(_ wanted: LiveSubscriptionStore.Watched) async throws -> Int? {
-        let subscription = wanted.subscription
+    /// Takes up what is wanted and new, and drops what is wanted no more.
+    private func take(_ wanted: [InstrumentID: LiveSubscriptionStore.Watched]) async throws {
+        for (id, subject) in subjects where wanted[id]?.subscription.changedAt != subject.subscription.changedAt { await drop(id, subject) }
+        if wanted.keys.contains(where: { subjects[$0] == nil }) { closedThrough = try await parts.live.closedThrough(feed: sourceID) }
+        for (id, left) in inherited where wanted[id] == nil {
+            // Nobody asks for what it missed any more.
+            holesToSettle += left.map { ($0.id, .lost) }
+            inherited[id] = nil
+        }
+        for (id, one) in wanted {
+            if subjects[id] == nil { try await add(one.subscription) }
+            try await watch(id, one.intervals)
+            if let subject = subjects[id], subject.bars == nil, channels[subject.channel]?.isUp == true { begin(id) }
+        }
+    }
+
+    /// Takes an instrument up.
+    private func add(_ subscription: LiveSubscription) async throws {
         let id = subscription.instrumentID
-        guard let instrument = try await parts.store.instrument(id: id) else { return nil }
+        guard let instrument = try await parts.store.instrument(id: id) else { return }
         let calendar = try await parts.calendars.calendar(named: instrument.calendar)
         var subject = Subject(
             subscription: subscription,
@@ -213,23 +225,17 @@ actor LiveSession {
             sessions: LiveSessions(try TradingClock(calendar))
         )
         let key = subject.channel
-        var made: Int?
-        if channels[key] == nil {
-            do {
+        do {
+            if channels[key] == nil {
                 channels[key] = Channel(stream: try parts.source.stream(subscription.stream))
-                made = key
-            } catch {
-                subject.refusal = "\(error)"
+                channelsToStart.append(key)
             }
-        }
-        if subject.refusal == nil {
-            do { try await channels[key]?.stream.watch(subscription.sourceSymbol) } catch { subject.refusal = "\(error)" }
+            try await channels[key]?.stream.watch(subscription.sourceSymbol)
+        } catch {
+            subject.refusal = "\(error)"
         }
         subjects[id] = subject
         bySymbol[key, default: [:]][subscription.sourceSymbol] = id
-        try await watch(id, wanted.intervals)
-        if channels[key]?.isUp == true { begin(id) }
-        return made
     }
 
     private func drop(_ id: InstrumentID, _ subject: Subject) async {
