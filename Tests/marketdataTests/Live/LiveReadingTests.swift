@@ -418,6 +418,92 @@ import Testing
         }
     }
 
+    // MARK: Who pins a moment
+
+    @Test func aChartStaysAsItWasOpenedWhileBarsComeIn() async throws {
+        try await withWorld { world in
+            let doors = try ChartDoors(world.store, world.pool, results: CountingCache())
+            let token = try await doors.token()
+            _ = try await world.record((0..<40).map { row(world, $0, price: 100 + $0) })
+            func open() async throws -> (id: String, body: [UInt8]) {
+                let answer = try await doors.historical(token, "BTCUSD", "5s", "2026-03-02", "2026-03-03")
+                return (try #require(try answer.json()["request_id"]?.string), answer.body)
+            }
+            let first = try await open()
+            let path = "/historical/chunk?session_token=\(token)&request_id=\(first.id)&before=2026-03-02T12:00:30Z&limit="
+            // Each limit is a part of its own, which nobody has remembered.
+            func part(_ limit: Int) async throws -> String {
+                let json = try await doors.stranger.get(path + "\(limit)").json()
+                let last = Int(json["count"]?.integer ?? 0)
+                return (last - 3..<last).map { "\(json["columns"]?["close"]?[$0] ?? .null)" }.joined(separator: " ")
+            }
+            let before = try await part(3)
+            #expect(try await open().body == first.body)
+            for round in 4..<8 {
+                // New bars, and a late tick in the part that is read.
+                _ = try await world.record(
+                    (round * 10..<round * 10 + 10).map { row(world, $0, price: 100 + $0) } + [
+                        row(world, 24, version: round, price: 900 + round)
+                    ]
+                )
+                if round % 2 == 0 { try await world.sealAll() }
+                #expect(try await part(round) == before)
+                let opened = try await open()
+                #expect(opened.id != first.id && opened.body != first.body)
+            }
+        }
+    }
+
+    @Test func aReplayOfALiveDayShowsWhatWasKnownWhenItBegan() async throws {
+        try await withWorld { world in
+            _ = try await world.record((0..<20).map { row(world, $0, price: 100 + $0) })
+            _ = try await world.record([row(world, 3, version: 1, price: 500)])
+            let replay = try await world.store.createReplay(
+                ReplayDraft(
+                    id: .make(),
+                    instrumentID: .make(),
+                    sourceInstrumentID: world.btc,
+                    accountID: .make(),
+                    baseIntervalSeconds: 1,
+                    speed: 1,
+                    loops: false,
+                    startsAt: Timestamp(microseconds: Self.noon),
+                    endsAt: nil,
+                    revisionsAsOf: nil,
+                    createdAt: .now()
+                ),
+                within: ReplayLimits()
+            )
+            _ = try await world.store.claimReplays(runner: "a", leaseSeconds: 600)
+            let through = replay.startsAt + .seconds(10)
+            let step = ReplayStep(replayID: replay.id, from: replay.startsAt, through: through, bars: 10, closes: [])
+            #expect(try await world.store.release(step, runner: "a") != nil)
+            _ = try await world.record([row(world, 4, version: 1, price: 600)])
+            var shown: [[String]] = []
+            for isSealed in [false, true] {
+                if isSealed { try await world.sealAll() }
+                let bench = try Bench(world.store)
+                #expect(try await bench.closes(replay.symbol, "1s") == (0..<10).map { $0 == 3 ? "500.25" : "\(100 + $0).25" })
+                shown.append(try await bench.closes(replay.symbol, "5s"))
+            }
+            #expect(shown == [["104.25", "109.25"], ["104.25", "109.25"]])
+        }
+    }
+
+    @Test func retentionLeavesASeriesThatHasOnlyATail() async throws {
+        try await withWorld { world in
+            let text = (0..<5).map { "2025-01-01T00:00:0\($0),100,101,99,100,1" }.joined(separator: "\n")
+            try await world.bench.take("time,open,high,low,close,volume\n\(text)\n", as: "BTCUSD.csv")
+            _ = try await world.record([row(world, 0, price: 100)])
+            let rules = RetentionStore(pool: world.pool)
+            _ = try await rules.put(RetentionScope(instrument: world.btc), keepDays: 30)
+            #expect(await Retention(store: rules, time: SystemTimeSource(), loop: TestLoop.shared).round() == 1)
+            let series = try #require(try await world.store.series(of: world.btc).first)
+            #expect(series.firstDay == CivilDay(utcMicroseconds: Self.noon))
+            #expect(try await Bench(world.store).closes("BTCUSD", "1s") == ["100.25"])
+        }
+    }
+
     // MARK: What is listed
 
     @Test func whatIsListedKnowsLiveDays() async throws {

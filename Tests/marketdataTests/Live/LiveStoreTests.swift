@@ -88,6 +88,27 @@ import Testing
         }
     }
 
+    @Test func aTickFromTheFutureDoesNotPutOffEverythingLive() async throws {
+        try await withWorld { world in
+            let isClaimed = try await world.live.claim(feed: "a", runner: "one", leaseSeconds: 60)
+            #expect(isClaimed)
+            let clock = try #require(try await world.superuser.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
+            var early = close(world, 0)
+            (early.start, early.end) = ((clock + .seconds(9)).microseconds, (clock + .seconds(10)).microseconds)
+            let step = LiveStep(closes: [early])
+            // Closed by a later-stamped tick, before our clock was there: known at its end and not before.
+            #expect(try await world.live.record(step, feed: "a", runner: "one") == clock + .seconds(10))
+            var wrong = early
+            (wrong.start, wrong.end) = ((clock + .seconds(3_600)).microseconds, (clock + .seconds(3_601)).microseconds)
+            let refused = LiveStep(closes: [wrong])
+            await #expect(throws: LiveStoreError.aheadOfClock(clock + .seconds(3_601))) {
+                try await world.live.record(refused, feed: "a", runner: "one")
+            }
+            let next = try #require(try await world.live.record(LiveStep(closes: [close(world, 1)]), feed: "a", runner: "one"))
+            #expect(next > clock + .seconds(10) && next < clock + .seconds(3_600))
+        }
+    }
+
     @Test func aStepIsRecordedWholeOrNotAtAll() async throws {
         try await withWorld { world in
             let isClaimed = try await world.live.claim(feed: "a", runner: "one", leaseSeconds: 60)

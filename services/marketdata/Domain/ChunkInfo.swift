@@ -47,6 +47,11 @@ struct ChunkInfo: Sendable, Equatable {
     /// Whether there is a chunk, and not only a tail.
     var isStored: Bool { key.revision > 0 }
 
+    /// Whether the chunk is all there is of the day, and all of it was known.
+    func isWhole(recordedBy: Int64, cut: Int64) -> Bool {
+        isStored && lastEnd <= cut && (live.map { $0.tail.isEmpty && $0.sealedThrough ?? .max <= recordedBy } ?? true)
+    }
+
     /// What of a live day a key has to hold besides the revision; empty for history.
     var tailText: String { live.map { "+\($0.tail.count)@\($0.lastKnownAt)\($0.isFollowed ? "." : "")" } ?? "" }
 

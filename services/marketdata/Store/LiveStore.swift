@@ -46,7 +46,8 @@ struct LiveStore: Sendable {
 
     /// Makes a step known; gives the moment from which it is, or nothing when the lease is gone.
     ///
-    /// No row may end much later than the database's clock: `known_at` is never before an end, and it never falls again.
+    /// A step that ends more than a minute after the database's clock is refused (`aheadOfClock`): `known_at` is never before an end and never falls again, so
+    /// one tick with a wrong date would put off everything live.
     func record(_ step: LiveStep, feed source: String, runner: String) async throws -> Timestamp? {
         do { return try await recordOnce(step, feed: source, runner: runner) } catch let error as NewSeries {
             try await begin(error.series)
@@ -99,10 +100,13 @@ struct LiveStore: Sendable {
                 """
                 UPDATE live_clock
                 SET known_at = greatest(clock_timestamp(), known_at + interval '1 microsecond', \(step.notBefore)::timestamptz, \(ends)::timestamptz)
+                WHERE greatest(\(step.notBefore)::timestamptz, \(ends)::timestamptz) <= greatest(clock_timestamp(), known_at) + interval '1 minute'
                 RETURNING known_at
                 """,
             ])
-            guard let knownAt = try stamped[1].first?.column(0, as: Timestamp.self) else { return nil }
+            guard let knownAt = try stamped[1].first?.column(0, as: Timestamp.self) else {
+                throw LiveStoreError.aheadOfClock(max(ends, step.notBefore ?? .distantPast))
+            }
             var writes: [SQL] = []
             if !step.closes.isEmpty {
                 writes.append(Self.insert(step.closes, knownAt: knownAt))

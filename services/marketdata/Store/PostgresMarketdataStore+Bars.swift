@@ -35,7 +35,6 @@ extension PostgresMarketdataStore {
             unnest(\(query.series.map { Int64($0.intervalSeconds) })::bigint[], \(query.series.map(\.side.rawValue))::text[],
                 \(query.series.map(\.origin.rawValue))::text[]) AS wanted (interval_seconds, side, origin)
             """
-        let isFollowed = Self.isFollowed(query, wanted, recordedBy: recordedBy)
         let found = try await pool.pipeline([
             // A correction that has its stamp but is not committed yet is waited for: seen later, it would contradict this answer. So is what a feed closes.
             Self.awaitRecording(of: query.instrumentID.description),
@@ -43,7 +42,7 @@ extension PostgresMarketdataStore {
             // Before the chunks: what is sealed in between is seen in both, and dropped here, instead of in neither.
             """
             SELECT t.interval_seconds, t.side, t.origin, t.day, t.starts_at, t.ends_at, t.version, t.known_at, t.open::text, t.high::text, t.low::text,
-                t.close::text, t.volume::text, t.trades, \(isFollowed)
+                t.close::text, t.volume::text, t.trades
             FROM \(wanted)
             JOIN tail_bars t ON t.interval_seconds = wanted.interval_seconds AND t.side = wanted.side AND t.origin = wanted.origin
             WHERE t.instrument_id = \(query.instrumentID) AND t.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
@@ -53,7 +52,7 @@ extension PostgresMarketdataStore {
             """
             SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
                 c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to,
-                c.first_known_at, c.sealed_through, CASE WHEN c.sealed_through IS NULL THEN false ELSE \(isFollowed) END
+                c.first_known_at, c.sealed_through
             FROM \(wanted)
             JOIN chunks c ON c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side AND c.origin = wanted.origin
             WHERE c.instrument_id = \(query.instrumentID) AND c.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
@@ -63,8 +62,18 @@ extension PostgresMarketdataStore {
         ])
         let (tail, rows) = (found[2], found[3])
         let instrument = query.instrumentID
-        if rows.count + tail.count <= 200 { return try Self.infos(rows, tail, of: instrument, recordedBy: query.recordedBy) }
-        return try await cpu.run { try Self.infos(rows, tail, of: instrument, recordedBy: query.recordedBy) }
+        var infos: [ChunkInfo]
+        if rows.count + tail.count <= 200 {
+            infos = try Self.infos(rows, tail, of: instrument, recordedBy: query.recordedBy)
+        } else {
+            infos = try await cpu.run { try Self.infos(rows, tail, of: instrument, recordedBy: query.recordedBy) }
+        }
+        // History waits for no second look. Who asks for now sees no more by it than by the first one.
+        guard infos.contains(where: { $0.live != nil }) else { return infos }
+        let clock = try found[1].first?.column(1, as: Timestamp.self) ?? recordedBy
+        guard try await isFollowed(query, wanted, recordedBy: recordedBy == .distantFuture ? clock : recordedBy) else { return infos }
+        for place in infos.indices { infos[place].live?.isFollowed = true }
+        return infos
     }
 
     private static func infos(_ rows: [PostgresRow], _ tail: [PostgresRow], of instrument: InstrumentID, recordedBy: Int64) throws -> [ChunkInfo] {
@@ -75,7 +84,7 @@ extension PostgresMarketdataStore {
         var places: [SeriesKey: [CivilDay: Int]] = [:]
         for (place, info) in infos.enumerated() { places[info.key.series, default: [:]][info.key.day] = place }
         for row in tail {
-            let (series, day, told, isFollowed) = try tailRow(row)
+            let (series, day, told) = try tailRow(row)
             let place: Int
             if let known = places[series]?[day] {
                 place = known
@@ -93,7 +102,7 @@ extension PostgresMarketdataStore {
                     )
                 )
             }
-            var live = infos[place].live ?? ChunkInfo.LivePart(sealedThrough: nil, tail: [], isFollowed: isFollowed)
+            var live = infos[place].live ?? ChunkInfo.LivePart(sealedThrough: nil, tail: [], isFollowed: false)
             if let sealed = live.sealedThrough, told.knownAt <= sealed { continue }
             live.tail.append(told)
             infos[place].live = live
@@ -104,8 +113,8 @@ extension PostgresMarketdataStore {
         return infos
     }
 
-    /// One row of the tail, with its series and day, and whether something of a later day was known.
-    private static func tailRow(_ row: PostgresRow) throws -> (SeriesKey, CivilDay, LiveDay.Row, isFollowed: Bool) {
+    /// One row of the tail, with its series and day.
+    private static func tailRow(_ row: PostgresRow) throws -> (SeriesKey, CivilDay, LiveDay.Row) {
         let (interval, side, origin, day, start, end, version, knownAt) = try row.decode(
             Int.self,
             PriceSide.self,
@@ -124,14 +133,15 @@ extension PostgresMarketdataStore {
             prices: try tailPrices(row, from: 8)
         )
         let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
-        return (series, day, told, try row.column(14))
+        return (series, day, told)
     }
 
-    /// Whether something of the wanted series was known of a later day: then nothing more can be missing of these. Looked up once, and only where it is needed.
-    private static func isFollowed(_ query: ChunkQuery, _ wanted: SQL, recordedBy: Timestamp) -> SQL {
+    /// Whether something of the wanted series was known of a later day: then nothing more can be missing of these.
+    private func isFollowed(_ query: ChunkQuery, _ wanted: SQL, recordedBy: Timestamp) async throws -> Bool {
         let cut = Timestamp(microseconds: min(max(query.knownBy, Timestamp.distantPast.microseconds), Timestamp.distantFuture.microseconds))
-        return """
-            (SELECT EXISTS (
+        return try await pool.read(
+            """
+            SELECT EXISTS (
                 SELECT FROM \(wanted)
                 JOIN live_days l ON l.interval_seconds = wanted.interval_seconds AND l.side = wanted.side AND l.origin = wanted.origin
                 WHERE l.instrument_id = \(query.instrumentID) AND l.day > \(query.days.upperBound) AND l.first_known_at <= \(recordedBy)
@@ -140,12 +150,13 @@ extension PostgresMarketdataStore {
                 SELECT FROM \(wanted)
                 JOIN chunks f ON f.interval_seconds = wanted.interval_seconds AND f.side = wanted.side AND f.origin = wanted.origin
                 WHERE f.instrument_id = \(query.instrumentID) AND f.day > \(query.days.upperBound) AND f.recorded_at <= \(recordedBy)
-                    AND f.first_end <= \(cut) AND f.sealed_through IS NULL))
+                    AND f.first_end <= \(cut) AND f.sealed_through IS NULL)
             """
+        ).first?.column(0) ?? false
     }
 
     private static func chunkInfo(_ row: PostgresRow, of instrument: InstrumentID, recordedBy: Int64) throws -> ChunkInfo? {
-        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough, isFollowed) =
+        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough) =
             try row.decode(
                 Int.self,
                 PriceSide.self,
@@ -159,8 +170,7 @@ extension PostgresMarketdataStore {
                 Timestamp.self,
                 Timestamp.self,
                 Timestamp?.self,
-                Timestamp?.self,
-                Bool.self
+                Timestamp?.self
             )
         // A day of which nothing was known says nothing: its being there must not change the answer.
         if let firstKnownAt, firstKnownAt.microseconds > recordedBy { return nil }
@@ -172,7 +182,7 @@ extension PostgresMarketdataStore {
             firstEnd: firstEnd.microseconds,
             lastEnd: lastEnd.microseconds,
             coverage: from.microseconds..<to.microseconds,
-            live: sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: isFollowed) }
+            live: sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: false) }
         )
     }
 
@@ -310,7 +320,10 @@ extension PostgresMarketdataStore {
             "SELECT clock_timestamp()",
         ])[2].first?.column(0, as: Timestamp.self)
         for part in try await LiveSeals.unsealed(of: instrument, on: Array(Set(days.map(\.day))), on: connection) {
-            _ = try await LiveSeals.seal(part, cpu: cpu, on: connection)
+            do { _ = try await LiveSeals.seal(part, cpu: cpu, on: connection) } catch let error as BarsError {
+                // A stored day that cannot be read is what this import mends; its tail stays where it is, and nothing has been written.
+                guard case .damagedChunk = error else { throw error }
+            }
         }
         let latest = try await latestChunks(of: instrument, days, on: connection)
         let moment = now?.microseconds ?? .min

@@ -86,7 +86,7 @@ extension PostgresMarketdataStore {
         let rows = try await pool.pipeline([
             Self.awaitRecording(of: instrument.description),
             """
-            SELECT DISTINCT ON (day) day, revision, edition, rows, octet_length(bytes), first_start, first_end, last_end FROM chunks
+            SELECT DISTINCT ON (day) day, revision, edition + live_editions, rows, octet_length(bytes), first_start, first_end, last_end FROM chunks
             WHERE instrument_id = \(instrument) AND interval_seconds = \(series.intervalSeconds) AND side = \(series.side)
                 AND origin = \(series.origin) AND day BETWEEN \(stretch.lowerBound) AND \(stretch.upperBound) AND recorded_at <= \(moment(recordedBy))
             ORDER BY day, revision DESC

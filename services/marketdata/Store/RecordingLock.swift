@@ -16,10 +16,11 @@ extension PostgresMarketdataStore {
         "SELECT pg_advisory_xact_lock_shared(hashtextextended(\("marketdata-recording:" + subject), 0))"
     }
 
-    /// The same for what feeds tell of an instrument, where they told something of these days: what is read of history alone waits for no feed.
+    /// The same for what feeds tell of an instrument, where they told something of these days: what is read of history alone waits for no feed. Gives in its
+    /// second column a moment up to which all that feeds told is seen afterwards.
     static func awaitRecording(of instrument: InstrumentID, on days: ClosedRange<CivilDay>) -> SQL {
         """
-        SELECT pg_advisory_xact_lock_shared(hashtextextended(\("marketdata-recording:" + LiveStore.subject), 0)) FROM (
+        SELECT pg_advisory_xact_lock_shared(hashtextextended(\("marketdata-recording:" + LiveStore.subject), 0)), (SELECT known_at FROM live_clock) FROM (
             SELECT FROM live_days WHERE instrument_id = \(instrument) AND day BETWEEN \(days.lowerBound) AND \(days.upperBound) LIMIT 1) AS live
         """
     }

@@ -58,6 +58,13 @@ final class BarReader: Sendable {
         var view = try await KnowledgeView.of(found.instrument, request: request, store: store, now: now)
         if let recordedBy { view.recordedBy = recordedBy.microseconds }
         let calendar = try await calendars.calendar(named: found.instrument.calendar)
+        var series = found.series
+        if found.instrument.feed == .replay {
+            // Of a series that a feed began it is noted when that became known; a replay goes by the bars' own times.
+            for (index, one) in series.enumerated() where one.firstEnd > ((one.firstDay + 1).seconds + Int64(one.key.intervalSeconds)) * 1_000_000 {
+                series[index].firstEnd = one.firstDay.seconds * 1_000_000
+            }
+        }
         var adjustment: AdjustmentView?
         if request.adjustment != .raw {
             let actions = try await store.actions(of: view.source.id, recordedBy: view.recordedBy)
@@ -65,7 +72,7 @@ final class BarReader: Sendable {
         }
         let subject = Subject(
             instrument: found.instrument,
-            series: adjustment == nil ? found.series : AdjustmentView.usable(found.series),
+            series: adjustment == nil ? series : AdjustmentView.usable(series),
             view: view,
             calendar: calendar,
             adjustment: adjustment

@@ -52,7 +52,7 @@ struct Catalogue: Sendable {
     /// A live day as it was known, with its bars.
     private typealias ToldDay = (key: ChunkKey, day: DatasetDay, bars: BarSeries)
 
-    /// The days of a series of which a feed has told something; nothing for one of which nothing was known.
+    /// The days of a series of which a feed has told something, without those of which all that is stored was known; nothing for one of which nothing was.
     private func live(
         of source: InstrumentID,
         _ series: SeriesKey,
@@ -69,9 +69,11 @@ struct Catalogue: Sendable {
             at += part.count
             guard let first = part.first, let last = part.last else { continue }
             let query = ChunkQuery(instrumentID: source, series: [series], days: first...last, recordedBy: recordedBy, knownBy: cut)
-            let infos = try await store.chunkInfos(query).filter { part.contains($0.key.day) }
+            var infos = try await store.chunkInfos(query).filter { part.contains($0.key.day) }
+            for info in infos where info.isWhole(recordedBy: recordedBy, cut: cut) { found.removeValue(forKey: info.key.day) }
+            infos.removeAll { $0.isWhole(recordedBy: recordedBy, cut: cut) }
             let chunks = try await store.chunks(infos.filter(\.isStored).map(\.key))
-            let told = try await cpu.run {
+            let told = try await cpu.run { [infos] in
                 try infos.map { info -> ToldDay? in
                     let stored = try info.isStored ? Self.decode(info.key, chunks, symbol) : nil
                     let known = try info.known(stored, recordedBy: recordedBy, cut: cut)
@@ -82,7 +84,7 @@ struct Catalogue: Sendable {
                         revision: info.key.revision,
                         edition: info.edition + known.revisions,
                         rows: known.rows,
-                        bytes: cut == .max ? chunks[info.key]?.count ?? 0 : 0,
+                        bytes: 0,
                         firstStart: bars.starts.first ?? info.coverage.lowerBound,
                         lastEnd: bars.ends.last ?? min(info.coverage.upperBound, cut)
                     )
