@@ -1,6 +1,7 @@
 import Bars
 import Contracts
 import FoundationEssentials
+import Postgres
 import ServiceRuntime
 
 /// What a feed missed: nothing that may have happened in it closes before the source has been asked for it as history.
@@ -93,7 +94,11 @@ extension LiveSession {
     /// Writes down which holes there are.
     func writeOpenedHoles() async throws {
         while let hole = holesToOpen.first {
-            do { try await parts.live.openHole(hole) } catch let error where !(error is CancellationError) { return }
+            do { try await parts.live.openHole(hole) } catch let error as PostgresError where error.isUniqueViolation(of: "live_holes_pkey") {
+                // It was written, and the answer was lost.
+            } catch let error where !(error is CancellationError) {
+                return
+            }
             holesToOpen.removeFirst()
         }
     }
