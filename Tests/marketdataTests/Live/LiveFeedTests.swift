@@ -298,6 +298,28 @@ import Testing
         }
     }
 
+    @Test func afterDaysADayIsAskedFor() async throws {
+        try await LiveBench.with { bench in
+            let series = try await bench.subscribe().series
+            #expect(try await bench.live.claim(feed: "scripted", runner: "earlier", leaseSeconds: 60))
+            let end = at("2024-03-04T12:00:05Z").microseconds
+            let close = LiveClose(instrumentID: try await bench.id(), series: series, start: end - 1_000_000, end: end, version: 0, prices: nil)
+            _ = try await bench.live.record(LiveStep(closes: [close]), feed: "scripted", runner: "earlier")
+            try await bench.live.release(feed: "scripted", runner: "earlier")
+            bench.time.advance(2 * 86_400 + 5)
+            bench.source.reply { _ in throw SourceError.beyondReach("that") }
+            try await bench.running { stream in
+                stream.tell(.live)
+                try await eventually("the older day is lost") { try await bench.holes().contains { $0.hasSuffix("lost") } }
+                bench.pass(7, stream)
+                #expect(try await bench.source.asked.next().range == at("2024-03-05T12:00:05Z")..<at("2024-03-06T12:00:05Z"))
+                try await eventually("both are lost") { try await bench.holes().map { $0.suffix(4) } == ["lost", "lost"] }
+                // It goes on where the present is, and says nothing of what it does not know.
+                try await bench.recorded(["12:00:05 v0 -", "12:00:10 v0 -"])
+            }
+        }
+    }
+
     @Test func oneOfTwoRunsIt() async throws {
         try await LiveBench.with { bench in
             try await bench.subscribe()
