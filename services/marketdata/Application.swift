@@ -83,7 +83,9 @@ enum Application {
         )
 
         let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
-        let sources = SourceRoutes(sources: SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)]))
+        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)])
+        let sources = SourceRoutes(sources: catalogue)
+        let live = Live(settings, environment, sources: catalogue, store: store, reader: reader, calendars: calendars)
         // Charts.
         let chartStore = ChartStore(pool: pool)
         let sessions = ChartSessions(store: chartStore, keys: apiKeys, denied: denied, time: time, limits: settings.charts)
@@ -111,6 +113,7 @@ enum Application {
         UploadRoutes(uploads: uploads, blobs: blobs, imports: uploadImports, time: time)
             .addPublicRoutes(to: &publicRouter, authentication: people)
         sources.add(to: &publicRouter, authentication: people)
+        live.routes.add(to: &publicRouter, authentication: people)
         RetentionRoutes(store: store, rules: retention).add(to: &publicRouter, authentication: people)
         chartRoutes.add(to: &publicRouter, authentication: people)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
@@ -147,6 +150,7 @@ enum Application {
         )
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
+        components += live.components
         if let resampling { components += resampling.components }
         return components + [uploadImports, internalServer, publicServer]
     }

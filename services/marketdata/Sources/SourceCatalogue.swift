@@ -9,10 +9,25 @@ struct SourceCatalogue: Sendable {
 
     let entries: [Entry]
 
+    /// What each is, or would be.
+    var descriptions: [SourceDescription] {
+        entries.map { entry in
+            switch entry {
+            case .configured(let source): source.description
+            case .absent(let description, _): description
+            }
+        }
+    }
+
     /// The configured source of that id.
     func source(_ id: String) -> (any Source)? {
         for case .configured(let source) in entries where source.description.id == id { return source }
         return nil
+    }
+
+    /// Those that tell what happens while it happens.
+    var streaming: [any StreamingSource] {
+        entries.compactMap { if case .configured(let source) = $0 { source as? any StreamingSource } else { nil } }
     }
 
     /// Each with its health.

@@ -14,12 +14,18 @@ enum StreamKind: Sendable, Equatable {
 protocol SourceStream: Sendable {
     /// What happens, for one reader.
     var events: SourceEvents { get }
+    /// How often it tells at least its clock, though nothing happens; nothing where its silence says nothing.
+    var heartbeat: Duration? { get }
     /// Watches a symbol (as the source spells it), now and after each reconnect.
     func watch(_ symbol: String) async throws
     /// Watches it no more.
     func unwatch(_ symbol: String) async
     /// Works until its task is cancelled; a connection that is lost is made again.
     func run() async
+}
+
+extension SourceStream {
+    var heartbeat: Duration? { nil }
 }
 
 /// One trade.

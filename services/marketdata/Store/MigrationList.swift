@@ -18,6 +18,7 @@ enum Migrations {
             ("v011_create_chart_sessions", PackageResources.v011_create_chart_sessions_sql),
             ("v012_create_retention", PackageResources.v012_create_retention_sql),
             ("v013_create_live", PackageResources.v013_create_live_sql),
+            ("v014_create_live_subscriptions", PackageResources.v014_create_live_subscriptions_sql),
         ])
     }
 }

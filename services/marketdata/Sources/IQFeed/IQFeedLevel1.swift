@@ -15,6 +15,7 @@ actor IQFeedLevel1: IQFeedStreaming, SourceStream {
     let door = IQFeedDoor.level1
     let connector: IQFeedConnector
     nonisolated let events: SourceEvents
+    nonisolated let heartbeat: Duration? = .seconds(1)
     let silence: Duration
     let probe: String? = nil
     var connection: LineConnection?
