@@ -43,7 +43,7 @@ enum Application {
             cpu: cpu
         )
         let conversions = TableConversionHandler(
-            files: ConversionFiles(marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(60)), time: environment.time),
+            files: ConversionFiles(marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(60))),
             environments: storage.environments,
             pythons: pythons,
             sandbox: sandbox,

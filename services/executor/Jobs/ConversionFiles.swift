@@ -1,20 +1,13 @@
 import Contracts
 import Cryptography
 import HTTPServing
-import ServiceRuntime
 
 /// The file of a conversion and the text that it becomes, both in parts that lie with marketdata.
 struct ConversionFiles: Sendable {
     /// As long as marketdata's parts are at most.
     static let partBytes = 8 << 20
 
-    private let marketdata: ServiceClient
-    private let time: any TimeSource
-
-    init(marketdata: ServiceClient, time: any TimeSource) {
-        self.marketdata = marketdata
-        self.time = time
-    }
+    let marketdata: ServiceClient
 
     private struct Stored: Decodable {
         var sha256: SHA256Digest
