@@ -20,6 +20,7 @@ LONGEST_TEXT = 64
 #: What an archive may hold in all, and its metadata.
 MOST_UNPACKED_BYTES = 1 << 30
 MOST_METADATA_BYTES = 1 << 20
+LOSSY = "a PyStore item that grew by append may lack repeated rows: a hole in it does not say that nothing was traded"
 #: A table of more columns than this keeps only those whose names say that they may matter.
 MANY_COLUMNS = 40
 
@@ -185,7 +186,7 @@ def archived(file):
     notes = []
     marks = [entry for entry in entries if entry.filename.replace("\\", "/").strip("/") == "/".join([*folder, "pystore_metadata.json"])]
     if marks and item is not None:
-        notes.append("a PyStore item that grew by append may lack repeated rows: a hole in it does not say that nothing was traded")
+        notes.append(LOSSY)
         item["pystore"] = True
         try:
             metadata = json.loads(_read(archive, marks[0], [MOST_METADATA_BYTES]))
@@ -282,18 +283,22 @@ _PERIODS = {"D": 86_400, "h": 3_600, "H": 3_600, "min": 60, "T": 60, "s": 1, "S"
 
 def kind_of(field):
     """How a column's values become text; nothing for what no table of prices holds."""
+    import pyarrow
     from pyarrow import types
 
     kind = field.type
     if types.is_dictionary(kind):
         kind = kind.value_type
-    extension = (field.metadata or {}).get(b"ARROW:extension:name")
+    extension, about = ((field.metadata or {}).get(key) for key in (b"ARROW:extension:name", b"ARROW:extension:metadata"))
+    if isinstance(kind, pyarrow.BaseExtensionType):
+        # Where pandas is installed, as it is not in the sandbox, it makes this a type of its own.
+        extension, about, kind = kind.extension_name.encode(), kind.__arrow_ext_serialize__(), kind.storage_type
     if extension == b"pandas.period" and types.is_int64(kind):
         try:
-            return ("period", _PERIODS[json.loads((field.metadata or {})[b"ARROW:extension:metadata"])["freq"]])
+            return ("period", _PERIODS[json.loads(about)["freq"]])
         except (KeyError, TypeError, ValueError):
             return None
-    if isinstance(kind, _extension_type()) or extension is not None and not types.is_string(kind):
+    if extension is not None:
         return None
     for test, name in (
         (types.is_floating, "float"), (types.is_integer, "integer"), (types.is_decimal, "decimal"), (types.is_timestamp, "moment"), (types.is_date, "date"),
@@ -302,12 +307,6 @@ def kind_of(field):
         if test(kind):
             return (name, None)
     return None
-
-
-def _extension_type():
-    import pyarrow
-
-    return pyarrow.BaseExtensionType
 
 
 def pandas_of(schema):
@@ -320,6 +319,19 @@ def pandas_of(schema):
     except (ValueError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}
+
+
+def said_by_us(schema):
+    """What our own export says of its bars; nothing for other files."""
+    text = (schema.metadata or {}).get(b"auspex", b"")
+    try:
+        said = json.loads(text) if 0 < len(text) <= 4_096 else None
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        return {}
+    kept = {key: said.get(key) for key in ("symbol", "interval")}
+    return kept if all(isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT and value.isprintable() for value in kept.values()) else {}
 
 
 def columns_of(schema, notes):
@@ -482,7 +494,7 @@ def settle_places(columns, source):
     import pyarrow
     from pyarrow import compute
 
-    if b"auspex" in (source.schema.metadata or {}):
+    if said_by_us(source.schema):
         return
     open_columns = {column: 0 for column in columns if column.kind[0] == "float" and column.field.type == pyarrow.float64()}
     seen = {column: 0 for column in open_columns}
@@ -587,6 +599,11 @@ def convert(file, most_plain_bytes=512 << 20, most_packed_bytes=128 << 20):
     # Each row is a line, and no line that says something is shorter than this.
     if source.rows * 8 > most_plain_bytes:
         raise Refused("too_large", f"it has {source.rows} rows; at most {most_plain_bytes // 8} would be right")
+    said = said_by_us(source.schema)
+    if said:
+        source.item = {**(source.item or {"name": said["symbol"]}), **said}
+        # It was written in one piece.
+        notes[:] = [note for note in notes if note != LOSSY]
     if not source.rows:
         raise Refused("empty_file", "it holds no rows")
     columns = columns_of(source.schema, notes)

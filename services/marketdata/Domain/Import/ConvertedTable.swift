@@ -27,9 +27,9 @@ enum ConvertedTable {
     static func options(_ given: ImportOptions, of item: TableConversionResult.Item?) -> ImportOptions {
         var options = given
         options.isConverted = true
-        guard let item, item.pystore == true else { return options }
-        // An item is called like its instrument; our own export notes the true name, in which a path has no place.
-        let symbol = (item.symbol ?? item.name).uppercased()
+        guard let item else { return options }
+        // An item of PyStore is called like its instrument; our own exports note the true name.
+        let symbol = (item.symbol ?? (item.pystore == true ? item.name : "")).uppercased()
         if options.symbol == nil, InstrumentSymbol.isValid(symbol) { options.symbol = symbol }
         if options.interval == nil, let text = item.interval { options.interval = try? BarInterval(text: text) }
         return options

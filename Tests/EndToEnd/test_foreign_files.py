@@ -1,0 +1,158 @@
+"""Feather, Parquet and PyStore through the gateway: an executor converts them in its sandbox, and the bars are those of the same rows as text."""
+
+import io
+import os
+import struct
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+from urllib.parse import urlencode
+
+import auspex
+import numpy
+import pyarrow
+from auspex_cli.layout import REPOSITORY
+from auspex_demo.api import API
+from auspex_demo.main_job import MainJob, until
+from auspex_demo.private_platform import PrivatePlatform
+from pyarrow import feather, parquet
+
+BINARIES = Path(os.environ.get("AUSPEX_TEST_BINARIES", REPOSITORY / ".build" / "debug"))
+PART = 65_536
+MINUTE = 60_000_000
+#: 2024-03-01T00:00:00Z
+BEGINNING = 1_709_251_200_000_000
+
+
+def columns(days: int = 3) -> dict:
+    """Minutes with prices of many digits, a hole, and volumes of eight places."""
+    numbers = [number for number in range(days * 1440) if number % 97]
+    close = [100 + number % 50 + 0.25 + number * 1e-7 for number in numbers]
+    return {
+        "date": pyarrow.array([BEGINNING + number * MINUTE for number in numbers], pyarrow.timestamp("us", "UTC")),
+        "open": close, "high": [value + 1.5 for value in close], "low": [value - 1.5 for value in close], "close": close,
+        "volume": [round(number % 7 + 0.12345678, 8) for number in numbers]}
+
+
+def text_of(table: dict) -> bytes:
+    stamps = [str(moment)[:19] for moment in table["date"].to_pylist()]
+    rows = zip(stamps, *(map(repr, table[name]) for name in ("open", "high", "low", "close", "volume")))
+    return "\n".join(["date,open,high,low,close,volume", *map(",".join, rows)]).encode()
+
+
+class ForeignFiles(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.platform = PrivatePlatform("foreign", binaries=BINARIES)
+        cls.addClassCleanup(cls.platform.down)
+        cls.platform.up()
+        job = MainJob(cls.platform.api, cls.platform.plan, cls.platform.control, "/usr/bin/python3")
+        cast = job.cast()
+        cls.admin, cls.reader = job.as_(cast.admin), job.as_(cast.subscriber)
+        key = cls.reader.post("/api/keys", {"name": "notebook", "scopes": ["bars:read"]})["key"]
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.enterClassContext(mock.patch.dict(os.environ, AUSPEX_URL=cls.platform.api.base, AUSPEX_API_KEY=key, AUSPEX_CACHE=str(cls.folder / "cache")))
+        cls.program = API(cls.platform.api.base, key=key)
+
+    def take(self, data: bytes, name: str, **options) -> dict:
+        """Uploads a file in parts; gives the upload as soon as it has ended, one way or the other."""
+        upload = self.admin.post("/api/uploads", {"filename": name, "bytes": len(data), "part_bytes": PART})
+        for number in range(upload["parts"]):
+            self.admin.put(f"/api/uploads/{upload['id']}/parts/{number + 1}", raw=data[number * PART:(number + 1) * PART], content_type="application/octet-stream")
+        self.admin.post(f"/api/uploads/{upload['id']}/import?{urlencode(options)}")
+
+        def ended():
+            found = self.admin.get(f"/api/uploads/{upload['id']}")
+            return found if found["state"] in ("imported", "failed") else None
+
+        return until(ended, 300, f"the import of {name}")
+
+    def text(self, data: bytes, name: str, **options) -> dict:
+        return self.admin.post(f"/api/imports?{urlencode({'filename': name, **options})}", raw=data, content_type="text/csv", seconds=120)
+
+    def bars(self, symbol: str, interval: str = "1m", start: str = "2024-03-01", end: str = "2024-03-06") -> dict:
+        """The columns without what names the answer; prices as text."""
+        found = self.program.get(f"/api/bars?{urlencode({'instrument': symbol, 'interval': interval, 'start': start, 'end': end, 'limit': 50000})}")
+        return found["bars"]
+
+    def test_the_same_rows_in_each_format_are_the_same_bars(self):
+        table = columns()
+        self.text(text_of(table), "TEXTUSD.csv", symbol="TEXTUSD", asset_class="crypto")
+        expected = self.bars("TEXTUSD")
+        self.assertEqual(len(expected["close"]), 3 * 1440 - 45)
+        arrow = pyarrow.table(table)
+        files = {}
+        for name, write in {
+            "FEATHUSD.feather": lambda sink: feather.write_feather(arrow, sink), "PARQUSD.parquet": lambda sink: parquet.write_table(arrow, sink),
+            "OLDUSD.feather": lambda sink: feather.write_feather(arrow.set_column(0, "date", arrow["date"].cast(pyarrow.int64())), sink, version=1),
+        }.items():
+            sink = io.BytesIO()
+            write(sink)
+            files[name] = sink.getvalue()
+        for name, data in files.items():
+            with self.subTest(name):
+                symbol = name.partition(".")[0]
+                ended = self.take(data, name, symbol=symbol, asset_class="crypto")
+                self.assertEqual(ended["state"], "imported", ended)
+                self.assertEqual((ended["converted_percent"], ended["result"]["days_added"]), (100, 3), ended)
+                self.assertEqual(self.bars(symbol), expected)
+                again = self.take(data, name, symbol=symbol, asset_class="crypto")["result"]
+                self.assertEqual((again["days_unchanged"], again["days_revised"]), (3, 0), again)
+
+    def test_what_was_exported_comes_back_bit_for_bit(self):
+        table = columns(4)
+        # Numbers that no short decimal is near to, and some that one is.
+        table["close"] = table["open"] = [value / 3 for value in table["close"]]
+        table["high"] = [value + 0.1 + 0.2 for value in table["open"]]
+        table["low"] = [value / 7 for value in table["open"]]
+        self.text(text_of(table), "FROMUSD.csv", symbol="FROMUSD", asset_class="crypto")
+        for interval in ("1m", "5m", "1d"):
+            exported = auspex.bars("FROMUSD", interval, "2024-03-01", "2024-03-05", as_of="2024-06-01")
+            self.assertGreater(len(exported), 3)
+            places = [exported.to_parquet(self.folder / f"{interval}.parquet"), exported.to_pystore(self.folder / f"{interval}.zip")]
+            for number, place in enumerate(places):
+                with self.subTest(place.name):
+                    symbol = f"BACK{interval.upper()}{number}USD"
+                    ended = self.take(place.read_bytes(), place.name, symbol=symbol, asset_class="crypto")
+                    self.assertEqual(ended["state"], "imported", ended)
+                    back = auspex.bars(symbol, interval, "2024-03-01", "2024-03-05")
+                    for name in ("start", "end", "open", "high", "low", "close", "volume"):
+                        numpy.testing.assert_array_equal(getattr(back, name), getattr(exported, name), f"{place.name} {name}")
+        # Without a symbol the file's own is taken, which is that of the bars that it was made of: nothing changes.
+        own = self.take(places[1].read_bytes(), "whatever.zip")
+        self.assertEqual((own["state"], own["result"]["instrument"]), ("imported", "FROMUSD"), own)
+
+    def test_files_that_mean_harm_are_refused(self):
+        sink = io.BytesIO()
+        parquet.write_table(pyarrow.table(columns()), sink)
+        whole = sink.getvalue()
+        for data, code in {
+            whole[:len(whole) // 2]: "damaged_file", b"PARE" + b"\0" * 100: "encrypted_file", b"FEA1" + struct.pack("<Q", 1 << 60) * 9 + b"FEA1": "damaged_file",
+        }.items():
+            with self.subTest(code):
+                ended = self.take(data, "HARMUSD.parquet")
+                self.assertEqual((ended["state"], ended["problem"]["code"]), ("failed", code), ended)
+
+    @unittest.skipUnless(os.environ.get("AUSPEX_SHARED"), "no reference data")
+    def test_freqtrades_feather_gives_the_bars_of_its_json(self):
+        data = Path(os.environ["AUSPEX_SHARED"]) / "data" / "freqtrade"
+        for stem, twin, intervals in (
+            ("UNITTEST_BTC-1m", "UNITTEST_BTC-1m.json", ("1m", "5m", "1h")), ("XRP_ETH-trades", "XRP_ETH-trades.json.gz", ("1s", "1m", "5m")),
+        ):
+            text = (data / twin).read_bytes()
+            self.text(text, f"TWIN_{stem}.json", symbol=f"TWIN.{stem.partition('-')[0]}", asset_class="crypto")
+            ended = self.take((data / f"{stem}.feather").read_bytes(), f"{stem}.feather")
+            self.assertEqual((ended["state"], ended["result"]["bad_row_count"]), ("imported", 0), ended)
+            symbol = ended["result"]["instrument"]
+            self.assertEqual(symbol, stem.partition("-")[0])
+            for interval in intervals:
+                expected = self.bars(f"TWIN.{symbol}", interval, "2017-01-01", "2020-01-01")
+                self.assertGreater(len(expected["close"]), 500)
+                self.assertEqual(self.bars(symbol, interval, "2017-01-01", "2020-01-01"), expected, f"{stem} {interval}")
+                if stem.startswith("XRP") and interval != "1s":
+                    self.assertEqual(len(expected["close"]), {"1m": 2469, "5m": 706}[interval])
+
+
+if __name__ == "__main__":
+    unittest.main()
