@@ -141,7 +141,9 @@ import Testing
                 let (result, text) = try await result(bench, of: try await bench.file(Self.frame + "\n" + write))
                 #expect(result.table?.rows == 2 && text == expected, "\(write): \(result)")
             }
-            let old = try await bench.file(Self.frame + "\ntable = table.set_column(4, 'time', table['time'].cast(pa.int64()))\nfeather.write_feather(table, sink, version=1)")
+            let old = try await bench.file(
+                Self.frame + "\ntable = table.set_column(4, 'time', table['time'].cast(pa.int64()))\nfeather.write_feather(table, sink, version=1)"
+            )
             #expect(old.starts(with: Array("FEA1".utf8)))
             let (result, text) = try await result(bench, of: old)
             #expect(result.table?.rows == 2 && text.hasPrefix("open,high,low,close,time\n1.1,1.3,1,1.2,1577836800000000000\n"), "\(result)")

@@ -107,7 +107,9 @@ struct TableConversionHandler: JobHandler {
             orders["limits"] = ["processes": .integer(Int64(limits.processes)), "address_space_bytes": .integer(Int64(limits.memoryBytes))]
         }
         return SandboxCommand(
-            arguments: [python.path, "-ISB", "-c", AuthorRuntime.conversionProgram, String(decoding: WireJSON.encode(.object(orders)), as: UTF8.self)],
+            arguments: [
+                python.path, "-ISB", "-c", AuthorRuntime.conversionProgram, String(decoding: WireJSON.encode(.object(orders)), as: UTF8.self),
+            ],
             mounts: [
                 SandboxMount(source: runtime.converterFolder, target: "/sdk"), SandboxMount(source: packages + "/site", target: Self.mountPoint),
             ],
