@@ -337,6 +337,25 @@ final class ConversionLedger: WatchedJobLedger {
         }
     }
 
+    @Test(arguments: ["x", "%00", "..%2F..", "00000000-0000-0000-0000-000000000000", "'%3B--", "%F0%9F%98%80"])
+    func badIdsOfConversionsAreRefused(id: String) async throws {
+        try await withDoors { doors in
+            let client = try executor(doors, files: [SHA256.digest(file)])
+            let before = try await doors.fingerprint()
+            for path in ["/internal/v1/conversions/\(id)/parts/1", "/internal/v1/conversions/\(UploadID.make())/parts/\(id)"] {
+                let status = try await client.get(path).status
+                #expect(status == 400 || status == 404, "\(path): \(status)")
+            }
+            for number in ["0", "-1", "2147483648", "9223372036854775807", "9223372036854775808"] {
+                let status = try await client.get("/internal/v1/conversions/\(UploadID.make())/parts/\(number)").status
+                #expect(status == 400 || status == 404, "\(number): \(status)")
+            }
+            let status = try await client.send(.put, "/internal/v1/conversions/\(id)/table", body: [1]).status
+            #expect(status == 400 || status == 404, "\(id): \(status)")
+            #expect(try await doors.fingerprint() == before)
+        }
+    }
+
     /// The doors for small files, and the command, say where such files go.
     @Test(arguments: ["PAR1", "PARE", "ARROW1\0\0", "FEA1"]) func foreignFilesAreToldWhereToGo(magic: String) throws {
         let bytes = Array(magic.utf8) + Array(repeating: 0, count: 64)
