@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import struct
 import tempfile
 import unittest
@@ -59,18 +60,24 @@ class ForeignFiles(unittest.TestCase):
         cls.enterClassContext(mock.patch.dict(os.environ, AUSPEX_URL=cls.platform.api.base, AUSPEX_API_KEY=key, AUSPEX_CACHE=str(cls.folder / "cache")))
         cls.program = API(cls.platform.api.base, key=key)
 
-    def take(self, data: bytes, name: str, **options) -> dict:
-        """Uploads a file in parts; gives the upload as soon as it has ended, one way or the other."""
-        upload = self.admin.post("/api/uploads", {"filename": name, "bytes": len(data), "part_bytes": PART})
+    def begin(self, data: bytes, name: str, part: int = PART, **options) -> str:
+        """Uploads a file in parts and has it imported; gives the upload's id."""
+        upload = self.admin.post("/api/uploads", {"filename": name, "bytes": len(data), "part_bytes": part})
         for number in range(upload["parts"]):
-            self.admin.put(f"/api/uploads/{upload['id']}/parts/{number + 1}", raw=data[number * PART:(number + 1) * PART], content_type="application/octet-stream")
+            self.admin.put(f"/api/uploads/{upload['id']}/parts/{number + 1}", raw=data[number * part:(number + 1) * part], content_type="application/octet-stream")
         self.admin.post(f"/api/uploads/{upload['id']}/import?{urlencode(options)}")
+        return upload["id"]
 
-        def ended():
-            found = self.admin.get(f"/api/uploads/{upload['id']}")
-            return found if found["state"] in ("imported", "failed") else None
+    def ended(self, upload: str) -> dict:
+        """The upload as soon as it has ended, one way or the other."""
+        def found():
+            now = self.admin.get(f"/api/uploads/{upload}")
+            return now if now["state"] in ("imported", "failed") else None
 
-        return until(ended, 300, f"the import of {name}")
+        return until(found, 300, f"the import of {upload}")
+
+    def take(self, data: bytes, name: str, **options) -> dict:
+        return self.ended(self.begin(data, name, **options))
 
     def text(self, data: bytes, name: str, **options) -> dict:
         return self.admin.post(f"/api/imports?{urlencode({'filename': name, **options})}", raw=data, content_type="text/csv", seconds=120)
@@ -156,6 +163,34 @@ class ForeignFiles(unittest.TestCase):
                 self.assertEqual(self.bars(symbol, interval, "2017-01-01", "2020-01-01"), expected, f"{stem} {interval}")
                 if stem.startswith("XRP") and interval != "1s":
                     self.assertEqual(len(expected["close"]), {"1m": 2469, "5m": 706}[interval])
+
+    def test_who_converts_and_who_imports_may_be_killed(self):
+        rows = 400 * 1440
+        close = pyarrow.array([100 + number % 1000 / 8 for number in range(rows)])
+        sink = io.BytesIO()
+        times = pyarrow.array(range(BEGINNING, BEGINNING + rows * MINUTE, MINUTE), pyarrow.timestamp("us", "UTC"))
+        parquet.write_table(pyarrow.table({"date": times, "open": close, "high": close, "low": close, "close": close}), sink)
+        upload = self.begin(sink.getvalue(), "KILLUSD.parquet", 1 << 20, symbol="KILLUSD", asset_class="crypto")
+
+        def look() -> dict:
+            return self.admin.get(f"/api/uploads/{upload}")
+
+        def running():
+            jobs = self.admin.get("/api/jobs?kind=table_conversion&limit=1")["items"]
+            return jobs and jobs[0]["state"] == "running" or look()["state"] != "importing"
+
+        until(running, 120, "the conversion", 0.02)
+        self.platform.control.restart_all(["executor"], signal.SIGKILL, 90)
+        until(lambda: look()["days_done"] > 0 or look()["state"] != "importing", 200, "the first days", 0.02)
+        self.platform.control.restart_all(["marketdata"], signal.SIGKILL, 90)
+        ended = self.ended(upload)
+        self.assertEqual((ended["state"], ended["days_total"]), ("imported", 400), ended)
+        result = ended["result"]
+        self.assertEqual((result["days_added"] + result["days_unchanged"], result["days_revised"]), (400, 0), result)
+        kept = self.platform.sql("SELECT count(*), max(revision) FROM marketdata.chunks c JOIN marketdata.instruments i ON i.id = c.instrument_id WHERE symbol = 'KILLUSD'")
+        self.assertEqual(kept.replace("|", " ").split(), ["400", "1"], "each day once")
+        found = self.bars("KILLUSD", "1d", "2024-01-01", "2026-01-01")
+        self.assertEqual(len(found["close"]), 400)
 
 
 if __name__ == "__main__":

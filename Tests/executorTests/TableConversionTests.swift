@@ -214,6 +214,25 @@ import Testing
         let report = "\n{\"rows\": 2, \"columns\": [], \"notes\": [], \"item\": null}\ntext"
         #expect(verdict(0, report) == "2 text")
         #expect(verdict(0, "\n{\"refused\": {\"code\": \"several_items\", \"detail\": \"two\"}}\n") == "several_items")
+        #expect(verdict(0, "\n{\"refused\": {\"code\": \"<b>\", \"detail\": \"x\"}}\n") == "damaged_file")
+        let long = String(repeating: "n", count: 100_000)
+        let wordy = "\n{\"rows\": 2, \"notes\": [\"\(long)\"], \"item\": {\"name\": \"\(long)\"}}\ntext"
+        let spoken = SandboxOutcome(
+            exitCode: 0,
+            killer: nil,
+            outOfMemory: false,
+            hitProcessLimit: false,
+            wallTime: .seconds(1),
+            cpuSeconds: 1,
+            memoryPeakBytes: 1,
+            result: Array(wordy.utf8),
+            log: CapturedLog(capacity: 1_024)
+        )
+        if case .table(let table, _) = ConversionVerdict(outcome: spoken, limits: limits) {
+            #expect(table.item?.name.utf8.count == 255 && table.notes.map(\.utf8.count) == [400])
+        } else {
+            Issue.record("no table")
+        }
         #expect(verdict(128 + 11, "\n") == "damaged_file")
         #expect(verdict(1, "\n") == "damaged_file")
         #expect(verdict(1, "") == "ours")

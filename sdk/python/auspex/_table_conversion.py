@@ -31,6 +31,8 @@ _MOMENTS = {
     "datum", "day", "trade date", "trading date", "dtyyyymmdd", "time", "zeit", "uhrzeit", "time of day", "hour", "end", "end time", "bar end",
     "close time",
 }
+_LIKE_TIME = re.compile(r"^t$|\bts\b|time|stamp|date|window start")
+_HAPPENED = re.compile(r"event|open|start|begin")
 _PRICES = ({"open", "high", "low", "close"}, {"o", "h", "l", "c"})
 _TELLING = re.compile(r"open|high|low|close|price|bid|ask|offer|last|vol|size|amount|qty|quantity|time|date|day|stamp|symbol|ticker|instrument|pair|^ts$|^[ohlcv]$")
 
@@ -182,7 +184,7 @@ def archived(file):
     (folder, found), = folders.items()
     budget = [MOST_UNPACKED_BYTES]
     found.sort(key=lambda entry: _natural(entry.filename))
-    item = {"name": folder[-1]} if folder else None
+    item = {"name": folder[-1][:LONGEST_TEXT]} if folder else None
     notes = []
     marks = [entry for entry in entries if entry.filename.replace("\\", "/").strip("/") == "/".join([*folder, "pystore_metadata.json"])]
     if marks and item is not None:
@@ -393,9 +395,10 @@ def name_the_time(columns, source):
 
     if not any(column.words in _MOMENTS for column in columns):
         times = [column for column in columns if column.kind[0] in ("moment", "date", "period")]
-        chosen = next((column for column in times if column.is_index), times[0] if len(times) == 1 else None)
-        if chosen is None:
-            chosen = next((column for column in columns if column.is_index and column.kind[0] == "integer" and is_epoch(column, source)), None)
+        # Of several, such as when it happened and when it was heard of, the first that says the former.
+        times.sort(key=lambda column: (not column.is_index, not _HAPPENED.search(column.words)))
+        counts = [column for column in columns if column.kind[0] == "integer" and (column.is_index or _LIKE_TIME.search(column.words))]
+        chosen = next(iter(times), None) or next((column for column in counts if is_epoch(column, source)), None)
         if chosen is not None:
             chosen.title = "datetime"
             columns.remove(chosen)
@@ -422,7 +425,12 @@ def _plain(array):
 
     if isinstance(array, pyarrow.ExtensionArray):
         array = array.storage
-    return array.dictionary_decode() if types.is_dictionary(array.type) else array
+    if not types.is_dictionary(array.type):
+        return array
+    if types.is_string_view(array.type.value_type):
+        # What polars writes, and Arrow does not take apart.
+        array = pyarrow.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pyarrow.string()))
+    return array.dictionary_decode()
 
 
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

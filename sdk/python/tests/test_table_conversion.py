@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy
 import pandas
+import polars
 import pyarrow
 import pytest
 from pyarrow import feather, parquet
@@ -87,6 +88,25 @@ def test_an_index_of_whole_numbers_is_a_time_or_nothing():
     assert lines(in_parquet(nanoseconds))[:2] == ["datetime,open,high,low,close,volume", "1577871000000000000," + BARS[0]]
     counted = pandas.DataFrame({"date": TIMES, **OHLCV}, index=[5, 9])
     assert lines(in_parquet(counted))[0] == "date,open,high,low,close,volume"
+
+
+@pytest.mark.parametrize("name, other", [("t", "n"), ("window_start", "transactions"), ("ts_event", "count"), ("transact_time", "first_id")])
+def test_vendors_call_their_times_otherwise(name, other):
+    whole = pyarrow.table({other: [7, 8], **OHLCV, name: [1577871000000, 1577871060000]})
+    assert lines(in_parquet(whole))[:2] == [f"datetime,{other},open,high,low,close,volume", f"1577871000000,7,{BARS[0]}"]
+    typed = pyarrow.table({"ts_recv": pyarrow.array([5, 6], pyarrow.timestamp("ns")), **OHLCV, "ts_event": pyarrow.array([1, 2], pyarrow.timestamp("s"))})
+    assert lines(in_parquet(typed))[0] == "datetime,ts_recv,open,high,low,close,volume"
+    # A volume is no time, however large.
+    large = pyarrow.table({"trades_until": [10**12, 10**12], "close": [1.0, 2.0]})
+    assert lines(in_parquet(large))[0] == "trades_until,close"
+
+
+def test_tables_of_polars():
+    frame = polars.DataFrame({"symbol": ["SPY", "SPY"], "venue": ["A", None], "time": TIMES, **OHLCV}, schema_overrides={"symbol": polars.Categorical, "volume": polars.UInt32})
+    for write in (frame.write_parquet, frame.write_ipc):
+        sink = io.BytesIO()
+        write(sink)
+        assert lines(sink.getvalue())[:2] == ["symbol,venue,time,open,high,low,close,volume", "SPY,A,2020-01-01 09:30:00," + BARS[0]]
 
 
 def test_times_say_their_zone_where_they_have_one():

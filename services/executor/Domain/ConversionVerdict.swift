@@ -40,13 +40,20 @@ enum ConversionVerdict: Sendable {
             return
         }
         if let refused = report.refused {
-            self = .refused(.init(code: String(refused.code.prefix(utf8Bytes: 40)), detail: FinishedJob.message(refused.detail)))
+            let isWord = (1...40).contains(refused.code.utf8.count) && refused.code.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == 0x5F }
+            self = .refused(.init(code: isWord ? refused.code : "damaged_file", detail: FinishedJob.message(refused.detail)))
         } else if let rows = report.rows, rest[end...].count > 1 {
             let notes = (report.notes ?? []).prefix(Self.maximumNotes).map { String($0.prefix(utf8Bytes: 400)) }
-            self = .table(.init(rows: rows, notes: notes, item: report.item, parts: []), rest[(end + 1)...])
+            self = .table(.init(rows: rows, notes: notes, item: report.item.map(Self.bounded), parts: []), rest[(end + 1)...])
         } else {
             self = .failure("the converter's report cannot be read")
         }
+    }
+
+    /// What says so much comes from inside the sandbox, where a file may have done what it likes: none of it is taken at any length.
+    private static func bounded(_ item: TableConversionResult.Item) -> TableConversionResult.Item {
+        func short(_ text: String) -> String { String(text.prefix(utf8Bytes: 255)) }
+        return .init(name: short(item.name), pystore: item.pystore, symbol: item.symbol.map(short), interval: item.interval.map(short))
     }
 
     private static func stopped(_ outcome: SandboxOutcome, _ limits: SandboxLimits) -> ConversionVerdict? {

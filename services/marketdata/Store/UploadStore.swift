@@ -164,7 +164,7 @@ struct UploadStore: Sendable {
         SELECT u.id, u.account_id, u.file_name, u.bytes, u.part_bytes, u.sha256, u.state, u.options, u.days_done, u.days_total, u.rows_done, u.attempts,
             u.result, u.problem, u.created_at, u.touched_at,
             coalesce((SELECT array_agg(p.number::bigint ORDER BY p.number) FROM upload_parts p WHERE p.upload_id = u.id), '{}'::bigint[]),
-            (SELECT c.percent FROM upload_conversions c WHERE c.upload_id = u.id)
+            (SELECT c.percent FROM upload_conversions c WHERE c.upload_id = u.id AND c.file_sha256 IS NOT NULL)
         FROM \(unsafe: table) u\u{20}
         """
     }
