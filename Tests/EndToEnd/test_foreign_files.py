@@ -1,6 +1,7 @@
 """Feather, Parquet and PyStore through the gateway: an executor converts them in its sandbox, and the bars are those of the same rows as text."""
 
 import io
+import math
 import os
 import signal
 import struct
@@ -160,7 +161,12 @@ class ForeignFiles(unittest.TestCase):
             for interval in intervals:
                 expected = self.bars(f"TWIN.{symbol}", interval, "2017-01-01", "2020-01-01")
                 self.assertGreater(len(expected["close"]), 200)
-                self.assertEqual(self.bars(symbol, interval, "2017-01-01", "2020-01-01"), expected, f"{stem} {interval}")
+                found = self.bars(symbol, interval, "2017-01-01", "2020-01-01")
+                self.assertEqual(found.keys(), expected.keys())
+                # The Feather's floats miss the decimals of the JSON by the last bit, and are kept as they are.
+                for name, values in expected.items():
+                    same = [one == other or math.isclose(float(one), float(other), rel_tol=1e-13) for one, other in zip(found[name], values, strict=True)]
+                    self.assertTrue(all(same), f"{stem} {interval} {name}")
                 if stem.startswith("XRP") and interval != "1s":
                     self.assertEqual(len(expected["close"]), {"1m": 2469, "5m": 706}[interval])
 

@@ -2,7 +2,7 @@
 
 It runs inside the executor's sandbox, without network: the file is mapped at descriptor 4, and descriptor 3 takes a line end when work begins, then one
 line of JSON, ``{"rows", "columns", "notes", "item"}`` or ``{"refused": {"code", "detail"}}``, then the packed text. Row n of the file is line n + 1: the
-header is the first. Numbers are exact (floats by their shortest text; where a whole column misses decimals by the last bit, as these), times are UTC or without a zone as they were, and what is no value is empty.
+header is the first. Numbers are exact (floats by their shortest text), times are UTC or without a zone as they were, and what is no value is empty.
 """
 
 import json
@@ -272,8 +272,6 @@ class Column:
         self.is_index = is_index
         #: How times are written: date, s, us or ns.
         self.form = None
-        #: Decimal places of floats that are decimals but for the last bit; nothing for floats that are what they are.
-        self.places = None
 
     @property
     def words(self):
@@ -476,61 +474,6 @@ def settle_times(columns, source):
             column.form = "s" if state["s"] else "us" if state["us"] else "ns"
 
 
-MOST_PLACES = 12
-#: More than this is known of no float: two decimals so fine are one float.
-_WORTH = 2e14
-
-
-def _rounded(array, places):
-    """The floats next to the decimals of so many places, and where they are as good as the floats themselves (null: nobody can tell)."""
-    from pyarrow import compute
-
-    power = 10.0**places
-    scaled = compute.multiply(array, power)
-    # Both are whole numbers that a float holds: the quotient is the float that the decimal's text is read as.
-    rounded = compute.divide(compute.round(scaled), power)
-    distance = compute.abs(compute.subtract(array, rounded))
-    near = compute.less_equal(distance, compute.multiply(compute.abs(array), 2.3e-16))
-    return rounded, compute.if_else(compute.less(compute.abs(scaled), _WORTH), near, None)
-
-
-def settle_places(columns, source):
-    """Finds columns of decimals whose floats went through somebody's arithmetic or reader: each of them a decimal of few places but for the last bit.
-
-    A column of floats that mean what they say has thousands that are near no such decimal, and is left alone. So is what our own export wrote.
-    """
-    import pyarrow
-    from pyarrow import compute
-
-    if said_by_us(source.schema):
-        return
-    open_columns = {column: 0 for column in columns if column.kind[0] == "float" and column.field.type == pyarrow.float64()}
-    seen = {column: 0 for column in open_columns}
-    moved = set()
-    while_open = list(open_columns)
-    for batch in source.batches([column.name for column in while_open]) if while_open else ():
-        for index, column in enumerate(while_open):
-            if column not in open_columns:
-                continue
-            array = batch.column(index).drop_null()
-            array = array.filter(compute.is_finite(array))
-            while open_columns[column] <= MOST_PLACES:
-                rounded, near = _rounded(array, open_columns[column])
-                if compute.all(near, min_count=0).as_py() is not False:
-                    break
-                open_columns[column] += 1
-            if open_columns[column] > MOST_PLACES:
-                del open_columns[column]
-                continue
-            seen[column] += len(array) - near.null_count
-            if compute.any(compute.and_(near, compute.not_equal(array, rounded)), min_count=0).as_py():
-                moved.add(column)
-    for column, places in open_columns.items():
-        # A few numbers can be near decimals by chance.
-        if column in moved and seen[column] >= 20:
-            column.places = places
-
-
 def text_of(column, array):
     """A column's values as text, null where there is none."""
     import pyarrow
@@ -544,9 +487,6 @@ def text_of(column, array):
             array = array.cast(pyarrow.float32())
         # Pandas has no other word for what is not there.
         array = compute.if_else(compute.is_nan(array), pyarrow.scalar(None, array.type), array)
-        if column.places is not None:
-            rounded, near = _rounded(array, column.places)
-            array = compute.if_else(compute.and_(compute.is_finite(array), compute.fill_null(near, False)), rounded, array)
         return array.cast(text)
     if kind in ("integer", "decimal", "time"):
         return array.cast(text)
@@ -622,10 +562,6 @@ def convert(file, most_plain_bytes=512 << 20, most_packed_bytes=128 << 20):
     if not columns:
         raise Refused("unknown_layout", "it has no column of numbers, times or text")
     settle_times(columns, source)
-    settle_places(columns, source)
-    mended = [column for column in columns if column.places is not None]
-    if mended:
-        notes.append("floats are read as the decimals that they miss by the last bit: " + ", ".join(f"{column.title} ({column.places})" for column in mended[:8]))
 
     output = Packed(most_plain_bytes, most_packed_bytes)
     output.write((",".join(re.sub(r"[\x00-\x1f\",;|]+", " ", column.title)[:LONGEST_TEXT].strip() for column in columns) + "\n").encode())
