@@ -16,6 +16,9 @@ final class FakePlatform: WakeupSource {
         var finished: [FinishedJob] = []
         var blobs: [SHA256Digest: [UInt8]] = [:]
         var blobRequests = 0
+        /// Files to convert, in parts, and what was made of them.
+        var conversionParts: [UploadID: [[UInt8]]] = [:]
+        var tables: [UploadID: [[UInt8]]] = [:]
         /// So many of the next requests for files are told to wait.
         var busyAnswers = 0
         var barsQueries: [[String: String]] = []
@@ -38,6 +41,8 @@ final class FakePlatform: WakeupSource {
         router.post("/internal/v1/jobs/finish") { request in try holder.get().finish(request) }
         router.post("/internal/v1/jobs/release") { _ in .noContent }
         router.get("/internal/v1/blobs/{sha256}") { request in try holder.get().blob(request) }
+        router.get("/internal/v1/conversions/{id}/parts/{number}") { request in try holder.get().conversionPart(request) }
+        router.put("/internal/v1/conversions/{id}/table", maximumBodyBytes: 8 << 20) { request in try holder.get().keepTable(request) }
         router.get("/internal/v1/bars") { request in try holder.get().bars(request) }
         server = HTTPServer(
             name: "fake-platform",
@@ -119,6 +124,59 @@ final class FakePlatform: WakeupSource {
         change { $0.waiting.append(job) }
         hints.signal()
         return job.attemptID
+    }
+
+    /// Makes the conversion of a file wait; gives its attempt and the upload.
+    func enqueue(conversionOf file: [UInt8], partBytes: Int = 65_536, claiming digest: SHA256Digest? = nil, timeLimitSeconds: Int = 120) throws
+        -> (AttemptID, UploadID)
+    {
+        let upload = UploadID.make()
+        let parts = stride(from: 0, to: file.count, by: partBytes).map { Array(file[$0..<min($0 + partBytes, file.count)]) }
+        let spec = TableConversionSpec(
+            uploadID: upload,
+            fileSHA256: digest ?? SHA256.digest(file),
+            bytes: Int64(file.count),
+            parts: parts.count,
+            format: "test",
+            maximumTextBytes: 64 << 20,
+            maximumPackedBytes: 16 << 20
+        )
+        let job = ClaimedJob(
+            jobID: JobID.make(),
+            attemptID: AttemptID.make(),
+            attempt: 1,
+            kind: .tableConversion,
+            resourceClass: .standard,
+            accountID: .platform,
+            priority: .normal,
+            spec: try WireJSON.value(of: spec),
+            leaseSeconds: 30,
+            timeLimitSeconds: timeLimitSeconds,
+            jobToken: "the-job-token",
+            enqueuedAt: Timestamp.now()
+        )
+        change { state in
+            state.conversionParts[upload] = parts
+            state.waiting.append(job)
+        }
+        hints.signal()
+        return (job.attemptID, upload)
+    }
+
+    private func conversionPart(_ request: Request) throws -> Response {
+        let (id, number) = (try request.parameter("id", as: UploadID.self), try request.parameter("number", as: Int.self))
+        let parts = state.withLock { state in
+            state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
+            return state.conversionParts[id] ?? []
+        }
+        guard parts.indices.contains(number - 1) else { throw Problem.notFound(field: "number") }
+        return .bytes(parts[number - 1], contentType: "application/octet-stream")
+    }
+
+    private func keepTable(_ request: Request) throws -> Response {
+        let id = try request.parameter("id", as: UploadID.self)
+        change { $0.tables[id, default: []].append(request.body) }
+        return try .json(["sha256": SHA256.digest(request.body)])
     }
 
     private func win(_ classes: [ClassSlots], _ state: inout State) -> [ClaimedJob] {

@@ -25,6 +25,7 @@ struct Doors: Sendable {
     let router: Router
     let internalRouter: Router
     let uploads: UploadImports
+    let conversions: ConversionLedger
     let blobs: any BlobStore
 
     init(_ store: PostgresMarketdataStore, _ pool: PostgresPool) async throws {
@@ -48,7 +49,16 @@ struct Doors: Sendable {
         routes.addPublicRoutes(to: &router, authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let (uploadStore, folder) = (UploadStore(pool: pool), FileManager.default.temporaryDirectory.appending(path: "auspex-doors-\(UUID())"))
         blobs = try FolderBlobStore(root: folder.path(), service: "marketdata", pool: bench.cpu)
-        uploads = UploadImports(uploads: uploadStore, blobs: blobs, importer: bench.importer, time: time, loop: TestLoop.shared)
+        conversions = ConversionLedger()
+        let conversionStore = ConversionStore(pool: pool)
+        uploads = UploadImports(
+            uploads: uploadStore,
+            blobs: blobs,
+            importer: bench.importer,
+            conversions: UploadConversions(store: conversionStore, blobs: blobs, jobs: conversions),
+            time: time,
+            loop: TestLoop.shared
+        )
         UploadRoutes(uploads: uploadStore, blobs: blobs, imports: uploads, time: time).addPublicRoutes(
             to: &router,
             authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys)
@@ -64,6 +74,10 @@ struct Doors: Sendable {
         routes.addInternalRoutes(to: &inside, jobTokens: JobTokenVerifier(keys: known)) { callers in
             ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
         }
+        ConversionRoutes(store: conversionStore, blobs: blobs, jobTokens: JobTokenVerifier(keys: known), time: time).add(
+            to: &inside,
+            authentication: ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: ["executor"])
+        )
         internalRouter = inside
         try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 30), as: "BTCUSD.csv")
     }
@@ -98,16 +112,21 @@ struct Doors: Sendable {
     }
 
     /// A job token of the scheduler, for BTCUSD until ten past.
-    func jobToken(by signer: String = "scheduler", instruments: [String] = ["BTCUSD"], lifetimeSeconds: Int64 = 60, now: Timestamp = .now()) throws
-        -> String
-    {
+    func jobToken(
+        by signer: String = "scheduler",
+        kind: JobKind = .signalRun,
+        files: [SHA256Digest] = [],
+        instruments: [String] = ["BTCUSD"],
+        lifetimeSeconds: Int64 = 60,
+        now: Timestamp = .now()
+    ) throws -> String {
         let claims = JobTokenClaims(
             jobID: .make(),
             attemptID: .make(),
-            kind: "signal_run",
+            kind: kind.rawValue,
             signalID: nil,
             codeSHA256: nil,
-            files: [],
+            files: files,
             instruments: instruments,
             asOf: at("2016-10-08T00:10:00Z"),
             now: now,

@@ -273,6 +273,44 @@ struct RouteTests {
         }
     }
 
+    /// An executor that converts a file may read that file, by its hash, and nothing else.
+    @Test func theTokenOfAConversionNamesTheFile() async throws {
+        try await withHouse { house in
+            let spec = TableConversionSpec(
+                uploadID: .make(),
+                fileSHA256: SHA256.digest(utf8: "file"),
+                bytes: 4,
+                parts: 1,
+                format: "Parquet",
+                maximumTextBytes: 1,
+                maximumPackedBytes: 1
+            )
+            let request = JobRequest(
+                kind: .tableConversion,
+                resourceClass: .standard,
+                accountID: .platform,
+                spec: try WireJSON.value(of: spec),
+                idempotencyKey: "marketdata:table_conversion:1"
+            )
+            #expect(try await house.marketdata.post("/internal/v1/jobs", json: request).status == 201)
+            let claim = ClaimRequest(claimID: .make(), worker: "w", classes: [ClassSlots(class: .standard, slots: 1)])
+            let claimed: ClaimAnswer = try await house.services.post("/internal/v1/jobs/claim", json: claim).decode()
+            let job = try #require(claimed.jobs.first)
+            #expect(job.kind == .tableConversion && job.timeLimitSeconds == 600)
+            let verifyingKey = house.key.verifyingKey
+            let token = try JWT.verify(
+                job.jobToken,
+                as: JobTokenClaims.self,
+                keys: { $0 == verifyingKey.keyID ? verifyingKey : nil },
+                now: .now(),
+                audience: JobTokenClaims.audience,
+                issuer: JobTokenClaims.issuer
+            )
+            #expect(token.files == [SHA256.digest(utf8: "file")] && token.instruments.isEmpty && token.kind == "table_conversion")
+            #expect(try await house.people.get("/api/jobs/\(job.jobID)").status == 404)
+        }
+    }
+
     @Test func anEndedJobCannotBeCancelled() async throws {
         try await withHouse { house in
             _ = try await house.store.insert([Fixture.job("a", kind: .dryRun)])

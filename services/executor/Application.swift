@@ -42,12 +42,20 @@ enum Application {
             runtime: runtime,
             cpu: cpu
         )
+        let conversions = TableConversionHandler(
+            files: ConversionFiles(marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(60))),
+            environments: storage.environments,
+            pythons: pythons,
+            sandbox: sandbox,
+            runtime: runtime,
+            cpu: cpu
+        )
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "executor", loop: loops.control, readiness: nil)
         let worker = JobWorker(
             worker: settings.workerName,
             scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(10)),
             classes: settings.slots,
-            handlers: [handler, NoopHandler()],
+            handlers: [handler, conversions, NoopHandler()],
             wakeups: wakeups,
             timeSource: environment.time,
             control: loops.control,

@@ -70,7 +70,21 @@ enum Application {
         let importer = Importer(store: store, cpu: environment.cpu, time: time)
         let uploads = UploadStore(pool: pool)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "marketdata", pool: environment.cpu)
-        let uploadImports = UploadImports(uploads: uploads, blobs: blobs, importer: importer, time: time, loop: loops.control)
+        let conversions = UploadConversions(
+            store: ConversionStore(pool: pool),
+            blobs: blobs,
+            jobs: SchedulerJobs(
+                scheduler: ServiceClient(baseURLs: settings.schedulerURLs, audience: "scheduler", tokens: tokens, http: HTTPClient(), time: time)
+            )
+        )
+        let uploadImports = UploadImports(
+            uploads: uploads,
+            blobs: blobs,
+            importer: importer,
+            conversions: conversions,
+            time: time,
+            loop: loops.control
+        )
         let routes = MarketdataRoutes(
             store: store,
             reader: reader,
@@ -121,6 +135,10 @@ enum Application {
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
             ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
         }
+        ConversionRoutes(store: conversions.store, blobs: blobs, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile), time: time).add(
+            to: &internalRouter,
+            authentication: ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: ["executor"])
+        )
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
         var publicLimits = limits
         publicLimits.secretPathPrefixes = ChartRoutes.secretPathPrefixes

@@ -34,9 +34,13 @@ public enum InstrumentTag {}
 public enum ReplayTag {}
 /// Tags an event.
 public enum EventTag {}
+/// Tags a file that comes in parts.
+public enum UploadTag {}
 /// Tags one recorded run of predictions.
 public enum PredictionRunTag {}
 
+/// Names a file that comes in parts.
+public typealias UploadID = ID<UploadTag>
 /// Names an account.
 public typealias AccountID = ID<AccountTag>
 /// Names a user.

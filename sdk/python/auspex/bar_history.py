@@ -266,6 +266,23 @@ class BarHistory(Bars):
         return arrow.Table.from_arrays(
             columns, schema=arrow.schema([arrow.field(name, values.type, name in nullable) for name, values in zip(names, columns)]))
 
+    # Files
+
+    def to_parquet(self, path: Any) -> Any:
+        """Writes a Parquet file that platforms import as it is (its metadata names symbol and interval); gives its path. A bar that still runs is left out."""
+        arrow = _import("pyarrow", "to_parquet")
+        from ._table_files import write_parquet
+
+        return write_parquet(self, path, arrow)
+
+    def to_pystore(self, path: Any, collection: str = "auspex", *, overwrite: bool = False) -> Any:
+        """Writes an item of PyStore below a store's folder, or as a zip where ``path`` ends with ``.zip``; gives where it is. An item is a symbol and an
+        interval; the true symbol stands in its metadata. A bar that still runs is left out."""
+        arrow, pandas = _import("pyarrow", "to_pystore"), _import("pandas", "to_pystore")
+        from ._table_files import write_pystore
+
+        return write_pystore(self, path, collection, overwrite, arrow, pandas)
+
 
 def _import(name: str, method: str) -> Any:
     from importlib import import_module

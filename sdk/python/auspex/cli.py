@@ -96,11 +96,44 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs")
     logs.set_defaults(run=show_logs)
 
+    bars = commands.add_parser("bars", help="write bars to a Parquet file or an item of PyStore (needs pyarrow)")
+    bars.add_argument("instrument")
+    bars.add_argument("interval", help="bar length, such as 15s, 1m, 1h, 1d")
+    bars.add_argument("start", help="the first bars' day or time, UTC")
+    bars.add_argument("end", help="bars that start before this day or time")
+    target = bars.add_mutually_exclusive_group(required=True)
+    target.add_argument("--parquet", type=Path, metavar="FILE")
+    target.add_argument("--pystore", type=Path, metavar="STORE", help="the folder of a store, or a FILE.zip")
+    bars.add_argument("--collection", default="auspex", help="of the store (default: %(default)s)")
+    bars.add_argument("--overwrite", action="store_true", help="replace an item that exists")
+    bars.add_argument("--as-of", help="as it was known at this time")
+    bars.add_argument("--url", help="the platform (default: AUSPEX_URL, or %s); the key is AUSPEX_API_KEY, with the scope bars:read" % DEFAULT_URL)
+    bars.set_defaults(run=export_bars)
+
     verify = commands.add_parser("verify-ledger", help="check a ledger document; ends with 1 when it is bad")
     verify.add_argument("file", help="a document of GET /api/signals/ID/ledger, or - for the standard input")
     verify.add_argument("--keys", type=Path, help="a document of GET /api/signals/ledger/keys: checks the signatures too")
     verify.set_defaults(run=verify_file)
     return parser
+
+
+# bars
+
+
+def export_bars(options: argparse.Namespace) -> int:
+    from ._bar_reading import bars
+
+    client = Client(options.url or os.environ.get("AUSPEX_URL", DEFAULT_URL), api_key=os.environ.get("AUSPEX_API_KEY"))
+    found = bars(options.instrument, options.interval, options.start, options.end, as_of=options.as_of, client=client)
+    try:
+        if options.parquet:
+            place = found.to_parquet(options.parquet)
+        else:
+            place = found.to_pystore(options.pystore, options.collection, overwrite=options.overwrite)
+    except (ImportError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    print(f"{len(found) - found.last_is_partial} bars in {place}")
+    return 0
 
 
 # init

@@ -72,7 +72,7 @@ struct EnvironmentStore: Sendable {
         python: PythonInterpreter,
         within limit: Duration = .seconds(600)
     ) async throws -> PythonEnvironment {
-        let platform = "\(python.version) linux-\(Self.machine) \(Self.flags)"
+        let platform = Self.platform(python)
         if requirements.requirements.isEmpty {
             return PythonEnvironment(sha256: SHA256.digest(utf8: "plain \(platform)"), python: python, packages: nil)
         }
@@ -85,6 +85,23 @@ struct EnvironmentStore: Sendable {
             return PythonEnvironment(sha256: key, python: python, packages: lease)
         }
     }
+
+    /// The environment of a lock that ships with the executor, with the hashes of what may be installed.
+    func environment(
+        lock: String,
+        python: PythonInterpreter,
+        within limit: Duration = .seconds(600)
+    ) async throws -> PythonEnvironment {
+        let key = Self.key(lock, Self.platform(python))
+        if let lease = try await cache.known(key.hex) { return PythonEnvironment(sha256: key, python: python, packages: lease) }
+        return try await flights.environment(key.hex, within: limit) { [self] in
+            guard uv != nil else { throw Self.noInstaller }
+            let lease = try await cache.entry(key.hex) { folder in try await install(lock, python, into: folder) }
+            return PythonEnvironment(sha256: key, python: python, packages: lease)
+        }
+    }
+
+    private static func platform(_ python: PythonInterpreter) -> String { "\(python.version) linux-\(machine) \(flags)" }
 
     private func ready(_ requirements: RequirementsFile, _ python: PythonInterpreter, _ platform: String) async throws -> PythonEnvironment? {
         let path = lockPath(requirements, platform)

@@ -9,9 +9,20 @@ import Glibc
 struct AuthorRuntime: Sendable {
     /// The folder to mount at `/sdk`.
     let folder: String
+    /// The folder to mount at `/sdk` for a conversion of a foreign table: no author's code shares it.
+    let converterFolder: String
+    /// What the converter needs, with the hashes of what may be installed.
+    let converterLock: String
 
     /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
     static let modules = ["__init__.py", "author.py", "_bars.py", "_frame.py", "_rows.py", "_runner.py", "_wire.py"]
+
+    /// What turns foreign tables into text, and the lock of what it needs.
+    static let converter = "_table_conversion.py"
+    static let converterLockFile = "_table_conversion.lock"
+
+    /// The program that starts a conversion, for `python -c`.
+    static let conversionProgram = "import sys; sys.path.insert(0, '/sdk'); from _table_conversion import main; main()"
 
     /// The program that starts a run, for `python -c`: a script would be compiled anew each time, a module is not.
     static let program = "import sys; sys.path.insert(0, '/sdk'); from auspex._runner import main; main()"
@@ -19,11 +30,17 @@ struct AuthorRuntime: Sendable {
     /// Copies the modules from `source` (the folder that holds `auspex/`) below `root` and compiles them. Blocks.
     static func install(from source: String, below root: String, python: String) throws -> AuthorRuntime {
         let target = root + "/runner-\(getpid())"
-        let package = target + "/auspex"
+        let (folder, converterFolder) = (target + "/sdk", target + "/converter")
+        let package = folder + "/auspex"
         let files = FileManager.default
         FileTree.remove(target)
         try files.createDirectory(atPath: package, withIntermediateDirectories: true)
         for module in modules { try files.copyItem(atPath: "\(source)/auspex/\(module)", toPath: "\(package)/\(module)") }
+        try files.createDirectory(atPath: converterFolder, withIntermediateDirectories: true)
+        try files.copyItem(atPath: "\(source)/auspex/\(converter)", toPath: "\(converterFolder)/\(converter)")
+        guard let lock = files.contents(atPath: "\(source)/auspex/\(converterLockFile)") else {
+            throw SandboxError.refused("\(source)/auspex/\(converterLockFile) is not there")
+        }
         let compiled = try ChildProcess.run(
             path: python,
             arguments: ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target]
@@ -32,7 +49,7 @@ struct AuthorRuntime: Sendable {
             throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(utf8Bytes: 500))")
         }
         try FileTree.makeReadable(target)
-        return AuthorRuntime(folder: target)
+        return AuthorRuntime(folder: folder, converterFolder: converterFolder, converterLock: String(decoding: lock, as: UTF8.self))
     }
 
     /// Removes the copies of executors that were killed. Blocks.

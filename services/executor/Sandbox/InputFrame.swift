@@ -53,6 +53,19 @@ final class InputFrame: Sendable {
             }
             offset += size
         }
+        try seal()
+    }
+
+    /// A file of so many bytes, to be written piece by piece and then sealed: a program's input as it is, without header.
+    init(bytes: Int) throws(SandboxError) {
+        descriptor = auspex_memory_file("auspex-input")
+        self.bytes = bytes
+        guard descriptor >= 0 else { throw .system(call: "memfd_create", code: errno) }
+        guard ftruncate(descriptor, bytes) == 0 else { throw .system(call: "ftruncate", code: errno) }
+    }
+
+    /// Lets nobody change it any more.
+    func seal() throws(SandboxError) {
         guard auspex_seal(descriptor) == 0 else { throw .system(call: "seal", code: errno) }
     }
 
@@ -83,7 +96,8 @@ final class InputFrame: Sendable {
 
     private static func aligned(_ count: Int) -> Int { (count + alignment - 1) / alignment * alignment }
 
-    private func write(_ bytes: [UInt8], at offset: Int) throws(SandboxError) {
+    /// Writes a piece of it.
+    func write(_ bytes: [UInt8], at offset: Int) throws(SandboxError) {
         var done = 0
         while done < bytes.count {
             let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress! + done, $0.count - done, offset + done) }

@@ -1,10 +1,5 @@
 import Contracts
 
-/// Tags a file that comes in parts.
-enum UploadTag {}
-/// Names a file that comes in parts.
-typealias UploadID = ID<UploadTag>
-
 /// A file that comes in parts, and what became of it.
 struct Upload: Sendable {
     /// Where it is on its way.
@@ -47,6 +42,8 @@ struct Upload: Sendable {
     var problem: JSONValue?
     var createdAt: Timestamp
     var touchedAt: Timestamp
+    /// How far its conversion is, in percent; nothing for a file that needs none, or of which it is not known yet.
+    var convertedPercent: Int?
 
     var partCount: Int { (bytes + partBytes - 1) / partBytes }
 

@@ -12,6 +12,10 @@ enum UploadError: Error, Equatable, Sendable {
     case incomplete(missing: Int)
     /// A part that was there is not there any more.
     case partIsGone
+    /// Whoever converts foreign formats cannot use the file.
+    case refusedByConverter(code: String, detail: String)
+    /// The conversion did not come to an end, for reasons of ours.
+    case conversionFailed(String)
     /// The parts make another file than was announced.
     case otherFile
 }

@@ -12,6 +12,8 @@ struct UploadAnswer: Encodable, Sendable {
     /// Numbers of the parts that are there.
     let received: [Int]
     let receivedBytes: Int
+    /// Of a file in a foreign format: how far its conversion is, before its days are counted.
+    let convertedPercent: Int?
     let daysDone: Int
     let daysTotal: Int?
     let rowsDone: Int
@@ -30,6 +32,7 @@ struct UploadAnswer: Encodable, Sendable {
         let isWhole = upload.state == .imported
         received = isWhole ? Array(1...upload.partCount) : upload.received
         receivedBytes = isWhole ? upload.bytes : upload.receivedBytes
+        convertedPercent = upload.convertedPercent
         daysDone = upload.daysDone
         daysTotal = upload.daysTotal
         rowsDone = upload.rowsDone
@@ -53,6 +56,9 @@ extension UploadError: ProblemRepresentable {
         case .incomplete(let missing):
             .conflict(code: "upload_incomplete", detail: "Part \(missing) is not there yet.")
         case .partIsGone: .unprocessable(code: "part_gone", detail: "A part is not there any more: upload the file again.")
+        case .refusedByConverter(let code, let detail): .unprocessable(code: code, detail: detail)
+        case .conversionFailed(let reason):
+            Problem(status: .internalError, code: "conversion_failed", detail: "The file was not converted: \(reason). Trying again may help.")
         case .otherFile: .unprocessable(code: "wrong_sha256", detail: "The parts, joined, have another SHA-256 than was announced.", field: "sha256")
         }
     }

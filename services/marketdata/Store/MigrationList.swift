@@ -19,6 +19,7 @@ enum Migrations {
             ("v012_create_retention", PackageResources.v012_create_retention_sql),
             ("v013_create_live", PackageResources.v013_create_live_sql),
             ("v014_create_live_subscriptions", PackageResources.v014_create_live_subscriptions_sql),
+            ("v015_create_upload_conversions", PackageResources.v015_create_upload_conversions_sql),
         ])
     }
 }

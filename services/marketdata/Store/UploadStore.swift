@@ -28,6 +28,8 @@ struct UploadStore: Sendable {
                 "UPDATE uploads SET touched_at = \(now) WHERE id = \(id) AND state IN ('open', 'failed')"
             )
             guard open == 1 else { return false }
+            // What was made of the parts before is of another file now.
+            _ = try await connection.execute("UPDATE upload_conversions SET file_sha256 = NULL WHERE upload_id = \(id)")
             _ = try await connection.execute(
                 """
                 INSERT INTO upload_parts (upload_id, number, sha256) VALUES (\(id), \(number), \(sha256))
@@ -97,6 +99,17 @@ struct UploadStore: Sendable {
         )
     }
 
+    /// Gives the lease back to wait for somebody else's work, which does not count as an attempt.
+    func wait(_ id: UploadID, runner: String, seconds: Int) async throws {
+        _ = try await pool.execute(
+            """
+            UPDATE uploads SET lease_until = clock_timestamp() + make_interval(secs => \(Double(seconds))), runner = NULL,
+                attempts = greatest(attempts - 1, 0)
+            WHERE id = \(id) AND runner = \(runner) AND state = 'importing'
+            """
+        )
+    }
+
     /// Says how far the import is.
     func report(_ progress: ImportProgress, of id: UploadID, runner: String) async throws {
         _ = try await pool.execute(
@@ -116,7 +129,9 @@ struct UploadStore: Sendable {
                 WHERE id = \(id) AND runner = \(runner) AND state = 'importing'
                 """
             )
-            if ended == 1, result != nil { _ = try await connection.execute("DELETE FROM upload_parts WHERE upload_id = \(id)") }
+            guard ended == 1, result != nil else { return }
+            _ = try await connection.execute("DELETE FROM upload_parts WHERE upload_id = \(id)")
+            _ = try await connection.execute("DELETE FROM upload_tables WHERE upload_id = \(id)")
         }
     }
 
@@ -128,9 +143,16 @@ struct UploadStore: Sendable {
         try await pool.execute("DELETE FROM uploads WHERE touched_at < \(moment) AND state <> 'importing'")
     }
 
-    /// Which of some blobs are parts of an upload.
+    /// Which of some blobs are parts of an upload, or of the text that it was converted to.
     func referenced(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest> {
-        Set(try await pool.query("SELECT DISTINCT sha256 FROM upload_parts WHERE sha256 = ANY (\(digests))").map { try $0.column(0) })
+        Set(
+            try await pool.query(
+                """
+                SELECT sha256 FROM upload_parts WHERE sha256 = ANY (\(digests))
+                UNION SELECT sha256 FROM upload_tables WHERE sha256 = ANY (\(digests))
+                """
+            ).map { try $0.column(0) }
+        )
     }
 
     // MARK: Rows
@@ -141,7 +163,8 @@ struct UploadStore: Sendable {
         """
         SELECT u.id, u.account_id, u.file_name, u.bytes, u.part_bytes, u.sha256, u.state, u.options, u.days_done, u.days_total, u.rows_done, u.attempts,
             u.result, u.problem, u.created_at, u.touched_at,
-            coalesce((SELECT array_agg(p.number::bigint ORDER BY p.number) FROM upload_parts p WHERE p.upload_id = u.id), '{}'::bigint[])
+            coalesce((SELECT array_agg(p.number::bigint ORDER BY p.number) FROM upload_parts p WHERE p.upload_id = u.id), '{}'::bigint[]),
+            (SELECT c.percent FROM upload_conversions c WHERE c.upload_id = u.id AND c.file_sha256 IS NOT NULL)
         FROM \(unsafe: table) u\u{20}
         """
     }
@@ -166,7 +189,8 @@ struct UploadStore: Sendable {
             result: try row.column(12),
             problem: try row.column(13),
             createdAt: try row.column(14),
-            touchedAt: try row.column(15)
+            touchedAt: try row.column(15),
+            convertedPercent: try row.column(17)
         )
     }
 }

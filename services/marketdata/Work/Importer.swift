@@ -12,14 +12,15 @@ struct Importer: Sendable {
 
     /// Stores a file whole days at a time; days with a bad row are left alone and named. Throws `ImportError` when nothing of it can be used.
     ///
-    /// All days of an instrument are stored in one transaction, unless somebody wants to be told how far it is: then some dozens at a time.
+    /// `digest` names the file that `bytes` were made of, where they were. All days of an instrument are stored in one transaction, unless somebody wants to be told how far it is: then some dozens at a time.
     func run(
         _ bytes: [UInt8],
         path: String,
         options: ImportOptions,
+        digest ofOrigin: SHA256Digest? = nil,
         report: (@Sendable (ImportProgress) async throws -> Void)? = nil
     ) async throws -> ImportOutcome {
-        async let hashing = cpu.run { SHA256.digest(bytes) }
+        async let hashing = cpu.run { ofOrigin ?? SHA256.digest(bytes) }
         if let about = try await cpu.run({ try LeanCorporateReader.read(bytes, path: path, options: options) }) {
             return try await store(about, path: path, digest: try await hashing)
         }

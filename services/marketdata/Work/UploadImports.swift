@@ -20,6 +20,7 @@ final class UploadImports: Component {
     private let uploads: UploadStore
     private let blobs: any BlobStore
     private let importer: Importer
+    private let conversions: UploadConversions
     private let time: any TimeSource
     private let loop: EventLoop
     private let runner = "marketdata-" + UUID().uuidString.lowercased()
@@ -28,7 +29,15 @@ final class UploadImports: Component {
     private let cleaning = BackgroundTask()
     private let isWoken = Mutex(false)
 
-    init(uploads: UploadStore, blobs: any BlobStore, importer: Importer, time: any TimeSource, loop: EventLoop) {
+    init(
+        uploads: UploadStore,
+        blobs: any BlobStore,
+        importer: Importer,
+        conversions: UploadConversions,
+        time: any TimeSource,
+        loop: EventLoop
+    ) {
+        self.conversions = conversions
         self.uploads = uploads
         self.blobs = blobs
         self.importer = importer
@@ -99,11 +108,27 @@ final class UploadImports: Component {
     /// Imports the file and notes what became of it.
     private func finish(_ upload: Upload) async throws {
         do {
-            let bytes = try await joined(upload)
-            let options = try ImportOptions { upload.options[$0] }
-            let outcome = try await importer.run(bytes, path: upload.fileName, options: options) { [self] progress in
+            var options = try ImportOptions { upload.options[$0] }
+            let bytes: [UInt8]
+            var converted: (table: TableConversionResult.Table, conversion: Conversion)?
+            let step = try await conversions.step(upload) { [self] in
+                try await joined(upload)
+            } digest: { [self] whole in
+                try await importer.cpu.run { SHA256.digest(whole) }
+            }
+            switch step {
+            case .wait(let seconds): return try await uploads.wait(upload.id, runner: runner, seconds: seconds)
+            case .plain(let whole): bytes = whole
+            case .table(let text, let table, let conversion):
+                bytes = text
+                converted = (table, conversion)
+                options = ConvertedTable.options(options, of: table.item)
+            }
+            var outcome = try await importer.run(bytes, path: upload.fileName, options: options, digest: converted?.conversion.fileSHA256) {
+                [self] progress in
                 try await uploads.report(progress, of: upload.id, runner: runner)
             }
+            if let converted { outcome.notes = ["converted from \(converted.conversion.format)"] + converted.table.notes + outcome.notes }
             let result = try PostgresJSON(encoding: ImportAnswer(outcome))
             try await uploads.finish(upload.id, runner: runner, result: result, problem: nil, at: time.now())
         } catch let error as any ProblemRepresentable {

@@ -106,6 +106,9 @@ struct JobReach: Sendable, Hashable {
     var asOf: Timestamp?
 
     init(_ job: Job) {
+        if job.kind == .tableConversion {
+            files = (try? WireJSON.decode(TableConversionSpec.self, from: job.spec)).map { [$0.fileSHA256] } ?? []
+        }
         guard job.kind == .signalRun || job.kind == .dryRun, let spec = try? WireJSON.decode(SignalRunSpec.self, from: job.spec) else { return }
         signalID = spec.signalID
         codeSHA256 = spec.versionSHA256

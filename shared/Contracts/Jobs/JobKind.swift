@@ -26,6 +26,8 @@ public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessSt
     public static let `import` = JobKind("import")
     /// Makes the answers for the standard intervals of a stretch that somebody looks at, before they are asked for.
     public static let resampleAll = JobKind("resample_all")
+    /// Turns an uploaded file of a foreign format into text that market data reads.
+    public static let tableConversion = JobKind("table_conversion")
     /// Does nothing, for benchmarks.
     public static let noop = JobKind("noop")
 

@@ -23,6 +23,12 @@ enum Archive {
         return Entry(name: named[0].name, bytes: try extract(named[0], bytes))
     }
 
+    /// The names of a zip's files; none where it is no zip that can be read.
+    static func names(_ bytes: [UInt8]) -> [String] {
+        guard bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) else { return [] }
+        return ((try? directory(bytes)) ?? []).map(\.name)
+    }
+
     private struct DirectoryEntry {
         var name: String
         var method: Int

@@ -5,7 +5,13 @@ enum FileImporter {
     /// Reads a file; `path` may be a bare name, and more of the path tells more.
     static func read(_ bytes: [UInt8], path: String, options: ImportOptions = ImportOptions()) throws(ImportError) -> ImportedFile {
         guard !bytes.isEmpty else { throw .emptyFile }
-        if bytes.starts(with: Array("ARROW1".utf8)) || bytes.starts(with: Array("FEA1".utf8)) { throw .unsupportedLayout("Feather") }
+        if let format = ForeignFormat(bytes) { throw .unsupportedLayout(format.name) }
+        guard !options.isConverted else { return try ConvertedTable.read(bytes, path: path, options: options) }
+        return try readText(bytes, path: path, options: options)
+    }
+
+    /// Reads what is text, perhaps packed.
+    static func readText(_ bytes: [UInt8], path: String, options: ImportOptions) throws(ImportError) -> ImportedFile {
         let entry = try Archive.open(bytes, fileName: path)
         guard !entry.bytes.isEmpty else { throw .emptyFile }
         let name = SourceName(path: path, entryName: entry.name)

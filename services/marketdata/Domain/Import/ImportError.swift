@@ -4,7 +4,7 @@ enum ImportError: Error, Equatable, Sendable {
     case emptyFile
     /// No known layout; what was looked at.
     case unknownLayout(String)
-    /// A known layout that is not read yet.
+    /// A known format that has to be converted first.
     case unsupportedLayout(String)
     /// The file does not say of what it is.
     case symbolRequired
@@ -39,7 +39,7 @@ enum ImportError: Error, Equatable, Sendable {
         switch self {
         case .emptyFile: "The file holds no rows."
         case .unknownLayout(let seen): "The layout is not known: \(seen)."
-        case .unsupportedLayout(let name): "\(name) files are not read yet."
+        case .unsupportedLayout(let name): "\(name) files are converted before they are read: send this one as an upload (POST /api/uploads)."
         case .symbolRequired: "The file does not say which instrument it is of; name it with `symbol`."
         case .intervalRequired(let seen): "How long a bar is cannot be told: \(seen); give it with `interval`."
         case .ambiguousDates(let seen): "The dates can be read in two ways: \(seen)."

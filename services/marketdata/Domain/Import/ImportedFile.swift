@@ -14,6 +14,9 @@ struct ImportOptions: Sendable, Equatable {
     /// Which end of a bar its row is stamped with, where neither layout nor header say it.
     var stamps: Stamps?
 
+    /// Whether the text was made of a file in a foreign format: row n of that file is line n + 1.
+    var isConverted = false
+
     /// The two ends of a bar.
     enum Stamps: String, Sendable, CaseIterable { case start, end }
 }

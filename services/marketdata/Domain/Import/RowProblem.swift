@@ -75,6 +75,26 @@ struct RowProblems: Sendable, Equatable {
         }
     }
 
+    /// Counts rows instead of lines, for a text whose first line is a header that no file of the sender has.
+    mutating func countRows() {
+        for index in kept.indices {
+            kept[index].line -= 1
+            kept[index].reason = Self.countingRows(kept[index].reason)
+        }
+        for day in seen.keys { for kind in RowFinding.Kind.allCases { seen[day]?[kind]?.firstLine -= 1 } }
+    }
+
+    /// "the tick of line 7" becomes "the tick of row 6".
+    private static func countingRows(_ reason: String) -> String {
+        let words = reason.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+        var counted = words
+        for (index, word) in words.enumerated().dropLast() where word == "line" {
+            guard let line = Int(words[index + 1]) else { continue }
+            (counted[index], counted[index + 1]) = ("row", "\(line - 1)")
+        }
+        return counted.joined(separator: " ")
+    }
+
     var isEmpty: Bool { total == 0 }
 
     /// The first few problems in one line.

@@ -28,7 +28,7 @@ struct SourceName: Sendable, Equatable {
         if fileName.filter({ $0 == "." }).count > 1, let end = fileName.lastIndex(of: ".") {
             // 6EH4.XCME_1min_bars_20240101_20240131.csv.gz keeps its exchange; only known extensions fall off.
             var name = String(fileName[..<end])
-            for known in [".csv", ".json", ".txt"] where name.hasSuffix(known) { name.removeLast(known.count) }
+            for known in [".csv", ".json", ".txt", ".parquet", ".feather"] where name.hasSuffix(known) { name.removeLast(known.count) }
             stem = name
         }
         lean = Self.lean(parts)
