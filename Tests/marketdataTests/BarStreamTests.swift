@@ -244,13 +244,13 @@ import Testing
             let brief = try world.credentials.token(account: .make(), roles: ["subscriber"]) { $0.expiresAt = Timestamp.now().seconds + 3 }
             let guest = try await replica.listen(["1m:BTCUSD"], credential: ("Authorization", "Bearer \(brief)"))
             for listener in [person, program, guest] { _ = await listener.events { $0.id != nil } }
-            await replica.streams.round()
+            await replica.streams.checkCredentials()
             world.credentials.denied.revoke(session: session, until: .now() + .seconds(900))
-            await replica.streams.round()
+            await replica.streams.checkCredentials()
             #expect(await person.next() == nil)
             #expect(await person.comments.last == "this session has ended")
             world.credentials.apiKeys.forget(key)
-            await replica.streams.round()
+            await replica.streams.checkCredentials()
             #expect(await program.next() == nil)
             #expect(await program.comments.last == "this key has ended")
             #expect(await guest.next() == nil)

@@ -18,6 +18,7 @@ actor BarStreams: Component {
     private let settings: StreamSettings
     private var listener: PostgresListener?
     private let rounds = BackgroundTask()
+    private let checks = BackgroundTask()
     private var lanes: [StreamTopic: Lane] = [:]
     private var lanesOf: [InstrumentID: [Lane]] = [:]
     private var opening: [StreamTopic: Task<Void, any Error>] = [:]
@@ -36,7 +37,7 @@ actor BarStreams: Component {
     private(set) var timesConnected = 0
     private let logger = Logger("bar-streams")
 
-    /// A read that took longer is followed by a pause of nine times as long, up to two seconds.
+    /// Two reads in a row that took longer are followed by a pause of nine times as long, up to two seconds: one alone may have met a busy machine.
     private static let longRead: UInt64 = 20_000_000
     private static let keptIdle: UInt64 = 10_000_000_000
     private static let readsAtOnce = 12
@@ -67,10 +68,12 @@ actor BarStreams: Component {
         self.listener = listener
         try await listener.start()
         rounds.start(on: loop, every: .seconds(1), time: time, pausesFirst: true) { [weak self] in await self?.round() }
+        checks.start(on: loop, every: .seconds(1), time: time, pausesFirst: true) { [weak self] in await self?.checkCredentials() }
     }
 
     func stop() async {
         await rounds.stop()
+        await checks.stop()
         await listener?.stop()
     }
 
@@ -290,7 +293,9 @@ actor BarStreams: Component {
         }
         let took = time.monotonicNanoseconds() &- begun
         StreamMetrics.readSeconds.observe(Double(took) / 1e9)
-        if took > Self.longRead { rest(lane, nanoseconds: min(9 * took, 2_000_000_000)) } else { pump(lane) }
+        let usual = min(took, lane.lastRead)
+        lane.lastRead = took
+        if usual > Self.longRead { rest(lane, nanoseconds: min(9 * usual, 2_000_000_000)) } else { pump(lane) }
     }
 
     private func tell(_ view: TopicView, _ events: [[UInt8]], _ lane: Lane) {
@@ -329,8 +334,8 @@ actor BarStreams: Component {
 
     // MARK: Rounds
 
-    /// Once a second: proofs that can wait, topics that nobody listens to any more, credentials that have ended.
-    func round() async {
+    /// Once a second: proofs that can wait, topics that nobody listens to any more.
+    func round() {
         let now = time.monotonicNanoseconds()
         for lane in lanes.values where lane.confirmation > lane.view.through && !lane.audiences.isEmpty {
             lane.target = max(lane.target, lane.confirmation)
@@ -342,10 +347,22 @@ actor BarStreams: Component {
             if lanesOf[lane.view.instrument.id]?.isEmpty == true { lanesOf[lane.view.instrument.id] = nil }
         }
         StreamMetrics.topics.set(Double(lanes.count))
+    }
+
+    /// Once a second: ends the streams whose credentials have ended.
+    func checkCredentials() async {
+        let shown = Set(audiences.values.flatMap { $0.listeners.values.map(\.credential) })
+        // At once: while auth is away, each key may take as long as a question to it.
+        let admission = admission
+        let refused = await withTaskGroup(of: (StreamAdmission.Credential, String?).self) { group in
+            for credential in shown { group.addTask { (credential, await admission.refusal(of: credential)) } }
+            var found: [StreamAdmission.Credential: String] = [:]
+            for await (credential, reason) in group { found[credential] = reason }
+            return found
+        }
+        guard !refused.isEmpty else { return }
         for audience in audiences.values {
-            for one in audience.listeners.values {
-                if let reason = await admission.refusal(of: one.credential) { one.stream.end(reason) }
-            }
+            for one in audience.listeners.values { if let reason = refused[one.credential] { one.stream.end(reason) } }
         }
     }
 }

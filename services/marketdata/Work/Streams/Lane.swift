@@ -13,9 +13,11 @@ final class Lane: @unchecked Sendable {
     var confirmation: Timestamp
     /// The moment that is being read.
     var reading: Timestamp?
-    /// Whether its turn is over for a while: after a long read, and after a failed one.
+    /// Whether its turn is over for a while: after long reads, and after a failed one.
     var isResting = false
     var failures = 0
+    /// How long the last read took (nanoseconds).
+    var lastRead: UInt64 = 0
     var audiences: [Audience] = []
     var waiting: [CheckedContinuation<Void, any Error>] = []
     /// Since when nobody listens (nanoseconds, monotonic).

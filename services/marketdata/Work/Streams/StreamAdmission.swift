@@ -10,7 +10,7 @@ struct StreamAdmission: Sendable {
     let time: any TimeSource
 
     /// What a caller showed.
-    enum Credential: Sendable {
+    enum Credential: Sendable, Hashable {
         case login(SessionID, UserID, userVersion: Int64)
         case apiKey(SHA256Digest)
     }
