@@ -50,14 +50,15 @@ def listen(port: int, path: str, key: str, count: int, events: int) -> dict:
             if descriptor in begun:
                 took.setdefault(int(found), []).append((moment / 1e3 - int(found)) / 1e3)
             begun.add(descriptor)
-    whole = [sorted(times) for times in took.values() if len(times) == count]
+    # The first ones find a service that still answers the thousand that have just come.
+    whole = [sorted(took[moment]) for moment in sorted(took) if len(took[moment]) == count][5:]
     if not whole:
         raise SystemExit("no event has reached all listeners")
     every = sorted(time for times in whole for time in times)
     last, first = sorted(times[-1] for times in whole), sorted(times[0] for times in whole)
     return {
         "events": len(whole), "p50": every[len(every) // 2], "p99": every[len(every) * 99 // 100], "max": every[-1],
-        "first_p50": first[len(first) // 2], "last_p50": last[len(last) // 2], "last_p99": last[len(last) * 99 // 100],
+        "slow": sum(times[-1] > 50 for times in whole), "first_p50": first[len(first) // 2], "last_p50": last[len(last) // 2], "last_p99": last[len(last) * 99 // 100],
     }
 
 
