@@ -5,10 +5,13 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import load
 from line import Line
 
 ROWS_NOTE = "5,834,794 seconds of a synthetic year"
@@ -18,7 +21,7 @@ def _bars_bench(stage, *arguments: str, environment: dict[str, str] | None = Non
     """The JSON lines of our own tool, built in release mode beside the services."""
     result = subprocess.run([str(stage.plan_binaries / "bars-bench"), *arguments], env=os.environ | (environment or {}), capture_output=True, text=True)
     if result.returncode != 0:
-        raise SystemExit(f"bars-bench {arguments[0]}: {result.stderr.strip()}")
+        raise SystemExit(f"bars-bench {arguments[0]}: {result.stdout.strip()} {result.stderr.strip()}")
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"bench"')]
 
 
@@ -157,4 +160,28 @@ def imports(stage, peers, options) -> Iterator[Line]:
         f"{ROWS_NOTE}: {ours:.2f} s against {theirs:.2f} s")
 
 
-ALL = {"resample": resample, "store": store, "imports": imports}
+def streams(stage, peers, options) -> Iterator[Line]:
+    """A bar of a replay closes every 200 ms: from the moment that its transaction was stamped to the last byte at each of 1,000 listeners."""
+    stage.market()
+    provider = stage.job.as_(stage.cast.provider)
+    key = stage.job.as_(stage.cast.subscriber).post("/api/keys", {"name": "stream", "scopes": ["bars:read"]})["key"]
+    replay = provider.post("/api/replays", {"instrument": "BENCH", "start": "2024-01-02T01:00:00Z", "interval": "1m", "speed": 300})
+    port = stage.url("marketdata").rpartition(":")[2]
+    before = load.cpu_seconds(stage.pid("marketdata"))
+    path = f"/api/stream/bars?topic=1m:{replay['instrument']}"
+    result = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("listeners.py")), port, path, "1000", "200"], env=os.environ | {"AUSPEX_BENCH_KEY": key},
+        capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit(f"listeners: {result.stderr.strip()}")
+    line = json.loads(result.stdout)
+    cost = (load.cpu_seconds(stage.pid("marketdata")) - before) / (line["events"] + 5) / 1_000 * 1e6
+    provider.delete(f"/api/replays/{replay['id']}")
+    note = f"{line['events']} bars, no gateway, the commit counts; {cost:.1f} us of CPU a listener and bar"
+    yield Line("streams", "bar closed to 1,000 listeners, p50", line["p50"], "ms", note=note)
+    yield Line("streams", "bar closed to 1,000 listeners, p99", line["p99"], "ms", note=f"bar 15 ms; the slowest of all {line['max']:.1f} ms; {line['slow']} bars took longer than 50 ms to all")
+    yield Line("streams", "bar closed to the first of 1,000 listeners, p50", line["first_p50"], "ms")
+    yield Line("streams", "bar closed to the last of 1,000 listeners, p50", line["last_p50"], "ms", note=f"p99 {line['last_p99']:.1f} ms")
+
+
+ALL = {"resample": resample, "store": store, "imports": imports, "streams": streams}

@@ -169,6 +169,9 @@ import Testing
             try await log.ended.next()
             // 256 KiB of ours and what the kernel holds of both sides.
             #expect(log.sent.pendingCount < 200, "\(log.sent.pendingCount)")
+            // Once it takes what was left, it reads why it got no more.
+            let text = await client.readToEnd()
+            #expect(text.hasSuffix("x\n\n: too slow: more than 262144 bytes were waiting; come back with Last-Event-ID\n\n"))
             await client.finish()
         }
     }

@@ -43,6 +43,14 @@ class Routing(unittest.TestCase):
         self.assertEqual(len(lines), 1)
         self.assertIn("proxy_buffering off", lines[0])
 
+    def test_a_stream_below_another_one_s_path_has_its_own_owner(self):
+        for path, owner in (("/api/stream", "signals"), ("/api/stream/", "signals"), ("/api/stream/other", "signals"),
+                            ("/api/stream/bars", "marketdata"), ("/api/stream/bars/", "marketdata"), ("/api/stream/barsx", "signals")):
+            self.assertEqual(self.service_of(path), owner, path)
+            self.assertEqual(gateway.owner_of(path, gateway.route_table()), owner, path)
+        first = next(line for pattern, _, line in self.patterns() if pattern.search("/api/stream/bars"))
+        self.assertIn("proxy_buffering off", first)
+
     def test_tokens_of_charts_stay_out_of_the_error_log(self):
         for path in ("/historical/", "/historical/chunk", "/utils/session/heartbeat", "/udf/session/secret/config"):
             first = next(line for pattern, _, line in self.patterns() if pattern.search(path))

@@ -16,7 +16,8 @@ from .users import give, private_file, server_user
 
 FOLDER = REPOSITORY / "services" / "gateway"
 NGINX = "/usr/sbin/nginx"
-STREAMS = ("/api/stream",)
+# Paths that stream. What is below another one's path belongs to whoever names it: the longest goes first.
+STREAMS = ("/api/stream/bars", "/api/stream")
 # Paths that take more than 8 MiB at once: a version with its files inside, which base64 makes a third larger.
 LARGE_BODIES = {"/api/signals/[^/]+/versions": ("signals", "12m")}
 # Paths whose requests carry a session token in path or query, which nginx's error log would write down with the request line: only what is critical gets
@@ -30,11 +31,9 @@ def route_table() -> dict[str, list[str]]:
 
 
 def owner_of(path: str, table: dict[str, list[str]]) -> str | None:
-    """The service behind a path, with and without trailing slash."""
-    for service, prefixes in table.items():
-        if any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes):
-            return service
-    return None
+    """The service behind a path, with and without trailing slash: the one that names the longest beginning of it."""
+    owners = [(prefix, service) for service, prefixes in table.items() for prefix in prefixes if path == prefix or path.startswith(prefix + "/")]
+    return max(owners, key=lambda owner: len(owner[0]))[1] if owners else None
 
 
 def locations(table: dict[str, list[str]], error_log: str) -> str:
@@ -42,10 +41,11 @@ def locations(table: dict[str, list[str]], error_log: str) -> str:
     lines = [
         f"location ~ ^{pattern}/?$ {{ client_max_body_size {size}; proxy_pass http://{service}; }}" for pattern, (service, size) in LARGE_BODIES.items()
     ]
-    for service, prefixes in table.items():
-        for prefix in (prefix for prefix in prefixes if prefix in STREAMS):
+    for prefix in STREAMS:
+        for service in (service for service, prefixes in table.items() if prefix in prefixes):
             lines.append(
                 f"location ~ ^{re.escape(prefix)}(/|$) {{ proxy_buffering off; gzip off; proxy_read_timeout 1h; proxy_pass http://{service}; }}")
+    for service, prefixes in table.items():
         if charts := "|".join(re.escape(prefix) for prefix in prefixes if prefix in CHARTS):
             lines.append(
                 f"location ~ ^({charts})(/|$) {{ error_log {error_log} crit; proxy_buffers 64 32k; proxy_max_temp_file_size 0; proxy_pass http://{service}; }}")

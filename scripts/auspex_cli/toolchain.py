@@ -58,20 +58,25 @@ def build(layout: Layout, configuration: str = "release") -> str:
         if json.loads(record.read_text()).get("fingerprint") == fingerprint:
             return fingerprint
     ensure(BUILD, layout.log("apt"))
+    # Only what runs: the tests' helpers need not be built for it.
+    build_targets(layout, PRODUCTS, configuration)
+    record.write_text(json.dumps({"fingerprint": fingerprint}))
+    return fingerprint
+
+
+def build_targets(layout: Layout, targets: tuple[str, ...], configuration: str = "release") -> None:
+    """Builds these targets and what they need; takes a moment when nothing has changed."""
     command = swift()
     words = version(command)
     log = layout.log("build")
     with step(f"build in {configuration} mode ({words})", log=log) as current:
-        # Only what runs: the tests' helpers need not be built for it.
         code, text = run_logged(
             [command, "build", "-c", configuration, "--package-path", str(REPOSITORY)], log,
-            environment={"AUSPEX_TARGETS": " ".join(PRODUCTS)}, folder=REPOSITORY, on_line=lambda line: tell_progress(current, line))
+            environment={"AUSPEX_TARGETS": " ".join(targets)}, folder=REPOSITORY, on_line=lambda line: tell_progress(current, line))
         if code != 0:
             error = next((line for line in text.splitlines() if "error:" in line), f"swift build ended with code {code}")
             raise Failure(error.strip()[:300], log=log)
         current.note("")
-    record.write_text(json.dumps({"fingerprint": fingerprint}))
-    return fingerprint
 
 
 def tell_progress(current, line: str) -> None:

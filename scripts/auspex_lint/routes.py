@@ -15,7 +15,7 @@ OWNERS = {
     "auth": "/api/register /api/login /api/logout /api/refresh /api/me /api/keys /.well-known/jwks.json",
     "signals": "/api/signals /api/subscriptions /api/predictions /api/feed /api/stream /strategies",
     "scheduler": "/api/schedules /api/jobs /api/backtest-jobs /api/backtests /optimize",
-    "marketdata": "/api/bars /api/instruments /api/sources /api/datasets /api/calendars /api/imports /api/uploads /api/retention /api/replays /historical /utils/session /udf",
+    "marketdata": "/api/bars /api/stream/bars /api/instruments /api/sources /api/datasets /api/calendars /api/imports /api/uploads /api/retention /api/replays /historical /utils/session /udf",
 }
 INSIDE = re.compile(r"^/(internal|metrics|readyz|healthz)(/|$)")
 

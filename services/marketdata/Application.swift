@@ -118,6 +118,7 @@ enum Application {
         let retention = RetentionStore(pool: pool)
         let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
         let chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
+        let streams = streams(settings, environment, pool: pool, store: store, reader: reader, keys: apiKeys, denied: denied)
 
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
@@ -130,6 +131,7 @@ enum Application {
         live.routes.add(to: &publicRouter, authentication: people)
         RetentionRoutes(store: store, rules: retention).add(to: &publicRouter, authentication: people)
         chartRoutes.add(to: &publicRouter, authentication: people)
+        StreamRoutes(streams: streams).add(to: &publicRouter, authentication: people)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: MarketdataRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter, jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)) { callers in
@@ -170,6 +172,6 @@ enum Application {
         if let iqfeed { components.append(iqfeed) }
         components += live.components
         if let resampling { components += resampling.components }
-        return components + [uploadImports, internalServer, publicServer]
+        return components + [uploadImports, streams, internalServer, publicServer]
     }
 }

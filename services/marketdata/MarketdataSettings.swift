@@ -18,6 +18,7 @@ struct MarketdataSettings: ServiceSettings {
     let live: LiveFeedSettings
     let charts: ChartLimits
     let resampling: ResampleSettings
+    let streams: StreamSettings
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -68,5 +69,6 @@ struct MarketdataSettings: ServiceSettings {
         live = LiveFeedSettings(from: &reader)
         charts = ChartLimits(from: &reader)
         resampling = ResampleSettings(from: &reader)
+        streams = StreamSettings(from: &reader)
     }
 }

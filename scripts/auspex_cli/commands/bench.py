@@ -1,4 +1,4 @@
-"""Measure: pull, HTTP floor, point read, charts, events, jobs, latency, memory, bars put together, stored, imported; each beside its peer
+"""Measure: pull, HTTP floor, point read, charts, events, jobs, latency, memory, bars put together, stored, imported, streamed; each beside its peer
 
 usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--occurrences N] [--no-peers]
 
@@ -23,6 +23,7 @@ def run(arguments: list[str]) -> int:
     with exclusive(layout.run / "lock", "another './auspex bench' is running in this checkout"):
         packages.ensure([*packages.RUN, *packages.BUILD, Need("wrk", "/usr/bin/wrk", "the load generator")], layout.log("apt"))
         toolchain.build(layout)
+        toolchain.build_targets(layout, ("bars-bench",))
         requirements = BENCH / "requirements.txt"
         python = environment(layout.var / "venv", ["-r", str(requirements)], layout.log("pip"), watched=(requirements,), name="the peers and drivers of the benchmark")
         return subprocess.run([python, str(BENCH / "run.py"), *arguments], env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}).returncode

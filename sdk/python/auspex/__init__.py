@@ -36,6 +36,7 @@ _LATER = {
     "AsyncClient": "async_client",
     "bars": "_bar_reading",
     "Bar": "bar_history",
+    "BarEvent": "_streaming",
     "BarHistory": "bar_history",
     "BarCache": "_bar_cache",
     "verify_ledger": "ledger",

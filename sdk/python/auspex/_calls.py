@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
+from urllib.parse import urlencode
 
 from ._messages import Call, once, segment
 from .models import DryRun, Page, PredictionPage, Signal, Subscription, Version
@@ -15,6 +16,12 @@ def predictions(signal_id: str, after_seq: Optional[int], limit: Optional[int], 
         raise ValueError(f"wait lies between 0 and {LONGEST_WAIT} seconds")
     query = {"after_seq": after_seq, "limit": limit, "wait": wait or None, "cursor": cursor}
     return Call("GET", f"/api/predictions/{segment(signal_id)}", PredictionPage.read, query, waits=wait or 0, repeatable=True)
+
+
+def bar_stream(topics: Iterable[str], after: Optional[int]) -> Call:
+    query = urlencode([("topic", topic) for topic in topics] + ([("after", str(after))] if after is not None else []))
+    # A sign of life comes every 15 seconds.
+    return Call("GET", f"/api/stream/bars?{query}", waits=30)
 
 
 def signals(instrument: Optional[str], interval: Optional[str], text: Optional[str], mine: bool, limit: Optional[int], cursor: Optional[str]) -> Call:

@@ -14,7 +14,8 @@ from ._credentials import Credentials
 from ._following import Place
 from ._messages import Call, Endpoint, read_answer
 from ._retry import ATTEMPTS, Backoff
-from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable
+from ._streaming import BarEvent, read_events
+from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
 from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
 
@@ -125,6 +126,69 @@ class Client:
                 continue
             backoff.reset()
             yield from place.take(page)
+
+    def follow_bars(self, topics: Sequence[str], *, after: Optional[int] = None) -> Iterator[BarEvent]:
+        """Bars as they become known, for ever: topics such as ``"1m:SPY"`` or ``"5s:BTCUSD@replay-3"``, 64 at most.
+
+        It begins with the last bar that closed and the one that runs, or with what became known after the event with the id ``after``; survives lost
+        connections, and misses nothing. A bar may come twice when a connection broke between two ids: topic and start tell that it is the same.
+
+            for event in client.follow_bars(["1m:SPY"]):
+                if event.kind == "bar":
+                    print(event.data["start"], event.data["close"])
+        """
+        backoff = Backoff()
+        renewed = False
+        while True:
+            try:
+                for event in self._events(_calls.bar_stream(topics, after)):
+                    backoff.reset()
+                    renewed = False
+                    if event.id is not None:
+                        after = event.id
+                    if event.kind != "mark":
+                        yield event
+                pause = backoff.next()
+            except ProblemError as error:
+                if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
+                    self._renew()
+                    renewed = True
+                    continue
+                if not isinstance(error, (Unavailable, RateLimited)):
+                    raise
+                pause = backoff.next(error.retry_after)
+            except ConnectionFailed:
+                pause = backoff.next()
+            time.sleep(pause)
+
+    def _events(self, call: Call) -> Iterator[BarEvent]:
+        """The events of one answer, on a connection of its own."""
+        connection = self._connect()
+        try:
+            connection.timeout = self._timeout + call.waits
+            headers = {**call.headers(), **self._credentials.headers(), "Accept": "text/event-stream"}
+            try:
+                connection.request(call.method, self._endpoint.prefix + call.target, None, headers)
+                answer = connection.getresponse()
+                body = answer.read() if answer.status != 200 else b""
+            except (OSError, http.client.HTTPException) as error:
+                raise ConnectionFailed(f"{self._base_url} does not answer: {error or type(error).__name__}") from error
+            if answer.status != 200:
+                read_answer(call, answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+                raise UnreadableAnswer(f"a stream of events begins with 200, not {answer.status}")
+            yield from read_events(self._lines(answer))
+        finally:
+            connection.close()
+
+    def _lines(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        while True:
+            try:
+                line = answer.readline()
+            except (OSError, http.client.HTTPException) as error:
+                raise ConnectionFailed(f"{self._base_url} has hung up: {error or type(error).__name__}") from error
+            if not line:
+                return
+            yield line
 
     def signals(
         self, *, instrument: Optional[str] = None, interval: Optional[str] = None, text: Optional[str] = None, mine: bool = False,

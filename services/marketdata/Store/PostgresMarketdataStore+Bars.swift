@@ -448,7 +448,7 @@ extension PostgresMarketdataStore {
                 """
             )
         }
-        return statements
+        return statements + [KnowledgeNotice.sendCorrection(of: instrument)]
     }
 
     /// Between the first and the last of the days: what a join says day by day, the planner must be told, or it opens every month there is.

@@ -165,17 +165,16 @@ extension PostgresMarketdataStore {
                 """,
             ])
             guard let knownAt = try stamp[1].first?.column(0, as: Timestamp.self) else { return nil }
-            _ = try await connection.execute(
+            let changes: [SQL] = [
                 """
                 INSERT INTO replay_releases (replay_id, known_at, released_through, bars)
                 VALUES (\(step.replayID), \(knownAt), \(step.through), \(step.bars))
-                """
-            )
-            _ = try await connection.execute(
+                """,
                 """
                 UPDATE replays SET released_through = \(step.through), released_bars = released_bars + \(Int64(step.bars)) WHERE id = \(step.replayID)
-                """
-            )
+                """,
+            ]
+            _ = try await connection.pipeline(changes + KnowledgeNotice.send(knownAt: knownAt, instruments: [instrument]))
             for close in step.closes {
                 let bar = ClosedBar(instrumentID: instrument, symbol: symbol, feed: .replay, revision: close.revision, bar: close.bar)
                 let event = BarsClosed(intervalSeconds: close.intervalSeconds, closeAt: step.through, knownAt: knownAt, bars: [bar])

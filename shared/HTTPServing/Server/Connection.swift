@@ -273,7 +273,7 @@ final class Connection: @unchecked Sendable {
                 startStream(response, body)
                 do {
                     try await RequestContext.$current.withValue(context) {
-                        try await body.run(EventStream { [weak self] bytes in await self?.sendEvent(bytes) ?? false })
+                        try await body.run(EventStream(client: EventStreamClient(self, on: server.loop)))
                     }
                 } catch {
                     if !Task.isCancelled {
@@ -404,19 +404,23 @@ final class Connection: @unchecked Sendable {
         record(inFlight, status: response.status.code, bytes: 0)
     }
 
-    private func sendEvent(_ bytes: [UInt8]) async -> Bool {
-        if server.loop.inLoop { return streamWrite(bytes) }
-        return (try? await server.loop.run { self.streamWrite(bytes) }) ?? false
-    }
-
-    private func streamWrite(_ bytes: [UInt8]) -> Bool {
+    /// False when the stream has ended, and when it ends now because too much waits for the client already.
+    func streamWrite(_ bytes: [UInt8]) -> Bool {
         guard case .streaming = phase, !sawEnd else { return false }
         if unsent + bytes.count > server.limits.maximumUnsentEventBytes {
-            gone()
+            server.metrics.slowStreams.increment()
+            endStream(saying: "too slow: more than \(server.limits.maximumUnsentEventBytes) bytes were waiting; come back with Last-Event-ID")
             return false
         }
         write(bytes)
         return !isClosed
+    }
+
+    /// Ends the stream with a last line, behind what is queued; a client that never takes it is hung up on by the time limit for writing.
+    func endStream(saying reason: String) {
+        guard case .streaming = phase else { return }
+        write(EventStream.encode(comment: reason))
+        endStreamNow()
     }
 
     private func endStream() {
@@ -443,7 +447,19 @@ final class Connection: @unchecked Sendable {
     private func write(_ bytes: [UInt8], flush: Bool = true) {
         if case .closed = phase { return }
         // Only what leaves counts as progress: a client that takes nothing must not be kept by what is queued for it.
-        if output.isEmpty { lastWrite = server.now }
+        if output.isEmpty {
+            lastWrite = server.now
+            if flush {
+                // Most take all at once: nothing is queued then, and nothing watched.
+                let sent = bytes.withUnsafeBytes { transmit($0) }
+                if sent < 0 { return gone() }
+                if sent == bytes.count { return }
+                queue(bytes)
+                outputOffset = sent
+                unsent -= sent
+                return
+            }
+        }
         queue(bytes)
         if flush { writable() }
     }

@@ -1,4 +1,5 @@
 public import Contracts
+internal import ServiceRuntime
 
 /// What runs behind an answer of server-sent events.
 public struct EventStreamBody: Sendable {
@@ -16,18 +17,11 @@ public struct EventStreamBody: Sendable {
         self.until = until
         self.run = run
     }
-
-    /// Runs the stream into `sink` without a connection: for tests.
-    public func collect(into sink: @escaping @Sendable ([UInt8]) async -> Bool) async throws {
-        try await run(EventStream(sink: sink))
-    }
 }
 
 /// Writes server-sent events to one client.
 public struct EventStream: Sendable {
-    private let sink: @Sendable ([UInt8]) async -> Bool
-
-    init(sink: @escaping @Sendable ([UInt8]) async -> Bool) { self.sink = sink }
+    let client: EventStreamClient
 
     /// Sends an event; false when the client has gone or takes too little, and nothing more will be sent.
     ///
@@ -36,15 +30,27 @@ public struct EventStream: Sendable {
     ///   - event: the event's name.
     ///   - data: the payload; may have several lines.
     public func send(id: String? = nil, event: String? = nil, data: String) async -> Bool {
-        await sink(Self.encode(id: id, event: event, data: data))
+        await client.send(Self.encode(id: id, event: event, data: data))
     }
 
     /// Sends a line that clients ignore.
-    public func comment(_ text: String) async -> Bool {
-        await sink(Array(": \(Self.oneLine(text))\n\n".utf8))
+    public func comment(_ text: String) async -> Bool { await client.send(Self.encode(comment: text)) }
+
+    /// Ends the stream behind what is on its way, with a last line that says why.
+    public func end(_ reason: String) {
+        let client = client
+        client.loop.execute { client.connection?.endStream(saying: reason) }
     }
 
-    static func encode(id: String?, event: String?, data: String) -> [UInt8] {
+    /// Returns when the stream has ended, from whichever side: for a body that leaves the writing to an ``EventGroup``.
+    public func untilItEnds() async {
+        let (silence, never) = AsyncStream.makeStream(of: Never.self)
+        for await _ in silence {}
+        withExtendedLifetime(never) {}
+    }
+
+    /// An event as it is sent: made once where many are sent the same.
+    public static func encode(id: String? = nil, event: String?, data: String) -> [UInt8] {
         var text = ""
         if let id { text += "id: \(oneLine(id))\n" }
         if let event { text += "event: \(oneLine(event))\n" }
@@ -55,7 +61,30 @@ public struct EventStream: Sendable {
         return Array(text.utf8)
     }
 
+    static func encode(comment text: String) -> [UInt8] { Array(": \(oneLine(text))\n\n".utf8) }
+
     private static func oneLine(_ text: String) -> String {
         String(text.unicodeScalars.map { $0.value < 0x20 ? " " : Character($0) })
     }
+}
+
+/// The connection behind a stream, as long as there is one.
+///
+/// Unchecked because `connection` is read on its loop only.
+final class EventStreamClient: @unchecked Sendable {
+    let loop: EventLoop
+    private(set) weak var connection: Connection?
+
+    init(_ connection: Connection, on loop: EventLoop) {
+        self.connection = connection
+        self.loop = loop
+    }
+
+    func send(_ bytes: [UInt8]) async -> Bool {
+        if loop.inLoop { return write(bytes) }
+        return (try? await loop.run { self.write(bytes) }) ?? false
+    }
+
+    /// Only on the loop.
+    func write(_ bytes: [UInt8]) -> Bool { connection?.streamWrite(bytes) ?? false }
 }

@@ -5,8 +5,17 @@ final class ServerMetrics {
     private let server: String
     private var counters: [Int: Counter] = [:]
     private var histograms: [Int: Histogram] = [:]
+    /// Event streams that were ended because their client took too little.
+    let slowStreams: Counter
 
-    init(server: String) { self.server = server }
+    init(server: String) {
+        self.server = server
+        slowStreams = Metrics.shared.counter(
+            "auspex_http_slow_streams_total",
+            help: "Event streams ended because their client took too little.",
+            labels: ["server": server]
+        )
+    }
 
     func record(route: Route?, status: Int, seconds: Double) {
         let routeIndex = (route?.index ?? -1) + 1

@@ -97,8 +97,8 @@ public struct Query: Sendable {
         return text
     }
 
-    /// Refuses parameters that the route does not know, and those that are given twice.
-    public func reject(unknownExcept known: [String]) throws {
+    /// Refuses parameters that the route does not know, and those that are given twice though they are not `repeatable`.
+    public func reject(unknownExcept known: [String], repeatable: [String] = []) throws {
         guard !entries.isEmpty else { return }
         var seen: Set<String> = []
         for entry in entries {
@@ -106,7 +106,7 @@ public struct Query: Sendable {
                 let hint = known.isEmpty ? "This takes no parameters." : "This takes: \(known.joined(separator: ", "))."
                 throw Problem.badRequest(code: "unknown_parameter", detail: hint, field: String(entry.name.prefix(64)))
             }
-            guard seen.insert(entry.name).inserted else {
+            guard seen.insert(entry.name).inserted || repeatable.contains(entry.name) else {
                 throw Problem.badRequest(code: "duplicate_parameter", detail: "\(entry.name) is given twice.", field: entry.name)
             }
         }

@@ -51,7 +51,7 @@ struct ChartRoutes: Sendable {
         try request.query.reject(unknownExcept: [])
         let principal = try request.authenticated()
         try principal.require(scope: "bars:read")
-        let (token, session) = try await sessions.initiate(for: principal, apiKeySHA256: shownKey(request))
+        let (token, session) = try await sessions.initiate(for: principal, apiKeySHA256: request.shownKeySHA256)
         return try secret(answer(session, token: token.text))
     }
 
@@ -77,15 +77,6 @@ struct ChartRoutes: Sendable {
         var response = try Response.json(answer)
         response.headers["Cache-Control"] = "no-store"
         return response
-    }
-
-    /// The SHA-256 of the API key that a request shows, wherever it stands.
-    private func shownKey(_ request: Request) -> SHA256Digest? {
-        let bearer = request.headers["Authorization"].flatMap { $0.split(separator: " ").last.map(String.init) }
-        for text in [request.headers["X-API-Key"], bearer] {
-            if let text, let key = APIKeyText(parsing: text) { return key.sha256 }
-        }
-        return nil
     }
 
     // MARK: Columns

@@ -1,0 +1,57 @@
+"""Following bars against a stand-in platform."""
+
+from itertools import islice
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from platform_double import PlatformDouble
+
+import auspex
+from auspex import Client
+
+
+def event(number, start, kind="bar", identified=True):
+    mark = f"id: {number}\n" if identified else ""
+    return f'{mark}event: {kind}\ndata: {{"topic":"1m:SPY","start":"{start}","close":"1.5"}}\n\n'.encode()
+
+
+def stream(*parts):
+    return (200, b"retry: 2000\n\n" + b"".join(parts), {"Content-Type": "text/event-stream"})
+
+
+def question(request):
+    return parse_qs(urlsplit(request["path"]).query)
+
+
+def test_goes_on_from_the_last_id_and_skips_what_is_cut_off():
+    answers = [
+        stream(event(7, "a"), b": alive\n\n", event(8, "b", "running"), event(9, "c", identified=False), b'event: bar\ndata: {"topic"'),
+        None,
+        stream(event(9, "c"), b'id: 10\nevent: mark\ndata: {"known_at":"x"}\n\n'),
+        stream(event(11, "d")),
+    ]
+    with PlatformDouble(lambda request: answers.pop(0)) as platform:
+        client = Client(platform.url, api_key="aus_x")
+        events = list(islice(client.follow_bars(["1m:SPY", "5m:A&B"], after=6), 5))
+        assert [(one.kind, one.data["start"], one.id) for one in events] == [
+            ("bar", "a", 7), ("running", "b", 8), ("bar", "c", None), ("bar", "c", 9), ("bar", "d", 11)]
+        assert [question(request)["after"] for request in platform.requests] == [["6"], ["8"], ["8"], ["10"]]
+        assert all(question(request)["topic"] == ["1m:SPY", "5m:A&B"] for request in platform.requests)
+        assert platform.requests[0]["headers"]["accept"] == "text/event-stream"
+
+
+def test_a_refusal_that_does_not_pass_is_raised():
+    with PlatformDouble(lambda request: (404, {"code": "unknown_instrument", "field": "topic"})) as platform:
+        with pytest.raises(auspex.NotFound) as refused:
+            next(Client(platform.url, api_key="aus_x").follow_bars(["1m:NOBODY"]))
+        assert refused.value.code == "unknown_instrument"
+
+
+def test_a_token_that_has_ended_is_renewed():
+    answers = [
+        (401, {"code": "token_expired"}), (200, {"access_token": "new", "refresh_token": "next", "expires_in": 900}), stream(event(1, "a")),
+    ]
+    with PlatformDouble(lambda request: answers.pop(0)) as platform:
+        client = Client(platform.url, access_token="old", refresh_token="once")
+        assert next(client.follow_bars(["1m:SPY"])).data["start"] == "a"
+        assert platform.requests[2]["headers"]["authorization"] == "Bearer new"
