@@ -27,17 +27,19 @@ struct TopicReader: Sendable {
             closed: .empty,
             running: .empty,
             revision: answer.revision,
-            replay: nil
+            position: nil
         )
         if instrument.feed == .replay, let replay = try await store.replay(instrument: instrument.id),
             let source = try await store.instrument(id: replay.sourceInstrumentID)
         {
             let released = try await store.releasedThrough(replay.id, at: moment) ?? replay.startsAt
-            view.replay = TopicView.ReplayPosition(
-                id: replay.id,
+            view.position = TopicView.Position(
+                replay: replay.id,
                 grid: try await reader.plan(for: source, interval: topic.interval, asOf: .max).grid,
-                released: released.microseconds
+                through: released.microseconds
             )
+        } else {
+            view.position = try await livePosition(of: instrument, topic, answer)
         }
         take(answer, into: &view)
         return view
@@ -70,10 +72,12 @@ struct TopicReader: Sendable {
         view.revision = answer.revision
         let new = answer.bars.slice(min(known, closedCount)..<closedCount)
         var gaps: [EmptyIntervals] = []
-        if let position = before.replay {
-            let released = try await store.releasedThrough(position.id, at: moment)?.microseconds ?? position.released
-            gaps = BarComparison.empty(position.grid, after: position.released, through: released, bars: new)
-            view.replay?.released = max(released, position.released)
+        if let position = before.position {
+            let told = try await told(position, answer, at: moment)
+            gaps = BarComparison.empty(position.grid, after: position.through, through: told, bars: new)
+            view.position?.through = told
+        } else {
+            view.position = try await livePosition(of: view.instrument, topic, answer)
         }
         for row in 0..<new.count {
             while let gap = gaps.first, gap.start < new.starts[row] {
@@ -90,11 +94,23 @@ struct TopicReader: Sendable {
         return (view, events)
     }
 
-    /// What was corrected of bars that were told already: among the last ones by comparison, and in days that an import corrected.
+    /// Where a feed stands; nothing where the bars are history.
+    private func livePosition(of instrument: Instrument, _ topic: StreamTopic, _ answer: BarAnswer) async throws -> TopicView.Position? {
+        guard instrument.feed != .replay, let through = answer.through else { return nil }
+        return TopicView.Position(grid: try await reader.plan(for: instrument, interval: topic.interval, asOf: .max).grid, through: through)
+    }
+
+    /// How far the replay, or the feed, had come at a moment; never back.
+    private func told(_ position: TopicView.Position, _ answer: BarAnswer, at moment: Timestamp) async throws -> Int64 {
+        guard let replay = position.replay else { return max(answer.through ?? position.through, position.through) }
+        return max(try await store.releasedThrough(replay, at: moment)?.microseconds ?? position.through, position.through)
+    }
+
+    /// What was corrected of bars that were told already: among the last ones by comparison, and in days that an import or a late tick corrected.
     private func revised(_ before: TopicView, _ now: BarSeries, revision: Int, at moment: Timestamp) async throws -> [[UInt8]] {
         var starts = BarComparison.difference(before.closed, now)
         var edition = revision
-        if before.replay == nil,
+        if before.position?.replay == nil,
             let corrected = try await knowledge.corrections(of: before.instrument.id, after: before.through, through: moment)
         {
             // A trading day begins in UTC the day before, and a bar of weeks reaches far out of the day that was corrected.
@@ -104,7 +120,7 @@ struct TopicReader: Sendable {
             let told = before.closed.ends.last ?? .min
             if let more = try await difference(before.topic, range, from: before.through, to: moment, upTo: told) {
                 starts = starts.map { min($0.lowerBound, more.lowerBound)..<max($0.upperBound, more.upperBound) } ?? more
-                edition = corrected.edition
+                edition = corrected.edition ?? revision
             }
         }
         return starts.map { [StreamEvent.revised(RevisedBars(starts: $0, revision: edition), of: before.topic, knownAt: moment)] } ?? []

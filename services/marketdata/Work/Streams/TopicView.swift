@@ -12,15 +12,16 @@ struct TopicView: Sendable {
     /// The bar that runs, or none.
     var running: BarSeries
     var revision: Int
-    /// What is told of a replay besides bars; nothing for other instruments, where it cannot be told that an interval is over.
-    var replay: ReplayPosition?
+    /// How far it can be told which intervals are over, with a bar or without; nothing for history, which does not say it.
+    var position: Position?
 
-    /// Where a replay stands, for the intervals that closed without a trade.
-    struct ReplayPosition: Sendable {
-        var id: ReplayID
+    /// Where a replay, or a feed, stands.
+    struct Position: Sendable {
+        /// Nothing for a feed.
+        var replay: ReplayID?
         var grid: any BarGrid
         /// Recorded time up to which closes have been told (microseconds since 1970).
-        var released: Int64
+        var through: Int64
     }
 
     /// What somebody is told who has seen nothing: the last bar that closed, and the one that runs.
