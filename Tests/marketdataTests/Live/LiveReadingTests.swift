@@ -2,6 +2,7 @@ import Bars
 import Contracts
 import Cryptography
 import FoundationEssentials
+import HTTPServing
 import Messaging
 import Postgres
 import ServiceRuntime
@@ -382,6 +383,34 @@ import Testing
         let ends = LiveSealing.ends(after: close - 1_000_000, clock, CivilDay(utcMicroseconds: close))
         #expect(ends.first == close)
         #expect(LiveSealing.ends(after: close + 1, clock, CivilDay(utcMicroseconds: close)).first ?? 0 > close)
+    }
+
+    @Test func aDamagedLiveDayIsNamedAndMendedByAnImport() async throws {
+        try await withWorld { world in
+            _ = try await world.record((0..<60).map { row(world, $0, price: 100) })
+            try await world.sealAll()
+            _ = try await world.record((60..<120).map { row(world, $0, price: 101) })
+            try await world.superuser.execute("UPDATE chunks SET bytes = set_byte(bytes, length(bytes) / 2, get_byte(bytes, length(bytes) / 2) # 1)")
+            let other = try Bench(world.store)
+            do {
+                let closes = try await other.closes("BTCUSD", "1m")
+                Issue.record("a damaged day answered \(closes)")
+            } catch let error as MarketdataError {
+                #expect(error.problem.code == "damaged_chunk")
+                #expect(error.problem.detail.contains("BTCUSD") && error.problem.detail.contains("2026-03-02"))
+            }
+            // It holds up neither the sealing of others nor the import that mends it, and loses no row of the tail.
+            await #expect(throws: BarsError.self) { try await world.sealAll() }
+            #expect(try await world.count("tail_bars") == 60)
+            let text = (0..<60).map { second in
+                "\((Timestamp(microseconds: Self.noon) + .seconds(second)).iso8601.prefix(19)),100,101,99,100,1"
+            }
+            try await other.take("time,open,high,low,close,volume\n" + text.joined(separator: "\n") + "\n", as: "BTCUSD.csv")
+            #expect(try await Bench(world.store).closes("BTCUSD", "1m") == ["100", "101.25"])
+            try await world.sealAll()
+            #expect(try await world.count("tail_bars") == 0)
+            #expect(try await Bench(world.store).closes("BTCUSD", "1m") == ["100", "101.25"])
+        }
     }
 
     // MARK: Waiting
