@@ -134,6 +134,8 @@ import Testing
             try await bench.down(bars, since: "12:00:05")
             // What happens to the one is not known; the other closes.
             trades.tell(try bench.trade("12:00:06", "100"))
+            trades.tell(try bench.trade("12:00:07", "101"))
+            try await eventually("it is told") { try await bench.rows().contains("12:00:07 v0 100 100 100 100") }
             bench.pass(5)
             try await bench.announced(["5s@12:00:05: BTCUSD null, ETHUSD null", "5s@12:00:10: BTCUSD"])
             try await bench.up(bars)
