@@ -83,7 +83,8 @@ enum Application {
         )
 
         let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
-        let sources = SourceRoutes(sources: SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)]))
+        let webSources = try settings.web.entries(cpu: environment.cpu, time: time)
+        let sources = SourceRoutes(sources: SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)] + webSources))
         // Charts.
         let chartStore = ChartStore(pool: pool)
         let sessions = ChartSessions(store: chartStore, keys: apiKeys, denied: denied, time: time, limits: settings.charts)

@@ -15,6 +15,7 @@ struct MarketdataSettings: ServiceSettings {
     let reads: ReadLimits
     let replays: ReplayLimits
     let iqfeed: IQFeedSettings
+    let web: WebSettings
     let charts: ChartLimits
     let resampling: ResampleSettings
 
@@ -64,6 +65,7 @@ struct MarketdataSettings: ServiceSettings {
         )
         self.replays = replays
         iqfeed = IQFeedSettings(from: &reader)
+        web = WebSettings(from: &reader)
         charts = ChartLimits(from: &reader)
         resampling = ResampleSettings(from: &reader)
     }
