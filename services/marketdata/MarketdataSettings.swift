@@ -14,8 +14,8 @@ struct MarketdataSettings: ServiceSettings {
     let runsReplays: Bool
     let reads: ReadLimits
     let replays: ReplayLimits
-    let iqfeed: IQFeedSettings
     let web: WebSettings
+    let iqfeed: IQFeedSettings
     let charts: ChartLimits
     let resampling: ResampleSettings
 
@@ -64,8 +64,8 @@ struct MarketdataSettings: ServiceSettings {
             range: 1...10_000
         )
         self.replays = replays
-        iqfeed = IQFeedSettings(from: &reader)
         web = WebSettings(from: &reader)
+        iqfeed = IQFeedSettings(from: &reader)
         charts = ChartLimits(from: &reader)
         resampling = ResampleSettings(from: &reader)
     }

@@ -100,6 +100,35 @@ private func page(_ request: WebSimulator.Request, _ limit: Int = 1_000) -> WebS
         }
     }
 
+    @Test func tradesAfterQuietHoursAreFoundAnHourAtATime() async throws {
+        try await WebBench.with { bench in
+            // Three trades in the fourth hour and one in the fifth; an exchange that takes an hour at most.
+            let times = ["03:10:00", "03:10:00", "03:59:59", "04:00:01"].map { at("2024-08-09T\($0)Z").microseconds / 1_000 }
+            bench.simulator.reply { request in
+                let from = request.query["fromId"].flatMap { Int($0) }
+                let start = request.query["startTime"].flatMap { Int64($0) } ?? 0
+                let end = request.query["endTime"].flatMap { Int64($0) } ?? .max
+                if from == nil, end - start >= 3_600_000 {
+                    return .status(400, #"{"code":-1127,"msg":"More than 1 hours between startTime and endTime."}"#)
+                }
+                var texts: [String] = []
+                for (id, time) in times.enumerated() {
+                    let isAsked = if let from { id >= from } else { time >= start && time <= end }
+                    if isAsked { texts.append("{\"a\":\(id),\"p\":\"1.5\",\"q\":\"2\",\"f\":\(id),\"l\":\(id),\"T\":\(time)}") }
+                }
+                return .json("[\(texts.joined(separator: ","))]")
+            }
+            let source = try bench.binance()
+            let request = webRequest("ETHUSDT", .ticks, "2024-08-09T00:00:00Z", "2024-08-09T06:30:00Z")
+            let (file, _) = try await bench.passingPauses { try #require(try await source.history(request)) }
+            #expect(file.series.first?.bars.trades == [2, 1, 1])
+            let none = webRequest("ETHUSDT", .ticks, "2024-08-09T05:00:00Z", "2024-08-09T08:00:00Z")
+            let (isEmpty, _) = try await bench.passingPauses { try await source.history(none) == nil }
+            #expect(isEmpty)
+            #expect(try await bench.requests(8).last?.query["fromId"] == nil)
+        }
+    }
+
     @Test func whatCannotBeIsRefusedBeforeItIsAsked() async throws {
         try await WebBench.with { bench in
             let source = try bench.binance()

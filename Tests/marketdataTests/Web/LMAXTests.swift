@@ -20,12 +20,13 @@ import Testing
 
     @Test func aTickerTellsOfATradeOnce() async throws {
         try await WebBench.with(now: "2024-08-09T10:00:00Z") { bench in
-            bench.simulator.reply { _ in .webSocket }
+            bench.agree(to: .json(#"{"instrument_id":"eur-usd"}"#))
             let stream = try LMAXSource(try bench.settings().lmax, web: bench.web).stream(.trades)
             try await stream.watch("eur-usd")
             try await WebRunning(bench: bench, stream: stream).run { running in
                 #expect(try await running.next() == .live)
-                #expect(try await bench.simulator.requested.next().target == "/v1/web-socket")
+                let asked = Set(try await bench.requests(2).map(\.target))
+                #expect(asked == ["/v1/web-socket", "/v1/instruments/eur-usd"])
                 #expect(try await running.heard().text == #"{"type":"SUBSCRIBE","channels":[{"name":"TICKER","instruments":["eur-usd"]}]}"#)
                 for text in [Self.ticker("A"), Self.ticker("A", bid: "1.09211"), Self.ticker("B", "1.09216"), Self.ticker(nil)] {
                     await bench.simulator.send(text)
@@ -51,6 +52,18 @@ import Testing
                     return
                 }
                 #expect(reason.contains("1008") && reason.contains("Excessive pings"))
+            }
+        }
+    }
+
+    @Test func anInstrumentThatThereIsNotIsRefused() async throws {
+        try await WebBench.with(now: "2024-08-09T10:00:00Z") { bench in
+            bench.agree(to: .status(404, #"{"error_code":"NOT_FOUND"}"#))
+            let stream = try LMAXSource(try bench.settings().lmax, web: bench.web).stream(.trades)
+            try await stream.watch("eur-xxx")
+            try await WebRunning(bench: bench, stream: stream).run { running in
+                let events = [try await running.next(), try await running.next()]
+                #expect(events.contains(.refused(symbol: "eur-xxx", reason: "not supported: status 404: NOT_FOUND")))
             }
         }
     }

@@ -46,7 +46,8 @@ struct WebBench: Sendable {
         var environment = [
             "AUSPEX_BINANCE_REST_URL": simulator.url, "AUSPEX_BINANCE_STREAM_URL": simulator.webSocketURL + "/stream",
             "AUSPEX_COINBASE_REST_URL": simulator.url + "/", "AUSPEX_COINBASE_STREAM_URL": simulator.webSocketURL + "/coinbase",
-            "AUSPEX_LMAX_STREAM_URL": simulator.webSocketURL + "/v1/web-socket", "AUSPEX_OPENBB_URL": simulator.url,
+            "AUSPEX_LMAX_REST_URL": simulator.url, "AUSPEX_LMAX_STREAM_URL": simulator.webSocketURL + "/v1/web-socket",
+            "AUSPEX_OPENBB_URL": simulator.url,
         ]
         environment.merge(more) { $1 }
         var reader = SettingsReader(environment: environment)
@@ -68,6 +69,17 @@ struct WebBench: Sendable {
     }
 
     func openbb() throws -> OpenBBSource { OpenBBSource(try settings().openbb, url: simulator.url, web: web) }
+
+    /// A feed of Binance's messages that asks nobody about its symbols.
+    func binanceFeed(_ kind: BinanceDialect.Kind = .trades(aggregate: false, quotes: false), renewAfter: Duration? = nil) -> WebFeed<BinanceDialect> {
+        let settings = FeedSettings(url: simulator.webSocketURL + "/stream", renewAfter: renewAfter, maximumSymbols: 10)
+        return WebFeed("binance", BinanceDialect(kind), settings: settings, web: web, record: SourceRecord())
+    }
+
+    /// Agrees to WebSockets, and answers other requests with that.
+    func agree(to other: WebSimulator.Reply = .json("[]")) {
+        simulator.reply { $0.headers["upgrade"] == nil ? other : .webSocket }
+    }
 
     /// Runs `body` while the clock is moved on for whoever sleeps for no more than `limit`: gives the pauses with the value.
     func passingPauses<Value: Sendable>(

@@ -31,14 +31,13 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
     /// A stream of trades that agrees to everything, watching before it runs.
     private func binance(
         _ watching: [String] = ["ETHUSDT"],
-        kind: StreamKind = .trades,
-        _ settings: [String: String] = [:],
+        kind: BinanceDialect.Kind = .trades(aggregate: false, quotes: false),
         _ body: @escaping @Sendable (WebRunning) async throws -> Void
     ) async throws {
         try await WebBench.with(now: Self.now) { bench in
             bench.simulator.reply { _ in .webSocket }
             bench.simulator.onText { _, text in [answer(to: text)] }
-            let stream = try bench.binance(settings).stream(kind)
+            let stream = bench.binanceFeed(kind)
             for symbol in watching { try await stream.watch(symbol) }
             try await WebRunning(bench: bench, stream: stream).run(body)
         }
@@ -138,7 +137,7 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
     @Test func aStormOfLossesIsMetEverMoreSlowly() async throws {
         try await WebBench.with(now: Self.now) { bench in
             bench.simulator.reply { _ in .hangUp }
-            let stream = try bench.binance().stream(.trades)
+            let stream = bench.binanceFeed()
             try await stream.watch("ETHUSDT")
             try await WebRunning(bench: bench, stream: stream).run { running in
                 for pause in [0.5, 1, 2, 4] { try await running.passPause(.seconds(pause)) }
@@ -158,7 +157,7 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
     @Test func aServerThatNeverAgreesOrFallsSilentIsLeft() async throws {
         try await WebBench.with(now: Self.now) { bench in
             bench.simulator.reply { _ in .webSocket }
-            let stream = try bench.binance().stream(.trades)
+            let stream = bench.binanceFeed()
             try await stream.watch("ETHUSDT")
             try await WebRunning(bench: bench, stream: stream).run { running in
                 // It takes the request and says nothing.
@@ -197,7 +196,7 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
         try await WebBench.with(now: Self.now) { bench in
             bench.simulator.reply { _ in .webSocket }
             bench.simulator.onText { _, _ in [#"{"error":{"code":2,"msg":"Invalid request"},"id":1}"#] }
-            let stream = try bench.binance().stream(.trades)
+            let stream = bench.binanceFeed()
             try await stream.watch("ETHUSDT")
             try await WebRunning(bench: bench, stream: stream).run { running in
                 let events = [try await running.next(), try await running.next()]
@@ -206,17 +205,38 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
         }
     }
 
+    @Test func aSymbolThatThereIsNotIsRefusedThoughTheStreamSaysNothing() async throws {
+        try await WebBench.with(now: Self.now) { bench in
+            bench.simulator.reply { request in
+                if request.headers["upgrade"] != nil { return .webSocket }
+                return request.query["symbol"] == "NOSUCH" ? .status(400, #"{"code":-1121,"msg":"Invalid symbol."}"#) : .json("[]")
+            }
+            bench.simulator.onText { _, text in [answer(to: text)] }
+            let settings = ["AUSPEX_BINANCE_AGGREGATE_TRADES": "true", "AUSPEX_BINANCE_QUOTES": "true"]
+            let stream = try bench.binance(settings).stream(.trades)
+            try await stream.watch("ETHUSDT")
+            try await stream.watch("NOSUCH")
+            let (events, _) = try await bench.passingPauses(upTo: .milliseconds(400)) { () -> [SourceEvent] in
+                let told = TestSignal<[SourceEvent]>()
+                try await WebRunning(bench: bench, stream: stream).run { running in
+                    told.signal([try await running.next(), try await running.next()])
+                }
+                return try await told.next()
+            }
+            #expect(events.contains(.live))
+            #expect(events.contains(.refused(symbol: "NOSUCH", reason: "refused (syntax): status 400: Invalid symbol.")))
+            // What is set is what is asked for.
+            var watched: [String] = []
+            while bench.simulator.requested.pendingCount > 0 { watched.append(try await bench.simulator.requested.next().target) }
+            #expect(watched.contains("/stream"))
+        }
+    }
+
     @Test func anOldConnectionIsReplacedWithoutAHole() async throws {
         try await WebBench.with(now: Self.now) { bench in
             bench.simulator.reply { _ in .webSocket }
             bench.simulator.onText { _, text in [answer(to: text)] }
-            let stream = WebFeed(
-                "binance",
-                BinanceDialect(.trades(aggregate: false, quotes: false)),
-                settings: FeedSettings(url: bench.simulator.webSocketURL + "/stream", renewAfter: .seconds(12), maximumSymbols: 10),
-                web: bench.web,
-                record: SourceRecord()
-            )
+            let stream = bench.binanceFeed(renewAfter: .seconds(12))
             try await stream.watch("ETHUSDT")
             try await WebRunning(bench: bench, stream: stream).run { running in
                 try await begin(running)
@@ -241,8 +261,7 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
     }
 
     @Test func quotesAndAggregatedTradesWhereTheyAreWanted() async throws {
-        let settings = ["AUSPEX_BINANCE_AGGREGATE_TRADES": "true", "AUSPEX_BINANCE_QUOTES": "true"]
-        try await binance(["ETHUSDT"], settings) { running in
+        try await binance(kind: .trades(aggregate: true, quotes: true)) { running in
             try await begin(running, "\"ethusdt@aggTrade\",\"ethusdt@bookTicker\"")
             let simulator = running.bench.simulator
             await simulator.send(
@@ -321,7 +340,7 @@ func answer(to text: String) -> String {
         try await WebBench.with(now: "2024-08-09T00:05:05Z") { bench in
             bench.simulator.reply { _ in .webSocket }
             bench.simulator.onText { _, text in [answer(to: text)] }
-            let stream = try bench.binance(["AUSPEX_BINANCE_QUOTES": "true"]).stream(.trades)
+            let stream = bench.binanceFeed(.trades(aggregate: false, quotes: true))
             try await stream.watch("ETHUSDT")
             try await WebRunning(bench: bench, stream: stream).run { running in
                 #expect(try await running.next() == .live)

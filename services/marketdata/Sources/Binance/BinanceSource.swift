@@ -21,7 +21,6 @@ struct BinanceSource: StreamingSource {
                     "requests are weighed by the minute: at most \(settings.limits.weightPerMinute ?? 0) of it are used here, counted together with the exchange's own count",
                     "bars of one second and trades reach back as far as the exchange keeps them; bars without a trade are left out",
                     "at most \(settings.limits.maximumRows) rows a question; streams of at most \(BinanceSettings.feed(url: "").maximumSymbols) symbols",
-                    "an unknown symbol is refused in history; a stream of it stays silent, as the exchange says nothing",
                     "not offered in every country: status 451 says so",
                 ]
             )
@@ -63,7 +62,11 @@ struct BinanceSource: StreamingSource {
             }
             dialect = BinanceDialect(.bars(seconds: seconds))
         }
-        return WebFeed("binance", dialect, settings: BinanceSettings.feed(url: settings.streamURL), web: web, record: record)
+        return WebFeed("binance", dialect, settings: BinanceSettings.feed(url: settings.streamURL), web: web, record: record) { [interface] symbol in
+            // Of a symbol that there is not a stream would say nothing, for ever.
+            let query = [("symbol", symbol), ("interval", "1m"), ("limit", "1")]
+            try await interface.get("/api/v3/klines", query, weight: 2) { answer in _ = try parseAnswer(answer.body) }
+        }
     }
 
     func history(_ request: HistoryRequest) async throws -> ImportedFile? {
@@ -148,20 +151,29 @@ struct BinanceSource: StreamingSource {
         let until = min(Self.wholeSecond(request.range.upperBound), askedAt)
         guard from < until else { throw SourceError.notSupported("a range that has not begun") }
         var collected = AnswerTrades()
-        var query = [("startTime", "\(Self.milliseconds(from))"), ("endTime", "\(Self.milliseconds(until) - 1)")]
-        var nextID: Int64?
+        // By time until the first is found, an hour at once, which is as much as exchanges of this kind take; from there on by number, as many trades may
+        // have the same millisecond.
+        var (begin, nextID) = (from, Int64?.none)
         while true {
-            let page = try await interface.get("/api/v3/aggTrades", [("symbol", request.symbol)] + query + [("limit", "\(Self.page)")], weight: 4) {
-                [nextID] answer in try Self.trades(try parseAnswer(answer.body), expected: nextID)
+            var query = [("symbol", request.symbol), ("limit", "\(Self.page)")]
+            let end = nextID == nil ? min(begin + .seconds(3_600), until) : nil
+            if let nextID { query.append(("fromId", "\(nextID)")) }
+            if let end { query += [("startTime", "\(Self.milliseconds(begin))"), ("endTime", "\(Self.milliseconds(end) - 1)")] }
+            let page = try await interface.get("/api/v3/aggTrades", query, weight: 4) { [nextID] answer in
+                try Self.trades(try parseAnswer(answer.body), expected: nextID)
             }
             for trade in page where trade.time < until { collected.append(trade) }
             guard collected.count <= settings.limits.maximumRows else {
                 throw SourceError.notSupported("more than \(settings.limits.maximumRows) trades at once; ask for a shorter range")
             }
-            guard page.count == Self.page, let last = page.last, last.time < until else { break }
-            nextID = last.id + 1
-            // From here on by number: many trades may have the same millisecond.
-            query = [("fromId", "\(last.id + 1)")]
+            if let last = page.last {
+                // A page that is not full ends the trades: all of them, or those of its hour.
+                guard last.time < until, page.count == Self.page || end ?? until < until else { break }
+                nextID = last.id + 1
+            } else {
+                guard let end, end < until else { break }
+                begin = end
+            }
         }
         return try collected.file(of: request, assetClass: .crypto, askedAt: askedAt, notes: [note("aggregated trades of \(request.symbol)")])
     }

@@ -22,7 +22,7 @@ struct LMAXSource: StreamingSource {
                     "the market data interface behind an account has daily closing prices only, which are no bars; it is not asked",
                     "a trade's time is that of the message that told it; trades that fall between two messages are not told",
                     "the public demo venue by default: its prices are not those of a live venue",
-                    "from documents only: no live connection was at hand; an unknown instrument stays silent",
+                    "from documents only: no live connection was at hand",
                 ]
             )
         )
@@ -30,6 +30,7 @@ struct LMAXSource: StreamingSource {
 
     let description: SourceDescription
     let record = SourceRecord()
+    private let interface: WebInterface
     private let settings: LMAXSettings
     private let web: WebEnvironment
 
@@ -37,6 +38,16 @@ struct LMAXSource: StreamingSource {
         self.settings = settings
         self.web = web
         description = Self.description(settings)
+        // More than a request a second can shut an address out for an hour.
+        interface = WebInterface(
+            "lmax",
+            baseURL: settings.restURL,
+            limits: WebLimits(requestsPerSecond: 1, answerBytes: 1 << 20),
+            web: web,
+            record: record,
+            keyHint: "public data should need no key",
+            complaint: { body in body["message"]?.string ?? body["error_code"]?.string }
+        )
     }
 
     func health() async -> SourceHealth { record.health }
@@ -47,15 +58,25 @@ struct LMAXSource: StreamingSource {
 
     func stream(_ kind: StreamKind) throws -> any SourceStream {
         guard case .trades = kind else { throw SourceError.notSupported("streamed bars") }
-        return WebFeed("lmax", LMAXDialect(), settings: LMAXSettings.feed(url: settings.streamURL), web: web, record: record)
+        return WebFeed("lmax", LMAXDialect(), settings: LMAXSettings.feed(url: settings.streamURL), web: web, record: record) { [interface] symbol in
+            // Of an instrument that there is not the stream says nothing.
+            try await interface.get("/v1/instruments/\(symbol)") { answer in _ = try parseAnswer(answer.body) }
+        }
     }
 }
 
 /// What is told of LMAX's public data.
 struct LMAXSettings: Sendable {
+    let restURL: String
     let streamURL: String
 
     init(from reader: inout SettingsReader) {
+        restURL = reader.url(
+            "AUSPEX_LMAX_REST_URL",
+            help: "where LMAX's public data is asked for its instruments",
+            default: "https://public-data-api.london-demo.lmax.com",
+            schemes: ["https", "http"]
+        )
         streamURL = reader.url(
             "AUSPEX_LMAX_STREAM_URL",
             help: "where LMAX's public data is streamed",

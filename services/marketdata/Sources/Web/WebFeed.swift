@@ -22,6 +22,8 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
     private let dialect: Dialect
     private let web: WebEnvironment
     private let record: SourceRecord
+    /// Asks elsewhere whether there is such a symbol; throws a `SourceError` that does not pass where there is none.
+    private let vet: (@Sendable (String) async throws -> Void)?
     private var backoff: Backoff
     private var pacer: RequestPacer
     private var symbols: Set<String> = []
@@ -40,7 +42,16 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { web.loop.asUnownedSerialExecutor() }
 
-    init(_ name: String, _ dialect: Dialect, settings: FeedSettings, web: WebEnvironment, record: SourceRecord, capacity: Int = 65_536) {
+    init(
+        _ name: String,
+        _ dialect: Dialect,
+        settings: FeedSettings,
+        web: WebEnvironment,
+        record: SourceRecord,
+        capacity: Int = 65_536,
+        vet: (@Sendable (String) async throws -> Void)? = nil
+    ) {
+        self.vet = vet
         self.name = name
         self.dialect = dialect
         self.settings = settings
@@ -63,6 +74,18 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
         firstSymbol?.resume()
         firstSymbol = nil
         flush()
+        if let vet { Task(on: web.loop) { [weak self] in await self?.check(symbol, vet) } }
+    }
+
+    /// Watching does not wait for it: whether a symbol is known is told as an event, as sources that say it themselves do.
+    private func check(_ symbol: String, _ vet: @Sendable (String) async throws -> Void) async {
+        do { try await vet(symbol) } catch let error as SourceError where !error.isPassing {
+            guard symbols.contains(symbol) else { return }
+            pass(.refused(symbol: symbol, reason: error.description))
+            flush()
+        } catch {
+            // Nobody could say: it is watched, and what comes of it is told.
+        }
     }
 
     func unwatch(_ symbol: String) async {
@@ -139,7 +162,11 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
                 return
             }
             lastHeardAt = web.time.now()
-            for event in try read(message) { pass(event) }
+            for event in try read(message) {
+                // What the source itself refused need not be taken back.
+                if case .refused(let symbol, _) = event { line?.symbols.remove(symbol) }
+                pass(event)
+            }
             // Only a connection that held is worth a quick reconnect.
             if web.time.monotonicNanoseconds() - beganAt >= 10_000_000_000 { backoff.succeeded() }
         }
@@ -182,7 +209,10 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
     private func takeEarly() {
         let early = line?.early ?? []
         line?.early = []
-        for event in early { pass(event) }
+        for event in early {
+            if case .refused(let symbol, _) = event { line?.symbols.remove(symbol) }
+            pass(event)
+        }
     }
 
     private func read(_ message: WebSocketMessage) throws -> [SourceEvent] {
@@ -309,7 +339,6 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
         case .refused(let symbol, _):
             // It would be refused again after each reconnect.
             symbols.remove(symbol)
-            line?.symbols.remove(symbol)
             forget(symbol)
         case .live, .correction, .upstream, .hole: break
         }
