@@ -51,7 +51,7 @@ struct OutboundBench: Sendable {
         defer { try? FileManager.default.removeItem(at: folder) }
         let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "tls_front.py").path()
         let front = try await ChildProgram.start(
-            ["python3", script, folder.path(), "\(simulator.port)"],
+            ["python3", script, folder.path(), "\(simulator.port)", "\(getpid())"],
             environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"],
             on: loop
         )

@@ -1,4 +1,4 @@
-"""Stands before a plain server and speaks TLS: `tls_front.py FOLDER PORT` makes authority and certificate in FOLDER and writes its own port to FOLDER/port."""
+"""Stands before a plain server and speaks TLS: `tls_front.py FOLDER PORT TESTS` makes authority and certificate in FOLDER and writes its own port to FOLDER/port; ends with the process TESTS."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ def end_with_the_tests(parent: int) -> None:
     os._exit(0)
 
 
-threading.Thread(target=end_with_the_tests, args=(os.getppid(),), daemon=True).start()
+threading.Thread(target=end_with_the_tests, args=(int(sys.argv[3]),), daemon=True).start()
 folder, target = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 
 
