@@ -46,6 +46,7 @@ let package = Package(
         cLibrary("CRedis", apt: "libhiredis-dev"),
         cLibrary("CRabbitMQ", apt: "librabbitmq-dev"),
         cLibrary("COpenSSL", apt: "libssl-dev"),
+        cLibrary("CCurl", apt: "libcurl4-openssl-dev"),
         cLibrary("CCrypt", apt: "libcrypt-dev"),
         cLibrary("CZstd", apt: "libzstd-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
@@ -66,6 +67,7 @@ let package = Package(
         shared("Bars", ["CBars", "CZstd", "Contracts"]),
         shared("Schedules", ["Bars", "Contracts"]),
         shared("LineConnections", ["Contracts", "ServiceRuntime"]),
+        shared("OutboundHTTP", ["CCurl", "Cryptography", "ServiceRuntime"]),
         shared("JobWorker", ["Contracts", "Cryptography", "HTTPServing", "Messaging", "ServiceRuntime"]),
         shared("TestSupport", ["Contracts", "Cryptography", "HTTPServing", "Postgres", "ServiceRuntime"]),
 
@@ -74,7 +76,7 @@ let package = Package(
         service("scheduler", ["Schedules"]),
         service("executor", ["Bars", "CSandbox"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
-        service("marketdata", ["Bars", "CZlib", "LineConnections"], exclude: ["Sources/README.md"]),
+        service("marketdata", ["Bars", "CZlib", "LineConnections", "OutboundHTTP"], exclude: ["Sources/README.md"]),
         .executableTarget(
             name: "sandbox-launch",
             path: "services/executor/SandboxLauncher",
@@ -98,6 +100,7 @@ let package = Package(
         tests("KeyLimits", ["KeyLimits", "TestSupport"]),
         tests("Messaging", ["Messaging", "TestSupport"]),
         tests("LineConnections", ["LineConnections", "TestSupport"]),
+        tests("OutboundHTTP", ["OutboundHTTP", "TestSupport"], exclude: ["tls_front.py"]),
         tests("BlobStore", ["BlobStore", "TestSupport"]),
         tests("Bars", ["Bars", "TestSupport"]),
         tests("Schedules", ["Schedules", "TestSupport"]),
@@ -106,7 +109,7 @@ let package = Package(
         tests("signals", ["signals", "TestSupport"]),
         tests("scheduler", ["scheduler", "TestSupport"]),
         tests("executor", ["executor", "sandbox-launch", "TestSupport"]),
-        tests("marketdata", ["marketdata", "LineConnections", "TestSupport"], exclude: ["Golden", "IQFeed/fake_iqconnect.py"]),
+        tests("marketdata", ["marketdata", "LineConnections", "OutboundHTTP", "TestSupport"], exclude: ["Golden", "IQFeed/fake_iqconnect.py"]),
     ],
     cxxLanguageStandard: .cxx20
 )

@@ -40,6 +40,7 @@ BUILD = [
     Need("librabbitmq-dev", "/usr/include/amqp.h", "RabbitMQ client"),
     Need("libssl-dev", "/usr/include/openssl/evp.h", "signatures"),
     Need("libcrypt-dev", "/usr/include/crypt.h", "password hashes"),
+    Need("libcurl4-openssl-dev", f"/usr/include/{os.uname().machine}-linux-gnu/curl/curl.h", "asking public sources of market data"),
     Need("libzstd-dev", "/usr/include/zstd.h", "compression of bars"),
     Need("libxxhash-dev", "/usr/include/xxhash.h", "checksums of bars"),
     Need("zlib1g-dev", "/usr/include/zlib.h", "reading zip files"),

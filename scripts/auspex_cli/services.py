@@ -14,6 +14,7 @@ from .service_rights import ServiceRights
 from .users import private_file
 
 DATABASE = "auspex"
+PROXIES = ("HTTPS_PROXY", "https_proxy", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
 
 
 def process_name(service: str, replica: int) -> str:
@@ -80,6 +81,9 @@ class ServicePlan:
             }
         if service == "auth":
             values["AUSPEX_MASTER_KEY_FILE"] = secret("master.key")
+        if service == "marketdata":
+            # It alone asks the world outside, where a proxy may stand between.
+            values |= {name: os.environ[name] for name in PROXIES if name in os.environ}
         if migrating:
             values["AUSPEX_MIGRATION_DATABASE_URL_FILE"] = str(deployment.secrets.path(f"{service}/migration-database-url"))
         for other in DATABASE_SERVICES:

@@ -14,7 +14,7 @@ OWN = {
 # A vendor's account is for the program that logs in with it: no service gets it, least of all the one that runs strangers' code.
 ACCOUNTS = re.compile(r"^AUSPEX_DTN_(PRODUCT_ID|LOGIN|PASSWORD)(_FILE)?$")
 # What only marketdata reads.
-FEEDS = "AUSPEX_DTN_"
+FEEDS = ("AUSPEX_DTN_", "AUSPEX_BINANCE_", "AUSPEX_COINBASE_", "AUSPEX_LMAX_", "AUSPEX_OPENBB_", "AUSPEX_OUTBOUND_")
 _LINE = re.compile(r"^(?:export\s+)?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$")
 
 

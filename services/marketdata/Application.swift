@@ -97,7 +97,8 @@ enum Application {
         )
 
         let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
-        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)])
+        let webSources = try settings.web.entries(cpu: environment.cpu, time: time)
+        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)] + webSources)
         let sources = SourceRoutes(sources: catalogue)
         let live = Live(settings, environment, sources: catalogue, store: store, reader: reader, calendars: calendars)
         // Charts.

@@ -14,6 +14,7 @@ struct MarketdataSettings: ServiceSettings {
     let runsReplays: Bool
     let reads: ReadLimits
     let replays: ReplayLimits
+    let web: WebSettings
     let iqfeed: IQFeedSettings
     let live: LiveFeedSettings
     let charts: ChartLimits
@@ -65,6 +66,7 @@ struct MarketdataSettings: ServiceSettings {
             range: 1...10_000
         )
         self.replays = replays
+        web = WebSettings(from: &reader)
         iqfeed = IQFeedSettings(from: &reader)
         live = LiveFeedSettings(from: &reader)
         charts = ChartLimits(from: &reader)

@@ -1,9 +1,12 @@
 """Build and start everything, load the samples, and tell the main job as a short story
 
-usage: ./auspex up [--no-demo] [--no-story] [--data DIR] [--replicas N] [--var DIR] [--port-base N] [--binaries DIR]
+usage: ./auspex up [--no-demo] [--no-story] [--live [SYMBOL...]] [--source ID] [--data DIR] [--replicas N] [--var DIR] [--port-base N]
+                   [--binaries DIR]
 
   --no-demo       no demo accounts, signals or replay
   --no-story      make the demo, but do not stop to tell the story
+  --live          bars of these symbols as they happen (BTCUSDT and ETHUSDT unless told), where the network reaches the source
+  --source ID     whose: binance (unless told) or coinbase
   --data DIR      real bars to show: a folder like ../shared/data (used by itself when it is there)
   --replicas N    so many processes of every service, balanced by nginx
   --var DIR       where everything that runs is kept (default: var/ in the checkout)
@@ -15,7 +18,7 @@ Settings from .env in the checkout: AUSPEX_GATEWAY_PORT, AUSPEX_TLS_CERTIFICATE 
 
 import time
 
-from .. import demo
+from .. import demo, live
 from ..bring_up import bring_up
 from ..console import say
 from ..deployment import VALUES, Choices, Deployment, choices_from, layout_from
@@ -25,8 +28,10 @@ from ..settings import Settings
 
 
 def run(arguments: list[str]) -> int:
-    options = Options(arguments, flags=("--no-demo", "--no-story"), values=(*VALUES, "--data"))
-    options.none_left()
+    options = Options(arguments, flags=("--no-demo", "--no-story", "--live"), values=(*VALUES, "--data", "--source"))
+    if not options.has("--live"):
+        options.none_left()
+    wanted = live.wish(options.value("--source") or "binance", options.rest) if options.has("--live") else None
     settings = Settings()
     layout = layout_from(options, settings)
     layout.prepare()
@@ -37,6 +42,8 @@ def run(arguments: list[str]) -> int:
         plan = bring_up(deployment, build=options.value("--binaries") is None)
         if not options.has("--no-demo"):
             demo.show(deployment, plan, data=options.value("--data") or settings.text("AUSPEX_DATA"), story=not options.has("--no-story"))
+        if wanted is not None:
+            live.show(deployment, plan, wanted, settings)
     say()
     say(f"  Auspex is up ({time.monotonic() - started:.0f} s): {deployment.gateway.url}")
     say(f"    page       {deployment.gateway.url}/")

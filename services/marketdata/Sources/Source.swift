@@ -102,11 +102,13 @@ enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
     case tooLarge(maximumBytes: Int)
     /// Too many requests wait already.
     case busy
+    /// The source wants no request before that moment.
+    case limited(String, until: Timestamp)
 
     /// Whether asking again later may help.
     var isPassing: Bool {
         switch self {
-        case .unavailable, .broken, .busy: true
+        case .unavailable, .broken, .busy, .limited: true
         case .notSupported, .beyondReach, .refused, .tooLarge: false
         }
     }
@@ -120,6 +122,7 @@ enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .broken(let why): "a broken answer: \(why)"
         case .tooLarge(let maximumBytes): "the answer has more than \(maximumBytes) bytes"
         case .busy: "too many requests wait"
+        case .limited(let why, let until): "limited: \(why); not before \(until)"
         }
     }
 }

@@ -39,6 +39,8 @@ struct SourceTrade: Sendable, Equatable {
     var qualifies: Bool
     /// The day's volume with it.
     var totalVolume: DecimalNumber?
+    /// The source's number of it, where it has one: rising for each symbol, the same however often it is told.
+    var id: Int64? = nil
 }
 
 /// The best bid and ask.

@@ -13,6 +13,8 @@ public final class LineServer: @unchecked Sendable {
         fileprivate unowned let server: LineServer
         fileprivate var watcher: SocketWatcher?
         private var input: [UInt8] = []
+        /// What came and was not understood yet, for a test that takes bytes.
+        public var pending: [UInt8] = []
         private var output: [UInt8] = []
         private var closesWhenSent = false
         /// What the test wants to remember about the client.
@@ -74,6 +76,7 @@ public final class LineServer: @unchecked Sendable {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count < 0, errno == EAGAIN || errno == EINTR { return }
             guard count > 0 else { return close() }
+            if let onBytes = server.onBytes { return onBytes(self, Array(buffer[..<count])) }
             input += buffer[..<count]
             while isOpen, let end = input.firstIndex(of: 0x0A) {
                 let line = input[..<end].last == 0x0D ? input[..<(end - 1)] : input[..<end]
@@ -91,24 +94,34 @@ public final class LineServer: @unchecked Sendable {
     private var watcher: SocketWatcher?
     private let onConnect: (Peer) -> Void
     fileprivate let onLine: (Peer, String) -> Void
+    fileprivate let onBytes: ((Peer, [UInt8]) -> Void)?
     /// The clients that are there.
     public fileprivate(set) var peers: [Peer] = []
     private var accepted = 0
 
-    private init(loop: EventLoop, port: Int, listener: Int32, onConnect: @escaping (Peer) -> Void, onLine: @escaping (Peer, String) -> Void) {
+    private init(
+        loop: EventLoop,
+        port: Int,
+        listener: Int32,
+        onConnect: @escaping (Peer) -> Void,
+        onLine: @escaping (Peer, String) -> Void,
+        onBytes: ((Peer, [UInt8]) -> Void)?
+    ) {
         self.loop = loop
         self.port = port
         self.listener = listener
         self.onConnect = onConnect
         self.onLine = onLine
+        self.onBytes = onBytes
     }
 
-    /// Listens on a free port, or on that one; both callbacks run on the loop.
+    /// Listens on a free port, or on that one; the callbacks run on the loop. With `onBytes` nothing is taken for lines.
     public static func start(
         on loop: EventLoop,
         port wanted: Int = 0,
         onConnect: @escaping @Sendable (Peer) -> Void = { _ in },
-        onLine: @escaping @Sendable (Peer, String) -> Void
+        onLine: @escaping @Sendable (Peer, String) -> Void = { _, _ in },
+        onBytes: (@Sendable (Peer, [UInt8]) -> Void)? = nil
     ) async throws -> LineServer {
         let listener = SocketAddress.with("127.0.0.1", port: wanted) { family, pointer, length -> Int32 in
             let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -123,7 +136,7 @@ public final class LineServer: @unchecked Sendable {
         guard let listener, listener >= 0 else { throw TestSupportError("no port to listen on") }
         var address = SocketAddress.Storage()
         address.readLocal(of: listener)
-        let server = LineServer(loop: loop, port: address.port, listener: listener, onConnect: onConnect, onLine: onLine)
+        let server = LineServer(loop: loop, port: address.port, listener: listener, onConnect: onConnect, onLine: onLine, onBytes: onBytes)
         await server.onLoop { $0.begin() }
         return server
     }

@@ -33,7 +33,7 @@ enum FileImporter {
             return layout == .csvBars ? try HeaderedReader.readBars(source) : try HeaderedReader.readTrades(source)
         case .freqtradeBars: return try FreqtradeReader.readBars(source)
         case .freqtradeTrades: return try FreqtradeReader.readTrades(source)
-        case .leanFactors, .leanMap: throw .unknownLayout("it is about an instrument, and holds no bars")
+        case .leanFactors, .leanMap, .sourceAnswer: throw .unknownLayout("it is about an instrument, and holds no bars")
         }
     }
 

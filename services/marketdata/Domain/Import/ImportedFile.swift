@@ -36,6 +36,8 @@ enum ImportLayout: String, Sendable, CaseIterable {
     case freqtradeTrades = "freqtrade-trades"
     case leanFactors = "lean-factors"
     case leanMap = "lean-map"
+    /// No file: the answers of a source's interface.
+    case sourceAnswer = "source-answer"
 }
 
 /// One series read from a file.

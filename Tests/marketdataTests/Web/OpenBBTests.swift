@@ -1,0 +1,150 @@
+import Bars
+import Contracts
+import Cryptography
+import HTTPServing
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import marketdata
+
+/// Answers made after the public description of the interface; none was recorded.
+@Suite(.timeLimit(.minutes(2))) struct OpenBBTests {
+    private static let range = ("2024-01-02T00:00:00Z", "2024-01-06T00:00:00Z")
+
+    private func request(_ kind: HistoryRequest.Kind, _ assetClass: AssetClass = .equity) -> HistoryRequest {
+        webRequest("AAPL", kind, Self.range.0, Self.range.1, assetClass: assetClass)
+    }
+
+    private static func answer(_ rows: String) -> WebSimulator.Reply {
+        .json("{\"id\":\"x\",\"results\":[\(rows)],\"provider\":\"yfinance\",\"warnings\":null,\"chart\":null,\"extra\":{\"metadata\":{}}}")
+    }
+
+    @Test func daysStandAtTheirSession() async throws {
+        try await WebBench.with { bench in
+            bench.simulator.reply { _ in
+                Self.answer(
+                    #"{"date":"2024-01-02","open":187.15,"high":188.44,"low":183.89,"close":185.64,"volume":82488700},{"date":"2024-01-03","open":184.22,"high":185.88,"low":183.43,"close":184.25,"volume":58414500,"vwap":null}"#
+                )
+            }
+            let source = try bench.openbb()
+            let file = try #require(try await source.history(request(.bars(.days(1)))))
+            #expect(file.calendar.name == "us-equity")
+            let bars = try #require(file.series.first?.bars)
+            // From 09:30 to 16:00 in New York.
+            #expect(bars.starts == [at("2024-01-02T14:30:00Z").microseconds, at("2024-01-03T14:30:00Z").microseconds])
+            #expect(bars.ends == [at("2024-01-02T21:00:00Z").microseconds, at("2024-01-03T21:00:00Z").microseconds])
+            #expect(bars.close.text(at: 0) == "185.64")
+            #expect(bars.volume?.double(at: 1) == 58_414_500)
+            let asked = try await bench.simulator.requested.next()
+            #expect(asked.path == "/api/v1/equity/price/historical")
+            #expect(
+                asked.query == ["provider": "yfinance", "symbol": "AAPL", "interval": "1d", "start_date": "2024-01-01", "end_date": "2024-01-07"]
+            )
+            #expect(file.notes.first?.contains("America/New_York") == true)
+        }
+    }
+
+    @Test func timesWithAndWithoutAnOffset() async throws {
+        try await WebBench.with { bench in
+            bench.simulator.reply { _ in
+                Self.answer(
+                    #"{"date":"2024-01-02T09:30:00","open":187.15,"high":188.44,"low":183.89,"close":185.64,"volume":1},{"date":"2024-01-02T09:31:00-05:00","open":187.15,"high":188.44,"low":183.89,"close":185.64,"volume":null}"#
+                )
+            }
+            let bars = try #require(try await bench.openbb().history(request(.bars(.seconds(60))))?.series.first?.bars)
+            #expect(bars.starts == [at("2024-01-02T14:30:00Z").microseconds, at("2024-01-02T14:31:00Z").microseconds])
+            #expect(bars.ends.last == at("2024-01-02T14:32:00Z").microseconds)
+            #expect(bars.volume?.isMissing(at: 1) == true)
+        }
+    }
+
+    @Test func whatItAnswersBesidesBars() async throws {
+        try await WebBench.with { bench in
+            let source = try bench.openbb()
+            func ask(_ reply: WebSimulator.Reply) async throws -> Result<Bool, SourceError> {
+                bench.simulator.reply { _ in reply }
+                let request = request(.bars(.days(1)))
+                return try await bench.passingPauses {
+                    do { return .success(try await source.history(request) == nil) } catch let error as SourceError { return .failure(error) }
+                }.value
+            }
+            #expect(try await ask(.raw(Array("HTTP/1.1 204 No Content\r\n\r\n".utf8))) == .success(true))
+            #expect(try await ask(Self.answer("")) == .success(true))
+            let unknown = #"{"detail":[{"type":"literal_error","loc":["query","provider"],"msg":"Input should be 'fmp'","input":"yfinance"}]}"#
+            #expect(try await ask(.status(422, unknown)) == .failure(.refused(.syntax, "status 422: provider: Input should be 'fmp'")))
+            #expect(try await ask(.status(400, #"{"detail":"no such thing"}"#)) == .failure(.refused(.syntax, "status 400: no such thing")))
+            let keyless = "status 502: [Unauthorized] -> missing credential 'fmp_api_key'; OpenBB's own settings hold the keys"
+            #expect(
+                try await ask(.status(502, #"{"detail":"[Unauthorized] -> missing credential 'fmp_api_key'"}"#))
+                    == .failure(.refused(.unauthorized, keyless))
+            )
+            #expect(try await ask(.status(500, "x")) == .failure(.unavailable("status 500")))
+            #expect(try await ask(Self.answer(#"{"date":"2024-01-02","close":1.5}"#)).isBroken)
+            #expect(try await ask(Self.answer(#"{"date":"yesterday","open":1,"high":1,"low":1,"close":1}"#)).isBroken)
+            #expect(try await ask(.json("[]")).isBroken)
+        }
+    }
+
+    @Test func onlyWhatItHas() async throws {
+        try await WebBench.with { bench in
+            let source = try bench.openbb()
+            for (kind, assetClass) in [(.ticks, .equity), (.bars(.seconds(1)), .equity), (.bars(.days(1)), .future)]
+                as [(HistoryRequest.Kind, AssetClass)]
+            {
+                await #expect(throws: SourceError.self) { try await source.history(request(kind, assetClass)) }
+            }
+            #expect(bench.simulator.requested.pendingCount == 0)
+        }
+    }
+}
+
+extension Result where Failure == SourceError {
+    fileprivate var isBroken: Bool { if case .failure(.broken) = self { true } else { false } }
+}
+
+/// The sources on the web in `GET /api/sources`.
+@Suite(.timeLimit(.minutes(2))) struct WebSourceRouteTests {
+    @Test func theyAreListedWithLicenceAndLimitsAndNothingIsAsked() async throws {
+        try await WebBench.with { bench in
+            let credentials = try TestCredentials()
+            var router = Router(problemOf: MarketdataRoutes.problem)
+            let entries = try bench.settings(["AUSPEX_OPENBB_URL": ""]).entries(loop: bench.loop, cpu: bench.cpu, time: bench.time)
+            SourceRoutes(sources: SourceCatalogue(entries: entries)).add(
+                to: &router,
+                authentication: UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys)
+            )
+            let key = credentials.apiKeys.make(.valid, roles: ["subscriber"], scopes: ["bars:read"])
+            let answer = try await RequestClient(router: router, loop: bench.loop).with(header: "X-API-Key", key.text).get("/api/sources").json()
+            let items = try #require(answer["items"]?.elements)
+            #expect(items.compactMap { $0["id"]?.string } == ["binance", "coinbase", "lmax", "openbb"])
+            #expect(items.compactMap { $0["streams"]?.bool } == [true, true, true, false])
+            #expect(items.compactMap { $0["configured"]?.bool } == [true, true, true, false])
+            #expect(items.compactMap { $0["health"]?["state"]?.string } == ["unused", "unused", "unused", "not_configured"])
+            #expect(items.allSatisfy { $0["licence"]?.string?.isEmpty == false && $0["limits"]?["notes"]?.elements?.isEmpty == false })
+            #expect(items[3]["health"]?["detail"]?.string?.contains("AUSPEX_OPENBB_URL") == true)
+            #expect(bench.simulator.requested.pendingCount == 0)
+        }
+    }
+
+    @Test func theDefaultsAreThePublicOnesAndAKeyIsASecret() throws {
+        var reader = SettingsReader(environment: [:])
+        let settings = WebSettings(from: &reader)
+        try reader.finish()
+        #expect(settings.binance.restURL.hasPrefix("https://") && settings.binance.streamURL.hasPrefix("wss://"))
+        #expect(settings.coinbase.restURL.hasPrefix("https://") && settings.coinbase.streamURL.hasPrefix("wss://"))
+        #expect(settings.lmax.streamURL.hasPrefix("wss://"))
+        #expect(settings.openbb.url == nil)
+        #expect(reader.definitions.filter(\.secret).map(\.key) == ["AUSPEX_BINANCE_API_KEY"])
+        for (key, value) in [("AUSPEX_BINANCE_REST_URL", "ftp://x"), ("AUSPEX_LMAX_STREAM_URL", "http://x"), ("AUSPEX_OPENBB_URL", "6900")] {
+            var bad = SettingsReader(environment: [key: value])
+            _ = WebSettings(from: &bad)
+            do {
+                try bad.finish()
+                Issue.record("\(key) was taken")
+            } catch {
+                #expect(error.description.contains(key))
+            }
+        }
+    }
+}

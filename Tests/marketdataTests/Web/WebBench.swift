@@ -1,0 +1,172 @@
+import Bars
+import Contracts
+import OutboundHTTP
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import marketdata
+
+/// The simulator of the web, and what talks to it, on one loop and on a clock that stands still.
+struct WebBench: Sendable {
+    let loop: EventLoop
+    let time: ManualTimeSource
+    let simulator: WebSimulator
+    let cpu: CPUPool
+
+    static func with(now: String = "2024-08-10T00:00:00Z", _ body: @escaping @Sendable (WebBench) async throws -> Void) async throws {
+        try await withLoop { loop in
+            let simulator = try await WebSimulator.start(on: loop)
+            let cpu = try CPUPool(threads: 1)
+            defer { cpu.stop() }
+            do { try await body(WebBench(loop: loop, time: ManualTimeSource(at(now)), simulator: simulator, cpu: cpu)) } catch {
+                await simulator.stop()
+                throw error
+            }
+            await simulator.stop()
+        }
+    }
+
+    /// What sources of the simulator live on, without a proxy of the machine.
+    var web: WebEnvironment {
+        var outbound = OutboundConfiguration()
+        outbound.proxy = .none
+        return WebEnvironment(
+            loop: loop,
+            client: OutboundClient(loop: loop, configuration: outbound),
+            outbound: outbound,
+            cpu: cpu,
+            time: time,
+            backoff: Backoff(first: .milliseconds(500), longest: .seconds(4)) { 0.5 }
+        )
+    }
+
+    /// The settings of all web sources, with the simulator in the place of each.
+    func settings(_ more: [String: String] = [:]) throws -> WebSettings {
+        var environment = [
+            "AUSPEX_BINANCE_REST_URL": simulator.url, "AUSPEX_BINANCE_STREAM_URL": simulator.webSocketURL + "/stream",
+            "AUSPEX_COINBASE_REST_URL": simulator.url + "/", "AUSPEX_COINBASE_STREAM_URL": simulator.webSocketURL + "/coinbase",
+            "AUSPEX_LMAX_REST_URL": simulator.url, "AUSPEX_LMAX_STREAM_URL": simulator.webSocketURL + "/v1/web-socket",
+            "AUSPEX_OPENBB_URL": simulator.url,
+        ]
+        environment.merge(more) { $1 }
+        var reader = SettingsReader(environment: environment)
+        let settings = WebSettings(from: &reader)
+        try reader.finish()
+        return settings
+    }
+
+    func binance(_ more: [String: String] = [:], _ change: (inout BinanceSettings) -> Void = { _ in }) throws -> BinanceSource {
+        var settings = try self.settings(more).binance
+        change(&settings)
+        return BinanceSource(settings, web: web)
+    }
+
+    func coinbase(_ change: (inout CoinbaseSettings) -> Void = { _ in }) throws -> CoinbaseSource {
+        var settings = try self.settings().coinbase
+        change(&settings)
+        return CoinbaseSource(settings, web: web)
+    }
+
+    func openbb() throws -> OpenBBSource { OpenBBSource(try settings().openbb, url: simulator.url, web: web) }
+
+    /// A feed of Binance's messages that asks nobody about its symbols.
+    func binanceFeed(_ kind: BinanceDialect.Kind = .trades(aggregate: false, quotes: false), renewAfter: Duration? = nil) -> WebFeed<BinanceDialect> {
+        let settings = FeedSettings(url: simulator.webSocketURL + "/stream", renewAfter: renewAfter, maximumSymbols: 10)
+        return WebFeed("binance", BinanceDialect(kind), settings: settings, web: web, record: SourceRecord())
+    }
+
+    /// Agrees to WebSockets, and answers other requests with that.
+    func agree(to other: WebSimulator.Reply = .json("[]")) {
+        simulator.reply { $0.headers["upgrade"] == nil ? other : .webSocket }
+    }
+
+    /// Runs `body` while the clock is moved on for whoever sleeps for no more than `limit`: gives the pauses with the value.
+    func passingPauses<Value: Sendable>(
+        upTo limit: Duration = .seconds(60),
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> (value: Value, pauses: [Duration]) {
+        try await withThrowingTaskGroup(of: (Value?, [Duration]).self) { group in
+            group.addTask { (try await body(), []) }
+            group.addTask {
+                var pauses: [Duration] = []
+                while let pause = try? await time.fellAsleep.next() {
+                    guard pause <= limit else { continue }
+                    pauses.append(pause)
+                    time.advance(by: pause)
+                }
+                return (nil, pauses)
+            }
+            var value: Value?
+            var pauses: [Duration] = []
+            while let (one, passed) = try await group.next() {
+                if let one {
+                    value = one
+                    group.cancelAll()
+                } else {
+                    pauses = passed
+                }
+            }
+            guard let value else { throw CancellationError() }
+            return (value, pauses)
+        }
+    }
+}
+
+/// A question for bars or trades of the past.
+func webRequest(
+    _ symbol: String,
+    _ kind: HistoryRequest.Kind,
+    _ from: String,
+    _ until: String,
+    instrument: String? = nil,
+    assetClass: AssetClass? = .crypto,
+    calendar: ExchangeCalendar? = nil
+) -> HistoryRequest {
+    HistoryRequest(
+        symbol: symbol,
+        instrument: instrument ?? symbol.replacing("-", with: ""),
+        assetClass: assetClass,
+        calendar: calendar,
+        kind: kind,
+        range: at(from)..<at(until)
+    )
+}
+
+func number(_ text: String) throws -> DecimalNumber { try #require(DecimalNumber(text)) }
+
+/// A stream that runs, with its events as they come.
+struct WebRunning: Sendable {
+    let bench: WebBench
+    let stream: any SourceStream
+    let events = TestSignal<SourceEvent>()
+
+    /// Lends a stream while it runs.
+    func run(_ body: @escaping @Sendable (WebRunning) async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await stream.run() }
+            group.addTask { for await event in stream.events { events.signal(event) } }
+            group.addTask { try await body(self) }
+            // The stream works until it is cancelled: the body is the first to end.
+            try await group.next()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    func next() async throws -> SourceEvent { try await events.next() }
+
+    /// Waits for the next text of a client, and gives it.
+    func heard() async throws -> WebSimulator.Heard {
+        while true {
+            let heard = try await bench.simulator.heard.next()
+            if heard.opcode == 1 { return heard }
+        }
+    }
+
+    /// Moves the clock on for the next pause of that length.
+    func passPause(_ pause: Duration) async throws {
+        while try await bench.time.fellAsleep.next() != pause {}
+        bench.time.advance(by: pause)
+    }
+}
