@@ -71,7 +71,19 @@ enum Application {
         let uploads = UploadStore(pool: pool)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "marketdata", pool: environment.cpu)
         let uploadImports = UploadImports(uploads: uploads, blobs: blobs, importer: importer, time: time, loop: loops.control)
-        let routes = MarketdataRoutes(
+        let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
+        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)])
+        let acquisition = Acquisition(
+            settings.acquisition,
+            sources: catalogue,
+            store: store,
+            importer: importer,
+            calendars: calendars,
+            redis: redis,
+            time: time,
+            loop: loops.control
+        )
+        var routes = MarketdataRoutes(
             store: store,
             reader: reader,
             importer: importer,
@@ -82,8 +94,8 @@ enum Application {
             time: time
         )
 
-        let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
-        let sources = SourceRoutes(sources: SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)]))
+        routes.fetchFirst = acquisition.fetchFirst
+        let sources = SourceRoutes(sources: catalogue)
         // Charts.
         let chartStore = ChartStore(pool: pool)
         let sessions = ChartSessions(store: chartStore, keys: apiKeys, denied: denied, time: time, limits: settings.charts)
@@ -101,7 +113,8 @@ enum Application {
         )
         let retention = RetentionStore(pool: pool)
         let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
-        let chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
+        var chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
+        chartRoutes.fetchFirst = acquisition.fetchFirst
 
         // The doors.
         let limits = HTTPLimits(accessLog: common.accessLog)
@@ -111,6 +124,7 @@ enum Application {
         UploadRoutes(uploads: uploads, blobs: blobs, imports: uploadImports, time: time)
             .addPublicRoutes(to: &publicRouter, authentication: people)
         sources.add(to: &publicRouter, authentication: people)
+        acquisition.routes.add(to: &publicRouter, authentication: people)
         RetentionRoutes(store: store, rules: retention).add(to: &publicRouter, authentication: people)
         chartRoutes.add(to: &publicRouter, authentication: people)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
@@ -144,6 +158,7 @@ enum Application {
         components.append(Retention(store: retention, time: time, loop: loops.control))
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
+        components += acquisition.components
         if let resampling { components += resampling.components }
         return components + [uploadImports, internalServer, publicServer]
     }

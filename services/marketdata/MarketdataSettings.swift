@@ -17,6 +17,7 @@ struct MarketdataSettings: ServiceSettings {
     let iqfeed: IQFeedSettings
     let charts: ChartLimits
     let resampling: ResampleSettings
+    let acquisition: AcquisitionSettings
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -66,5 +67,6 @@ struct MarketdataSettings: ServiceSettings {
         iqfeed = IQFeedSettings(from: &reader)
         charts = ChartLimits(from: &reader)
         resampling = ResampleSettings(from: &reader)
+        acquisition = AcquisitionSettings(from: &reader)
     }
 }
