@@ -17,6 +17,7 @@ enum Migrations {
             ("v010_create_corporate_actions", PackageResources.v010_create_corporate_actions_sql),
             ("v011_create_chart_sessions", PackageResources.v011_create_chart_sessions_sql),
             ("v012_create_retention", PackageResources.v012_create_retention_sql),
+            ("v013_create_live", PackageResources.v013_create_live_sql),
             ("v014_create_keep_rules", PackageResources.v014_create_keep_rules_sql),
         ])
     }
