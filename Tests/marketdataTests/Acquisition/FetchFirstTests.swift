@@ -272,6 +272,23 @@ import Testing
         }
     }
 
+    /// The feed fetches what it missed by itself; two who record the same bars would correct each other.
+    @Test func aDayThatAFeedRecordsIsLeftToIt() async throws {
+        try await AcquisitionBench.with { bench in
+            let rule = try await bench.rule(from: at("2021-03-01T00:00:00Z"))
+            let day = at("2021-03-10T00:00:00Z")..<at("2021-03-11T00:00:00Z")
+            #expect(try await bench.rules.missing(rule, in: day, now: Timestamp.now()) == [day])
+            _ = try await bench.superuser.query(
+                """
+                INSERT INTO live_days (instrument_id, interval_seconds, side, origin, day, first_known_at)
+                VALUES (\(rule.instrumentID), 60, 'trade', 'imported', '2021-03-10', '2021-03-10T15:00:00Z')
+                """
+            )
+            let morning = day.lowerBound..<at("2021-03-10T15:00:00Z")
+            #expect(try await bench.rules.missing(rule, in: day, now: Timestamp.now()) == [morning])
+        }
+    }
+
     @Test func anInstrumentWithoutAnyDataIsAnsweredWithNone() async throws {
         try await AcquisitionBench.with { bench in
             try await bench.rule("1d", from: at("2015-01-01T00:00:00Z"))

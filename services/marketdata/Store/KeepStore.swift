@@ -134,7 +134,8 @@ struct KeepStore: Sendable {
 
     // MARK: What was spoken for
 
-    /// What of a stretch up to now neither the source was asked for nor stored days speak for, in order; empty when the rule is gone or off.
+    /// What of a stretch up to now neither the source was asked for nor stored days speak for, in order; empty when the rule is gone or off. A day that a
+    /// feed records is the feed's from its first bar on: it fetches what it missed by itself.
     ///
     /// Now is by the slower of two clocks: what is taken for over too early would never be asked for again.
     func missing(_ rule: KeepRule, in wanted: Range<Timestamp>, now: Timestamp) async throws -> [Range<Timestamp>] {
@@ -146,13 +147,20 @@ struct KeepStore: Sendable {
                     least(\(wanted.upperBound), \(now), clock_timestamp()) AS until, k.spoken_for
                 FROM keep_rules k WHERE k.id = \(rule.id) AND k.enabled
             ), stored AS (
-                SELECT range_agg(tstzrange(c.covered_from, c.covered_to)) AS days FROM chunks c
-                WHERE c.instrument_id = \(rule.instrumentID) AND c.interval_seconds = \(rule.kind.intervalSeconds) AND c.origin = \(rule.kind.origin)
-                    AND c.day BETWEEN \(days.lowerBound) AND \(days.upperBound) AND (c.side = 'trade' OR c.source = \(rule.source))
+                SELECT range_agg(f.stretch) AS stretches FROM (
+                    SELECT tstzrange(c.covered_from, c.covered_to) AS stretch FROM chunks c
+                    WHERE c.instrument_id = \(rule.instrumentID) AND c.interval_seconds = \(rule.kind.intervalSeconds)
+                        AND c.origin = \(rule.kind.origin) AND c.day BETWEEN \(days.lowerBound) AND \(days.upperBound)
+                        AND (c.side = 'trade' OR c.source = \(rule.source))
+                    UNION ALL
+                    SELECT tstzrange(l.first_known_at, greatest(l.first_known_at, (l.day + 1)::timestamp AT TIME ZONE 'UTC')) FROM live_days l
+                    WHERE l.instrument_id = \(rule.instrumentID) AND l.interval_seconds = \(rule.kind.intervalSeconds)
+                        AND l.origin = \(rule.kind.origin) AND l.day BETWEEN \(days.lowerBound) AND \(days.upperBound)
+                ) AS f
             )
             SELECT lower(m), upper(m) FROM wanted w CROSS JOIN stored s
             CROSS JOIN LATERAL unnest(
-                tstzmultirange(tstzrange(w.since, greatest(w.since, w.until))) - w.spoken_for - coalesce(s.days, '{}'::tstzmultirange)) AS m
+                tstzmultirange(tstzrange(w.since, greatest(w.since, w.until))) - w.spoken_for - coalesce(s.stretches, '{}'::tstzmultirange)) AS m
             ORDER BY 1
             """
         ).map { row in try row.column(0, as: Timestamp.self)..<row.column(1, as: Timestamp.self) }
