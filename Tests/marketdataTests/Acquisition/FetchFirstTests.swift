@@ -163,7 +163,7 @@ import Testing
         }
     }
 
-    @Test func arefusalIsSaid() async throws {
+    @Test func aRefusalIsSaid() async throws {
         try await AcquisitionBench.with { bench in
             try await bench.rule()
             bench.simulator.reply { _ in .error("Unauthorized user ID.") }
@@ -200,7 +200,14 @@ import Testing
             async let answer = replica.first.prepare(
                 BarRequest(symbol: "NEPT", interval: .seconds(60), start: at("2021-03-01T00:00:00Z"), end: at("2021-04-01T00:00:00Z"))
             )
-            try await eventually("the import waits") { try await bench.count("pg_locks WHERE NOT granted") > 0 }
+            try await eventually("the import waits") {
+                try await bench.count(
+                    """
+                    pg_locks WHERE NOT granted AND relation = 'imports'::regclass
+                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    """
+                ) > 0
+            }
             _ = try await bench.superuser.query(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'marketdata_app'"
             )
