@@ -122,10 +122,10 @@ import Testing
             )
         }
         for day in 0..<40 {
-            cache.insert(series, for: key(day))
-            _ = cache.series(key(0))
+            cache.insert(.history(series), for: key(day))
+            _ = cache.day(key(0))
         }
-        let kept = (0..<40).filter { cache.series(key($0)) != nil }
+        let kept = (0..<40).filter { cache.day(key($0)) != nil }
         #expect(kept.contains(0) && kept.contains(39))
         #expect(kept.count * (series.byteCount + 512) <= 300_000 && kept.count > 3, "\(kept)")
     }

@@ -156,6 +156,9 @@ enum Application {
         components.append(WarmUp(store: store, calendars: calendars, loops: loops.serving))
         components.append(ChartSweeper(sessions: sessions, bodies: bodies, time: time, loop: loops.control))
         components.append(Retention(store: retention, time: time, loop: loops.control))
+        components.append(
+            LiveSealing(seals: LiveSeals(pool: pool, cpu: environment.cpu), calendars: calendars, time: time, loop: loops.control)
+        )
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
         components += acquisition.components

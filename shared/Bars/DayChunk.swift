@@ -96,7 +96,7 @@ public enum DayChunk {
         }
     }
 
-    private static func checksum(_ bytes: [UInt8]) -> UInt64 {
+    static func checksum(_ bytes: [UInt8]) -> UInt64 {
         bytes.withUnsafeBytes { raw in
             let covered = UnsafeRawBufferPointer(rebasing: raw[checksumPlace.upperBound...])
             return auspex_bars_checksum(covered.baseAddress, Int64(covered.count))

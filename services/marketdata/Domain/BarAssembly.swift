@@ -11,6 +11,8 @@ struct BarAssembly: Sendable {
         var bars: BarSeries
         var lastIsPartial: Bool
         var vector: [VectorEntry]
+        /// Of live days: everything that ends by here was known. Nothing where the days are history.
+        var through: Int64?
     }
 
     /// One chunk that was read: the revision, and how many of its bars were known.
@@ -24,6 +26,8 @@ struct BarAssembly: Sendable {
 
     private let plan: BarPlan
     private let moment: Int64
+    /// Rows that a feed told later are not known.
+    private let recordedBy: Int64
     /// Makes rows comparable before they are put together, so that a bar over a split is made of rows of one kind.
     private let adjustment: PriceAdjustment?
     /// Rows that start outside belong to a neighbour: a piece that was, or will be, put together apart.
@@ -34,39 +38,73 @@ struct BarAssembly: Sendable {
     /// Bars made of shorter ones.
     private var made: [BarSeries] = []
     private var vector: [VectorEntry] = []
+    /// Everything that ends by here was known, as far as the last day tells; nothing before the first day.
+    private var through: Int64?
 
     /// Nothing yet, as of a moment (microseconds since 1970). `reach` begins and ends where bars of the plan's grid do.
-    init(_ plan: BarPlan, asOf moment: Int64, adjustment: PriceAdjustment? = nil, reach: Range<Int64> = Int64.min..<Int64.max) {
+    init(
+        _ plan: BarPlan,
+        asOf moment: Int64,
+        recordedBy: Int64 = .max,
+        adjustment: PriceAdjustment? = nil,
+        reach: Range<Int64> = Int64.min..<Int64.max
+    ) {
         self.plan = plan
         self.adjustment = adjustment
         self.moment = moment
+        self.recordedBy = recordedBy
         self.reach = reach
         running = Resampler.InPieces(Resampler(grid: plan.grid, volumeRule: plan.addsVolumes ? .sum : .last))
     }
 
-    /// Takes the next days; `series` are their decoded chunks, by key.
-    mutating func add(_ choices: [DayChoice], series: [ChunkKey: BarSeries]) throws {
+    /// Takes the next days; `stored` are their decoded chunks, by key.
+    mutating func add(_ choices: [DayChoice], stored: [ChunkKey: StoredDay]) throws {
         for choice in choices {
-            var sides: [BarSeries] = []
+            var known: [PointInTime.KnownDay] = []
             for info in choice.infos {
-                guard let stored = series[info.key] else {
+                let day = stored[info.key]
+                guard day != nil || !info.isStored else {
                     throw MarketdataError.damagedChunk(instrument: "\(info.key.instrumentID)", day: info.key.day, reason: "it is missing")
                 }
-                let known = PointInTime.known(stored, asOf: moment)
-                vector.append(VectorEntry(key: info.key, edition: info.edition, knownRows: known.count, isHalfOfMiddle: choice.infos.count == 2))
-                sides.append(adjustment?.apply(known) ?? known)
+                let one = try info.known(day, recordedBy: recordedBy, cut: moment)
+                let edition = info.edition + one.revisions
+                vector.append(VectorEntry(key: info.key, edition: edition, knownRows: one.rows, isHalfOfMiddle: choice.isMiddle))
+                known.append(one)
             }
-            var rows = sides.count == 2 ? MidPrice.approximate(bid: sides[0], ask: sides[1]) : sides[0]
-            rows = rows.slice(rows.firstRow(startingFrom: reach.lowerBound)..<rows.firstRow(startingFrom: reach.upperBound))
-            if choice.intervalSeconds != plan.interval.seconds {
-                // Rows of a day or more are no part of a session: only shorter ones are held against it.
-                let bars = try running.add(plan.filter.map { Self.filter(rows, with: $0) } ?? rows)
-                if !bars.isEmpty { made.append(bars) }
-            } else if let filter = plan.filter, !plan.interval.isDaily {
-                kept.append(filter.apply(rows))
-            } else {
-                kept.append(rows)
+            let sides = known.map { adjustment?.apply($0.bars) ?? $0.bars }
+            switch choice {
+            case .one: try add(sides[0], choice.intervalSeconds)
+            case .middle: try add(MidPrice.approximate(bid: sides[0], ask: sides[1]), choice.intervalSeconds)
+            case .continued(_, let live):
+                // The vendor's rows as far as they go, then those of the feed.
+                try add(sides[0], choice.intervalSeconds)
+                let seam = known[0].bars.ends.last ?? .min
+                try add(sides[1].slice(sides[1].firstRow(startingFrom: seam)..<sides[1].count), live.key.series.intervalSeconds)
             }
+            through = Self.through(choice, known)
+        }
+    }
+
+    /// Everything of the day that ends by here was known. A feed that stalls, or a part of a middle that does, must not make half a bar look whole.
+    private static func through(_ choice: DayChoice, _ known: [PointInTime.KnownDay]) -> Int64 {
+        func through(_ info: ChunkInfo, _ day: PointInTime.KnownDay) -> Int64 { info.live?.isFollowed ?? true ? .max : day.through }
+        switch choice {
+        case .one(let info): return through(info, known[0])
+        case .middle(let bid, let ask): return min(through(bid, known[0]), through(ask, known[1]))
+        case .continued(_, let live): return max(through(live, known[1]), known[0].bars.ends.last ?? .min)
+        }
+    }
+
+    private mutating func add(_ all: BarSeries, _ intervalSeconds: Int) throws {
+        let rows = all.slice(all.firstRow(startingFrom: reach.lowerBound)..<all.firstRow(startingFrom: reach.upperBound))
+        if intervalSeconds != plan.interval.seconds {
+            // Rows of a day or more are no part of a session: only shorter ones are held against it.
+            let bars = try running.add(plan.filter.map { Self.filter(rows, with: $0) } ?? rows)
+            if !bars.isEmpty { made.append(bars) }
+        } else if let filter = plan.filter, !plan.interval.isDaily {
+            kept.append(filter.apply(rows))
+        } else {
+            kept.append(rows)
         }
     }
 
@@ -82,6 +120,7 @@ struct BarAssembly: Sendable {
         joined.kept = earlier.kept + kept
         joined.made = earlier.made + made
         joined.vector = earlier.vector + vector
+        joined.through = through ?? earlier.through
         return joined
     }
 
@@ -95,14 +134,18 @@ struct BarAssembly: Sendable {
 
     /// The bars so far.
     func result(partial: Bool) throws -> Result {
-        let all = PointInTime.complete(try .concatenate(made), asOf: moment, partial: partial)
+        let through = through.flatMap { $0 == .max ? nil : $0 }
+        let all = PointInTime.complete(try .concatenate(made), asOf: min(moment, through ?? .max), partial: partial)
         let bars = try Self.merge(try .concatenate(kept), all.series)
         // A day on the seam of two pieces was read for both.
         var seen: Set<ChunkKey> = []
+        func unsealed(_ key: ChunkKey) -> ChunkKey { ChunkKey(instrumentID: key.instrumentID, series: key.series, day: key.day, revision: 0) }
         return Result(
             bars: bars,
             lastIsPartial: all.lastIsPartial && bars.ends.last == all.series.ends.last,
-            vector: vector.filter { seen.insert($0.key).inserted }
+            // Of a day that was sealed, or revised, between two looks one entry stands for both.
+            vector: vector.filter { seen.insert(unsealed($0.key)).inserted },
+            through: through
         )
     }
 

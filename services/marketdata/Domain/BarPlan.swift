@@ -111,13 +111,20 @@ struct BarPlan: Sendable {
         var choices: [DayChoice] = []
         for day in days.keys.sorted() {
             guard let chunks = days[day] else { continue }
+            // The feed's bars of the day, which go on where a vendor's end.
+            let live =
+                chunks.values.contains { $0.live != nil }
+                ? intervals.lazy.compactMap { seconds in
+                    [SeriesOrigin.imported, .derived].lazy.compactMap { chunks[SeriesKey(intervalSeconds: seconds, side: price, origin: $0)] }
+                        .first { $0.live != nil }
+                }.first : nil
             func chunk(_ seconds: Int, _ side: PriceSide) -> ChunkInfo? {
                 chunks[SeriesKey(intervalSeconds: seconds, side: side, origin: .imported)]
                     ?? chunks[SeriesKey(intervalSeconds: seconds, side: side, origin: .derived)]
             }
             for seconds in intervals {
                 if let info = chunk(seconds, price) {
-                    choices.append(.one(info))
+                    if info.live == nil, let live { choices.append(.continued(info, by: live)) } else { choices.append(.one(info)) }
                     break
                 }
                 if price == .mid, let bid = chunk(seconds, .bid), let ask = chunk(seconds, .ask) {
@@ -138,13 +145,18 @@ enum DayChoice: Sendable {
     case one(ChunkInfo)
     /// The middle, made of both sides.
     case middle(bid: ChunkInfo, ask: ChunkInfo)
+    /// A vendor's bars of a day that is not over, and a feed's.
+    case continued(ChunkInfo, by: ChunkInfo)
 
     var infos: [ChunkInfo] {
         switch self {
         case .one(let info): [info]
         case .middle(let bid, let ask): [bid, ask]
+        case .continued(let info, let live): [info, live]
         }
     }
+
+    var isMiddle: Bool { if case .middle = self { true } else { false } }
 
     var day: CivilDay { infos[0].key.day }
     var intervalSeconds: Int { infos[0].key.series.intervalSeconds }

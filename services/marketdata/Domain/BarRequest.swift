@@ -62,4 +62,6 @@ struct BarAnswer: Sendable {
     var adjustment = Adjustment.raw
     /// Which bars stand for empty intervals; nothing when nobody asked for such.
     var isFilled: [Bool]?
+    /// Of live days: everything that ends by here was known (microseconds since 1970). A feed that stalls closes nothing.
+    var through: Int64?
 }

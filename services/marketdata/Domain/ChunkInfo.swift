@@ -28,6 +28,41 @@ struct ChunkInfo: Sendable, Equatable {
     var lastEnd: Int64
     /// The stretch that the imports of the day spoke for.
     var coverage: Range<Int64>
+    /// What a feed told of the day; nothing for history.
+    var live: LivePart?
+
+    /// What of a day is, or was until it was sealed, in the tail.
+    struct LivePart: Sendable, Equatable {
+        /// Rows that became known by then are part of the chunk; nothing when there is no chunk, or one of history only.
+        var sealedThrough: Int64?
+        /// Rows that became known after that, in that order.
+        var tail: [LiveDay.Row]
+        /// Whether something of a later day was known: then nothing more can be missing of this one.
+        var isFollowed: Bool
+
+        /// When the last row became known that was looked up.
+        var lastKnownAt: Int64 { tail.last?.knownAt ?? sealedThrough ?? .min }
+    }
+
+    /// Whether there is a chunk, and not only a tail.
+    var isStored: Bool { key.revision > 0 }
+
+    /// What of a live day a key has to hold besides the revision; empty for history.
+    var tailText: String { live.map { "+\($0.tail.count)@\($0.lastKnownAt)\($0.isFollowed ? "." : "")" } ?? "" }
+
+    /// The day as it was known: rows that became known by `recordedBy` and ended by `cut`.
+    func known(_ stored: StoredDay?, recordedBy: Int64, cut: Int64) throws(BarsError) -> PointInTime.KnownDay {
+        var day: LiveDay
+        switch stored {
+        case .history(let bars):
+            guard live != nil else { return PointInTime.known(history: bars, cut: cut) }
+            day = LiveDay(base: bars, settledThrough: coverage.upperBound)
+        case .live(let known): day = known
+        case nil: day = LiveDay()
+        }
+        if let live { try day.add(live.tail) }
+        return PointInTime.known(day, recordedBy: recordedBy, cut: cut)
+    }
 }
 
 /// One series of an instrument: what exists, without counting chunks.
@@ -46,4 +81,6 @@ struct ChunkQuery: Sendable {
     var days: ClosedRange<CivilDay>
     /// Revisions recorded later than this (microseconds since 1970) do not exist for the caller.
     var recordedBy: Int64
+    /// Bars that end later do not exist for the caller.
+    var knownBy = Int64.max
 }

@@ -101,7 +101,8 @@ struct DayWindow: Sendable {
             isApproximate: vector.contains(where: \.isHalfOfMiddle),
             nextStart: nextStart,
             dataSHA256: BarAssembly.digest(vector),
-            revision: vector.map(\.edition).max() ?? 0
+            revision: vector.map(\.edition).max() ?? 0,
+            through: made.through
         )
     }
 }

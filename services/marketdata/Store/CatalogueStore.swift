@@ -7,6 +7,8 @@ protocol CatalogueStore: Sendable {
     func calendars(after name: String?, limit: Int) async throws -> [ExchangeCalendar]
     /// Stored series in order of symbol (by its bytes), interval, price and origin.
     func datasets(_ query: DatasetQuery) async throws -> [StoredDataset]
+    /// The days of a series of which a feed has told something.
+    func liveDays(of instrument: InstrumentID, _ series: SeriesKey) async throws -> [CivilDay]
     /// The days of a series that hold a bar known at a moment (both in microseconds since 1970), each in its highest revision recorded by another, in order.
     func datasetDays(
         of instrument: InstrumentID,

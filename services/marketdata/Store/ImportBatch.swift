@@ -37,6 +37,8 @@ struct LatestChunk: Sendable {
     var coverage: Range<Int64>
     var recordedAt: Int64
     var bytes: [UInt8]
+    /// Of a live day: rows that became known by then are part of it.
+    var sealedThrough: Int64?
 }
 
 /// A chunk ready to be written.
@@ -55,12 +57,19 @@ struct ChunkDraft: Sendable {
     var bytes: [UInt8]
     /// The slots of the day (`DaySlots`) in which its bars begin.
     var slots: [UInt8]
+    /// Whether it is known from its recording on: a correction, and whatever is said of a day that was live.
+    var isStamped: Bool
+    /// Of a day that was live: rows that became known by then are part of it.
+    var sealedThrough: Int64?
 
-    /// Merges a day with what is stored of it; nothing when that changes nothing.
-    init?(_ day: DayPartition.Day, latest: LatestChunk?) throws {
+    /// Merges a day with what is stored of it; nothing when that changes nothing. `liveAt` is the time of the import where a feed has told of the day.
+    init?(_ day: DayPartition.Day, latest: LatestChunk?, liveAt: Int64? = nil) throws {
         let merged: (bars: BarSeries, coverage: Range<Int64>, change: DayMerge.Change)
+        var live: LiveDay?
         do {
-            let stored = try latest.map { DayMerge.Stored(bars: try DayChunk.decode($0.bytes), coverage: $0.coverage) }
+            let content = try latest.map { try StoredDay(decoding: $0.bytes) }
+            if case .live(let told) = content { live = told }
+            let stored = latest.flatMap { latest in content.map { DayMerge.Stored(bars: $0.bars, coverage: latest.coverage) } }
             guard let changed = try DayMerge.merge(stored: stored, imported: day.bars, coverage: day.coverage) else { return nil }
             merged = changed
         } catch let error as BarsError {
@@ -71,14 +80,28 @@ struct ChunkDraft: Sendable {
         series = day.series
         self.day = day.day
         revision = (latest?.revision ?? 0) + 1
-        change = merged.change
-        edition = (latest?.edition ?? 1) + (merged.change == .revised ? 1 : 0)
+        // Rows that are added to a live day were unknown before, and not only unsaid.
+        change = liveAt != nil && merged.change == .extended ? .revised : merged.change
+        isStamped = change == .revised || liveAt != nil
+        edition = (latest?.edition ?? 1) + (live?.revisionCount ?? 0) + (change == .revised ? 1 : 0)
         rows = merged.bars.count
         firstStart = merged.bars.starts.first ?? 0
         firstEnd = merged.bars.ends.first ?? 0
         lastEnd = merged.bars.ends.last ?? 0
         coverage = merged.coverage
-        bytes = DayChunk.encode(merged.bars)
+        if let live {
+            // An import after the day is over is all that there was of it.
+            let midnight = (day.day + 1).seconds * 1_000_000
+            let isOver = liveAt.map { $0 >= midnight } ?? true
+            let settled = max(day.coverage.upperBound, isOver ? midnight : .min)
+            let told = try live.replaced(by: day.bars, in: day.coverage, settledThrough: settled)
+            bytes = told.encoded()
+            sealedThrough = latest?.sealedThrough
+            rows = told.rowCount
+            lastEnd = max(lastEnd, told.span?.lastEnd ?? lastEnd)
+        } else {
+            bytes = DayChunk.encode(merged.bars)
+        }
         sha256 = SHA256.digest(bytes)
         slots = DaySlots(intervalSeconds: day.series.intervalSeconds).bits(of: merged.bars.starts, day: day.day)
     }

@@ -48,11 +48,47 @@ struct LiveStore: Sendable {
     ///
     /// No row may end much later than the database's clock: `known_at` is never before an end, and it never falls again.
     func record(_ step: LiveStep, feed source: String, runner: String) async throws -> Timestamp? {
+        do { return try await recordOnce(step, feed: source, runner: runner) } catch let error as NewSeries {
+            try await begin(error.series)
+            return try await recordOnce(step, feed: source, runner: runner)
+        }
+    }
+
+    /// Something of a series that does not exist yet.
+    private struct NewSeries: Error { let series: [LiveClose] }
+
+    /// Series begin to exist before anything of them is stamped: who looks which there are and does not see them, looks before the stamp.
+    private func begin(_ firsts: [LiveClose]) async throws {
+        try await pool.withTransaction { connection in
+            _ = try await lock(Set(firsts.map(\.instrumentID)), on: connection)
+            _ = try await connection.execute(
+                """
+                INSERT INTO series (instrument_id, interval_seconds, side, origin, first_day, last_day, first_end)
+                SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, min(d.day), min(d.day), clock_timestamp()
+                FROM \(Self.rows(firsts)) GROUP BY d.instrument_id, d.interval_seconds, d.side, d.origin
+                ON CONFLICT (instrument_id, interval_seconds, side, origin) DO NOTHING
+                """
+            )
+            for instrument in Set(firsts.map(\.instrumentID)) {
+                let rows = try await connection.query("SELECT interval_seconds, side, origin FROM series WHERE instrument_id = \(instrument)")
+                let series = try rows.map { row in
+                    let (interval, side, origin) = try row.decode(Int.self, PriceSide.self, SeriesOrigin.self)
+                    return SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+                }
+                let base = try BaseInterval.seconds(of: series)
+                _ = try await connection.execute("UPDATE instruments SET base_interval_seconds = \(base) WHERE id = \(instrument)")
+            }
+        }
+    }
+
+    private func recordOnce(_ step: LiveStep, feed source: String, runner: String) async throws -> Timestamp? {
         let outbox = outbox
         return try await pool.withTransaction { connection -> Timestamp? in
             guard try await Self.holds(source, runner, on: connection) else { return nil }
             let first = try await newDays(of: step.closes, on: connection)
             let revised = Set(step.closes.filter { $0.version > 0 }.map(\.instrumentID))
+            let unknown = try await newSeries(of: first, on: connection)
+            if !unknown.isEmpty { throw NewSeries(series: unknown) }
             let symbols = try await lock(Set(first.map(\.instrumentID)).union(revised), on: connection)
             // Readers look for live days under the instrument's own recording lock, before they wait for the one of everything live.
             let locks = Set(first.map(\.instrumentID.description)).sorted().map(PostgresMarketdataStore.lockRecording)
@@ -104,6 +140,19 @@ struct LiveStore: Sendable {
         )
         let places = Set(try known.map { try $0.column(0, as: Int.self) - 1 })
         return firsts.indices.filter { !places.contains($0) }.map { firsts[$0] }
+    }
+
+    /// Those whose series does not exist.
+    private func newSeries(of firsts: [LiveClose], on connection: PostgresConnection) async throws -> [LiveClose] {
+        if firsts.isEmpty { return [] }
+        let missing = try await connection.query(
+            """
+            SELECT d.place FROM \(Self.rows(firsts)) LEFT JOIN series s ON s.instrument_id = d.instrument_id AND s.interval_seconds = d.interval_seconds
+                AND s.side = d.side AND s.origin = d.origin
+            WHERE s.instrument_id IS NULL
+            """
+        )
+        return try missing.map { firsts[try $0.column(0, as: Int.self) - 1] }
     }
 
     private struct DayOfSeries: Hashable {

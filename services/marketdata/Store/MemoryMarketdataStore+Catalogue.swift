@@ -39,6 +39,8 @@ extension MemoryMarketdataStore {
         return Array(found.prefix(query.limit))
     }
 
+    func liveDays(of instrument: InstrumentID, _ series: SeriesKey) async throws -> [CivilDay] { [] }
+
     func datasetDays(
         of instrument: InstrumentID,
         _ series: SeriesKey,

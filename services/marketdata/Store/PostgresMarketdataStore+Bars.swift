@@ -31,39 +31,139 @@ extension PostgresMarketdataStore {
 
     func chunkInfos(_ query: ChunkQuery) async throws -> [ChunkInfo] {
         let recordedBy = Timestamp(microseconds: min(query.recordedBy, Timestamp.distantFuture.microseconds))
-        // A correction that has its stamp but is not committed yet is waited for: seen later, it would contradict this answer.
-        let rows = try await pool.pipeline([
+        let wanted: SQL = """
+            unnest(\(query.series.map { Int64($0.intervalSeconds) })::bigint[], \(query.series.map(\.side.rawValue))::text[],
+                \(query.series.map(\.origin.rawValue))::text[]) AS wanted (interval_seconds, side, origin)
+            """
+        let isFollowed = Self.isFollowed(query, wanted, recordedBy: recordedBy)
+        let found = try await pool.pipeline([
+            // A correction that has its stamp but is not committed yet is waited for: seen later, it would contradict this answer. So is what a feed closes.
             Self.awaitRecording(of: query.instrumentID.description),
+            Self.awaitRecording(of: query.instrumentID, on: query.days),
+            // Before the chunks: what is sealed in between is seen in both, and dropped here, instead of in neither.
+            """
+            SELECT t.interval_seconds, t.side, t.origin, t.day, t.starts_at, t.ends_at, t.version, t.known_at, t.open::text, t.high::text, t.low::text,
+                t.close::text, t.volume::text, t.trades, \(isFollowed)
+            FROM \(wanted)
+            JOIN tail_bars t ON t.interval_seconds = wanted.interval_seconds AND t.side = wanted.side AND t.origin = wanted.origin
+            WHERE t.instrument_id = \(query.instrumentID) AND t.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
+                AND t.known_at <= \(recordedBy)
+            ORDER BY t.known_at, t.version, t.starts_at
+            """,
             """
             SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
-                c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to
-            FROM unnest(\(query.series.map { Int64($0.intervalSeconds) })::bigint[], \(query.series.map(\.side.rawValue))::text[],
-                \(query.series.map(\.origin.rawValue))::text[]) AS wanted (interval_seconds, side, origin)
+                c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to,
+                c.first_known_at, c.sealed_through, CASE WHEN c.sealed_through IS NULL THEN false ELSE \(isFollowed) END
+            FROM \(wanted)
             JOIN chunks c ON c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side AND c.origin = wanted.origin
             WHERE c.instrument_id = \(query.instrumentID) AND c.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
                 AND c.recorded_at <= \(recordedBy)
             ORDER BY c.interval_seconds, c.side, c.origin, c.day, c.revision DESC
             """,
-        ])[1]
+        ])
+        let (tail, rows) = (found[2], found[3])
         let instrument = query.instrumentID
-        if rows.count <= 200 { return try rows.map { try Self.chunkInfo($0, of: instrument) } }
-        return try await cpu.run { try rows.map { try Self.chunkInfo($0, of: instrument) } }
+        if rows.count + tail.count <= 200 { return try Self.infos(rows, tail, of: instrument, recordedBy: query.recordedBy) }
+        return try await cpu.run { try Self.infos(rows, tail, of: instrument, recordedBy: query.recordedBy) }
     }
 
-    private static func chunkInfo(_ row: PostgresRow, of instrument: InstrumentID) throws -> ChunkInfo {
-        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to) = try row.decode(
+    private static func infos(_ rows: [PostgresRow], _ tail: [PostgresRow], of instrument: InstrumentID, recordedBy: Int64) throws -> [ChunkInfo] {
+        var infos: [ChunkInfo] = []
+        infos.reserveCapacity(rows.count)
+        for row in rows { if let info = try chunkInfo(row, of: instrument, recordedBy: recordedBy) { infos.append(info) } }
+        if tail.isEmpty { return infos }
+        var places: [SeriesKey: [CivilDay: Int]] = [:]
+        for (place, info) in infos.enumerated() { places[info.key.series, default: [:]][info.key.day] = place }
+        for row in tail {
+            let (series, day, told, isFollowed) = try tailRow(row)
+            let place: Int
+            if let known = places[series]?[day] {
+                place = known
+            } else {
+                place = infos.count
+                places[series, default: [:]][day] = place
+                infos.append(
+                    ChunkInfo(
+                        key: ChunkKey(instrumentID: instrument, series: series, day: day, revision: 0),
+                        edition: 1,
+                        rows: 0,
+                        firstEnd: told.end,
+                        lastEnd: told.end,
+                        coverage: told.start..<told.end
+                    )
+                )
+            }
+            var live = infos[place].live ?? ChunkInfo.LivePart(sealedThrough: nil, tail: [], isFollowed: isFollowed)
+            if let sealed = live.sealedThrough, told.knownAt <= sealed { continue }
+            live.tail.append(told)
+            infos[place].live = live
+            infos[place].rows += 1
+            infos[place].firstEnd = min(infos[place].firstEnd, told.end)
+            infos[place].lastEnd = max(infos[place].lastEnd, told.end)
+        }
+        return infos
+    }
+
+    /// One row of the tail, with its series and day, and whether something of a later day was known.
+    private static func tailRow(_ row: PostgresRow) throws -> (SeriesKey, CivilDay, LiveDay.Row, isFollowed: Bool) {
+        let (interval, side, origin, day, start, end, version, knownAt) = try row.decode(
             Int.self,
             PriceSide.self,
             SeriesOrigin.self,
             CivilDay.self,
-            Int.self,
-            Int.self,
-            Int.self,
             Timestamp.self,
             Timestamp.self,
-            Timestamp.self,
+            Int.self,
             Timestamp.self
         )
+        let told = LiveDay.Row(
+            start: start.microseconds,
+            end: end.microseconds,
+            version: version,
+            knownAt: knownAt.microseconds,
+            prices: try tailPrices(row, from: 8)
+        )
+        let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
+        return (series, day, told, try row.column(14))
+    }
+
+    /// Whether something of the wanted series was known of a later day: then nothing more can be missing of these. Looked up once, and only where it is needed.
+    private static func isFollowed(_ query: ChunkQuery, _ wanted: SQL, recordedBy: Timestamp) -> SQL {
+        let cut = Timestamp(microseconds: min(max(query.knownBy, Timestamp.distantPast.microseconds), Timestamp.distantFuture.microseconds))
+        return """
+            (SELECT EXISTS (
+                SELECT FROM \(wanted)
+                JOIN live_days l ON l.interval_seconds = wanted.interval_seconds AND l.side = wanted.side AND l.origin = wanted.origin
+                WHERE l.instrument_id = \(query.instrumentID) AND l.day > \(query.days.upperBound) AND l.first_known_at <= \(recordedBy)
+                    AND l.day::timestamp AT TIME ZONE 'UTC' < \(cut))
+            OR EXISTS (
+                SELECT FROM \(wanted)
+                JOIN chunks f ON f.interval_seconds = wanted.interval_seconds AND f.side = wanted.side AND f.origin = wanted.origin
+                WHERE f.instrument_id = \(query.instrumentID) AND f.day > \(query.days.upperBound) AND f.recorded_at <= \(recordedBy)
+                    AND f.first_end <= \(cut) AND f.sealed_through IS NULL))
+            """
+    }
+
+    private static func chunkInfo(_ row: PostgresRow, of instrument: InstrumentID, recordedBy: Int64) throws -> ChunkInfo? {
+        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough, isFollowed) =
+            try row.decode(
+                Int.self,
+                PriceSide.self,
+                SeriesOrigin.self,
+                CivilDay.self,
+                Int.self,
+                Int.self,
+                Int.self,
+                Timestamp.self,
+                Timestamp.self,
+                Timestamp.self,
+                Timestamp.self,
+                Timestamp?.self,
+                Timestamp?.self,
+                Bool.self
+            )
+        // A day of which nothing was known says nothing: its being there must not change the answer.
+        if let firstKnownAt, firstKnownAt.microseconds > recordedBy { return nil }
         let series = SeriesKey(intervalSeconds: interval, side: side, origin: origin)
         return ChunkInfo(
             key: ChunkKey(instrumentID: instrument, series: series, day: day, revision: revision),
@@ -71,7 +171,8 @@ extension PostgresMarketdataStore {
             rows: rows,
             firstEnd: firstEnd.microseconds,
             lastEnd: lastEnd.microseconds,
-            coverage: from.microseconds..<to.microseconds
+            coverage: from.microseconds..<to.microseconds,
+            live: sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: isFollowed) }
         )
     }
 
@@ -126,12 +227,21 @@ extension PostgresMarketdataStore {
             var instrument = found
             var days = ImportOutcome.Days(refused: batch.refusedDays)
             var drafts: [ChunkDraft] = []
+            // Days that a feed tells of come last: from then on it waits for this import.
+            let live = try await liveDays(of: instrument.id, batch.days.map(\.day), on: connection)
+            let history = batch.days.filter { !live.contains($0.day) }
             var at = 0
-            while at < batch.days.count {
-                let part = Array(batch.days[at..<min(at + 400, batch.days.count)])
+            while at < history.count {
+                let part = Array(history[at..<min(at + 400, history.count)])
                 at += part.count
                 let latest = try await latestChunks(of: instrument.id, part, on: connection)
                 let made = try await cpu.map(Array(part.indices)) { try ChunkDraft(part[$0], latest: latest[$0]) }.compactMap { $0 }
+                drafts.append(contentsOf: made)
+                days.unchanged += part.count - made.count
+            }
+            if !live.isEmpty {
+                let part = batch.days.filter { live.contains($0.day) }
+                let made = try await liveDrafts(part, of: instrument.id, on: connection)
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
@@ -170,20 +280,45 @@ extension PostgresMarketdataStore {
             if let mark = batch.mark, let note = KeepStore.remember(mark.remembered, of: mark.rule) { _ = try await connection.execute(note) }
             // A source is asked again and again: what changed nothing would only fill the list.
             let isWorthANote = batch.source == ImportBatch.file || !drafts.isEmpty || batch.refusedDays > 0
+            let stamped = drafts.filter(\.isStamped)
             let note: SQL = """
                 INSERT INTO imports (id, instrument_id, file_name, file_sha256, layout, rows, days_added, days_extended, days_revised,
                     days_unchanged, days_refused, notes, source, recorded_at)
                 SELECT \(batch.id), id, \(batch.fileName), \(batch.fileSHA256), \(batch.layout), \(batch.rows), \(days.added), \(days.extended),
                     \(days.revised), \(days.unchanged), \(days.refused), \(batch.notes), \(batch.source),
-                    CASE WHEN \(days.revised > 0) THEN last_correction_at ELSE clock_timestamp() END
+                    CASE WHEN \(!stamped.isEmpty) THEN last_correction_at ELSE clock_timestamp() END
                 FROM instruments WHERE id = \(instrument.id) AND \(isWorthANote)
                 """
             // The last step, in one round trip before the commit: readers wait from the lock on.
-            _ = try await connection.pipeline(Self.stamp(drafts.filter { $0.change == .revised }, of: instrument.id) + [note])
+            _ = try await connection.pipeline(Self.stamp(stamped, of: instrument.id) + [note])
             return ImportBatch.Outcome(instrument: instrument, createdInstrument: created, days: days)
         }
         if outcome.createdInstrument || outcome.days.revised > 0 { outbox.poke() }
         return outcome
+    }
+
+    /// The days that feeds have told something of; none begins to be one while the instrument's row is locked.
+    private func liveDays(of instrument: InstrumentID, _ days: [CivilDay], on connection: PostgresConnection) async throws -> Set<CivilDay> {
+        guard let first = days.min(), let last = days.max() else { return [] }
+        let rows = try await connection.query(
+            "SELECT DISTINCT day FROM live_days WHERE instrument_id = \(instrument) AND day BETWEEN \(first) AND \(last)"
+        )
+        return Set(try rows.map { try $0.column(0, as: CivilDay.self) }).intersection(days)
+    }
+
+    /// Days of a feed, with everything sealed that it has told of them: nothing is recorded between that and the stamp of the import.
+    private func liveDrafts(_ days: [DayPartition.Day], of instrument: InstrumentID, on connection: PostgresConnection) async throws -> [ChunkDraft] {
+        let now = try await connection.pipeline([
+            Self.lockRecording(of: instrument.description),
+            Self.lockRecording(of: LiveStore.subject),
+            "SELECT clock_timestamp()",
+        ])[2].first?.column(0, as: Timestamp.self)
+        for part in try await LiveSeals.unsealed(of: instrument, on: Array(Set(days.map(\.day))), on: connection) {
+            _ = try await LiveSeals.seal(part, cpu: cpu, on: connection)
+        }
+        let latest = try await latestChunks(of: instrument, days, on: connection)
+        let moment = now?.microseconds ?? .min
+        return try await cpu.map(Array(days.indices)) { try ChunkDraft(days[$0], latest: latest[$0], liveAt: moment) }.compactMap { $0 }
     }
 
     /// The instrument's row, locked: imports of one instrument come one after the other.
@@ -209,7 +344,8 @@ extension PostgresMarketdataStore {
     ) async throws -> [Int: LatestChunk] {
         let rows = try await connection.query(
             """
-            SELECT DISTINCT ON (wanted.place) wanted.place, c.revision, c.edition, c.covered_from, c.covered_to, c.recorded_at, c.bytes
+            SELECT DISTINCT ON (wanted.place) wanted.place, c.revision, c.edition, c.covered_from, c.covered_to, c.recorded_at, c.bytes,
+                c.sealed_through
             FROM unnest(\(days.map { Int64($0.series.intervalSeconds) })::bigint[], \(days.map(\.series.side.rawValue))::text[],
                 \(days.map(\.series.origin.rawValue))::text[], \(days.map(\.day))::date[])
                 WITH ORDINALITY AS wanted (interval_seconds, side, origin, day, place)
@@ -221,21 +357,23 @@ extension PostgresMarketdataStore {
         )
         var latest: [Int: LatestChunk] = [:]
         for row in rows {
-            let (place, revision, edition, from, to, recordedAt, bytes) = try row.decode(
+            let (place, revision, edition, from, to, recordedAt, bytes, sealedThrough) = try row.decode(
                 Int.self,
                 Int.self,
                 Int.self,
                 Timestamp.self,
                 Timestamp.self,
                 Timestamp.self,
-                [UInt8].self
+                [UInt8].self,
+                Timestamp?.self
             )
             latest[place - 1] = LatestChunk(
                 revision: revision,
                 edition: edition,
                 coverage: from.microseconds..<to.microseconds,
                 recordedAt: recordedAt.microseconds,
-                bytes: bytes
+                bytes: bytes,
+                sealedThrough: sealedThrough?.microseconds
             )
         }
         return latest
@@ -250,26 +388,26 @@ extension PostgresMarketdataStore {
             _ = try await connection.execute(
                 """
                 INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end,
-                    covered_from, covered_to, sha256, recorded_at, import_id, source, bytes)
+                    covered_from, covered_to, sha256, recorded_at, import_id, source, bytes, first_known_at, sealed_through)
                 SELECT \(instrument), d.interval_seconds, d.side, d.origin, d.day, d.revision, d.edition, d.rows, d.first_start, d.first_end, d.last_end,
                     d.covered_from, d.covered_to, d.sha256,
-                    CASE d.change
-                        WHEN 'revised' THEN 'infinity'
+                    CASE
+                        WHEN d.is_stamped THEN 'infinity'
                         ELSE coalesce(
                             (SELECT p.recorded_at FROM chunks p
                              WHERE p.instrument_id = \(instrument) AND p.interval_seconds = d.interval_seconds AND p.side = d.side
                                 AND p.origin = d.origin AND p.day = d.day AND p.revision = d.revision - 1),
                             '-infinity')
                     END,
-                    \(batch.id), \(batch.source), d.bytes
+                    \(batch.id), \(batch.source), d.bytes, CASE WHEN d.sealed_through IS NOT NULL THEN '-infinity'::timestamptz END, d.sealed_through
                 FROM unnest(\(part.map { Int64($0.series.intervalSeconds) })::bigint[], \(part.map(\.series.side.rawValue))::text[],
                     \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[],
                     \(part.map { Int64($0.edition) })::bigint[], \(part.map { Int64($0.rows) })::bigint[], \(times(\.firstStart))::timestamptz[], \(times(\.firstEnd))::timestamptz[],
                     \(times(\.lastEnd))::timestamptz[], \(times(\.coverage.lowerBound))::timestamptz[],
-                    \(times(\.coverage.upperBound))::timestamptz[], \(part.map(\.sha256.bytes))::bytea[], \(part.map(\.change.rawValue))::text[],
-                    \(part.map(\.bytes))::bytea[])
+                    \(times(\.coverage.upperBound))::timestamptz[], \(part.map(\.sha256.bytes))::bytea[], \(part.map(\.isStamped))::boolean[],
+                    \(part.map(\.bytes))::bytea[], \(part.map { $0.sealedThrough.map { Timestamp(microseconds: $0) } })::timestamptz[])
                     AS d (interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end, covered_from, covered_to, sha256,
-                        change, bytes)
+                        is_stamped, bytes, sealed_through)
                 """
             )
         }
@@ -297,7 +435,7 @@ extension PostgresMarketdataStore {
                     \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[])
                     AS d (interval_seconds, side, origin, day, revision)
                 WHERE i.id = \(instrument) AND c.instrument_id = i.id AND c.interval_seconds = d.interval_seconds AND c.side = d.side
-                    AND c.origin = d.origin AND c.day = d.day AND c.revision = d.revision AND \(months(of: part.map(\.day)))
+                    AND c.origin = d.origin AND c.day = d.day AND c.revision >= d.revision AND c.recorded_at = 'infinity' AND \(months(of: part.map(\.day)))
                 """
             )
         }

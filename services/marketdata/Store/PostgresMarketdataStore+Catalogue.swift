@@ -28,13 +28,18 @@ extension PostgresMarketdataStore {
             ) page
             JOIN instruments i ON i.id = page.instrument_id
             CROSS JOIN LATERAL (
-                SELECT count(*) AS days, sum(rows)::bigint AS rows, sum(bytes)::bigint AS bytes, min(first_start) AS first_start,
+                SELECT count(DISTINCT day) AS days, sum(rows)::bigint AS rows, sum(bytes)::bigint AS bytes, min(first_start) AS first_start,
                     max(last_end) AS last_end
                 FROM (
-                    SELECT DISTINCT ON (day) rows, octet_length(bytes) AS bytes, first_start, last_end FROM chunks c
+                    (SELECT DISTINCT ON (day) day, rows, octet_length(bytes) AS bytes, first_start, last_end FROM chunks c
                     WHERE c.instrument_id = page.instrument_id AND c.interval_seconds = page.interval_seconds AND c.side = page.side
                         AND c.origin = page.origin
-                    ORDER BY day, revision DESC
+                    ORDER BY day, revision DESC)
+                    UNION ALL
+                    SELECT day, count(*), 0, min(starts_at), max(ends_at) FROM tail_bars t
+                    WHERE t.instrument_id = page.instrument_id AND t.interval_seconds = page.interval_seconds AND t.side = page.side
+                        AND t.origin = page.origin
+                    GROUP BY day
                 ) latest
             ) total
             ORDER BY page.symbol, page.interval_seconds, page.side COLLATE "C", page.origin COLLATE "C"
@@ -53,6 +58,16 @@ extension PostgresMarketdataStore {
                 lastEnd: last.microseconds
             )
         }
+    }
+
+    func liveDays(of instrument: InstrumentID, _ series: SeriesKey) async throws -> [CivilDay] {
+        try await pool.query(
+            """
+            SELECT day FROM live_days
+            WHERE instrument_id = \(instrument) AND interval_seconds = \(series.intervalSeconds) AND side = \(series.side) AND origin = \(series.origin)
+            ORDER BY day
+            """
+        ).map { try $0.column(0) }
     }
 
     func datasetDays(

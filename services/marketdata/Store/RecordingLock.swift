@@ -1,3 +1,5 @@
+import Bars
+import Contracts
 import Postgres
 
 /// The lock that makes stamps final: whoever stamps something as known from now on holds it from before the stamp until after the commit, and whoever
@@ -12,5 +14,13 @@ extension PostgresMarketdataStore {
     /// Stands in one pipeline before the statement that reads, which then sees everything that was stamped before.
     static func awaitRecording(of subject: String) -> SQL {
         "SELECT pg_advisory_xact_lock_shared(hashtextextended(\("marketdata-recording:" + subject), 0))"
+    }
+
+    /// The same for what feeds tell of an instrument, where they told something of these days: what is read of history alone waits for no feed.
+    static func awaitRecording(of instrument: InstrumentID, on days: ClosedRange<CivilDay>) -> SQL {
+        """
+        SELECT pg_advisory_xact_lock_shared(hashtextextended(\("marketdata-recording:" + LiveStore.subject), 0)) FROM (
+            SELECT FROM live_days WHERE instrument_id = \(instrument) AND day BETWEEN \(days.lowerBound) AND \(days.upperBound) LIMIT 1) AS live
+        """
     }
 }

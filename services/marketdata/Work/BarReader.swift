@@ -99,7 +99,8 @@ final class BarReader: Sendable {
             nextStart: answer.nextStart,
             dataSHA256: subject.adjustment?.digest(of: answer.dataSHA256, firstStart: answer.bars.starts.first) ?? answer.dataSHA256,
             revision: answer.revision,
-            adjustment: request.adjustment
+            adjustment: request.adjustment,
+            through: answer.through
         )
     }
 
@@ -114,6 +115,8 @@ final class BarReader: Sendable {
             lengthMicroseconds: Int64(request.interval.seconds) * 1_000_000
         )
         let end = request.end?.microseconds ?? .max
+        // Where a feed stalls, an interval is not empty but unknown.
+        let cut = min(view.cut, answer.through ?? .max)
         var earlier = BarSeries.empty
         var digest = answer.dataSHA256
         if let start = request.start {
@@ -131,14 +134,14 @@ final class BarReader: Sendable {
         let (before, wanted) = (earlier, request.start == nil ? min(request.countback ?? request.limit, request.limit) : request.limit)
         let result = try await cpu.run {
             guard let start = request.start?.microseconds else {
-                return filling.backward(answer.bars, end: end, cut: view.cut, wanted: wanted, lastIsPartial: answer.lastIsPartial)
+                return filling.backward(answer.bars, end: end, cut: cut, wanted: wanted, lastIsPartial: answer.lastIsPartial)
             }
             return filling.forward(
                 answer.bars,
                 after: before,
                 start: start,
                 end: end,
-                cut: view.cut,
+                cut: cut,
                 limit: wanted,
                 nextStart: answer.nextStart,
                 lastIsPartial: answer.lastIsPartial
@@ -239,7 +242,13 @@ final class BarReader: Sendable {
     /// Finds out which chunks the next stretch of days is made of.
     private func lookUp(_ reading: inout Reading) async throws {
         let view = reading.view
-        let query = ChunkQuery(instrumentID: view.source.id, series: reading.series, days: reading.window.days, recordedBy: view.recordedBy)
+        let query = ChunkQuery(
+            instrumentID: view.source.id,
+            series: reading.series,
+            days: reading.window.days,
+            recordedBy: view.recordedBy,
+            knownBy: view.cut
+        )
         let infos = try await store.chunkInfos(query)
         // Years of days are too much for a loop.
         if infos.count > 200 {
@@ -302,7 +311,8 @@ final class BarReader: Sendable {
     private func readForward(_ reading: inout Reading, _ made: inout BarAssembly?) async throws -> CachedAnswer? {
         let (request, window) = (reading.request, reading.window)
         try await admit(&reading, window.likelyEnough(reading.choices, interval: reading.plan.interval, cut: reading.view.cut))
-        var assembly = made ?? BarAssembly(reading.plan, asOf: reading.view.cut, adjustment: reading.adjustment?.price)
+        var assembly =
+            made ?? BarAssembly(reading.plan, asOf: reading.view.cut, recordedBy: reading.view.recordedBy, adjustment: reading.adjustment?.price)
         let start = request.start?.microseconds ?? .min
         var enough = window.wanted
         for run in limits.runs(of: reading.choices) {
@@ -340,6 +350,7 @@ final class BarReader: Sendable {
             var assembly = BarAssembly(
                 reading.plan,
                 asOf: reading.view.cut,
+                recordedBy: reading.view.recordedBy,
                 adjustment: reading.adjustment?.price,
                 reach: seam..<reading.seam
             )
@@ -395,11 +406,11 @@ final class BarReader: Sendable {
             reading.isHeavy = true
         }
         let isHeavy = reading.isHeavy
-        let keys = choices.flatMap { $0.infos.map(\.key) }
-        let chunks = try await chunks.series(keys, of: reading.view.source.symbol, isScan: isHeavy, lane: lane(isHeavy))
+        let keys = choices.flatMap { $0.infos.filter(\.isStored).map(\.key) }
+        let chunks = try await chunks.days(keys, of: reading.view.source.symbol, isScan: isHeavy, lane: lane(isHeavy))
         return try await cpu.run(lane: lane(isHeavy)) {
             var next = assembly
-            try next.add(choices, series: chunks)
+            try next.add(choices, stored: chunks)
             return next
         }
     }
@@ -418,12 +429,15 @@ final class BarReader: Sendable {
         var settled = last
         if case .bucket(_, let end, _) = plan.grid.slot(at: last - 1) { settled = max(last, end) }
         text += view.cut >= settled ? "all" : "\(view.cut)"
+        // A moment inside what a feed told is an answer of its own, whatever ended by then.
+        if infos.contains(where: { $0.live.map { $0.lastKnownAt > view.recordedBy } ?? false }) { text += " by \(view.recordedBy)" }
         // Fewer bars than asked are an answer only as long as there are no more days.
         if reading.window.isLast { text += " last" }
         if let adjustment = reading.adjustment { text += " \(adjustment.fingerprint)" }
         for info in infos {
             let series = info.key.series
             text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
+            text += info.tailText
         }
         return SHA256.digest(Array(text.utf8))
     }

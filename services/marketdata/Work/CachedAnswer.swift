@@ -9,6 +9,7 @@ struct CachedAnswer: Sendable {
         var nextStart: Int64?
         var dataSHA256: SHA256Digest
         var revision: Int
+        var through: Int64?
     }
 
     var bars: BarSeries
@@ -17,6 +18,8 @@ struct CachedAnswer: Sendable {
     var nextStart: Int64?
     var dataSHA256: SHA256Digest
     var revision: Int
+    /// Of live days: everything that ends by here was known.
+    var through: Int64?
 
     /// A line of JSON, then the bars as a chunk with its checksum.
     func encoded() throws -> [UInt8] {
@@ -25,7 +28,8 @@ struct CachedAnswer: Sendable {
             isApproximate: isApproximate,
             nextStart: nextStart,
             dataSHA256: dataSHA256,
-            revision: revision
+            revision: revision,
+            through: through
         )
         return try WireJSON.encode(header) + [0x0A] + DayChunk.encode(bars)
     }
@@ -43,7 +47,8 @@ extension CachedAnswer {
             isApproximate: header.isApproximate,
             nextStart: header.nextStart,
             dataSHA256: header.dataSHA256,
-            revision: header.revision
+            revision: header.revision,
+            through: header.through
         )
     }
 }

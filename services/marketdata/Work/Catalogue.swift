@@ -20,6 +20,9 @@ struct Catalogue: Sendable {
         let view = try await KnowledgeView.of(instrument, request: request, store: store, now: time.now())
         let source = view.source.id
         var days = try await store.datasetDays(of: source, name.series, days: nil, recordedBy: view.recordedBy, knownBy: view.cut)
+        // Each row of a live day has a moment of its own.
+        let told = try await live(of: source, name.series, days: nil, view: view, symbol: name.symbol)
+        days.removeAll { told[$0.day] != nil }
         // What of a day came after the moment must not show, not even as a number of rows.
         let cut = days.filter { $0.lastEnd > view.cut }
         if !cut.isEmpty {
@@ -30,7 +33,7 @@ struct Catalogue: Sendable {
                 try days.compactMap { day in
                     guard day.lastEnd > moment else { return day }
                     let key = ChunkKey(instrumentID: source, series: name.series, day: day.day, revision: day.revision)
-                    let known = PointInTime.known(try Self.decode(key, chunks, name.symbol), asOf: moment)
+                    let known = PointInTime.known(try Self.decode(key, chunks, name.symbol).bars, asOf: moment)
                     guard let first = known.starts.first, let last = known.ends.last else { return nil }
                     var short = day
                     (short.rows, short.bytes, short.firstStart, short.lastEnd) = (known.count, 0, first, last)
@@ -38,11 +41,57 @@ struct Catalogue: Sendable {
                 }
             }
         }
+        if !told.isEmpty { days = (days + told.values.compactMap { $0?.day }).sorted { $0.day < $1.day } }
         // A name of something that nobody has stored is no dataset, at any moment.
         if days.isEmpty, try await !store.series(of: source).contains(where: { $0.key == name.series }) {
             throw MarketdataError.unknownDataset(name.text)
         }
         return try await cpu.run { [days] in Dataset(name, instrument, source: source, days: days) }
+    }
+
+    /// A live day as it was known, with its bars.
+    private typealias ToldDay = (key: ChunkKey, day: DatasetDay, bars: BarSeries)
+
+    /// The days of a series of which a feed has told something; nothing for one of which nothing was known.
+    private func live(
+        of source: InstrumentID,
+        _ series: SeriesKey,
+        days: ClosedRange<CivilDay>?,
+        view: KnowledgeView?,
+        symbol: String
+    ) async throws -> [CivilDay: ToldDay?] {
+        let all = try await store.liveDays(of: source, series).filter { days?.contains($0) ?? true }
+        var found: [CivilDay: ToldDay?] = Dictionary(uniqueKeysWithValues: all.map { ($0, nil) })
+        let (recordedBy, cut) = (view?.recordedBy ?? .max, view?.cut ?? .max)
+        var at = 0
+        while at < all.count {
+            let part = all[at..<min(at + 32, all.count)]
+            at += part.count
+            guard let first = part.first, let last = part.last else { continue }
+            let query = ChunkQuery(instrumentID: source, series: [series], days: first...last, recordedBy: recordedBy, knownBy: cut)
+            let infos = try await store.chunkInfos(query).filter { part.contains($0.key.day) }
+            let chunks = try await store.chunks(infos.filter(\.isStored).map(\.key))
+            let told = try await cpu.run {
+                try infos.map { info -> ToldDay? in
+                    let stored = try info.isStored ? Self.decode(info.key, chunks, symbol) : nil
+                    let known = try info.known(stored, recordedBy: recordedBy, cut: cut)
+                    guard known.rows > 0 else { return nil }
+                    let bars = known.bars
+                    let day = DatasetDay(
+                        day: info.key.day,
+                        revision: info.key.revision,
+                        edition: info.edition + known.revisions,
+                        rows: known.rows,
+                        bytes: cut == .max ? chunks[info.key]?.count ?? 0 : 0,
+                        firstStart: bars.starts.first ?? info.coverage.lowerBound,
+                        lastEnd: bars.ends.last ?? min(info.coverage.upperBound, cut)
+                    )
+                    return (info.key, day, bars)
+                }
+            }
+            for case let one? in told { found[one.day.day] = one }
+        }
+        return found
     }
 
     // MARK: Coverage
@@ -87,11 +136,19 @@ struct Catalogue: Sendable {
                 days[day.day] = (ChunkKey(instrumentID: source, series: series, day: day.day, revision: day.revision), day)
             }
         }
-        let slots = try await slots(of: days.values.map(\.key), symbol: found.instrument.symbol)
+        var told: [CivilDay: BarSeries] = [:]
+        for series in all.map(\.key).sorted(by: { $0.origin == .derived && $1.origin == .imported }) {
+            let live = try await live(of: source, series, days: first...last, view: nil, symbol: instrument.symbol)
+            for case (let day, let one?) in live where days[day].map({ $0.key.series == series || series.origin == .imported }) ?? true {
+                days[day] = (one.key, one.day)
+                told[day] = one.bars
+            }
+        }
+        let slots = try await slots(of: days.values.filter { told[$0.day.day] == nil }.map(\.key), symbol: found.instrument.symbol)
         guard let calendar = try await store.calendar(named: instrument.calendar) ?? CalendarCatalogue.all[instrument.calendar] else {
             throw MarketdataError.unknownCalendar(instrument.calendar)
         }
-        return try await cpu.run { [days] in
+        return try await cpu.run { [days, told] in
             let shape = DaySlots(intervalSeconds: intervalSeconds)
             let expected = try ExpectedSlots(
                 calendar: calendar,
@@ -108,7 +165,7 @@ struct Catalogue: Sendable {
                 days: (first.number...last.number).map { number in
                     let day = CivilDay(number: number)
                     let stored = days[day]
-                    let bits = stored.flatMap { slots[$0.key] } ?? shape.none
+                    let bits = told[day].map { shape.bits(of: $0.starts, day: day) } ?? stored.flatMap { slots[$0.key] } ?? shape.none
                     let ranges = expected.ranges(on: day)
                     return Coverage.Day(
                         day: day,
@@ -159,7 +216,7 @@ struct Catalogue: Sendable {
                 var made: [ChunkKey: [UInt8]] = [:]
                 for key in part {
                     made[key] = DaySlots(intervalSeconds: key.series.intervalSeconds).bits(
-                        of: try Self.decode(key, chunks, symbol).starts,
+                        of: try Self.decode(key, chunks, symbol).bars.starts,
                         day: key.day
                     )
                 }
@@ -171,9 +228,9 @@ struct Catalogue: Sendable {
         return found
     }
 
-    private static func decode(_ key: ChunkKey, _ chunks: [ChunkKey: [UInt8]], _ symbol: String) throws -> BarSeries {
+    private static func decode(_ key: ChunkKey, _ chunks: [ChunkKey: [UInt8]], _ symbol: String) throws -> StoredDay {
         guard let bytes = chunks[key] else { throw MarketdataError.daysRemoved(instrument: symbol) }
-        do { return try DayChunk.decode(bytes) } catch {
+        do { return try StoredDay(decoding: bytes) } catch {
             throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
         }
     }

@@ -20,7 +20,7 @@ final class Chunks: Sendable {
     private let near: any ChunkBytesCache
     private let cpu: CPUPool
     private let decoded: DecodedChunks
-    private let decoding = SingleFlight<ChunkKey, BarSeries>()
+    private let decoding = SingleFlight<ChunkKey, StoredDay>()
     private let nearLayer = CacheLayer(name: "redis")
     private let damaged = Metrics.shared.counter("marketdata_damaged_chunks_total", help: "Days whose bytes were not what was stored, in any layer.")
 
@@ -33,27 +33,27 @@ final class Chunks: Sendable {
 
     /// The days of one instrument, called `symbol` in what is said of damage. A scan of years (`isScan`) leaves no trace in the layers: it would only drive out
     /// what others come back to.
-    func series(_ keys: [ChunkKey], of symbol: String, isScan: Bool, lane: CPULane) async throws -> [ChunkKey: BarSeries] {
-        var found: [ChunkKey: BarSeries] = [:]
+    func days(_ keys: [ChunkKey], of symbol: String, isScan: Bool, lane: CPULane) async throws -> [ChunkKey: StoredDay] {
+        var found: [ChunkKey: StoredDay] = [:]
         var missing: [ChunkKey] = []
         for key in keys {
-            if let series = decoded.series(key) { found[key] = series } else { missing.append(key) }
+            if let day = decoded.day(key) { found[key] = day } else { missing.append(key) }
         }
         guard !missing.isEmpty else { return found }
         let fresh = try await decoding.values(for: missing) { keys in
-            let series = try await fetch(keys, of: symbol, isScan: isScan, lane: lane)
-            if !isScan { for (key, one) in series { decoded.insert(one, for: key) } }
-            return series
+            let days = try await fetch(keys, of: symbol, isScan: isScan, lane: lane)
+            if !isScan { for (key, one) in days { decoded.insert(one, for: key) } }
+            return days
         }
         found.merge(fresh) { $1 }
         return found
     }
 
-    private func fetch(_ keys: [ChunkKey], of symbol: String, isScan: Bool, lane: CPULane) async throws -> [ChunkKey: BarSeries] {
-        var found: [ChunkKey: BarSeries] = [:]
+    private func fetch(_ keys: [ChunkKey], of symbol: String, isScan: Bool, lane: CPULane) async throws -> [ChunkKey: StoredDay] {
+        var found: [ChunkKey: StoredDay] = [:]
         if !isScan {
             for (key, result) in try await decode(await near.chunks(keys), lane) {
-                if case .success(let series) = result { found[key] = series } else { damaged.increment() }
+                if case .success(let day) = result { found[key] = day } else { damaged.increment() }
             }
             for key in keys { nearLayer.count(found[key] != nil) }
         }
@@ -62,7 +62,7 @@ final class Chunks: Sendable {
         let bytes = try await store.chunks(missing)
         for (key, result) in try await decode(bytes, lane) {
             switch result {
-            case .success(let series): found[key] = series
+            case .success(let day): found[key] = day
             case .failure(let error):
                 damaged.increment()
                 throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
@@ -75,10 +75,10 @@ final class Chunks: Sendable {
         return found
     }
 
-    private func decode(_ bytes: [ChunkKey: [UInt8]], _ lane: CPULane) async throws -> [(ChunkKey, Result<BarSeries, BarsError>)] {
+    private func decode(_ bytes: [ChunkKey: [UInt8]], _ lane: CPULane) async throws -> [(ChunkKey, Result<StoredDay, BarsError>)] {
         if bytes.isEmpty { return [] }
         return try await cpu.map(lane: lane, Array(bytes)) { key, bytes in
-            (key, Result { () throws(BarsError) in try DayChunk.decode(bytes) })
+            (key, Result { () throws(BarsError) in try StoredDay(decoding: bytes) })
         }
     }
 }

@@ -5,7 +5,7 @@ import Synchronization
 /// Decoded days, the most recently used first, up to a bound on memory. Chunks never change, so nothing is ever stale.
 final class DecodedChunks: Sendable {
     private struct Entry {
-        var series: BarSeries
+        var day: StoredDay
         var usedAt: ContinuousClock.Instant
     }
 
@@ -28,26 +28,26 @@ final class DecodedChunks: Sendable {
 
     private static let overheadBytes = 512
 
-    func series(_ key: ChunkKey) -> BarSeries? {
-        let found = state.withLock { state -> BarSeries? in
+    func day(_ key: ChunkKey) -> StoredDay? {
+        let found = state.withLock { state -> StoredDay? in
             guard let entry = state.entries[key] else { return nil }
             state.entries[key]?.usedAt = .now
-            return entry.series
+            return entry.day
         }
         layer.count(found != nil)
         return found
     }
 
-    func insert(_ series: BarSeries, for key: ChunkKey) {
+    func insert(_ day: StoredDay, for key: ChunkKey) {
         let (bytes, evictedAge) = state.withLock { state -> (Int, Duration?) in
-            guard state.entries.updateValue(Entry(series: series, usedAt: .now), forKey: key) == nil else { return (state.bytes, nil) }
-            state.bytes += series.byteCount + Self.overheadBytes
+            guard state.entries.updateValue(Entry(day: day, usedAt: .now), forKey: key) == nil else { return (state.bytes, nil) }
+            state.bytes += day.byteCount + Self.overheadBytes
             guard state.bytes > maximumBytes else { return (state.bytes, nil) }
             // Half goes at once: sorting for each insertion would cost more than it saves.
             var lastUse = ContinuousClock.now
             for (oldest, entry) in state.entries.sorted(by: { $0.value.usedAt < $1.value.usedAt }) where state.bytes > maximumBytes / 2 {
                 state.entries[oldest] = nil
-                state.bytes -= entry.series.byteCount + Self.overheadBytes
+                state.bytes -= entry.day.byteCount + Self.overheadBytes
                 lastUse = entry.usedAt
             }
             return (state.bytes, .now - lastUse)

@@ -55,7 +55,7 @@ final class QualityReader: Sendable {
         var scan = DayScan(instrument: instrument.symbol, series: series.map(\.key), clock: clock, range: lower..<upper, infos: infos)
         for run in scan.runs(of: infos, rows: limits.runRows) {
             try Task.checkCancellation()
-            let chunks = try await store.chunks(run.map(\.key))
+            let chunks = try await store.chunks(run.filter(\.isStored).map(\.key))
             let before = scan
             scan = try await cpu.run(lane: lane) {
                 var next = before
@@ -129,9 +129,10 @@ private struct DayScan: Sendable {
     mutating func add(_ run: [ChunkInfo], _ chunks: [ChunkKey: [UInt8]]) throws {
         var decoded: [SeriesKey: [BarSeries]] = [:]
         for info in run {
-            guard let bytes = chunks[info.key] else { throw MarketdataError.daysRemoved(instrument: instrument) }
+            let bytes = chunks[info.key]
+            guard bytes != nil || !info.isStored else { throw MarketdataError.daysRemoved(instrument: instrument) }
             let whole: BarSeries
-            do { whole = try DayChunk.decode(bytes) } catch {
+            do { whole = try info.known(try bytes.map { try StoredDay(decoding: $0) }, recordedBy: .max, cut: .max).bars } catch {
                 throw damaged(info.key, "revision \(info.key.revision): \(error)")
             }
             let bars = whole.slice(whole.firstRow(startingFrom: range.lowerBound)..<whole.firstRow(startingFrom: range.upperBound))

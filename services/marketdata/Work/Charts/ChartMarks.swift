@@ -39,7 +39,13 @@ final class ChartMarks: Sendable {
         let usable = found.series.filter { plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) }
         var infos: [ChunkInfo] = []
         if !usable.isEmpty {
-            let query = ChunkQuery(instrumentID: view.source.id, series: usable.map(\.key), days: days, recordedBy: view.recordedBy)
+            let query = ChunkQuery(
+                instrumentID: view.source.id,
+                series: usable.map(\.key),
+                days: days,
+                recordedBy: view.recordedBy,
+                knownBy: view.cut
+            )
             infos = try await store.chunkInfos(query)
         }
         return ChartMark(request: request, digest: Self.digest(question, range, plan, view, infos), firstDay: days.lowerBound)
@@ -71,9 +77,11 @@ final class ChartMarks: Sendable {
         if case .bucket(_, let end, _) = plan.grid.slot(at: last - 1) { settled = max(last, end) }
         // While not all of it is known yet, each moment has an answer of its own. Charts are pinned by the database's clock, this is ours: a minute between.
         text += view.cut >= settled &+ 60_000_000 ? "all" : "\(view.cut)"
+        if infos.contains(where: { $0.live.map { $0.lastKnownAt > view.recordedBy } ?? false }) { text += " by \(view.recordedBy)" }
         for info in infos {
             let series = info.key.series
             text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
+            text += info.tailText
         }
         return SHA256.digest(utf8: text)
     }

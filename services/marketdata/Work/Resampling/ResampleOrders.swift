@@ -164,6 +164,7 @@ final class ResampleOrders: Component {
         var lines = infos.map { info in
             let series = info.key.series
             return "\(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
+                + info.tailText
         }
         lines.sort()
         return SHA256.digest(utf8: lines.joined(separator: " "))

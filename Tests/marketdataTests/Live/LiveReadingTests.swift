@@ -1,0 +1,472 @@
+import Bars
+import Contracts
+import Cryptography
+import FoundationEssentials
+import Messaging
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import marketdata
+
+/// What feeds told, read as of every moment: the log says what was known, before a day is sealed, while it is, and afterwards.
+@Suite("Live reading", .serialized, .enabled(if: TestServers.hasPostgres)) struct LiveReadingTests {
+    /// A coin whose seconds its source builds.
+    private struct World: Sendable {
+        let bench: Bench
+        let store: PostgresMarketdataStore
+        let pool: PostgresPool
+        let live: LiveStore
+        let seals: LiveSeals
+        let superuser: PostgresConnection
+        let btc: InstrumentID
+
+        func record(_ rows: [LiveClose], announcements: [LiveAnnouncement] = []) async throws -> Timestamp {
+            try #require(try await live.record(LiveStep(closes: rows, announcements: announcements), feed: "a", runner: "one"))
+        }
+
+        func sealAll() async throws { for part in try await seals.unsealed() { _ = try await seals.seal(part) } }
+
+        func count(_ what: SQL) async throws -> Int { try #require(try await superuser.query("SELECT count(*) FROM \(what)").first).column(0) }
+
+        func answer(_ interval: String, _ change: (inout BarRequest) -> Void = { _ in }) async throws -> BarAnswer {
+            var request = BarRequest(symbol: "BTCUSD", interval: try BarInterval(text: interval))
+            request.countback = 2_000
+            change(&request)
+            return try await bench.reader.read(request)
+        }
+
+        /// Everything that an answer says.
+        func text(_ interval: String, asOf moment: Timestamp?) async throws -> String {
+            let answer = try await answer(interval) { $0.asOf = moment }
+            return lines(answer.bars).joined(separator: "\n") + "\n\(answer.dataSHA256.hex) \(answer.revision)"
+        }
+    }
+
+    private func withWorld(_ body: (World) async throws -> Void) async throws {
+        try await withPostgresStore { store, pool, superuser in
+            try await store.create(coin("BTCUSD"))
+            let btc = try #require(try await store.instrument(symbol: "BTCUSD")).id
+            let live = LiveStore(pool: pool, outbox: store.outbox)
+            #expect(try await live.claim(feed: "a", runner: "one", leaseSeconds: 600))
+            try await body(
+                World(
+                    bench: try Bench(store, results: CountingCache()),
+                    store: store,
+                    pool: pool,
+                    live: live,
+                    seals: LiveSeals(pool: pool, cpu: store.cpu),
+                    superuser: superuser,
+                    btc: btc
+                )
+            )
+        }
+    }
+
+    private static let noon = at("2026-03-02T12:00:00Z").microseconds
+
+    private func row(_ world: World, _ second: Int, version: Int = 0, price: Int?, seconds: Int = 1, origin: SeriesOrigin = .imported) -> LiveClose {
+        let prices = price.map { price in
+            LivePrices(
+                open: .exact(mantissa: Int64(price), scale: 0),
+                high: .exact(mantissa: Int64(price) * 100 + 75, scale: 2),
+                low: .exact(mantissa: Int64(price) * 10 - 5, scale: 1),
+                close: .exact(mantissa: Int64(price) * 100 + 25, scale: 2),
+                volume: .exact(mantissa: Int64(price), scale: 8),
+                trades: nil
+            )
+        }
+        let start = Self.noon + Int64(second) * 1_000_000
+        return LiveClose(
+            instrumentID: world.btc,
+            series: SeriesKey(intervalSeconds: seconds, side: .trade, origin: origin),
+            start: start,
+            end: start + Int64(seconds) * 1_000_000,
+            version: version,
+            prices: prices
+        )
+    }
+
+    // MARK: The log, read naively
+
+    private enum Entry {
+        case told([LiveClose], at: Timestamp)
+        /// Second and price of the rows of a file, for the stretch from the first to the last.
+        case imported([(Int, Int)], at: Timestamp)
+    }
+
+    /// The bars of an interval that a log shows at a moment.
+    private func naive(_ log: [Entry], _ seconds: Int, asOf moment: Timestamp) -> [String] {
+        var prices: [Int: Int] = [:]
+        var through = -1
+        for entry in log {
+            switch entry {
+            case .told(let rows, let knownAt) where knownAt <= moment:
+                for row in rows {
+                    let second = Int((row.start - Self.noon) / 1_000_000)
+                    through = max(through, second + 1)
+                    if case .exact(let price, _) = row.prices?.open { prices[second] = Int(price) }
+                }
+            case .imported(let rows, let recordedAt) where recordedAt <= moment:
+                for second in rows[0].0...rows[rows.count - 1].0 { prices[second] = nil }
+                for (second, price) in rows { prices[second] = price }
+                through = max(through, rows[rows.count - 1].0 + 1)
+                // The day was long over when the file came.
+                through = .max
+            default: break
+            }
+        }
+        var bars: [Int: [Int]] = [:]
+        for second in prices.keys.sorted() { bars[second / seconds * seconds, default: []].append(prices[second] ?? 0) }
+        return bars.keys.sorted().filter { $0 + seconds <= through }.map { start in
+            let inside = bars[start] ?? []
+            return "\(start) \(inside[0]) \(inside.max() ?? 0).75 \(inside.min().map { "\($0 - 1).5" } ?? "") \(inside[inside.count - 1]).25"
+        }
+    }
+
+    private func shown(_ answer: BarAnswer) -> [String] {
+        let bars = answer.bars
+        return (0..<bars.count).map { row in
+            let second = (bars.starts[row] - Self.noon) / 1_000_000
+            let prices = [bars.open, bars.high, bars.low, bars.close].map { $0.text(at: row) ?? "-" }
+            return "\(second) \(prices.joined(separator: " "))"
+        }
+    }
+
+    /// A short day: closes, quiet seconds, markers, stalls, late versions; with `imports` a file over a part of it. Seals as often as asked.
+    private func script(_ world: World, seed: UInt64, imports: Bool, sealing: Bool) async throws -> (
+        log: [Entry], early: [(Timestamp, String, String)]
+    ) {
+        var numbers = Numbers(state: seed)
+        var log: [Entry] = []
+        var early: [(Timestamp, String, String)] = []
+        var versions: [Int: Int] = [:]
+        var second = 0
+        for step in 0..<24 {
+            var rows: [LiveClose] = []
+            for _ in 0..<numbers.next(4) {
+                if second > 0, numbers.next(4) == 0 {
+                    let late = numbers.next(second)
+                    guard !rows.contains(where: { $0.start == Self.noon + Int64(late) * 1_000_000 }) else { continue }
+                    versions[late, default: 0] += 1
+                    rows.append(row(world, late, version: versions[late] ?? 1, price: 100 + numbers.next(50)))
+                } else if numbers.next(3) > 0 {
+                    rows.append(row(world, second, price: 100 + numbers.next(50)))
+                    second += 1
+                } else {
+                    // Nothing happened: said only where an interval of five seconds ends.
+                    if (second + 1) % 5 == 0 { rows.append(row(world, second, price: nil)) }
+                    second += 1
+                }
+            }
+            if !rows.isEmpty { log.append(.told(rows, at: try await world.record(rows))) }
+            if imports, step == 15 {
+                let file = (3..<9).filter { $0 != 5 }.map { ($0, 200 + $0) }
+                let text = file.map { second, price in
+                    "\((Timestamp(microseconds: Self.noon) + .seconds(second)).iso8601.prefix(19)),\(price),\(price).75,\(price - 1).5,\(price).25,1"
+                }
+                try await world.bench.take("time,open,high,low,close,volume\n" + text.joined(separator: "\n") + "\n", as: "BTCUSD.csv")
+                let stamp = try await world.superuser.query("SELECT max(recorded_at) FROM chunks").first?.column(0, as: Timestamp.self)
+                log.append(.imported(file, at: try #require(stamp)))
+            }
+            if sealing, numbers.next(3) == 0 { try await world.sealAll() }
+            guard case .told(_, let moment)? = log.last else { continue }
+            early.append((moment, try await world.text("1s", asOf: moment), try await world.text("5s", asOf: moment)))
+        }
+        return (log, early)
+    }
+
+    @Test(arguments: [1, 2, 3] as [UInt64], [false, true]) func everyMomentIsThatOfTheLog(seed: UInt64, imports: Bool) async throws {
+        try await withWorld { world in
+            let (log, early) = try await script(world, seed: seed, imports: imports, sealing: seed == 2)
+            var moments: [Timestamp] = []
+            for entry in log {
+                switch entry {
+                case .told(_, let moment), .imported(_, let moment): moments += [moment + .microseconds(-1), moment]
+                }
+            }
+            func answers() async throws -> [String] {
+                var all: [String] = []
+                for moment in moments {
+                    for seconds in [1, 5, 10] {
+                        let answer = try await world.answer("\(seconds)s") { $0.asOf = moment }
+                        #expect(shown(answer) == naive(log, seconds, asOf: moment), "\(seconds) s as of \(moment.iso8601)")
+                        all.append(try await world.text("\(seconds)s", asOf: moment))
+                    }
+                }
+                return all
+            }
+            let before = try await answers()
+            #expect(try await world.count("tail_bars") > 0 || seed == 2)
+            // Whatever was said at a moment is said of it for ever, whatever came later.
+            for (moment, ones, fives) in early {
+                #expect(try await world.text("1s", asOf: moment) == ones)
+                #expect(try await world.text("5s", asOf: moment) == fives)
+            }
+            try await world.sealAll()
+            #expect(try await world.count("tail_bars") == 0)
+            #expect(try await answers() == before)
+            // And once more, of what nobody remembers.
+            let fresh = try Bench(world.store)
+            var request = BarRequest(symbol: "BTCUSD", interval: BarInterval(seconds: 5))
+            request.countback = 2_000
+            request.asOf = moments.last
+            #expect(shown(try await fresh.reader.read(request)) == naive(log, 5, asOf: try #require(moments.last)))
+        }
+    }
+
+    @Test func aStalledFeedMakesNoHalfBarLookWhole() async throws {
+        try await withWorld { world in
+            _ = try await world.record([row(world, 0, price: 100), row(world, 1, price: 101), row(world, 4, price: 104), row(world, 6, price: 106)])
+            // The clock is months ahead, and still nobody knows the rest of the second bar.
+            #expect(shown(try await world.answer("5s")).count == 1)
+            let running = try await world.answer("5s") { $0.partial = true }
+            #expect(running.lastIsPartial && running.bars.count == 2)
+            try await world.sealAll()
+            #expect(shown(try await world.answer("5s")).count == 1)
+            _ = try await world.record([row(world, 9, price: nil)])
+            #expect(shown(try await world.answer("5s")).count == 2)
+            // Something of another day says as much of this one, even to who does not ask for that day.
+            _ = try await world.record([row(world, 11, price: 111)])
+            let end = Timestamp(microseconds: Self.noon + 15_000_000)
+            #expect(try await world.answer("5s") { $0.end = end }.bars.count == 2)
+            let next = try await world.record([row(world, 86_400, price: 500)])
+            #expect(try await world.answer("5s") { $0.end = end }.bars.count == 3)
+            #expect(try await world.answer("5s") { ($0.end, $0.asOf) = (end, next + .microseconds(-1)) }.bars.count == 2)
+            try await world.sealAll()
+            #expect(try await world.answer("5s") { $0.end = end }.bars.count == 3)
+            #expect(try await world.answer("5s") { ($0.end, $0.asOf) = (end, next + .microseconds(-1)) }.bars.count == 2)
+        }
+    }
+
+    @Test func nothingIsFilledWhereNothingIsKnown() async throws {
+        try await withWorld { world in
+            _ = try await world.record([row(world, 0, price: 100), row(world, 14, price: nil)])
+            let answer = try await world.answer("5s") { $0.fillsForward = true }
+            #expect(answer.bars.starts.map { ($0 - Self.noon) / 1_000_000 } == [0, 5, 10])
+        }
+    }
+
+    @Test func aFeedGoesOnWhereAVendorsBarsEnd() async throws {
+        try await withWorld { world in
+            // Half an hour of minutes from a file, in the morning of a day that a feed then tells of.
+            try await world.bench.take(minutes(from: "2026-03-02T11:58:00Z", count: 2), as: "BTCUSD.csv")
+            let first = try await world.record((0..<60).map { row(world, $0, price: 300, origin: .derived) })
+            _ = try await world.record((60..<120).map { row(world, $0, price: 301, origin: .derived) })
+            func check() async throws {
+                let now = try await world.answer("1m")
+                #expect(now.bars.close.doubles() == [100.25, 101.25, 300.25, 301.25])
+                #expect(try await world.answer("1m") { $0.asOf = first }.bars.count == 3)
+                #expect(try await world.answer("1m") { $0.asOf = first + .microseconds(-1) }.bars.count == 2)
+            }
+            try await check()
+            try await world.sealAll()
+            try await check()
+            // A longer interval of the day that is imported later: known from then on, and not before.
+            let before = try await world.text("2m", asOf: first)
+            try await world.bench.take(minutes(from: "2026-03-02T12:00:00Z", count: 2, first: 900), as: "BTCUSD.csv")
+            #expect(try await world.text("2m", asOf: first) == before)
+            #expect(try await world.answer("1m").bars.close.doubles().suffix(2) == [900.25, 901.25])
+            #expect(try await world.count("chunks WHERE recorded_at = 'infinity'") == 0)
+        }
+    }
+
+    @Test func anotherIntervalOfALiveDayIsKnownFromItsImportOn() async throws {
+        try await withWorld { world in
+            let told = try await world.record((0..<120).map { row(world, $0, price: 300, origin: .derived) })
+            let before = try await world.text("1m", asOf: told)
+            try await world.bench.take(minutes(from: "2026-03-02T12:00:00Z", count: 2, first: 900), as: "BTCUSD.csv")
+            #expect(try await world.count("chunks WHERE interval_seconds = 60 AND isfinite(recorded_at)") == 1)
+            #expect(try await world.text("1m", asOf: told) == before)
+            #expect(try await world.answer("1m").bars.close.doubles() == [900.25, 901.25])
+        }
+    }
+
+    // MARK: Sealing
+
+    @Test func aSealThatIsRolledBackLosesNothing() async throws {
+        try await withWorld { world in
+            _ = try await world.record((0..<30).map { row(world, $0, price: 100 + $0) })
+            let before = try await world.text("5s", asOf: nil)
+            struct Killed: Error {}
+            let part = try #require(try await world.seals.unsealed().first)
+            await #expect(throws: Killed.self) {
+                try await world.pool.withTransaction { connection in
+                    _ = try await LiveSeals.seal(part, cpu: world.store.cpu, on: connection)
+                    throw Killed()
+                }
+            }
+            #expect(try await world.count("tail_bars") == 30)
+            #expect(try await world.count("chunks") == 0)
+            #expect(try await world.text("5s", asOf: nil) == before)
+            #expect(try await world.seals.seal(part))
+            #expect(try await world.text("5s", asOf: nil) == before)
+        }
+    }
+
+    @Test func twoReplicasSealOnce() async throws {
+        try await withWorld { world in
+            var seals = 0
+            for round in 0..<8 {
+                _ = try await world.record((round * 10..<round * 10 + 10).map { row(world, $0, price: 100 + $0) })
+                let part = try #require(try await world.seals.unsealed().first)
+                async let one = world.seals.seal(part)
+                async let other = world.seals.seal(part)
+                for isSealed in try await [one, other] where isSealed { seals += 1 }
+                #expect(try await world.answer("1s").bars.count == round * 10 + 10)
+            }
+            try await world.sealAll()
+            #expect(seals == 8)
+            // What a seal supersedes is gone, with its slots.
+            #expect(try await world.count("chunks") == 1)
+            #expect(try await world.count("chunk_slots") == 1)
+            #expect(try await world.count("tail_bars") == 0)
+        }
+    }
+
+    @Test func whoReadsDuringSealsMissesNothing() async throws {
+        try await withWorld { world in
+            let moment = try await world.record((0..<20).map { row(world, $0, price: 100 + $0) })
+            let pinned = try await world.text("5s", asOf: moment)
+            let bench = try Bench(world.store)
+            let isOver = Mutex(false)
+            async let reading: Int = {
+                var reads = 0
+                var last = 0
+                while !isOver.withLock({ $0 }) || reads < 20 {
+                    var request = BarRequest(symbol: "BTCUSD", interval: BarInterval(seconds: 1))
+                    request.countback = 2_000
+                    let count = try await bench.reader.read(request).bars.count
+                    #expect(count >= last)
+                    last = count
+                    #expect(try await world.text("5s", asOf: moment) == pinned)
+                    reads += 1
+                }
+                return last
+            }()
+            for round in 2..<20 {
+                _ = try await world.record((round * 10..<round * 10 + 10).map { row(world, $0, price: 100 + $0) })
+                try await world.sealAll()
+            }
+            isOver.withLock { $0 = true }
+            _ = try await reading
+            #expect(try await world.answer("1s").bars.count == 200)
+        }
+    }
+
+    @Test func tailsAreSealedAfterAQuarterOfAnHourAndWhenTheDayIsOver() async throws {
+        try await withWorld { world in
+            let knownAt = try await world.record([row(world, 0, price: 100)])
+            let day = CivilDay(utcMicroseconds: Self.noon)
+            // Of a day that was over long ago nothing waits.
+            func sealing(_ now: Timestamp) -> LiveSealing {
+                LiveSealing(seals: world.seals, calendars: world.bench.calendars, time: FixedTime(moment: now), loop: TestLoop.shared)
+            }
+            #expect(await sealing(Timestamp(microseconds: Self.noon) + .seconds(60)).round() == 0)
+            #expect(await sealing(Timestamp(microseconds: (day + 1).seconds * 1_000_000) + .seconds(59)).round() == 0)
+            #expect(await sealing(Timestamp(microseconds: (day + 1).seconds * 1_000_000) + .seconds(60)).round() == 1)
+            #expect(try await world.count("tail_bars") == 0)
+            let again = try await world.record([row(world, 1, price: 100)])
+            #expect(again > knownAt)
+            #expect(await sealing(Timestamp(microseconds: Self.noon) + .seconds(60)).round(all: true) == 1)
+            #expect(await sealing(again + .seconds(900)).round() == 0)
+            #expect(try await world.answer("1s").bars.count == 2)
+        }
+    }
+
+    @Test func sessionsEndBySchedule() throws {
+        let clock = try TradingClock(CalendarCatalogue.usEquity)
+        let close = at("2026-03-02T21:00:00Z").microseconds
+        let ends = LiveSealing.ends(after: close - 1_000_000, clock, CivilDay(utcMicroseconds: close))
+        #expect(ends.first == close)
+        #expect(LiveSealing.ends(after: close + 1, clock, CivilDay(utcMicroseconds: close)).first ?? 0 > close)
+    }
+
+    // MARK: Waiting
+
+    @Test(arguments: [false, true]) func whoReadsAsOfAMomentWaitsForWhatIsStampedBeforeIt(isFirst: Bool) async throws {
+        try await withWorld { world in
+            try await world.bench.take(minutes(from: "2026-03-01T23:00:00Z", count: 60), as: "BTCUSD.csv")
+            if !isFirst { _ = try await world.record((0..<60).map { row(world, $0, price: 300, origin: .derived) }) }
+            // The step has its stamp, and cannot commit.
+            try await world.superuser.execute("BEGIN")
+            try await world.superuser.execute("LOCK TABLE live_announcements IN SHARE MODE")
+            func waiting() async throws -> Int {
+                try await world.pool.query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+                    .first?.column(0) ?? 0
+            }
+            let due = LiveAnnouncement(intervalSeconds: 60, closeAt: .now(), knownAt: .distantPast, instruments: [world.btc])
+            let first = isFirst ? 0 : 60
+            async let told = world.record((first..<first + 60).map { row(world, $0, price: 301, origin: .derived) }, announcements: [due])
+            try await eventually("the feed waits") { try await waiting() == 1 }
+            let moment = try #require(try await world.pool.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
+            let isRead = Mutex(false)
+            async let answer = {
+                let answer = try await world.answer("1m") { $0.asOf = moment }
+                isRead.withLock { $0 = true }
+                return answer.bars.count
+            }()
+            try await eventually("the reader waits too") { try await waiting() == 2 || isRead.withLock { $0 } }
+            #expect(!isRead.withLock { $0 })
+            try await world.superuser.execute("COMMIT")
+            #expect(try await told < moment)
+            let count = try await answer
+            #expect(count == (isFirst ? 61 : 62))
+            #expect(try await world.answer("1m") { $0.asOf = moment }.bars.count == count)
+        }
+    }
+
+    // MARK: What is listed
+
+    @Test func whatIsListedKnowsLiveDays() async throws {
+        try await withWorld { world in
+            let catalogue = Catalogue(store: world.store, cpu: world.store.cpu, time: SystemTimeSource())
+            let first = try await world.record([row(world, 0, price: 100), row(world, 4, price: nil)])
+            _ = try await world.record([row(world, 61, price: 101), row(world, 0, version: 1, price: 99)])
+            let name = try #require(DatasetName("bars.crypto.BTCUSD.1s.trade"))
+            var seen: [String] = []
+            for isSealed in [false, true] {
+                if isSealed { try await world.sealAll() }
+                #expect(try await world.store.datasets(DatasetQuery(limit: 10)).map(\.days) == [1])
+                let whole = try await catalogue.dataset(name, asOf: nil)
+                #expect(whole.partitions.map(\.rows) == [4])
+                #expect(try await catalogue.dataset(name, asOf: first).partitions.map(\.rows) == [2])
+                #expect(try await catalogue.dataset(name, asOf: first + .microseconds(-1)).partitions.isEmpty)
+                seen.append(whole.dataSHA256.hex)
+                let coverage = try await catalogue.coverage(Catalogue.CoverageQuery(symbol: "BTCUSD", interval: .init(seconds: 1), price: nil))
+                let bits = try #require(coverage.days.last).bits
+                #expect([720, 721, 722].map { DaySlots.isSet($0, in: bits) } == [true, true, false])
+                let report = try await world.bench.quality.report(on: "BTCUSD")
+                #expect(report.series.map(\.rows) == [2])
+            }
+            #expect(seen[0] == seen[1])
+        }
+    }
+}
+
+/// Small numbers, the same for the same seed.
+private struct Numbers {
+    var state: UInt64
+
+    mutating func next(_ count: Int) -> Int {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return Int(state >> 33) % max(1, count)
+    }
+}
+
+/// A clock that stands still.
+private struct FixedTime: TimeSource {
+    let moment: Timestamp
+    func now() -> Timestamp { moment }
+    func monotonicNanoseconds() -> UInt64 { 0 }
+    func sleep(for duration: Duration) async throws {}
+}
+
+private func lines(_ bars: BarSeries) -> [String] {
+    (0..<bars.count).map { row in
+        let columns = [bars.open, bars.high, bars.low, bars.close].map { $0.text(at: row) ?? "-" }
+        return "\(bars.starts[row]) \(bars.ends[row]) \(columns.joined(separator: " ")) \(bars.volume?.text(at: row) ?? "-")"
+    }
+}
