@@ -28,7 +28,8 @@ struct ChartDoors: Sendable {
         time: any TimeSource = SystemTimeSource(),
         limits: ChartLimits = ChartLimits(),
         results: (any ResultCache)? = nil,
-        orders: ResampleOrders? = nil
+        orders: ResampleOrders? = nil,
+        fetchFirst: FetchFirst? = nil
     ) throws {
         self.store = store
         self.pool = pool
@@ -60,12 +61,13 @@ struct ChartDoors: Sendable {
             quality: bench.quality,
             time: time
         )
-        let chartRoutes = ChartRoutes(
+        var chartRoutes = ChartRoutes(
             sessions: sessions,
             charts: charts,
             datafeed: Datafeed(store: store, reader: bench.reader, calendars: calendars, time: time),
             time: time
         )
+        chartRoutes.fetchFirst = fetchFirst
         var router = Router(problemOf: MarketdataRoutes.problem)
         let authentication = UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys)
         routes.addPublicRoutes(to: &router, authentication: authentication)

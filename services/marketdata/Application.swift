@@ -85,7 +85,20 @@ enum Application {
             time: time,
             loop: loops.control
         )
-        let routes = MarketdataRoutes(
+        let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
+        let webSources = try settings.web.entries(cpu: environment.cpu, time: time)
+        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)] + webSources)
+        let acquisition = Acquisition(
+            settings.acquisition,
+            sources: catalogue,
+            store: store,
+            importer: importer,
+            calendars: calendars,
+            redis: redis,
+            time: time,
+            loop: loops.control
+        )
+        var routes = MarketdataRoutes(
             store: store,
             reader: reader,
             importer: importer,
@@ -96,9 +109,7 @@ enum Application {
             time: time
         )
 
-        let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
-        let webSources = try settings.web.entries(cpu: environment.cpu, time: time)
-        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)] + webSources)
+        routes.fetchFirst = acquisition.fetchFirst
         let sources = SourceRoutes(sources: catalogue)
         let live = Live(settings, environment, sources: catalogue, store: store, reader: reader, calendars: calendars)
         // Charts.
@@ -118,7 +129,8 @@ enum Application {
         )
         let retention = RetentionStore(pool: pool)
         let datafeed = Datafeed(store: store, reader: reader, calendars: calendars, time: time)
-        let chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
+        var chartRoutes = ChartRoutes(sessions: sessions, charts: charts, datafeed: datafeed, time: time)
+        chartRoutes.fetchFirst = acquisition.fetchFirst
         let streams = streams(settings, environment, pool: pool, store: store, reader: reader, keys: apiKeys, denied: denied)
 
         // The doors.
@@ -130,6 +142,7 @@ enum Application {
             .addPublicRoutes(to: &publicRouter, authentication: people)
         sources.add(to: &publicRouter, authentication: people)
         live.routes.add(to: &publicRouter, authentication: people)
+        acquisition.routes.add(to: &publicRouter, authentication: people)
         RetentionRoutes(store: store, rules: retention).add(to: &publicRouter, authentication: people)
         chartRoutes.add(to: &publicRouter, authentication: people)
         StreamRoutes(streams: streams).add(to: &publicRouter, authentication: people)
@@ -172,6 +185,7 @@ enum Application {
         if let feed { components.append(feed) }
         if let iqfeed { components.append(iqfeed) }
         components += live.components
+        components += acquisition.components
         if let resampling { components += resampling.components }
         return components + [uploadImports, streams, internalServer, publicServer]
     }

@@ -20,6 +20,7 @@ struct MarketdataSettings: ServiceSettings {
     let charts: ChartLimits
     let resampling: ResampleSettings
     let streams: StreamSettings
+    let acquisition: AcquisitionSettings
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -72,5 +73,6 @@ struct MarketdataSettings: ServiceSettings {
         charts = ChartLimits(from: &reader)
         resampling = ResampleSettings(from: &reader)
         streams = StreamSettings(from: &reader)
+        acquisition = AcquisitionSettings(from: &reader)
     }
 }

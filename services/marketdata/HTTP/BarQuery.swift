@@ -12,8 +12,9 @@ enum BarQuery {
         "adjustment", "fill",
     ]
 
-    static func read(_ query: Query) throws -> (request: BarRequest, format: Format) {
-        try query.reject(unknownExcept: names)
+    /// `others` are parameters that the route reads itself.
+    static func read(_ query: Query, besides others: [String] = []) throws -> (request: BarRequest, format: Format) {
+        try query.reject(unknownExcept: names + others)
         let symbol = try query.required("instrument")
         guard InstrumentSymbol.canExist(symbol) else { throw MarketdataError.unknownInstrument(symbol) }
         var request = BarRequest(symbol: symbol, interval: try interval(try query.required("interval")))

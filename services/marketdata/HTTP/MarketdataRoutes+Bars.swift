@@ -7,8 +7,11 @@ extension MarketdataRoutes {
     /// `GET /api/bars`
     func bars(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
-        let (question, format) = try BarQuery.read(request.query)
-        return try await answer(question, format, for: .people)
+        let (question, format) = try BarQuery.read(request.query, besides: ["fetch"])
+        let lacking = try request.query.boolean("fetch", default: true) ? try await fetchFirst?.prepare(question) : nil
+        var response = try await answer(question, format, for: .people)
+        if let lacking { response.headers[FetchFirst.header] = lacking }
+        return response
     }
 
     /// `GET /internal/v1/bars`: an executor reads within its job token only.

@@ -14,6 +14,8 @@ struct MarketdataRoutes: Sendable {
     let calendars: Calendars
     let quality: QualityReader
     let time: any TimeSource
+    /// Fetches what people ask for and nobody has fetched yet.
+    var fetchFirst: FetchFirst?
 
     /// Adds the public routes; `authentication` finds out who asks, by access token or API key.
     func addPublicRoutes(to router: inout Router, authentication: any Middleware) {

@@ -3,7 +3,7 @@ import Contracts
 import Cryptography
 import FoundationEssentials
 
-/// One file's days on their way into the store.
+/// One file's days, or those of a source's answer, on their way into the store.
 struct ImportBatch: Sendable {
     /// What the store did with them.
     struct Outcome: Sendable {
@@ -22,6 +22,12 @@ struct ImportBatch: Sendable {
     var refusedDays: Int
     var notes: [String]
     var days: [DayPartition.Day]
+    /// Where it came from: the id of a source, or `file`.
+    var source = ImportBatch.file
+    /// Of a fetched answer that only one may store: what it speaks for.
+    var mark: FetchMark?
+
+    static let file = "file"
 }
 
 /// What the store knows of a day before an import touches it.

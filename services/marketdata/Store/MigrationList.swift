@@ -20,6 +20,7 @@ enum Migrations {
             ("v013_create_live", PackageResources.v013_create_live_sql),
             ("v014_create_live_subscriptions", PackageResources.v014_create_live_subscriptions_sql),
             ("v015_create_upload_conversions", PackageResources.v015_create_upload_conversions_sql),
+            ("v016_create_keep_rules", PackageResources.v016_create_keep_rules_sql),
         ])
     }
 }

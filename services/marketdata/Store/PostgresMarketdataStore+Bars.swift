@@ -232,6 +232,7 @@ extension PostgresMarketdataStore {
         let fine = batch.days.filter { $0.series.intervalSeconds < 3_600 }.map(\.day)
         if !fine.isEmpty { _ = try await pool.query("SELECT ensure_chunk_months(\(Array(Set(fine))))") }
         let outcome = try await pool.withTransaction { connection in
+            if let mark = batch.mark { try await KeepStore.take(mark, on: connection) }
             let (found, created) = try await lockInstrument(of: batch, on: connection)
             var instrument = found
             var days = ImportOutcome.Days(refused: batch.refusedDays)
@@ -286,14 +287,17 @@ extension PostgresMarketdataStore {
                 WHERE id = \(instrument.id)
                 """
             )
+            if let mark = batch.mark, let note = KeepStore.remember(mark.remembered, of: mark.rule) { _ = try await connection.execute(note) }
+            // A source is asked again and again: what changed nothing would only fill the list.
+            let isWorthANote = batch.source == ImportBatch.file || !drafts.isEmpty || batch.refusedDays > 0
             let stamped = drafts.filter(\.isStamped)
             let note: SQL = """
                 INSERT INTO imports (id, instrument_id, file_name, file_sha256, layout, rows, days_added, days_extended, days_revised,
-                    days_unchanged, days_refused, notes, recorded_at)
+                    days_unchanged, days_refused, notes, source, recorded_at)
                 SELECT \(batch.id), id, \(batch.fileName), \(batch.fileSHA256), \(batch.layout), \(batch.rows), \(days.added), \(days.extended),
-                    \(days.revised), \(days.unchanged), \(days.refused), \(batch.notes),
+                    \(days.revised), \(days.unchanged), \(days.refused), \(batch.notes), \(batch.source),
                     CASE WHEN \(!stamped.isEmpty) THEN last_correction_at ELSE clock_timestamp() END
-                FROM instruments WHERE id = \(instrument.id)
+                FROM instruments WHERE id = \(instrument.id) AND \(isWorthANote)
                 """
             // The last step, in one round trip before the commit: readers wait from the lock on.
             _ = try await connection.pipeline(Self.stamp(stamped, of: instrument.id) + [note])
@@ -397,7 +401,7 @@ extension PostgresMarketdataStore {
             _ = try await connection.execute(
                 """
                 INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end,
-                    covered_from, covered_to, sha256, recorded_at, import_id, bytes, first_known_at, sealed_through)
+                    covered_from, covered_to, sha256, recorded_at, import_id, source, bytes, first_known_at, sealed_through)
                 SELECT \(instrument), d.interval_seconds, d.side, d.origin, d.day, d.revision, d.edition, d.rows, d.first_start, d.first_end, d.last_end,
                     d.covered_from, d.covered_to, d.sha256,
                     CASE
@@ -408,7 +412,7 @@ extension PostgresMarketdataStore {
                                 AND p.origin = d.origin AND p.day = d.day AND p.revision = d.revision - 1),
                             '-infinity')
                     END,
-                    \(batch.id), d.bytes, CASE WHEN d.sealed_through IS NOT NULL THEN '-infinity'::timestamptz END, d.sealed_through
+                    \(batch.id), \(batch.source), d.bytes, CASE WHEN d.sealed_through IS NOT NULL THEN '-infinity'::timestamptz END, d.sealed_through
                 FROM unnest(\(part.map { Int64($0.series.intervalSeconds) })::bigint[], \(part.map(\.series.side.rawValue))::text[],
                     \(part.map(\.series.origin.rawValue))::text[], \(part.map(\.day))::date[], \(part.map { Int64($0.revision) })::bigint[],
                     \(part.map { Int64($0.edition) })::bigint[], \(part.map { Int64($0.rows) })::bigint[], \(times(\.firstStart))::timestamptz[], \(times(\.firstEnd))::timestamptz[],

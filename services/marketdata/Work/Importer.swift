@@ -50,7 +50,7 @@ struct Importer: Sendable {
         var progress = ImportProgress(daysDone: 0, daysTotal: parts.reduce(0) { $0 + $1.days.count }, rowsDone: 0)
         try await report?(progress)
         for (part, days) in parts where !days.isEmpty {
-            var batch = batch(of: part, name: name, digest: digest)
+            var batch = batch(of: part.file, symbol: part.symbol, name: name, digest: digest)
             batch.refusedDays = outcome == nil ? file.problems.days.count : 0
             let stored: ImportBatch.Outcome
             if let report {
@@ -82,12 +82,11 @@ struct Importer: Sendable {
         return outcome
     }
 
-    /// What is known of a part of a file before its days.
-    private func batch(of part: TickerSplit.Part, name: String, digest: SHA256Digest) -> ImportBatch {
-        let file = part.file
+    /// What is known of a file, or a part of it, before its days.
+    func batch(of file: ImportedFile, symbol: String, name: String, digest: SHA256Digest) -> ImportBatch {
         let instrument = Instrument(
             id: .make(),
-            symbol: part.symbol,
+            symbol: symbol,
             assetClass: file.assetClass,
             calendar: file.calendar.name,
             timeZone: file.calendar.timeZone,

@@ -94,6 +94,22 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return found
     }
 
+    /// The value, made by somebody who outlives the one who wants it: `hand` takes the work, or says false when it has no room, and then there is no value.
+    /// Whoever waits may go away; it is made all the same.
+    func value(
+        for key: Key,
+        by hand: (@escaping @Sendable () async -> Void) -> Bool,
+        _ make: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value? {
+        let (mine, others) = join([key])
+        guard let flight = mine[key] else { return try await others[key]?.follow() ?? nil }
+        let isTaken = hand { [self] in
+            do { land([key: flight], .success(try await make())) } catch { land([key: flight], .failure(error)) }
+        }
+        if !isTaken { land([key: flight], .success(nil)) }
+        return try await flight.follow()
+    }
+
     private func join(_ keys: Set<Key>) -> (mine: [Key: Flight], others: [Key: Flight]) {
         flights.withLock { flights in
             var (mine, others): ([Key: Flight], [Key: Flight]) = ([:], [:])

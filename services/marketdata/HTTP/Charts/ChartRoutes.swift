@@ -10,6 +10,8 @@ struct ChartRoutes: Sendable {
     let charts: Charts
     let datafeed: Datafeed
     let time: any TimeSource
+    /// Fetches what a chart lacks before it is opened.
+    var fetchFirst: FetchFirst?
 
     /// What comes next in such a path is a token, and stays out of every log.
     static let secretPathPrefixes = ["/udf/session/"]
@@ -93,7 +95,10 @@ struct ChartRoutes: Sendable {
             interval: try BarQuery.interval(try query.required("interval")),
             range: try ChartRange(start: try query.required("start"), end: try query.required("end"))
         )
-        return try await columns(request) { try await charts.open(question, for: session, gzip: $0) }
+        let lacking = try await fetchFirst?.prepare(question)
+        var response = try await columns(request) { try await charts.open(question, for: session, gzip: $0) }
+        if let lacking { response.headers[FetchFirst.header] = lacking }
+        return response
     }
 
     /// `GET /historical/chunk`

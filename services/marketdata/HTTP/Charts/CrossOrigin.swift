@@ -13,7 +13,8 @@ struct CrossOrigin: Middleware {
             var response = try await next(request)
             for (name, value) in allowed { response.headers.add(name, value) }
             // Pages see few headers unless they are told that they may.
-            if response.headers["X-Auspex-As-Of"] != nil { response.headers.add("Access-Control-Expose-Headers", "X-Auspex-As-Of") }
+            let shown = ["X-Auspex-As-Of", FetchFirst.header].filter { response.headers[$0] != nil }
+            if !shown.isEmpty { response.headers.add("Access-Control-Expose-Headers", shown.joined(separator: ", ")) }
             return response
         } catch {
             // Refusals are read by the page too.
