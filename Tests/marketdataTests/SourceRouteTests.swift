@@ -210,3 +210,22 @@ import Testing
         #expect(KeepAlive.cleaned(["AUSPEX_X": "1", "PATH": "/bin", "WINEPREFIX": "/w"]) == ["PATH": "/bin", "WINEPREFIX": "/w"])
     }
 }
+
+@Suite("Files and replays are sources too", .enabled(if: TestServers.hasPostgres)) struct OwnSourceTests {
+    @Test func theyTellOfTheirLastUse() async throws {
+        try await withPostgresStore { store, _ in
+            let catalogue = SourceCatalogue(entries: OwnSources(uses: SourceUseStore(pool: store.pool)).entries)
+            let before = await catalogue.report()
+            #expect(before.map(\.0.id) == ["file", "replay"])
+            #expect(before.map(\.1.state) == [.unused, .unused])
+            #expect(before.allSatisfy { !$0.0.licence.isEmpty && !$0.0.limits.notes.isEmpty })
+            let bench = try Bench(store)
+            try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
+            let after = await catalogue.report()
+            #expect(after.map(\.1.state) == [.healthy, .unused])
+            #expect(after[0].1.lastAnswerAt != nil)
+            // They are told of, and fetched from by nobody.
+            #expect(catalogue.source("file") == nil)
+        }
+    }
+}

@@ -87,7 +87,7 @@ enum Application {
         )
         let iqfeed = try settings.iqfeed.source(tokens: tokens, cpu: environment.cpu, time: time)
         let webSources = try settings.web.entries(cpu: environment.cpu, time: time)
-        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(iqfeed)] + webSources)
+        let catalogue = SourceCatalogue(entries: OwnSources(uses: SourceUseStore(pool: pool)).entries + [IQFeedSettings.entry(iqfeed)] + webSources)
         let acquisition = Acquisition(
             settings.acquisition,
             sources: catalogue,

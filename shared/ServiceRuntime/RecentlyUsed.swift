@@ -31,14 +31,17 @@ public struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable 
     /// Their keys, in no order.
     public var keys: some Sequence<Key> { places.keys }
 
-    /// The value of a key, which counts as a use of it.
-    public mutating func value(_ key: Key) -> Value? {
+    /// The value of a key, which counts as a use of it; `mark` may note that in it.
+    public mutating func value(_ key: Key, mark: (inout Value) -> Void = { _ in }) -> Value? {
         guard let place = places[key] else { return nil }
         if place != newest {
             unlink(place)
             linkAsNewest(place)
         }
-        return slots[place]?.value
+        guard var slot = slots[place] else { return nil }
+        mark(&slot.value)
+        slots[place] = slot
+        return slot.value
     }
 
     /// Takes a value, or another one for the key, and gives back what had to go for it, the least recently used first. What costs more than everything may

@@ -151,10 +151,17 @@ struct MachineBench {
         #expect(bench.go(to: 2) == ["0 v0 100.0 100.0 100.0 100.0 x2.0 /2"])
         #expect(bench.take(trade) == .duplicate)
         #expect(bench.go(to: 2.1) == [])
-        // Where the source tells no total two that look the same may be two.
+        // A source's own number of a trade says it, whatever else is told twice.
+        var numbered = bench.trade(2.2, "100")
+        numbered.id = 7
+        #expect(bench.take(numbered) == .taken)
+        #expect(bench.take(numbered) == .duplicate)
+        numbered.id = 8
+        #expect(bench.take(numbered) == .taken)
+        // Where the source tells neither number nor total two that look the same may be two.
         bench.take(bench.trade(2.5, "100"))
         bench.take(bench.trade(2.5, "100"))
-        #expect(bench.go(to: 4) == ["2 v0 100.0 100.0 100.0 100.0 x2.0 /2"])
+        #expect(bench.go(to: 4) == ["2 v0 100.0 100.0 100.0 100.0 x4.0 /4"])
     }
 
     @Test func whatDoesNotQualifyMakesNoPrice() throws {

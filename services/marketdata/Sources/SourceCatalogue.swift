@@ -5,16 +5,19 @@ struct SourceCatalogue: Sendable {
         case configured(any Source)
         /// `settings` are those that would configure it.
         case absent(SourceDescription, settings: String)
+        /// What needs no settings, and is asked for nothing here.
+        case own(SourceDescription, health: @Sendable () async -> SourceHealth)
     }
 
     let entries: [Entry]
 
-    /// What each is, or would be.
+    /// What each is, or would be, of those that can be asked for something.
     var descriptions: [SourceDescription] {
-        entries.map { entry in
+        entries.compactMap { entry in
             switch entry {
             case .configured(let source): source.description
             case .absent(let description, _): description
+            case .own: nil
             }
         }
     }
@@ -36,6 +39,7 @@ struct SourceCatalogue: Sendable {
         for entry in entries {
             switch entry {
             case .configured(let source): report.append((source.description, await source.health()))
+            case .own(let description, let health): report.append((description, await health()))
             case .absent(let description, let settings):
                 report.append((description, SourceHealth(state: .notConfigured, detail: "set \(settings) to use it")))
             }

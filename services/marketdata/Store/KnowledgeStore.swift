@@ -14,7 +14,8 @@ struct KnowledgeStore: Sendable {
 
     /// The days of an instrument that imports or late ticks may have corrected after one moment and not after another, with the highest edition among them
     /// where it is known; nothing when none was. The caller has waited for whoever was recording then, as every reader of bars does.
-    func corrections(of instrument: InstrumentID, after: Timestamp, through: Timestamp) async throws -> (days: ClosedRange<CivilDay>, edition: Int?)? {
+    func corrections(of instrument: InstrumentID, after: Timestamp, through: Timestamp) async throws -> (days: ClosedRange<CivilDay>, edition: Int?)?
+    {
         // The instrument's own row says in one look that no import did, which is nearly always so. A day that was sealed since may hold late ticks of before.
         let rows = try await pool.query(
             """

@@ -6,16 +6,10 @@ import Synchronization
 final class DecodedChunks: Sendable {
     private struct Entry {
         var day: StoredDay
-        var usedAt: ContinuousClock.Instant
+        var askedAt: ContinuousClock.Instant
     }
 
-    private struct State {
-        var entries: [ChunkKey: Entry] = [:]
-        var bytes = 0
-    }
-
-    private let state = Mutex(State())
-    private let maximumBytes: Int
+    private let entries: Mutex<RecentlyUsed<ChunkKey, Entry>>
     private let layer = CacheLayer(name: "process")
     private let size = Metrics.shared.gauge("marketdata_decoded_chunks_bytes", help: "Memory that decoded days take.")
     private let age = Metrics.shared.gauge(
@@ -24,36 +18,23 @@ final class DecodedChunks: Sendable {
     )
 
     /// Beside its columns each day takes about `overheadBytes`.
-    init(maximumBytes: Int) { self.maximumBytes = maximumBytes }
+    init(maximumBytes: Int) { entries = Mutex(RecentlyUsed(maximumCost: maximumBytes)) }
 
     private static let overheadBytes = 512
 
     func day(_ key: ChunkKey) -> StoredDay? {
-        let found = state.withLock { state -> StoredDay? in
-            guard let entry = state.entries[key] else { return nil }
-            state.entries[key]?.usedAt = .now
-            return entry.day
-        }
+        let found = entries.withLock { $0.value(key) { $0.askedAt = .now } }
         layer.count(found != nil)
-        return found
+        return found?.day
     }
 
     func insert(_ day: StoredDay, for key: ChunkKey) {
-        let (bytes, evictedAge) = state.withLock { state -> (Int, Duration?) in
-            guard state.entries.updateValue(Entry(day: day, usedAt: .now), forKey: key) == nil else { return (state.bytes, nil) }
-            state.bytes += day.byteCount + Self.overheadBytes
-            guard state.bytes > maximumBytes else { return (state.bytes, nil) }
-            // Half goes at once: sorting for each insertion would cost more than it saves.
-            var lastUse = ContinuousClock.now
-            for (oldest, entry) in state.entries.sorted(by: { $0.value.usedAt < $1.value.usedAt }) where state.bytes > maximumBytes / 2 {
-                state.entries[oldest] = nil
-                state.bytes -= entry.day.byteCount + Self.overheadBytes
-                lastUse = entry.usedAt
-            }
-            return (state.bytes, .now - lastUse)
+        let (bytes, gone) = entries.withLock { entries in
+            let gone = entries.insert(Entry(day: day, askedAt: .now), cost: day.byteCount + Self.overheadBytes, for: key)
+            return (entries.cost, gone)
         }
         size.set(Double(bytes))
-        if let evictedAge { age.set(evictedAge / .seconds(1)) }
+        if let last = gone.last { age.set((ContinuousClock.now - last.askedAt) / .seconds(1)) }
     }
 }
 

@@ -292,8 +292,12 @@ struct LiveBars: Sendable {
 
     /// What tells a trade from others; nothing where the source tells too little of it.
     private static func identity(of trade: SourceTrade) -> Int? {
-        guard trade.totalVolume != nil else { return nil }
         var hasher = Hasher()
+        if let id = trade.id {
+            hasher.combine(id)
+            return hasher.finalize()
+        }
+        guard trade.totalVolume != nil else { return nil }
         hasher.combine(trade.time?.microseconds)
         for number in [trade.price, trade.size, trade.totalVolume] {
             switch number {

@@ -301,18 +301,7 @@ struct KeepRoutes: Sendable {
 
 extension SourceCatalogue {
     /// What a source is, configured or not.
-    func description(of id: String) -> SourceDescription? {
-        entries.map(\.sourceDescription).first { $0.id == id }
-    }
+    func description(of id: String) -> SourceDescription? { descriptions.first { $0.id == id } }
 
-    var ids: [String] { entries.map(\.sourceDescription.id) }
-}
-
-extension SourceCatalogue.Entry {
-    fileprivate var sourceDescription: SourceDescription {
-        switch self {
-        case .configured(let source): source.description
-        case .absent(let description, _): description
-        }
-    }
+    var ids: [String] { descriptions.map(\.id) }
 }
