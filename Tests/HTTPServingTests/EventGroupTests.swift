@@ -96,6 +96,23 @@ import Testing
         }
     }
 
+    @Test func whoComesBackMayBeOwedMoreThanMayWait() async throws {
+        let house = House()
+        var limits = HTTPLimits.patient
+        limits.maximumUnsentEventBytes = 64 * 1024
+        try await withServer(house.router(), limits: limits) { _, port in
+            let client = try await listener(port, receiveBufferBytes: 4096)
+            _ = try await house.joined.next()
+            let owed = EventStream.encode(id: "1", event: nil, data: String(repeating: "x", count: 2_000_000))
+            let news = EventStream.encode(id: "2", event: nil, data: String(repeating: "y", count: 10_000))
+            house.group.send(owed)
+            for _ in 0..<5 { house.group.send(news) }
+            #expect(await client.read(through: "data: first\n\n").hasSuffix("data: first\n\n"))
+            #expect(await client.read(bytes: owed.count + 5 * news.count) == owed.count + 5 * news.count)
+            await client.finish()
+        }
+    }
+
     @Test func anEndSaysWhy() async throws {
         let house = House()
         try await withServer(house.router()) { _, port in

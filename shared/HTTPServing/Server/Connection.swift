@@ -56,6 +56,8 @@ final class Connection: @unchecked Sendable {
     /// What the bodies in `output` hold until all of it is out.
     private var held: [any AnyObject & Sendable] = []
     private var unsent = 0
+    /// How much of that was one piece of an event stream, larger than what may wait otherwise.
+    private var unsentLargePiece = 0
     private var deadline: UInt64
     private var lastWrite: UInt64 = 0
     private var streamEndsAt: Timestamp?
@@ -404,10 +406,15 @@ final class Connection: @unchecked Sendable {
         record(inFlight, status: response.status.code, bytes: 0)
     }
 
-    /// False when the stream has ended, and when it ends now because too much waits for the client already.
+    /// False when the stream has ended, and when it ends now because too much waits for the client already. One piece may be larger than what may wait:
+    /// somebody who comes back is owed much at once, and is given the time to take it.
     func streamWrite(_ bytes: [UInt8]) -> Bool {
         guard case .streaming = phase, !sawEnd else { return false }
-        if unsent + bytes.count > server.limits.maximumUnsentEventBytes {
+        unsentLargePiece = min(unsentLargePiece, unsent)
+        let isLarge = bytes.count > server.limits.maximumUnsentEventBytes && unsentLargePiece == 0
+        if isLarge, unsent <= server.limits.maximumUnsentEventBytes {
+            unsentLargePiece = bytes.count
+        } else if unsent - unsentLargePiece + bytes.count > server.limits.maximumUnsentEventBytes {
             server.metrics.slowStreams.increment()
             endStream(saying: "too slow: more than \(server.limits.maximumUnsentEventBytes) bytes were waiting; come back with Last-Event-ID")
             return false

@@ -104,6 +104,8 @@ actor BarStreams: Component {
         let after = if let after { min(after, try await topics.knowledge.now()) } else { Timestamp?.none }
         for topic in wanted { try await reach(try await lane(topic), after ?? .distantPast) }
         while let missing = wanted.first(where: { lanes[$0] == nil }) { _ = try await lane(missing) }
+        // Others may have come in while this one was looked up.
+        guard listenerCount < settings.listeners else { return stream.end("too many streams on this replica; come back in some seconds") }
         // Without a pause from here to the admission: what the views say is sent now, what comes later by the group.
         let audience = audience(wanted)
         let number = nextListener

@@ -110,17 +110,26 @@ struct TopicReader: Sendable {
     private func revised(_ before: TopicView, _ now: BarSeries, revision: Int, at moment: Timestamp) async throws -> [[UInt8]] {
         var starts = BarComparison.difference(before.closed, now)
         var edition = revision
-        if before.position?.replay == nil,
-            let corrected = try await knowledge.corrections(of: before.instrument.id, after: before.through, through: moment)
-        {
-            // A trading day begins in UTC the day before, and a bar of weeks reaches far out of the day that was corrected.
-            let reach = Int64(max(before.topic.interval.seconds, 86_400)) * 1_000_000
-            let days = corrected.days
-            let range = (days.lowerBound.seconds * 1_000_000 - reach)..<((days.upperBound + 1).seconds * 1_000_000 + reach)
+        if before.position?.replay == nil {
+            let (id, length) = (before.instrument.id, Int64(before.topic.interval.seconds) * 1_000_000)
+            var changes: [Range<Int64>] = []
+            if let corrected = try await knowledge.corrections(of: id, after: before.through, through: moment) {
+                // A trading day begins in UTC the day before, and a bar of weeks reaches far out of the day that was corrected.
+                let reach = max(length, 86_400_000_000)
+                let days = corrected.days
+                changes.append((days.lowerBound.seconds * 1_000_000 - reach)..<((days.upperBound + 1).seconds * 1_000_000 + reach))
+                edition = corrected.edition
+            }
+            // What lies among the last bars has been compared.
+            if let late = try await knowledge.lateTicks(of: id, after: before.through, through: moment),
+                late.lowerBound < before.closed.starts.first ?? .max
+            {
+                changes.append((late.lowerBound - length)..<(late.upperBound + length))
+            }
             let told = before.closed.ends.last ?? .min
-            if let more = try await difference(before.topic, range, from: before.through, to: moment, upTo: told) {
+            for range in changes {
+                guard let more = try await difference(before.topic, range, from: before.through, to: moment, upTo: told) else { continue }
                 starts = starts.map { min($0.lowerBound, more.lowerBound)..<max($0.upperBound, more.upperBound) } ?? more
-                edition = corrected.edition ?? revision
             }
         }
         return starts.map { [StreamEvent.revised(RevisedBars(starts: $0, revision: edition), of: before.topic, knownAt: moment)] } ?? []
