@@ -109,6 +109,37 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
         }
     }
 
+    @Test func numbersThatBeginAnewAfterALossAreTakenWithAHole() async throws {
+        try await binance { running in
+            try await begin(running)
+            let simulator = running.bench.simulator
+            await simulator.send(trade(5_000, at: 1_723_161_601_550))
+            #expect(try await running.next() == event(5_000, at: 1_723_161_601_550))
+            await simulator.hangUp()
+            guard case .hole = try await running.next() else {
+                Issue.record("no hole")
+                return
+            }
+            try await running.passPause(.milliseconds(500))
+            #expect(try await running.next() == .live)
+            // What comes again, and what is older, is still told once; then the exchange counts from the beginning.
+            await simulator.send(trade(5_000, at: 1_723_161_601_550))
+            await simulator.send(trade(4_999, at: 1_723_161_601_549))
+            await simulator.send(trade(1, at: 1_723_161_601_900))
+            await simulator.send(trade(2, at: 1_723_161_601_950))
+            // From here on numbers of this connection go on: a smaller one is an old one.
+            await simulator.send(trade(1, at: 1_723_161_601_990))
+            await simulator.send(trade(3, at: 1_723_161_601_999))
+            #expect(
+                try await running.next() == .hole(since: at("2024-08-09T00:00:01.550Z"), .disconnected("the numbers of ETHUSDT begin anew with 1"))
+            )
+            #expect(try await running.next() == .live)
+            #expect(try await running.next() == event(1, at: 1_723_161_601_900))
+            #expect(try await running.next() == event(2, at: 1_723_161_601_950))
+            #expect(try await running.next() == event(3, at: 1_723_161_601_999))
+        }
+    }
+
     @Test func whatIsWatchedWhileItRunsIsWatchedAtOnce() async throws {
         try await binance { running in
             try await begin(running)
