@@ -291,6 +291,32 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
         }
     }
 
+    @Test func aRenewalThatFailsIsTriedAgainSoon() async throws {
+        try await WebBench.with(now: Self.now) { bench in
+            bench.simulator.reply { _ in .webSocket }
+            bench.simulator.onText { _, text in [answer(to: text)] }
+            let stream = bench.binanceFeed(renewAfter: .seconds(12))
+            try await stream.watch("ETHUSDT")
+            try await WebRunning(bench: bench, stream: stream).run { running in
+                try await begin(running)
+                let simulator = bench.simulator
+                #expect(try await simulator.opened.next() == 0)
+                simulator.reply { _ in .hangUp }
+                try await running.passPause(.seconds(12))
+                #expect(try await simulator.requested.next().target == "/stream")
+                // Not after another whole span: by then the exchange has ended the old one.
+                try await running.passPause(.milliseconds(500))
+                #expect(try await simulator.requested.next().target == "/stream")
+                while try await bench.time.fellAsleep.next() != .seconds(1) {}
+                simulator.reply { _ in .webSocket }
+                bench.time.advance(by: .seconds(1))
+                #expect(try await simulator.opened.next() == 1)
+                await simulator.send(trade(6), to: 1)
+                #expect(try await running.next() == event(6))
+            }
+        }
+    }
+
     @Test func quotesAndAggregatedTradesWhereTheyAreWanted() async throws {
         try await binance(kind: .trades(aggregate: true, quotes: true)) { running in
             try await begin(running, "\"ethusdt@aggTrade\",\"ethusdt@bookTicker\"")

@@ -260,23 +260,33 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
 
     private func startRenewing() -> Task<Void, Never>? {
         guard let renewAfter = settings.renewAfter else { return nil }
-        let time = web.time
+        let (time, backoff) = (web.time, web.backoff)
         return Task(on: web.loop) { [weak self] in
-            while (try? await time.sleep(for: renewAfter)) != nil, !Task.isCancelled { await self?.renew() }
+            var (pause, retries) = (renewAfter, backoff)
+            while (try? await time.sleep(for: pause)) != nil, !Task.isCancelled {
+                guard let isDone = await self?.renew() else { return }
+                if isDone { retries.succeeded() } else { retries.failed() }
+                pause = isDone ? renewAfter : retries.delay
+            }
         }
     }
 
-    /// Makes the new connection and then ends the old one; what comes over both is told once.
-    private func renew() async {
+    /// Makes the new connection and then ends the old one; what comes over both is told once. Gives whether it could.
+    private func renew() async -> Bool {
         do {
             let made = try await open()
-            guard let line, !Task.isCancelled else { return close(made.socket) }
+            guard let line, !Task.isCancelled else {
+                close(made.socket)
+                return true
+            }
             fresh = made
             logger.info("the stream goes over a new connection")
             close(line.socket)
+            return true
         } catch {
             // The old one may last a while; the next try is not far, and a loss is repaired as any other.
             logger.warning("the stream could not be renewed", ["error": .string("\(error)")])
+            return false
         }
     }
 
