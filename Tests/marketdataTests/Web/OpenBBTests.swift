@@ -87,6 +87,14 @@ import Testing
             #expect(try await ask(Self.answer(#"{"date":"2024-01-02","close":1.5}"#)).isBroken)
             #expect(try await ask(Self.answer(#"{"date":"yesterday","open":1,"high":1,"low":1,"close":1}"#)).isBroken)
             #expect(try await ask(.json("[]")).isBroken)
+            // A volume that is not there is unknown; one that cannot be read is a bad answer.
+            func volume(_ text: String) -> WebSimulator.Reply {
+                Self.answer("{\"date\":\"2024-01-02\",\"open\":1,\"high\":1,\"low\":1,\"close\":1\(text)}")
+            }
+            for text in [#","volume":"many""#, #","volume":"""#, #","volume":{}"#, #","volume":-1"#] {
+                #expect(try await ask(volume(text)).isBroken, "\(text)")
+            }
+            for text in ["", #","volume":null"#, #","volume":"7""#] { #expect(try await ask(volume(text)) == .success(false), "\(text)") }
         }
     }
 
