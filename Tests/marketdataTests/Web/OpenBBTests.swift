@@ -175,6 +175,37 @@ extension Result where Failure == SourceError {
         }
     }
 
+    /// As many requests as one source may have under way, to one that never answers: another is asked all the same.
+    @Test func aSourceThatHangsHoldsUpNoOther() async throws {
+        try await WebBench.with { bench in
+            bench.simulator.reply { $0.path.hasPrefix("/api/v3") ? .json("[]") : .silence }
+            let web = bench.web
+            let settings = try bench.settings(["AUSPEX_OPENBB_PROVIDER": "polygon"])
+            let openbb = OpenBBSource(settings.openbb, url: bench.simulator.url, web: web)
+            let binance = BinanceSource(settings.binance, web: web)
+            let places = web.outbound.maximumConnections
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<places {
+                    group.addTask {
+                        let range = ("2024-01-02T00:00:00Z", "2024-01-06T00:00:00Z")
+                        _ = try? await openbb.history(webRequest("AAPL", .bars(.days(1)), range.0, range.1, assetClass: .equity))
+                    }
+                }
+                group.addTask {
+                    while let pause = try? await bench.time.fellAsleep.next() { bench.time.advance(by: pause) }
+                }
+                for _ in 0..<places {
+                    let asked = try await bench.simulator.requested.next()
+                    #expect(asked.path == "/api/v1/equity/price/historical")
+                }
+                let request = webRequest("ETHUSDT", .bars(.seconds(60)), "2024-08-09T00:00:00Z", "2024-08-09T01:00:00Z")
+                let file = try await binance.history(request)
+                #expect(file?.rows == nil)
+                group.cancelAll()
+            }
+        }
+    }
+
     @Test func theDefaultsAreThePublicOnesAndAKeyIsASecret() throws {
         var reader = SettingsReader(environment: [:])
         let settings = WebSettings(from: &reader)

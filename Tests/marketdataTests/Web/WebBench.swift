@@ -33,7 +33,6 @@ struct WebBench: Sendable {
         outbound.proxy = .none
         return WebEnvironment(
             loop: loop,
-            client: OutboundClient(loop: loop, configuration: outbound),
             outbound: outbound,
             cpu: cpu,
             time: time,
