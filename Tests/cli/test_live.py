@@ -5,8 +5,13 @@ import http.server
 import io
 import os
 import socket
+import ssl
+import subprocess
+import tempfile
 import threading
 import unittest
+import urllib.error
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -25,8 +30,8 @@ def closed_port() -> int:
 
 
 @contextlib.contextmanager
-def answering(status: int):
-    """An exchange that answers everything with this status; gives its address."""
+def answering(status: int, certificate: tuple[str, str] | None = None):
+    """An exchange that answers everything with this status, over TLS where there is a certificate with its key; gives its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -39,10 +44,14 @@ def answering(status: int):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()
@@ -69,6 +78,23 @@ class Reaching(unittest.TestCase):
     def test_a_refusal_is_said_with_its_status(self):
         with answering(451) as address:
             self.assertEqual(live.trouble(live.SOURCES["binance"], settings(address)), "it answers with status 451")
+
+    def test_authorities_are_those_that_marketdata_trusts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made, key = f"{folder}/certificate.pem", f"{folder}/key.pem"
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", made]
+                + ["-days", "2", "-subj", "/CN=exchange", "-addext", "subjectAltName=IP:127.0.0.1"],
+                check=True,
+                capture_output=True,
+            )
+            with answering(200, (made, key)) as address:
+                told = {"AUSPEX_BINANCE_REST_URL": address}
+                self.assertIn("CERTIFICATE_VERIFY_FAILED", live.trouble(live.SOURCES["binance"], Settings(told, "")))
+                self.assertIsNone(live.trouble(live.SOURCES["binance"], Settings(told | {"AUSPEX_OUTBOUND_CA_FILE": made}, "")))
+                for wrong in (key, f"{folder}/absent.pem"):
+                    reason = live.trouble(live.SOURCES["binance"], Settings(told | {"AUSPEX_OUTBOUND_CA_FILE": wrong}, ""))
+                    self.assertIn(f"AUSPEX_OUTBOUND_CA_FILE {wrong} cannot be used", reason)
 
     def test_nobody_there_and_nobody_who_speaks(self):
         source = live.SOURCES["binance"]
@@ -140,6 +166,101 @@ class Showing(unittest.TestCase):
         )
         self.assertIn("ETHUSDT is not live: The instrument is live from iqfeed.", text)
         self.assertIn("bars of Binance come as they close", text)
+
+
+class Users:
+    """The login and the terminal's commands of a platform with one administrator at most; `refusal` is what a login is met with instead."""
+
+    def __init__(self, passwords=None, refusal=None, fails=()):
+        self.passwords, self.refusal, self.fails, self.commands = dict(passwords or {}), refusal, fails, []
+
+    def login(self, _, account):
+        if self.refusal is not None:
+            raise APIProblem("POST", "/api/login", self.refusal, "no", f"status {self.refusal}")
+        if self.passwords.get(account.email) != account.password:
+            raise APIProblem("POST", "/api/login", 401, "wrong_credentials", "wrong")
+        return account.email
+
+    def command(self, _, words):
+        verb, email = words[1], words[words.index("--email") + 1]
+        self.commands.append(verb)
+        is_known = email in self.passwords
+        if verb in self.fails or is_known == (verb == "create"):
+            return SimpleNamespace(returncode=70, stderr=f"{verb} failed", stdout="")
+        self.passwords[email] = "secret"
+        return SimpleNamespace(returncode=0, stderr="", stdout="")
+
+
+@mock.patch.dict(os.environ, {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"})
+class Administering(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.record = Path(folder.name) / "live-admin.json"
+        self.deployment = SimpleNamespace(
+            gateway=SimpleNamespace(url="http://127.0.0.1:1", certificate=None),
+            layout=SimpleNamespace(run=Path(folder.name), log=lambda name: f"{name}.log"),
+            secrets=SimpleNamespace(password=lambda name: "secret", path=lambda name: Path(folder.name) / name),
+        )
+
+    def administrator(self, users: Users):
+        with mock.patch.object(live, "login", users.login):
+            return live._administrator(self.deployment, users, None)
+
+    def test_made_once_and_then_known(self):
+        users = Users()
+        first = self.administrator(users)
+        self.assertEqual(self.administrator(users), first)
+        self.assertEqual((users.commands, list(users.passwords)), (["create"], [first]))
+
+    def test_killed_after_it_was_made_there_is_no_second(self):
+        users = Users()
+        make = users.command
+
+        def killed(service, words):
+            make(service, words)
+            raise KeyboardInterrupt
+
+        users.command = killed
+        with self.assertRaises(KeyboardInterrupt):
+            self.administrator(users)
+        users.command = make
+        self.assertEqual([self.administrator(users)], list(users.passwords))
+
+    def test_killed_before_it_was_made_it_is_made_then(self):
+        users = Users()
+        with mock.patch.object(users, "command", side_effect=KeyboardInterrupt), self.assertRaises(KeyboardInterrupt):
+            self.administrator(users)
+        self.assertEqual([self.administrator(users)], list(users.passwords))
+
+    def test_with_secrets_that_are_gone_it_gets_the_new_password(self):
+        users = Users()
+        email = self.administrator(users)
+        users.passwords[email] = "another"
+        self.assertEqual(self.administrator(users), email)
+        self.assertEqual(users.passwords, {email: "secret"})
+
+    def test_one_who_is_kept_out_stays_out(self):
+        users = Users()
+        self.administrator(users)
+        users.refusal = 403
+        with self.assertRaises(APIProblem):
+            self.administrator(users)
+        self.assertEqual(users.commands, ["create"])
+
+    def test_trouble_with_it_is_a_line_and_up_goes_on(self):
+        for users, told in ((Users(refusal=429), "status 429"), (Users(refusal=503), "status 503"), (Users(fails=("create",)), "create failed")):
+            self.record.unlink(missing_ok=True)
+            with answering(200) as address, mock.patch.object(live, "login", users.login):
+                text = output_of(lambda: live.show(self.deployment, users, live.wish("binance", ["BTCUSDT"]), settings(address)))
+            self.assertIn("BTCUSDT: not live", text)
+            self.assertIn(told, text)
+            self.assertNotIn("come as they close", text)
+
+    def test_a_gateway_that_is_gone_is_a_line_too(self):
+        with answering(200) as address, mock.patch.object(live, "login", side_effect=urllib.error.URLError("refused")):
+            text = output_of(lambda: live.show(self.deployment, Users(), live.wish("binance", ["BTCUSDT"]), settings(address)))
+        self.assertIn("BTCUSDT: not live", text)
 
 
 class Asking(unittest.TestCase):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -62,10 +63,15 @@ def wish(source: str, symbols: list[str]) -> Wish:
 
 
 def trouble(source: LiveSource, settings: Settings, seconds: float = SECONDS_TO_ANSWER) -> str | None:
-    """Why the source is not reached, in a few words; None where it is. Proxies are those of the environment."""
+    """Why the source is not reached, in a few words; None where it is. Proxies are those of the environment, authorities those that marketdata trusts."""
+    authorities = settings.text("AUSPEX_OUTBOUND_CA_FILE")
+    try:
+        context = ssl.create_default_context(cafile=authorities) if authorities else None
+    except OSError as error:
+        return f"AUSPEX_OUTBOUND_CA_FILE {authorities} cannot be used: {error.strerror or error}"
     try:
         request = urllib.request.Request(source.base(settings) + source.path, headers={"User-Agent": "auspex"})
-        with urllib.request.urlopen(request, timeout=seconds) as answer:
+        with urllib.request.urlopen(request, timeout=seconds, context=context) as answer:
             answer.read(4096)
     except urllib.error.HTTPError as error:
         return f"it answers with status {error.code}"
@@ -84,17 +90,18 @@ def show(deployment: Deployment, plan: ServicePlan, wanted: Wish, settings: Sett
         say(f"  live: {source.name} is not reached at {source.base(settings)} ({reason}); the platform runs as usual, without live prices")
         return
     api = API(deployment.gateway.url, certificate=deployment.gateway.certificate)
+    admin = None
     refused: list[str] = []
     with step(f"watch {', '.join(wanted.symbols)} at {source.name}", log=deployment.layout.log("marketdata")):
-        admin = _administrator(deployment, plan, api)
-        for symbol in wanted.symbols:
-            try:
-                make_live(admin, source, symbol)
-            except APIProblem as problem:
-                refused.append(f"{symbol} is not live: {problem.detail}")
+        try:
+            admin = _administrator(deployment, plan, api)
+        except (APIProblem, Failure, OSError) as error:
+            refused = [f"{', '.join(wanted.symbols)}: not live, as nobody could log in to say so: {_words(error)}"]
+        else:
+            refused = [line for symbol in wanted.symbols if (line := _refusal(admin, source, symbol))]
     for line in refused:
         say(f"  ! {line}")
-    if len(refused) < len(wanted.symbols):
+    if admin is not None and len(refused) < len(wanted.symbols):
         say(f"  live: bars of {source.name} come as they close: {deployment.gateway.url}/api/bars?instrument={wanted.symbols[0]}&interval=1m")
 
 
@@ -109,21 +116,37 @@ def make_live(admin: API, source: LiveSource, symbol: str) -> None:
     admin.put(f"/api/sources/{source.id}/live?instrument={symbol}", {"symbol": symbol, "stream": "trades"})
 
 
+def _refusal(admin: API, source: LiveSource, symbol: str) -> str | None:
+    """Makes it live; why it is not, where it is not."""
+    try:
+        make_live(admin, source, symbol)
+    except (APIProblem, OSError) as error:
+        return f"{symbol} is not live: {_words(error)}"
+    return None
+
+
+def _words(error: Exception) -> str:
+    return error.detail if isinstance(error, APIProblem) else str(error) or type(error).__name__
+
+
 def _administrator(deployment: Deployment, plan: ServicePlan, api: API) -> API:
-    """An administrator of this command's own, made at the server once."""
+    """An administrator of this command's own, made at the server once: the address is written down before there is one, so that there is never a second."""
     record = deployment.layout.run / "live-admin.json"
     password = deployment.secrets.password("live-admin-password")
     try:
-        known = Account(json.loads(record.read_text())["email"], password, "")
-        return login(api, known)
-    except (FileNotFoundError, ValueError, KeyError):
-        pass
+        email = json.loads(record.read_text())["email"]
+        return login(api, Account(email, password, ""))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Nobody can guess it, so nobody can have registered with it.
+        email = f"live-{os.urandom(6).hex()}@demo.auspex.example"
+        private_file(record, json.dumps({"email": email}) + "\n")
     except APIProblem as problem:
-        if problem.status not in (401, 403):
+        # One who was disabled is kept out on purpose.
+        if problem.status != 401:
             raise
-    email = f"live-{os.urandom(3).hex()}@demo.auspex.example"
-    result = plan.command("auth", ["admin", "create", "--email", email, "--password-file", str(deployment.secrets.path("live-admin-password"))])
-    if result.returncode != 0:
+    given = ["--email", email, "--password-file", str(deployment.secrets.path("live-admin-password"))]
+    result = plan.command("auth", ["admin", "create", *given])
+    # One who is there already has another password: that of secrets which are gone.
+    if result.returncode != 0 and plan.command("auth", ["admin", "reset-password", *given]).returncode != 0:
         raise Failure(f"auth admin create: {(result.stderr or result.stdout).strip()}")
-    private_file(record, json.dumps({"email": email}) + "\n")
     return login(api, Account(email, password, ""))

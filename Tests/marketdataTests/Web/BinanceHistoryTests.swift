@@ -69,6 +69,25 @@ private func page(_ request: WebSimulator.Request, _ limit: Int = 1_000) -> WebS
         }
     }
 
+    @Test func aVolumeThatCannotBeReadIsABadAnswer() async throws {
+        for volume in ["null", "\"much\"", "\"\"", "{}"] {
+            try await WebBench.with { bench in
+                bench.simulator.reply { _ in .json("[[1723161600000,\"1\",\"1\",\"1\",\"1\",\(volume),1723161659999,\"1\",7,\"0\",\"0\",\"0\"]]") }
+                let source = try bench.binance()
+                let request = webRequest("PEPEUSDT", .bars(.seconds(60)), "2024-08-09T00:00:00Z", "2024-08-09T01:00:00Z")
+                let (error, _) = try await bench.passingPauses { () -> SourceError? in
+                    do { _ = try await source.history(request) } catch { return error as? SourceError }
+                    return nil
+                }
+                guard case .broken(let why) = error else {
+                    Issue.record("\(volume) was taken: \(String(describing: error))")
+                    return
+                }
+                #expect(why.contains("volume"))
+            }
+        }
+    }
+
     @Test func tradesArePutTogetherIntoSeconds() async throws {
         try await WebBench.with { bench in
             // Many in one millisecond: the second page goes on by number.

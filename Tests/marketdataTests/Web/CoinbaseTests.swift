@@ -35,6 +35,23 @@ import Testing
         }
     }
 
+    @Test func aCandleWithoutAVolumeIsABadAnswer() async throws {
+        try await WebBench.with(now: "2024-08-09T12:00:30Z") { bench in
+            bench.simulator.reply { _ in .json("[[1723204680,1,1,1,1,null]]") }
+            let source = try bench.coinbase()
+            let request = webRequest("BTC-USD", .bars(.seconds(60)), "2024-08-09T11:58:00Z", "2024-08-09T12:00:00Z")
+            let (error, _) = try await bench.passingPauses { () -> SourceError? in
+                do { _ = try await source.history(request) } catch { return error as? SourceError }
+                return nil
+            }
+            guard case .broken(let why) = error else {
+                Issue.record("it was taken: \(String(describing: error))")
+                return
+            }
+            #expect(why.contains("volume"))
+        }
+    }
+
     @Test func aLongRangeIsAskedForInPieces() async throws {
         try await WebBench.with { bench in
             bench.simulator.reply { request in

@@ -2,6 +2,7 @@ import Bars
 import Contracts
 import Cryptography
 import HTTPServing
+import OutboundHTTP
 import ServiceRuntime
 import TestSupport
 import Testing
@@ -39,7 +40,10 @@ import Testing
             let asked = try await bench.simulator.requested.next()
             #expect(asked.path == "/api/v1/equity/price/historical")
             #expect(
-                asked.query == ["provider": "yfinance", "symbol": "AAPL", "interval": "1d", "start_date": "2024-01-01", "end_date": "2024-01-07"]
+                asked.query == [
+                    "provider": "polygon", "symbol": "AAPL", "interval": "1d", "start_date": "2024-01-01", "end_date": "2024-01-07",
+                    "adjustment": "unadjusted",
+                ]
             )
             #expect(file.notes.first?.contains("America/New_York") == true)
         }
@@ -83,6 +87,50 @@ import Testing
             #expect(try await ask(Self.answer(#"{"date":"2024-01-02","close":1.5}"#)).isBroken)
             #expect(try await ask(Self.answer(#"{"date":"yesterday","open":1,"high":1,"low":1,"close":1}"#)).isBroken)
             #expect(try await ask(.json("[]")).isBroken)
+            // A volume that is not there is unknown; one that cannot be read is a bad answer.
+            func volume(_ text: String) -> WebSimulator.Reply {
+                Self.answer("{\"date\":\"2024-01-02\",\"open\":1,\"high\":1,\"low\":1,\"close\":1\(text)}")
+            }
+            for text in [#","volume":"many""#, #","volume":"""#, #","volume":{}"#, #","volume":-1"#] {
+                #expect(try await ask(volume(text)).isBroken, "\(text)")
+            }
+            for text in ["", #","volume":null"#, #","volume":"7""#] { #expect(try await ask(volume(text)) == .success(false), "\(text)") }
+        }
+    }
+
+    /// Prices that were divided by later splits are no history: they would be known before the split was, and adjusted once more when read.
+    @Test func sharesOnlyFromProvidersThatHaveThemUnadjusted() async throws {
+        try await WebBench.with { bench in
+            bench.simulator.reply { _ in Self.answer(#"{"date":"2024-01-02","open":1.5,"high":1.5,"low":1.5,"close":1.5,"volume":1}"#) }
+            let refused = [
+                ("yfinance", BarInterval.days(1), "AUSPEX_OPENBB_PROVIDER=alpha_vantage, fmp, polygon would be right"),
+                ("yfinance", .seconds(60), "prices without adjustment for splits"), ("tradier", .days(1), "AUSPEX_OPENBB_PROVIDER"),
+                ("fmp", .seconds(60), "1d would be right"),
+            ]
+            for (provider, interval, told) in refused {
+                let error = await #expect(throws: SourceError.self) {
+                    try await bench.openbb(provider: provider).history(request(.bars(interval)))
+                }
+                guard case .notSupported(let why) = error else {
+                    Issue.record("\(provider): \(String(describing: error))")
+                    continue
+                }
+                #expect(why.contains(told))
+            }
+            #expect(bench.simulator.requested.pendingCount == 0)
+            for provider in ["alpha_vantage", "fmp", "polygon"] {
+                let file = try #require(try await bench.openbb(provider: provider).history(request(.bars(.days(1)))))
+                #expect(file.notes.first?.contains("prices without adjustment") == true)
+                #expect(try await bench.simulator.requested.next().query["adjustment"] == "unadjusted")
+            }
+            // What has no splits is had from any.
+            let source = try bench.openbb(provider: "yfinance")
+            _ = try #require(try await source.history(request(.bars(.days(1)), .crypto)))
+            #expect(try await bench.simulator.requested.next().query["adjustment"] == nil)
+            #expect(source.description.assetClasses == [.crypto, .forex])
+            #expect(source.description.limits.notes.contains { $0.hasPrefix("no shares: yfinance") })
+            let days = try bench.openbb(provider: "fmp")
+            #expect(days.description.assetClasses == [.equity, .crypto, .forex])
         }
     }
 
@@ -124,6 +172,37 @@ extension Result where Failure == SourceError {
             #expect(items.allSatisfy { $0["licence"]?.string?.isEmpty == false && $0["limits"]?["notes"]?.elements?.isEmpty == false })
             #expect(items[3]["health"]?["detail"]?.string?.contains("AUSPEX_OPENBB_URL") == true)
             #expect(bench.simulator.requested.pendingCount == 0)
+        }
+    }
+
+    /// As many requests as one source may have under way, to one that never answers: another is asked all the same.
+    @Test func aSourceThatHangsHoldsUpNoOther() async throws {
+        try await WebBench.with { bench in
+            bench.simulator.reply { $0.path.hasPrefix("/api/v3") ? .json("[]") : .silence }
+            let web = bench.web
+            let settings = try bench.settings(["AUSPEX_OPENBB_PROVIDER": "polygon"])
+            let openbb = OpenBBSource(settings.openbb, url: bench.simulator.url, web: web)
+            let binance = BinanceSource(settings.binance, web: web)
+            let places = web.outbound.maximumConnections
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<places {
+                    group.addTask {
+                        let range = ("2024-01-02T00:00:00Z", "2024-01-06T00:00:00Z")
+                        _ = try? await openbb.history(webRequest("AAPL", .bars(.days(1)), range.0, range.1, assetClass: .equity))
+                    }
+                }
+                group.addTask {
+                    while let pause = try? await bench.time.fellAsleep.next() { bench.time.advance(by: pause) }
+                }
+                for _ in 0..<places {
+                    let asked = try await bench.simulator.requested.next()
+                    #expect(asked.path == "/api/v1/equity/price/historical")
+                }
+                let request = webRequest("ETHUSDT", .bars(.seconds(60)), "2024-08-09T00:00:00Z", "2024-08-09T01:00:00Z")
+                let file = try await binance.history(request)
+                #expect(file?.rows == nil)
+                group.cancelAll()
+            }
         }
     }
 

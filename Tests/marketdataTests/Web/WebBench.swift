@@ -33,7 +33,6 @@ struct WebBench: Sendable {
         outbound.proxy = .none
         return WebEnvironment(
             loop: loop,
-            client: OutboundClient(loop: loop, configuration: outbound),
             outbound: outbound,
             cpu: cpu,
             time: time,
@@ -68,7 +67,10 @@ struct WebBench: Sendable {
         return CoinbaseSource(settings, web: web)
     }
 
-    func openbb() throws -> OpenBBSource { OpenBBSource(try settings().openbb, url: simulator.url, web: web) }
+    /// A provider that has prices as they were traded, unless another is told.
+    func openbb(provider: String = "polygon") throws -> OpenBBSource {
+        OpenBBSource(try settings(["AUSPEX_OPENBB_PROVIDER": provider]).openbb, url: simulator.url, web: web)
+    }
 
     /// A feed of Binance's messages that asks nobody about its symbols.
     func binanceFeed(_ kind: BinanceDialect.Kind = .trades(aggregate: false, quotes: false), renewAfter: Duration? = nil) -> WebFeed<BinanceDialect> {

@@ -109,6 +109,37 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
         }
     }
 
+    @Test func numbersThatBeginAnewAfterALossAreTakenWithAHole() async throws {
+        try await binance { running in
+            try await begin(running)
+            let simulator = running.bench.simulator
+            await simulator.send(trade(5_000, at: 1_723_161_601_550))
+            #expect(try await running.next() == event(5_000, at: 1_723_161_601_550))
+            await simulator.hangUp()
+            guard case .hole = try await running.next() else {
+                Issue.record("no hole")
+                return
+            }
+            try await running.passPause(.milliseconds(500))
+            #expect(try await running.next() == .live)
+            // What comes again, and what is older, is still told once; then the exchange counts from the beginning.
+            await simulator.send(trade(5_000, at: 1_723_161_601_550))
+            await simulator.send(trade(4_999, at: 1_723_161_601_549))
+            await simulator.send(trade(1, at: 1_723_161_601_900))
+            await simulator.send(trade(2, at: 1_723_161_601_950))
+            // From here on numbers of this connection go on: a smaller one is an old one.
+            await simulator.send(trade(1, at: 1_723_161_601_990))
+            await simulator.send(trade(3, at: 1_723_161_601_999))
+            #expect(
+                try await running.next() == .hole(since: at("2024-08-09T00:00:01.550Z"), .disconnected("the numbers of ETHUSDT begin anew with 1"))
+            )
+            #expect(try await running.next() == .live)
+            #expect(try await running.next() == event(1, at: 1_723_161_601_900))
+            #expect(try await running.next() == event(2, at: 1_723_161_601_950))
+            #expect(try await running.next() == event(3, at: 1_723_161_601_999))
+        }
+    }
+
     @Test func whatIsWatchedWhileItRunsIsWatchedAtOnce() async throws {
         try await binance { running in
             try await begin(running)
@@ -256,6 +287,32 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
                 #expect(try await running.next() == event(6))
                 try await running.passPause(.seconds(12))
                 #expect(try await simulator.opened.next() == 2)
+            }
+        }
+    }
+
+    @Test func aRenewalThatFailsIsTriedAgainSoon() async throws {
+        try await WebBench.with(now: Self.now) { bench in
+            bench.simulator.reply { _ in .webSocket }
+            bench.simulator.onText { _, text in [answer(to: text)] }
+            let stream = bench.binanceFeed(renewAfter: .seconds(12))
+            try await stream.watch("ETHUSDT")
+            try await WebRunning(bench: bench, stream: stream).run { running in
+                try await begin(running)
+                let simulator = bench.simulator
+                #expect(try await simulator.opened.next() == 0)
+                simulator.reply { _ in .hangUp }
+                try await running.passPause(.seconds(12))
+                #expect(try await simulator.requested.next().target == "/stream")
+                // Not after another whole span: by then the exchange has ended the old one.
+                try await running.passPause(.milliseconds(500))
+                #expect(try await simulator.requested.next().target == "/stream")
+                while try await bench.time.fellAsleep.next() != .seconds(1) {}
+                simulator.reply { _ in .webSocket }
+                bench.time.advance(by: .seconds(1))
+                #expect(try await simulator.opened.next() == 1)
+                await simulator.send(trade(6), to: 1)
+                #expect(try await running.next() == event(6))
             }
         }
     }

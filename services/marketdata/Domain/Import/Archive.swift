@@ -9,12 +9,16 @@ enum Archive {
     }
 
     static let maximumUnpackedBytes = 512 << 20
+    /// How many files a zip may hold of which one is meant.
+    static let maximumFiles = 1_000
+    /// How many a zip of parts may hold: as many as the program that reads them takes.
+    static let maximumParts = 10_000
 
     /// The plain content: of a gzip file its bytes, of a zip the one entry that is meant (the only one, or the one named by the archive's date).
     static func open(_ bytes: [UInt8], fileName: String) throws(ImportError) -> Entry {
         if bytes.starts(with: [0x1F, 0x8B]) { return Entry(name: fileName, bytes: try inflate(bytes[...], windowBits: 31, expected: nil)) }
         guard bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) else { return Entry(name: fileName, bytes: bytes) }
-        let entries = try directory(bytes)
+        let entries = try directory(bytes, maximumFiles: maximumFiles)
         guard let only = entries.first else { throw .badArchive("it is empty") }
         if entries.count == 1 { return Entry(name: only.name, bytes: try extract(only, bytes)) }
         let date = String(fileName.split(separator: "/").last?.prefix { $0.isNumber } ?? "")
@@ -26,7 +30,7 @@ enum Archive {
     /// The names of a zip's files; none where it is no zip that can be read.
     static func names(_ bytes: [UInt8]) -> [String] {
         guard bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) else { return [] }
-        return ((try? directory(bytes)) ?? []).map(\.name)
+        return ((try? directory(bytes, maximumFiles: maximumParts)) ?? []).map(\.name)
     }
 
     private struct DirectoryEntry {
@@ -38,7 +42,7 @@ enum Archive {
         var checksum: UInt
     }
 
-    private static func directory(_ bytes: [UInt8]) throws(ImportError) -> [DirectoryEntry] {
+    private static func directory(_ bytes: [UInt8], maximumFiles: Int) throws(ImportError) -> [DirectoryEntry] {
         var at = bytes.count - 22
         let lowest = max(0, bytes.count - 65_557)
         while at >= lowest, number(bytes, at, 4) != 0x0605_4B50 { at -= 1 }
@@ -52,7 +56,7 @@ enum Archive {
             count = number(bytes, record + 32, 4)
             position = number(bytes, record + 48, 4)
         }
-        guard (0...1_000).contains(count) else { throw .badArchive("it holds \(count) files") }
+        guard (0...maximumFiles).contains(count) else { throw .badArchive("it holds \(count) files, but may hold \(maximumFiles)") }
         var entries: [DirectoryEntry] = []
         for _ in 0..<count {
             guard position >= 0, position + 46 <= bytes.count, number(bytes, position, 4) == 0x0201_4B50 else {

@@ -80,7 +80,13 @@ struct OpenBBRows: Sendable {
         guard let open = row["open"]?.exactNumber, let high = row["high"]?.exactNumber, let low = row["low"]?.exactNumber,
             let close = row["close"]?.exactNumber
         else { throw .broken("a row that is no whole bar: the provider gives no open, high and low") }
-        return try AnswerRow(start: start, end: end, open: open, high: high, low: low, close: close, volume: row["volume"]?.exactNumber).checked()
+        var volume: DecimalNumber?
+        // Not every provider has one; what is there must be a number.
+        if let field = row["volume"], field != .null {
+            volume = field.exactNumber
+            guard volume != nil else { throw .broken("a row whose volume is no number") }
+        }
+        return try AnswerRow(start: start, end: end, open: open, high: high, low: low, close: close, volume: volume).checked(hasVolume: false)
     }
 
     /// A time with an offset is that moment; one without is on the exchange's clock.

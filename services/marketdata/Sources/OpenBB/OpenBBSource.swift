@@ -11,12 +11,23 @@ struct OpenBBSource: Source {
         .days(1): "1d",
     ]
 
+    /// The providers that have prices of shares as they were traded, each where it is asked for them by `adjustment=unadjusted`. The prices of others, of
+    /// the default one for certain, are divided by every split up to today: as raw history they would be known before the split was, and adjusted twice.
+    static let unadjusted: [String: Unadjusted] = ["alpha_vantage": .everywhere, "fmp": .days, "polygon": .everywhere]
+
+    /// Of which bars a provider has prices without adjustment.
+    enum Unadjusted: Sendable {
+        case everywhere, days
+
+        func covers(_ interval: BarInterval) -> Bool { self == .everywhere || interval.isDaily }
+    }
+
     static func description(_ settings: OpenBBSettings) -> SourceDescription {
         SourceDescription(
             id: "openbb",
             name: "OpenBB platform (\(settings.provider))",
             licence: "That of the provider behind it (\(settings.provider)); the platform itself is AGPL-3.0 and is only asked over HTTP.",
-            assetClasses: [.equity, .crypto, .forex],
+            assetClasses: unadjusted[settings.provider] == nil ? [.crypto, .forex] : [.equity, .crypto, .forex],
             intervals: intervals.keys.sorted { $0.seconds < $1.seconds }.map(\.text),
             streams: false,
             limits: SourceDescription.Limits(
@@ -27,11 +38,22 @@ struct OpenBBSource: Source {
                     "which intervals there are and how far they reach back is the provider's: yfinance has minutes of the last days only",
                     "times without an offset are taken for the exchange's own clock",
                     "keys of providers are kept in OpenBB's own settings, never here",
+                    sharesNote(settings.provider),
                     "nothing is streamed, and trades are not to be had",
                 ]
             )
         )
     }
+
+    private static func sharesNote(_ provider: String) -> String {
+        switch unadjusted[provider] {
+        case .everywhere: "prices of shares are those that were traded, without any adjustment"
+        case .days: "prices of shares are those that were traded, without any adjustment: \(provider) has them for days only"
+        case nil: "no shares: \(provider) is not known to have their prices as they were traded; \(unadjustedProviders) would"
+        }
+    }
+
+    private static let unadjustedProviders = "AUSPEX_OPENBB_PROVIDER=" + unadjusted.keys.sorted().joined(separator: ", ")
 
     let description: SourceDescription
     let record = SourceRecord()
@@ -77,18 +99,21 @@ struct OpenBBSource: Source {
         case .forex: router = "currency"
         case .commodity, .future, .index, .cfd: throw SourceError.notSupported("\(assetClass.rawValue) from OpenBB")
         }
+        if assetClass == .equity { try checkAdjustment(interval) }
         let askedAt = web.time.now()
         let until = min(request.range.upperBound, askedAt)
         guard request.range.lowerBound < until else { throw SourceError.notSupported("a range that has not begun") }
         let calendar = request.calendar ?? CalendarCatalogue.all[assetClass.usualCalendar] ?? CalendarCatalogue.alwaysOpen
         // A day more on either side: dates are on the exchange's clock, and whether the last one is part of the answer is the provider's.
-        let query = [
+        var query = [
             ("provider", settings.provider), ("symbol", request.symbol), ("interval", word),
             ("start_date", String((request.range.lowerBound - .seconds(86_400)).iso8601.prefix(10))),
             ("end_date", String((until + .seconds(86_400)).iso8601.prefix(10))),
         ]
+        if assetClass == .equity { query.append(("adjustment", "unadjusted")) }
+        let prices = assetClass == .equity ? ", prices without adjustment" : ""
         let notes = [
-            "OpenBB was asked: \(router) \(request.symbol), provider \(settings.provider), interval \(word); times without an offset are \(calendar.timeZone)"
+            "OpenBB was asked: \(router) \(request.symbol), provider \(settings.provider), interval \(word)\(prices); times without an offset are \(calendar.timeZone)"
         ]
         return try await interface.get("/api/v1/\(router)/price/historical", query) { answer in
             // No content: there is nothing in that range.
@@ -101,6 +126,20 @@ struct OpenBBSource: Source {
                 assetClass: assetClass,
                 askedAt: askedAt,
                 notes: notes
+            )
+        }
+    }
+
+    /// History is kept as it was traded, and adjusted when it is read: a provider's own adjustment has no place in it.
+    private func checkAdjustment(_ interval: BarInterval) throws(SourceError) {
+        guard let has = Self.unadjusted[settings.provider] else {
+            throw .notSupported(
+                "shares from OpenBB's provider \(settings.provider), which is not known to have prices without adjustment for splits; \(Self.unadjustedProviders) would be right"
+            )
+        }
+        guard has.covers(interval) else {
+            throw .notSupported(
+                "shares in bars of \(interval.text) from OpenBB's provider \(settings.provider), which has prices without adjustment for days only; 1d would be right"
             )
         }
     }

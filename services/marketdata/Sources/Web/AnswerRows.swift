@@ -12,9 +12,11 @@ struct AnswerRow: Sendable {
     var volume: DecimalNumber?
     var trades: Int64?
 
-    /// The row, if it can be true: its four prices are there, the highest is the highest and the lowest the lowest.
-    func checked() throws(SourceError) -> AnswerRow {
+    /// The row, if it can be true: its four prices are there, the highest is the highest and the lowest the lowest, and its volume is told where the source
+    /// always tells it.
+    func checked(hasVolume: Bool = true) throws(SourceError) -> AnswerRow {
         guard let open, let high, let low, let close else { throw .broken("a bar without its four prices") }
+        guard volume != nil || !hasVolume else { throw .broken("a bar at \(start) without a volume that can be read") }
         guard high.double >= max(open.double, close.double), low.double <= min(open.double, close.double) else {
             throw .broken("a bar at \(start) whose high or low is none")
         }

@@ -32,8 +32,10 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
     private var fresh: Line?
     private var isFlushing = false
     private var firstSymbol: CheckedContinuation<Void, Never>?
-    /// The last trade of each symbol.
-    private var lastIDs: [String: Int64] = [:]
+    /// The last number of each symbol, and the latest time of its trades.
+    private var lastTrades: [String: (id: Int64, time: Timestamp?)] = [:]
+    /// The symbols whose numbers went on over this connection: until then they may have begun anew at the exchange.
+    private var goingOn: Set<String> = []
     /// The symbols of which nothing was missed since that trade.
     private var unbroken: Set<String> = []
     private var lastHeardAt: Timestamp?
@@ -95,7 +97,8 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
     }
 
     private func forget(_ symbol: String) {
-        lastIDs[symbol] = nil
+        lastTrades[symbol] = nil
+        goingOn.remove(symbol)
         unbroken.remove(symbol)
     }
 
@@ -201,6 +204,7 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
 
     private func adopt(_ line: Line) {
         self.line = line
+        goingOn = []
         record.answered(at: web.time.now())
         lastHeardAt = web.time.now()
         flush()
@@ -256,23 +260,33 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
 
     private func startRenewing() -> Task<Void, Never>? {
         guard let renewAfter = settings.renewAfter else { return nil }
-        let time = web.time
+        let (time, backoff) = (web.time, web.backoff)
         return Task(on: web.loop) { [weak self] in
-            while (try? await time.sleep(for: renewAfter)) != nil, !Task.isCancelled { await self?.renew() }
+            var (pause, retries) = (renewAfter, backoff)
+            while (try? await time.sleep(for: pause)) != nil, !Task.isCancelled {
+                guard let isDone = await self?.renew() else { return }
+                if isDone { retries.succeeded() } else { retries.failed() }
+                pause = isDone ? renewAfter : retries.delay
+            }
         }
     }
 
-    /// Makes the new connection and then ends the old one; what comes over both is told once.
-    private func renew() async {
+    /// Makes the new connection and then ends the old one; what comes over both is told once. Gives whether it could.
+    private func renew() async -> Bool {
         do {
             let made = try await open()
-            guard let line, !Task.isCancelled else { return close(made.socket) }
+            guard let line, !Task.isCancelled else {
+                close(made.socket)
+                return true
+            }
             fresh = made
             logger.info("the stream goes over a new connection")
             close(line.socket)
+            return true
         } catch {
             // The old one may last a while; the next try is not far, and a loss is repaired as any other.
             logger.warning("the stream could not be renewed", ["error": .string("\(error)")])
+            return false
         }
     }
 
@@ -319,17 +333,7 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
         switch event {
         case .trade(let trade):
             guard symbols.contains(trade.symbol) else { return }
-            if let id = trade.id {
-                if let last = lastIDs[trade.symbol] {
-                    guard id > last else { return }
-                    if Dialect.numbersAreDense, unbroken.contains(trade.symbol), id != last + 1 {
-                        push(.hole(since: holeBegin(web.time.now()), .disconnected("\(id - last - 1) trades of \(trade.symbol) did not come")))
-                        push(.live)
-                    }
-                }
-                lastIDs[trade.symbol] = id
-                unbroken.insert(trade.symbol)
-            }
+            if let id = trade.id { guard isNew(trade, id) else { return } }
             note(trade.time)
         case .bar(let bar):
             guard symbols.contains(bar.symbol) else { return }
@@ -343,6 +347,33 @@ actor WebFeed<Dialect: FeedDialect>: SourceStream {
         case .live, .correction, .upstream, .hole: break
         }
         push(event)
+    }
+
+    /// Whether a trade of that number was not told yet; tells of those that are missing before it.
+    private func isNew(_ trade: SourceTrade, _ id: Int64) -> Bool {
+        var time = trade.time
+        if let last = lastTrades[trade.symbol] {
+            if id > last.id {
+                if Dialect.numbersAreDense, unbroken.contains(trade.symbol), id != last.id + 1 {
+                    tellHole("\(id - last.id - 1) trades of \(trade.symbol) did not come")
+                }
+                if let before = last.time { time = max(before, time ?? before) }
+            } else {
+                // A trade that comes again is not later than what was told. A later one with a smaller number: the exchange counts from the beginning, as
+                // some do after they were down, and how many are missing nobody can say.
+                guard !goingOn.contains(trade.symbol), id < last.id, let now = trade.time, let before = last.time, now > before else { return false }
+                tellHole("the numbers of \(trade.symbol) begin anew with \(id)")
+            }
+        }
+        lastTrades[trade.symbol] = (id, time)
+        goingOn.insert(trade.symbol)
+        unbroken.insert(trade.symbol)
+        return true
+    }
+
+    private func tellHole(_ reason: String) {
+        push(.hole(since: holeBegin(web.time.now()), .disconnected(reason)))
+        push(.live)
     }
 
     private func note(_ moment: Timestamp?) {

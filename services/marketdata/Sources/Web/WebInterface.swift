@@ -65,7 +65,8 @@ actor WebInterface {
         self.keyHint = keyHint
         self.complaint = complaint
         time = web.time
-        client = web.client
+        // Connections of its own: a source that hangs holds up nobody else.
+        client = OutboundClient(loop: web.loop, configuration: web.outbound)
         loop = web.loop
         cpu = web.cpu
         backoff = web.backoff
@@ -185,7 +186,7 @@ actor WebInterface {
 /// What sources on the web have in common: the loop that they live on, and who asks for them.
 struct WebEnvironment: Sendable {
     let loop: EventLoop
-    let client: OutboundClient
+    /// How they go out; each has a client with connections of its own.
     let outbound: OutboundConfiguration
     let cpu: CPUPool
     let time: any TimeSource

@@ -27,7 +27,6 @@ struct WebSettings: Sendable {
         outbound.authoritiesFile = authoritiesFile
         let web = WebEnvironment(
             loop: loop,
-            client: OutboundClient(loop: loop, configuration: outbound),
             outbound: outbound,
             cpu: cpu,
             time: time
