@@ -348,6 +348,57 @@ import Testing
         }
     }
 
+    @Test func whatCannotBeReadIsLeftOutAndHoldsUpNobody() async throws {
+        try await LiveBench.with { bench in
+            try await bench.store.create(coin("ETHUSD"))
+            for symbol in ["BTCUSD", "ETHUSD"] { try await bench.subscribe(symbol) }
+            try await bench.watch(5, of: ["BTCUSD", "ETHUSD"])
+            var parts = bench.parts()
+            parts.metrics = LiveMetrics(source: "scripted", metrics: Metrics())
+            try await bench.running(parts) { stream in
+                try await bench.up(stream)
+                for symbol in ["BTCUSD", "ETHUSD"] { stream.tell(try bench.trade("12:00:01", "100", symbol: symbol)) }
+                bench.pass(6, stream)
+                try await eventually("both are announced") { try await bench.closes().first?.bars.count == 2 }
+                // The day of the one is sealed, and its bytes rot.
+                let (seals, id) = (LiveSeals(pool: bench.pool, cpu: bench.store.cpu), try await bench.id("ETHUSD"))
+                for part in try await seals.unsealed() where part.instrumentID == id { #expect(try await seals.seal(part)) }
+                _ = try await bench.superuser.execute(
+                    "UPDATE chunks SET bytes = set_byte(bytes, length(bytes) / 2, get_byte(bytes, length(bytes) / 2) # 1)"
+                )
+                stream.tell(try bench.trade("12:00:07", "101"))
+                bench.pass(5, stream)
+                try await eventually("the other is announced") { try await bench.announced().last == "5s@12:00:10: BTCUSD" }
+                // Nor does the same length wait for ever.
+                bench.pass(5, stream)
+                try await eventually("and again") { try await bench.announced().last == "5s@12:00:15: BTCUSD null" }
+                #expect(try await bench.live.announcementsDue(feed: "scripted") == [])
+                #expect(parts.metrics.unreadable.current == 2)
+            }
+        }
+    }
+
+    @Test func whoIsCalledSoDoesNotMatter() async throws {
+        try await LiveBench.with { bench in
+            // Another bore the name on that day.
+            try await bench.store.create(coin("ETHUSD"))
+            _ = try await bench.pool.execute(
+                """
+                INSERT INTO instrument_names (instrument_id, ticker, first_day, last_day)
+                VALUES (\(try await bench.id("ETHUSD")), 'BTCUSD', '2024-01-01', '2024-12-31')
+                """
+            )
+            try await bench.subscribe()
+            try await bench.watch(5)
+            try await bench.running { stream in
+                try await bench.up(stream)
+                stream.tell(try bench.trade("12:00:01", "100"))
+                bench.pass(6, stream)
+                try await bench.announced(["5s@12:00:05: BTCUSD"])
+            }
+        }
+    }
+
     @Test func whoHasLostItsLeaseRecordsNothing() async throws {
         try await LiveBench.with { bench in
             try await bench.subscribe()

@@ -9,6 +9,7 @@ struct LiveMetrics: Sendable {
     let openedHoles: Counter
     let repairedHoles: Counter
     let lostHoles: Counter
+    let unreadable: Counter
     let lag: Gauge
     private let told: [LiveBars.Verdict: Counter]
 
@@ -27,6 +28,7 @@ struct LiveMetrics: Sendable {
         openedHoles = holes("opened")
         repairedHoles = holes("repaired")
         lostHoles = holes("lost")
+        unreadable = counter("marketdata_live_unreadable_total", "Closed bars that an event left out because they could not be read.")
         lag = metrics.gauge(
             "marketdata_live_lag_seconds",
             help: "How long ago the last interval ended that the slowest instrument of a live feed has closed.",

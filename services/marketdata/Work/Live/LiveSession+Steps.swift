@@ -145,8 +145,20 @@ extension LiveSession {
         request.end = due.closeAt
         request.countback = 1
         let answer: BarAnswer
-        do { answer = try await parts.reader.read(request, for: .platform) } catch MarketdataError.intervalNotAvailable {
-            // Its series went while this was due: of that nobody waits for a bar.
+        do { answer = try await parts.reader.read(request, of: instrument, for: .platform) } catch MarketdataError.tooManyHeavyReads {
+            // That passes: asked again soon, there is room.
+            throw MarketdataError.tooManyHeavyReads
+        } catch let error as MarketdataError {
+            // Its series went while this was due, or a day of it is damaged. Nothing is said of it, not even that nothing was traded, and the others,
+            // whose bars are fine, do not wait for it.
+            parts.metrics.unreadable.increment()
+            Logger("live-feed").warning(
+                "a closed bar cannot be read and is not announced",
+                [
+                    "source": .string(parts.source.description.id), "instrument": .string(instrument.symbol), "reason": .string("\(error)"),
+                    "interval_seconds": .number(Double(due.intervalSeconds)), "close_at": .string(due.closeAt.iso8601),
+                ]
+            )
             return nil
         }
         return ClosedBar(
