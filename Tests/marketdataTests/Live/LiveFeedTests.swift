@@ -447,6 +447,38 @@ import Testing
         }
     }
 
+    @Test func aSubscriptionThatChangesWhileAStepIsRecordedClosesNothingTwice() async throws {
+        try await LiveBench.with { bench in
+            try await bench.subscribe()
+            try await bench.watch(5)
+            try await bench.running { stream in
+                try await bench.up(stream)
+                bench.pass(6, stream)
+                try await bench.recorded(["12:00:05 v0 -"])
+                try await bench.announced(["5s@12:00:05: BTCUSD null"])
+                // The next step is written, and cannot commit.
+                _ = try await bench.superuser.execute("BEGIN")
+                _ = try await bench.superuser.execute("LOCK TABLE live_announcements IN SHARE MODE")
+                bench.pass(5, stream)
+                try await eventually("the step waits") {
+                    let waiting = try await bench.pool.query(
+                        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'live_announcements'::regclass"
+                    )
+                    return try waiting.first?.column(0, as: Int.self) == 1
+                }
+                guard case .done = try await bench.subscriptions.put(bench.id(), source: "scripted", symbol: "#BTC", barSeconds: nil) else {
+                    throw TestSupportError("it was not changed")
+                }
+                #expect(try await stream.watched.next() == "#BTC")
+                try await eventually("it goes on") { try await bench.subscriptions.all(of: "scripted").map(\.state) == [.live] }
+                _ = try await bench.superuser.execute("ROLLBACK")
+                bench.pass(10, stream)
+                try await eventually("it closes on") { try await bench.rows().contains("12:00:15 v0 -") }
+                #expect(try await bench.rows().prefix(3) == ["12:00:05 v0 -", "12:00:10 v0 -", "12:00:15 v0 -"])
+            }
+        }
+    }
+
     @Test func anInstrumentIsLiveFromOneSourceAndASymbolIsOneInstrument() async throws {
         try await LiveBench.with { bench in
             try await bench.store.create(coin("ETHUSD"))
