@@ -118,7 +118,6 @@ struct LiveStore: Sendable {
                     """
                     INSERT INTO live_announcements (source, interval_seconds, close_at, known_at, instruments)
                     VALUES (\(source), \(announcement.intervalSeconds), \(announcement.closeAt), \(knownAt), \(announcement.instruments))
-                    ON CONFLICT (source, interval_seconds, close_at) DO NOTHING
                     """
                 )
             }
@@ -287,21 +286,31 @@ struct LiveStore: Sendable {
         }
     }
 
-    /// Says that the bars closed, once; false when it has been said, or the lease is gone.
-    func announce(_ event: BarsClosed, of due: LiveAnnouncement, feed source: String, runner: String) async throws -> Bool {
+    /// What became of saying that bars closed.
+    enum Announced: Sendable {
+        /// It is said.
+        case said
+        /// It has been said before, and is due no more.
+        case gone
+        /// Another runner may have the feed: nothing is said, and whether it is still due is that one's affair.
+        case noLease
+    }
+
+    /// Says that the bars closed, once.
+    func announce(_ event: BarsClosed, of due: LiveAnnouncement, feed source: String, runner: String) async throws -> Announced {
         let outbox = outbox
         return try await pool.withTransaction { connection in
-            guard try await Self.holds(source, runner, on: connection) else { return false }
+            guard try await Self.holds(source, runner, on: connection) else { return .noLease }
             let removed = try await connection.execute(
                 """
                 DELETE FROM live_announcements
                 WHERE source = \(source) AND interval_seconds = \(due.intervalSeconds) AND close_at = \(due.closeAt) AND known_at = \(due.knownAt)
                 """
             )
-            guard removed == 1 else { return false }
+            guard removed == 1 else { return .gone }
             _ = try await outbox.append(event, subjectVersion: due.knownAt.microseconds, on: connection)
             await connection.afterCommit { outbox.poke() }
-            return true
+            return .said
         }
     }
 

@@ -1,5 +1,6 @@
 import Bars
 import Contracts
+import Postgres
 import ServiceRuntime
 
 extension LiveSession {
@@ -18,13 +19,14 @@ extension LiveSession {
         lookAtClocks()
         try await writeOpenedHoles()
         guard let step = nextStep() else { return try await writeSettledHoles() }
+        // Before they are recorded: an announcer who sees them first must not be followed by one who says that they are due.
+        for one in step.announcements {
+            closes.setDue(WatchedCloses.Close(intervalSeconds: one.intervalSeconds, at: one.closeAt.microseconds))
+        }
         try await record(step)
         try await writeSettledHoles()
         parts.metrics.closes.increment(by: step.closes.count { $0.version == 0 })
         parts.metrics.versions.increment(by: step.closes.count { $0.version > 0 })
-        for one in step.announcements {
-            closes.setDue(WatchedCloses.Close(intervalSeconds: one.intervalSeconds, at: one.closeAt.microseconds))
-        }
         if !step.announcements.isEmpty { pokes.continuation.yield() }
     }
 
@@ -84,6 +86,9 @@ extension LiveSession {
                 throw error
             } catch is CancellationError {
                 throw CancellationError()
+            } catch let error as PostgresError where error.isUniqueViolation(of: "live_announcements_pkey") {
+                // The same close is due already, which this session does not know: the next one begins with what is.
+                throw error
             } catch {
                 // Longer than the lease it does not matter any more.
                 guard attempt < 50 else { throw error }
@@ -104,9 +109,9 @@ extension LiveSession {
             do {
                 for due in try await parts.live.announcementsDue(feed: sourceID) {
                     // One that cannot be read holds no other up.
-                    do { try await announce(due) } catch let error where !(error is CancellationError) { warn(error) }
+                    do { try await announce(due) } catch let error where !(error is CancellationError || error is LeaseLost) { warn(error) }
                 }
-            } catch let error where !(error is CancellationError) {
+            } catch let error where !(error is CancellationError || error is LeaseLost) {
                 warn(error)
             }
         }
@@ -119,7 +124,10 @@ extension LiveSession {
 
     private func announce(_ due: LiveAnnouncement) async throws {
         let event = try await Self.event(of: due, parts)
-        _ = try await parts.live.announce(event, of: due, feed: sourceID, runner: parts.runner)
+        switch try await parts.live.announce(event, of: due, feed: sourceID, runner: parts.runner) {
+        case .said, .gone: break
+        case .noLease: throw LeaseLost()
+        }
         closes.setAnnounced(WatchedCloses.Close(intervalSeconds: due.intervalSeconds, at: due.closeAt.microseconds))
     }
 
