@@ -98,6 +98,8 @@ import Testing
                 #expect(try await bench.rows() == [])
                 // The hole lasts from the second of the last sign of life to the one of the next.
                 try await bench.holes(are: ["12:00:02-12:00:12 open", "12:00:02-12:00:12 open"])
+                // However many instruments, it is one statement.
+                #expect(try await bench.pool.query("SELECT DISTINCT opened_at FROM live_holes").count == 1)
                 bench.pass(4, stream)
                 let asked = try await [bench.source.asked.next(), bench.source.asked.next(), bench.source.asked.next()]
                 #expect(asked.allSatisfy { $0.range == at("2024-03-04T12:00:02Z")..<at("2024-03-04T12:00:12Z") })

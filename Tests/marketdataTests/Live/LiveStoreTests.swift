@@ -193,13 +193,19 @@ import Testing
         try await withWorld { world in
             let (from, to) = (at("2026-03-02T12:00:00Z"), at("2026-03-02T12:01:00Z"))
             let hole = LiveHole(id: UUID(), source: "a", instrumentID: world.btc, series: Self.seconds, from: from, to: to, reason: "cut off")
-            try await world.live.openHole(hole)
+            let other = LiveHole(id: UUID(), source: "b", instrumentID: world.btc, series: Self.seconds, from: from, to: to, reason: "cut off")
+            try await world.live.openHoles([])
+            try await world.live.openHoles([hole, other])
             #expect(try await world.live.holes(feed: "a") == [hole])
+            #expect(try await world.live.holes(feed: "b") == [other])
             #expect(try await world.live.settleHole(hole.id, as: .repaired))
             #expect(try await !world.live.settleHole(hole.id, as: .lost))
             #expect(try await world.live.holes(feed: "a").isEmpty)
             #expect(try await world.live.holes(feed: "a", openOnly: false).map(\.state) == [.repaired])
-            #expect(try await world.live.holes(of: world.btc, limit: 10).count == 1)
+            // Said again because the answer was lost, it changes nothing.
+            try await world.live.openHoles([hole, other])
+            #expect(try await world.live.holes(feed: "a", openOnly: false).map(\.state) == [.repaired])
+            #expect(try await world.live.holes(of: world.btc, limit: 10).count == 2)
         }
     }
 }

@@ -341,13 +341,19 @@ struct LiveStore: Sendable {
 
     // MARK: Holes
 
-    /// Notes a stretch that was missed.
-    func openHole(_ hole: LiveHole) async throws {
+    /// Notes stretches that were missed, all or none: a lost connection is one of each of its instruments. What is noted already stays as it is.
+    func openHoles(_ holes: [LiveHole]) async throws {
+        if holes.isEmpty { return }
         _ = try await pool.execute(
             """
             INSERT INTO live_holes (id, source, instrument_id, interval_seconds, side, origin, starts_at, ends_at, reason, state, opened_at)
-            VALUES (\(hole.id), \(hole.source), \(hole.instrumentID), \(hole.series.intervalSeconds), \(hole.series.side), \(hole.series.origin), \(hole.from),
-                \(hole.to), \(hole.reason), 'open', clock_timestamp())
+            SELECT h.id, h.source, h.instrument_id, h.interval_seconds, h.side, h.origin, h.starts_at, h.ends_at, h.reason, 'open', statement_timestamp()
+            FROM unnest(\(holes.map(\.id))::uuid[], \(holes.map(\.source))::text[], \(holes.map(\.instrumentID))::uuid[],
+                \(holes.map { Int64($0.series.intervalSeconds) })::bigint[], \(holes.map(\.series.side.rawValue))::text[],
+                \(holes.map(\.series.origin.rawValue))::text[], \(holes.map(\.from))::timestamptz[], \(holes.map(\.to))::timestamptz[],
+                \(holes.map(\.reason))::text[])
+                AS h (id, source, instrument_id, interval_seconds, side, origin, starts_at, ends_at, reason)
+            ON CONFLICT (id) DO NOTHING
             """
         )
     }
