@@ -271,19 +271,23 @@ import Testing
             try await bench.subscribe()
             try await bench.watch(5)
             let gate = GatedCache()
-            let killed = bench.parts(reader: try Bench(bench.store, results: gate).reader)
+            var killed = bench.parts(reader: try Bench(bench.store, results: gate).reader)
+            killed.metrics = LiveMetrics(source: "scripted", metrics: Metrics())
             #expect(try await bench.live.claim(feed: "scripted", runner: killed.runner, leaseSeconds: 3_600))
-            let session = Task(on: TestLoop.shared) { try await LiveSession(killed, loop: TestLoop.shared).run() }
+            let session = Task(on: TestLoop.shared) { [killed] in try await LiveSession(killed, loop: TestLoop.shared).run() }
             let stream = try await bench.source.streams.next()
             try await bench.up(stream)
             stream.tell(try bench.trade("12:00:01", "100"))
             bench.pass(6, stream)
             // It has recorded the close and reads the bar to announce it.
             _ = try await gate.asked.next()
+            #expect(killed.metrics.due.current == 1)
             try await bench.recorded(["12:00:02 v0 100 100 100 100", "12:00:05 v0 -"])
             session.cancel()
             gate.open()
             _ = await session.result
+            // Not its affair any more.
+            #expect(killed.metrics.due.current == 0 && killed.metrics.oldestDue.current == 0)
             #expect(try await bench.announced() == [])
             #expect(try await bench.live.announcementsDue(feed: "scripted").count == 1)
             // As if killed: its lease runs out.

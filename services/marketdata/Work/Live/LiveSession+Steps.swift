@@ -105,17 +105,32 @@ extension LiveSession {
     private static var readers: Int { 8 }
 
     func keepAnnouncing() async throws {
+        defer { noteDue([]) }
         for await _ in pokes.stream {
             do {
-                for due in try await parts.live.announcementsDue(feed: sourceID) {
+                let due = try await parts.live.announcementsDue(feed: sourceID)
+                noteDue(due)
+                var left: [LiveAnnouncement] = []
+                for one in due {
                     // One that cannot be read holds no other up.
-                    do { try await announce(due) } catch let error where !(error is CancellationError || error is LeaseLost) { warn(error) }
+                    do { try await announce(one) } catch let error where !(error is CancellationError || error is LeaseLost) {
+                        warn(error)
+                        left.append(one)
+                    }
                 }
+                noteDue(left)
             } catch let error where !(error is CancellationError || error is LeaseLost) {
                 warn(error)
             }
         }
         throw CancellationError()
+    }
+
+    /// Shows what is due, the oldest first; by the database's clock, which stamped it.
+    private func noteDue(_ due: [LiveAnnouncement]) {
+        parts.metrics.due.set(Double(due.count))
+        let age = due.first.map { max(0, databaseNow - $0.knownAt.microseconds) } ?? 0
+        parts.metrics.oldestDue.set(Double(age) / 1_000_000)
     }
 
     private func warn(_ error: any Error) {

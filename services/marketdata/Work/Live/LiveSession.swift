@@ -345,10 +345,13 @@ actor LiveSession {
     }
 
     /// What ends later cannot be over: the database's clock, which stamps what is known, has not come so far.
-    var latestEnd: Int64 {
-        guard let databaseClock else { return .min }
+    var latestEnd: Int64 { databaseClock == nil ? .min : databaseNow + 5_000_000 }
+
+    /// What the database's clock shows; the epoch before it was asked.
+    var databaseNow: Int64 {
+        guard let databaseClock else { return 0 }
         let elapsed = parts.time.monotonicNanoseconds() &- databaseClock.monotonic
-        return databaseClock.now + Int64(clamping: elapsed / 1_000) + 5_000_000
+        return databaseClock.now + Int64(clamping: elapsed / 1_000)
     }
 
     static func ceiling(_ instant: Int64, _ length: Int64) -> Int64 { floorDivide(instant + length - 1, length) * length }
