@@ -124,6 +124,8 @@ final class ScriptedSource: StreamingSource {
 struct LiveBench: Sendable {
     let store: PostgresMarketdataStore
     let pool: PostgresPool
+    /// May do what the service may not.
+    let superuser: PostgresConnection
     let bench: Bench
     let live: LiveStore
     let subscriptions: LiveSubscriptionStore
@@ -132,11 +134,12 @@ struct LiveBench: Sendable {
 
     /// Lends one with the coin BTCUSD, on a Monday at noon.
     static func with(heartbeat: Duration? = .seconds(1), _ body: (LiveBench) async throws -> Void) async throws {
-        try await withPostgresStore { store, pool in
+        try await withPostgresStore { store, pool, superuser in
             let time = LiveTime("2024-03-04T12:00:00Z")
             let bench = LiveBench(
                 store: store,
                 pool: pool,
+                superuser: superuser,
                 bench: try Bench(store),
                 live: LiveStore(pool: pool, outbox: store.outbox),
                 subscriptions: LiveSubscriptionStore(pool: pool),

@@ -98,6 +98,8 @@ import Testing
                 #expect(try await bench.rows() == [])
                 // The hole lasts from the second of the last sign of life to the one of the next.
                 try await bench.holes(are: ["12:00:02-12:00:12 open", "12:00:02-12:00:12 open"])
+                // However many instruments, it is one statement.
+                #expect(try await bench.pool.query("SELECT DISTINCT opened_at FROM live_holes").count == 1)
                 bench.pass(4, stream)
                 let asked = try await [bench.source.asked.next(), bench.source.asked.next(), bench.source.asked.next()]
                 #expect(asked.allSatisfy { $0.range == at("2024-03-04T12:00:02Z")..<at("2024-03-04T12:00:12Z") })
@@ -269,19 +271,23 @@ import Testing
             try await bench.subscribe()
             try await bench.watch(5)
             let gate = GatedCache()
-            let killed = bench.parts(reader: try Bench(bench.store, results: gate).reader)
+            var killed = bench.parts(reader: try Bench(bench.store, results: gate).reader)
+            killed.metrics = LiveMetrics(source: "scripted", metrics: Metrics())
             #expect(try await bench.live.claim(feed: "scripted", runner: killed.runner, leaseSeconds: 3_600))
-            let session = Task(on: TestLoop.shared) { try await LiveSession(killed, loop: TestLoop.shared).run() }
+            let session = Task(on: TestLoop.shared) { [killed] in try await LiveSession(killed, loop: TestLoop.shared).run() }
             let stream = try await bench.source.streams.next()
             try await bench.up(stream)
             stream.tell(try bench.trade("12:00:01", "100"))
             bench.pass(6, stream)
             // It has recorded the close and reads the bar to announce it.
             _ = try await gate.asked.next()
+            #expect(killed.metrics.due.current == 1)
             try await bench.recorded(["12:00:02 v0 100 100 100 100", "12:00:05 v0 -"])
             session.cancel()
             gate.open()
             _ = await session.result
+            // Not its affair any more.
+            #expect(killed.metrics.due.current == 0 && killed.metrics.oldestDue.current == 0)
             #expect(try await bench.announced() == [])
             #expect(try await bench.live.announcementsDue(feed: "scripted").count == 1)
             // As if killed: its lease runs out.
@@ -348,6 +354,57 @@ import Testing
         }
     }
 
+    @Test func whatCannotBeReadIsLeftOutAndHoldsUpNobody() async throws {
+        try await LiveBench.with { bench in
+            try await bench.store.create(coin("ETHUSD"))
+            for symbol in ["BTCUSD", "ETHUSD"] { try await bench.subscribe(symbol) }
+            try await bench.watch(5, of: ["BTCUSD", "ETHUSD"])
+            var parts = bench.parts()
+            parts.metrics = LiveMetrics(source: "scripted", metrics: Metrics())
+            try await bench.running(parts) { stream in
+                try await bench.up(stream)
+                for symbol in ["BTCUSD", "ETHUSD"] { stream.tell(try bench.trade("12:00:01", "100", symbol: symbol)) }
+                bench.pass(6, stream)
+                try await eventually("both are announced") { try await bench.closes().first?.bars.count == 2 }
+                // The day of the one is sealed, and its bytes rot.
+                let (seals, id) = (LiveSeals(pool: bench.pool, cpu: bench.store.cpu), try await bench.id("ETHUSD"))
+                for part in try await seals.unsealed() where part.instrumentID == id { #expect(try await seals.seal(part)) }
+                _ = try await bench.superuser.execute(
+                    "UPDATE chunks SET bytes = set_byte(bytes, length(bytes) / 2, get_byte(bytes, length(bytes) / 2) # 1)"
+                )
+                stream.tell(try bench.trade("12:00:07", "101"))
+                bench.pass(5, stream)
+                try await eventually("the other is announced") { try await bench.announced().last == "5s@12:00:10: BTCUSD" }
+                // Nor does the same length wait for ever.
+                bench.pass(5, stream)
+                try await eventually("and again") { try await bench.announced().last == "5s@12:00:15: BTCUSD null" }
+                #expect(try await bench.live.announcementsDue(feed: "scripted") == [])
+                #expect(parts.metrics.unreadable.current == 2)
+            }
+        }
+    }
+
+    @Test func whoIsCalledSoDoesNotMatter() async throws {
+        try await LiveBench.with { bench in
+            // Another bore the name on that day.
+            try await bench.store.create(coin("ETHUSD"))
+            _ = try await bench.pool.execute(
+                """
+                INSERT INTO instrument_names (instrument_id, ticker, first_day, last_day)
+                VALUES (\(try await bench.id("ETHUSD")), 'BTCUSD', '2024-01-01', '2024-12-31')
+                """
+            )
+            try await bench.subscribe()
+            try await bench.watch(5)
+            try await bench.running { stream in
+                try await bench.up(stream)
+                stream.tell(try bench.trade("12:00:01", "100"))
+                bench.pass(6, stream)
+                try await bench.announced(["5s@12:00:05: BTCUSD"])
+            }
+        }
+    }
+
     @Test func whoHasLostItsLeaseRecordsNothing() async throws {
         try await LiveBench.with { bench in
             try await bench.subscribe()
@@ -392,6 +449,38 @@ import Testing
                 // Set again, the refused one is tried again.
                 try await bench.subscribe("ETHUSD")
                 #expect(try await stream.watched.next() == "#ETHUSD")
+            }
+        }
+    }
+
+    @Test func aSubscriptionThatChangesWhileAStepIsRecordedClosesNothingTwice() async throws {
+        try await LiveBench.with { bench in
+            try await bench.subscribe()
+            try await bench.watch(5)
+            try await bench.running { stream in
+                try await bench.up(stream)
+                bench.pass(6, stream)
+                try await bench.recorded(["12:00:05 v0 -"])
+                try await bench.announced(["5s@12:00:05: BTCUSD null"])
+                // The next step is written, and cannot commit.
+                _ = try await bench.superuser.execute("BEGIN")
+                _ = try await bench.superuser.execute("LOCK TABLE live_announcements IN SHARE MODE")
+                bench.pass(5, stream)
+                try await eventually("the step waits") {
+                    let waiting = try await bench.pool.query(
+                        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'live_announcements'::regclass"
+                    )
+                    return try waiting.first?.column(0, as: Int.self) == 1
+                }
+                guard case .done = try await bench.subscriptions.put(bench.id(), source: "scripted", symbol: "#BTC", barSeconds: nil) else {
+                    throw TestSupportError("it was not changed")
+                }
+                #expect(try await stream.watched.next() == "#BTC")
+                try await eventually("it goes on") { try await bench.subscriptions.all(of: "scripted").map(\.state) == [.live] }
+                _ = try await bench.superuser.execute("ROLLBACK")
+                bench.pass(10, stream)
+                try await eventually("it closes on") { try await bench.rows().contains("12:00:15 v0 -") }
+                #expect(try await bench.rows().prefix(3) == ["12:00:05 v0 -", "12:00:10 v0 -", "12:00:15 v0 -"])
             }
         }
     }

@@ -362,9 +362,17 @@ import Testing
             let knownAt = try await world.record([row(world, 0, price: 100)])
             let day = CivilDay(utcMicroseconds: Self.noon)
             // Of a day that was over long ago nothing waits.
+            let metrics = Metrics()
             func sealing(_ now: Timestamp) -> LiveSealing {
-                LiveSealing(seals: world.seals, calendars: world.bench.calendars, time: FixedTime(moment: now), loop: TestLoop.shared)
+                LiveSealing(
+                    seals: world.seals,
+                    calendars: world.bench.calendars,
+                    time: FixedTime(moment: now),
+                    loop: TestLoop.shared,
+                    metrics: metrics
+                )
             }
+            let oldest = metrics.gauge("marketdata_tail_oldest_seconds", help: "")
             #expect(await sealing(Timestamp(microseconds: Self.noon) + .seconds(60)).round() == 0)
             #expect(await sealing(Timestamp(microseconds: (day + 1).seconds * 1_000_000) + .seconds(59)).round() == 0)
             #expect(await sealing(Timestamp(microseconds: (day + 1).seconds * 1_000_000) + .seconds(60)).round() == 1)
@@ -373,7 +381,17 @@ import Testing
             #expect(again > knownAt)
             #expect(await sealing(Timestamp(microseconds: Self.noon) + .seconds(60)).round(all: true) == 1)
             #expect(await sealing(again + .seconds(900)).round() == 0)
-            #expect(try await world.answer("1s").bars.count == 2)
+            #expect(oldest.current == 0)
+            let late = try await world.record([row(world, 2, price: 100)])
+            // A row of an instrument that somebody else holds stays, and its age shows.
+            try await world.superuser.execute("BEGIN")
+            try await world.superuser.execute("SELECT 1 FROM instruments FOR UPDATE")
+            #expect(await sealing(late + .seconds(2_000)).round() == 0)
+            #expect(oldest.current == 2_000)
+            try await world.superuser.execute("ROLLBACK")
+            #expect(await sealing(late + .seconds(2_000)).round() == 1)
+            #expect(oldest.current == 0)
+            #expect(try await world.answer("1s").bars.count == 3)
         }
     }
 

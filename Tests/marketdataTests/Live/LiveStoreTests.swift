@@ -167,11 +167,25 @@ import Testing
             let due = try #require(try await world.live.announcementsDue(feed: "a").first)
             #expect(due == LiveAnnouncement(intervalSeconds: 5, closeAt: closeAt, knownAt: knownAt, instruments: [world.btc]))
             let event = BarsClosed(intervalSeconds: 5, closeAt: closeAt, knownAt: knownAt, bars: [])
-            #expect(try await !world.live.announce(event, of: due, feed: "a", runner: "two"))
-            #expect(try await world.live.announce(event, of: due, feed: "a", runner: "one"))
-            #expect(try await !world.live.announce(event, of: due, feed: "a", runner: "one"))
+            #expect(try await world.live.announce(event, of: due, feed: "a", runner: "two") == .noLease)
+            #expect(try await world.live.announce(event, of: due, feed: "a", runner: "one") == .said)
+            #expect(try await world.live.announce(event, of: due, feed: "a", runner: "one") == .gone)
             #expect(try await world.live.announcementsDue(feed: "a").isEmpty)
             #expect(try await world.count("outbox WHERE type = 'marketdata.bars.closed.v1'") == 1)
+        }
+    }
+
+    @Test func aCloseThatIsDueAlreadyIsNeverLostInSilence() async throws {
+        try await withWorld { world in
+            #expect(try await world.live.claim(feed: "a", runner: "one", leaseSeconds: 60))
+            let closeAt = Timestamp(microseconds: Self.start + 5_000_000)
+            let due = LiveAnnouncement(intervalSeconds: 5, closeAt: closeAt, knownAt: .distantPast, instruments: [world.btc])
+            _ = try await world.live.record(LiveStep(closes: [close(world, 4)], announcements: [due]), feed: "a", runner: "one")
+            // Rows without their event would be closes that nobody ever hears of.
+            let other = LiveStep(closes: [close(world, 5)], announcements: [due])
+            await #expect(throws: PostgresError.self) { try await world.live.record(other, feed: "a", runner: "one") }
+            #expect(try await world.count("tail_bars") == 1)
+            #expect(try await world.live.announcementsDue(feed: "a").count == 1)
         }
     }
 
@@ -179,13 +193,19 @@ import Testing
         try await withWorld { world in
             let (from, to) = (at("2026-03-02T12:00:00Z"), at("2026-03-02T12:01:00Z"))
             let hole = LiveHole(id: UUID(), source: "a", instrumentID: world.btc, series: Self.seconds, from: from, to: to, reason: "cut off")
-            try await world.live.openHole(hole)
+            let other = LiveHole(id: UUID(), source: "b", instrumentID: world.btc, series: Self.seconds, from: from, to: to, reason: "cut off")
+            try await world.live.openHoles([])
+            try await world.live.openHoles([hole, other])
             #expect(try await world.live.holes(feed: "a") == [hole])
+            #expect(try await world.live.holes(feed: "b") == [other])
             #expect(try await world.live.settleHole(hole.id, as: .repaired))
             #expect(try await !world.live.settleHole(hole.id, as: .lost))
             #expect(try await world.live.holes(feed: "a").isEmpty)
             #expect(try await world.live.holes(feed: "a", openOnly: false).map(\.state) == [.repaired])
-            #expect(try await world.live.holes(of: world.btc, limit: 10).count == 1)
+            // Said again because the answer was lost, it changes nothing.
+            try await world.live.openHoles([hole, other])
+            #expect(try await world.live.holes(feed: "a", openOnly: false).map(\.state) == [.repaired])
+            #expect(try await world.live.holes(of: world.btc, limit: 10).count == 2)
         }
     }
 }

@@ -118,7 +118,6 @@ struct LiveStore: Sendable {
                     """
                     INSERT INTO live_announcements (source, interval_seconds, close_at, known_at, instruments)
                     VALUES (\(source), \(announcement.intervalSeconds), \(announcement.closeAt), \(knownAt), \(announcement.instruments))
-                    ON CONFLICT (source, interval_seconds, close_at) DO NOTHING
                     """
                 )
             }
@@ -287,21 +286,31 @@ struct LiveStore: Sendable {
         }
     }
 
-    /// Says that the bars closed, once; false when it has been said, or the lease is gone.
-    func announce(_ event: BarsClosed, of due: LiveAnnouncement, feed source: String, runner: String) async throws -> Bool {
+    /// What became of saying that bars closed.
+    enum Announced: Sendable {
+        /// It is said.
+        case said
+        /// It has been said before, and is due no more.
+        case gone
+        /// Another runner may have the feed: nothing is said, and whether it is still due is that one's affair.
+        case noLease
+    }
+
+    /// Says that the bars closed, once.
+    func announce(_ event: BarsClosed, of due: LiveAnnouncement, feed source: String, runner: String) async throws -> Announced {
         let outbox = outbox
         return try await pool.withTransaction { connection in
-            guard try await Self.holds(source, runner, on: connection) else { return false }
+            guard try await Self.holds(source, runner, on: connection) else { return .noLease }
             let removed = try await connection.execute(
                 """
                 DELETE FROM live_announcements
                 WHERE source = \(source) AND interval_seconds = \(due.intervalSeconds) AND close_at = \(due.closeAt) AND known_at = \(due.knownAt)
                 """
             )
-            guard removed == 1 else { return false }
+            guard removed == 1 else { return .gone }
             _ = try await outbox.append(event, subjectVersion: due.knownAt.microseconds, on: connection)
             await connection.afterCommit { outbox.poke() }
-            return true
+            return .said
         }
     }
 
@@ -332,13 +341,19 @@ struct LiveStore: Sendable {
 
     // MARK: Holes
 
-    /// Notes a stretch that was missed.
-    func openHole(_ hole: LiveHole) async throws {
+    /// Notes stretches that were missed, all or none: a lost connection is one of each of its instruments. What is noted already stays as it is.
+    func openHoles(_ holes: [LiveHole]) async throws {
+        if holes.isEmpty { return }
         _ = try await pool.execute(
             """
             INSERT INTO live_holes (id, source, instrument_id, interval_seconds, side, origin, starts_at, ends_at, reason, state, opened_at)
-            VALUES (\(hole.id), \(hole.source), \(hole.instrumentID), \(hole.series.intervalSeconds), \(hole.series.side), \(hole.series.origin), \(hole.from),
-                \(hole.to), \(hole.reason), 'open', clock_timestamp())
+            SELECT h.id, h.source, h.instrument_id, h.interval_seconds, h.side, h.origin, h.starts_at, h.ends_at, h.reason, 'open', statement_timestamp()
+            FROM unnest(\(holes.map(\.id))::uuid[], \(holes.map(\.source))::text[], \(holes.map(\.instrumentID))::uuid[],
+                \(holes.map { Int64($0.series.intervalSeconds) })::bigint[], \(holes.map(\.series.side.rawValue))::text[],
+                \(holes.map(\.series.origin.rawValue))::text[], \(holes.map(\.from))::timestamptz[], \(holes.map(\.to))::timestamptz[],
+                \(holes.map(\.reason))::text[])
+                AS h (id, source, instrument_id, interval_seconds, side, origin, starts_at, ends_at, reason)
+            ON CONFLICT (id) DO NOTHING
             """
         )
     }

@@ -41,20 +41,40 @@ final class BarReader: Sendable {
     func heavyLoad(_ purpose: ReadPurpose = .people) -> (inside: Int, waiting: Int) { gates[purpose]?.load ?? (0, 0) }
 
     /// The bars, as they were known at the request's moment; `recordedBy` fixes the revisions whatever the moment, as a replay needs it.
-    func read(_ request: BarRequest, recordedBy: Timestamp? = nil, for purpose: ReadPurpose = .people) async throws -> BarAnswer {
-        do { return try await readOnce(request, recordedBy: recordedBy, for: purpose) } catch MarketdataError.daysRemoved {
+    ///
+    /// Whoever has the `instrument` gives it: then the request's symbol is not looked up, and nothing depends on who is called so when.
+    func read(
+        _ request: BarRequest,
+        of instrument: Instrument? = nil,
+        recordedBy: Timestamp? = nil,
+        for purpose: ReadPurpose = .people
+    ) async throws -> BarAnswer {
+        do { return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose) } catch MarketdataError.daysRemoved {
             // What is kept for so long only went in between: looked up anew, the answer is made of what is left.
-            return try await readOnce(request, recordedBy: recordedBy, for: purpose)
+            return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose)
         }
     }
 
-    private func readOnce(_ request: BarRequest, recordedBy: Timestamp?, for purpose: ReadPurpose) async throws -> BarAnswer {
-        let now = time.now()
+    private func description(_ request: BarRequest, of instrument: Instrument?, now: Timestamp) async throws -> InstrumentDescription {
+        if let instrument {
+            return InstrumentDescription(instrument: instrument, series: try await store.series(of: instrument.replayOf ?? instrument.id))
+        }
         // The name is meant at the last moment that the question looks at: FB in 2001 is not FB in 2013.
         let moment = min(request.symbolAt ?? min(request.asOf ?? now, (request.end ?? now) + .microseconds(-1)), now)
         guard let found = try await store.description(of: request.symbol, on: .moment(moment)) else {
             throw MarketdataError.unknownInstrument(request.symbol)
         }
+        return found
+    }
+
+    private func readOnce(
+        _ request: BarRequest,
+        of instrument: Instrument?,
+        recordedBy: Timestamp?,
+        for purpose: ReadPurpose
+    ) async throws -> BarAnswer {
+        let now = time.now()
+        let found = try await description(request, of: instrument, now: now)
         var view = try await KnowledgeView.of(found.instrument, request: request, store: store, now: now)
         if let recordedBy { view.recordedBy = recordedBy.microseconds }
         let calendar = try await calendars.calendar(named: found.instrument.calendar)

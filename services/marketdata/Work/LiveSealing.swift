@@ -17,9 +17,15 @@ final class LiveSealing: Component {
     private let loop: EventLoop
     private let work = BackgroundTask()
     private let logger = Logger("live-sealing")
-    private let sealed = Metrics.shared.counter("marketdata_tails_sealed_total", help: "Tails of a series and day that became part of their chunk.")
+    private let sealed: Counter
+    private let oldestUnsealed: Gauge
 
-    init(seals: LiveSeals, calendars: Calendars, time: any TimeSource, loop: EventLoop) {
+    init(seals: LiveSeals, calendars: Calendars, time: any TimeSource, loop: EventLoop, metrics: Metrics = .shared) {
+        sealed = metrics.counter("marketdata_tails_sealed_total", help: "Tails of a series and day that became part of their chunk.")
+        oldestUnsealed = metrics.gauge(
+            "marketdata_tail_oldest_seconds",
+            help: "How long ago the oldest row of the tail became known that no chunk holds yet; 0 if there is none."
+        )
         self.seals = seals
         self.calendars = calendars
         self.time = time
@@ -40,21 +46,39 @@ final class LiveSealing: Component {
     func round(all: Bool = false) async -> Int {
         var count = 0
         do {
-            for part in try await seals.unsealed() {
+            let parts = try await seals.unsealed()
+            // Should a seal hang or all fail, this is what shows.
+            noteOldest(of: parts)
+            var left: [UnsealedPart] = []
+            for part in parts {
                 try Task.checkCancellation()
-                if !all { guard try await isDue(part) else { continue } }
+                guard try await isDue(part, all: all) else {
+                    left.append(part)
+                    continue
+                }
                 // One that cannot be sealed holds up no other, and is lost to nobody: its rows stay in the tail.
-                do { if try await seals.seal(part) { count += 1 } } catch let error where !(error is CancellationError) {
+                do {
+                    if try await seals.seal(part) { count += 1 } else { left.append(part) }
+                } catch let error where !(error is CancellationError) {
+                    left.append(part)
                     logger.warning("a tail was not sealed", ["instrument": .string("\(part.instrumentID)"), "reason": .string("\(error)")])
                 }
             }
+            noteOldest(of: left)
         } catch is CancellationError {
         } catch { logger.warning("tails were not sealed; trying again soon", ["reason": .string("\(error)")]) }
         sealed.increment(by: count)
         return count
     }
 
-    private func isDue(_ part: UnsealedPart) async throws -> Bool {
+    /// Shows how old the first of these is, which are in order of age.
+    private func noteOldest(of parts: [UnsealedPart]) {
+        let age = parts.first.map { max(0, time.now().microseconds - $0.firstKnownAt) } ?? 0
+        oldestUnsealed.set(Double(age) / 1_000_000)
+    }
+
+    private func isDue(_ part: UnsealedPart, all: Bool) async throws -> Bool {
+        if all { return true }
         let now = time.now().microseconds
         if now - part.firstKnownAt >= Self.oldest { return true }
         let calendar = try await calendars.calendar(named: part.calendar)

@@ -9,7 +9,10 @@ struct LiveMetrics: Sendable {
     let openedHoles: Counter
     let repairedHoles: Counter
     let lostHoles: Counter
+    let unreadable: Counter
     let lag: Gauge
+    let due: Gauge
+    let oldestDue: Gauge
     private let told: [LiveBars.Verdict: Counter]
 
     init(source: String, metrics: Metrics = .shared) {
@@ -27,9 +30,20 @@ struct LiveMetrics: Sendable {
         openedHoles = holes("opened")
         repairedHoles = holes("repaired")
         lostHoles = holes("lost")
+        unreadable = counter("marketdata_live_unreadable_total", "Closed bars that an event left out because they could not be read.")
         lag = metrics.gauge(
             "marketdata_live_lag_seconds",
             help: "How long ago the last interval ended that the slowest instrument of a live feed has closed.",
+            labels: labels
+        )
+        due = metrics.gauge(
+            "marketdata_live_announcements_due",
+            help: "Closes that a live feed has recorded and not announced yet.",
+            labels: labels
+        )
+        oldestDue = metrics.gauge(
+            "marketdata_live_announcements_due_oldest_seconds",
+            help: "How long ago the oldest of the closes became known that a live feed has not announced yet; 0 if there are none.",
             labels: labels
         )
         told = Dictionary(

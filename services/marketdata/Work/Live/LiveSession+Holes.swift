@@ -1,7 +1,6 @@
 import Bars
 import Contracts
 import FoundationEssentials
-import Postgres
 import ServiceRuntime
 
 /// What a feed missed: nothing that may have happened in it closes before the source has been asked for it as history.
@@ -93,14 +92,11 @@ extension LiveSession {
 
     /// Writes down which holes there are.
     func writeOpenedHoles() async throws {
-        while let hole = holesToOpen.first {
-            do { try await parts.live.openHole(hole) } catch let error as PostgresError where error.isUniqueViolation(of: "live_holes_pkey") {
-                // It was written, and the answer was lost.
-            } catch let error where !(error is CancellationError) {
-                return
-            }
-            holesToOpen.removeFirst()
-        }
+        let holes = holesToOpen
+        if holes.isEmpty { return }
+        do { try await parts.live.openHoles(holes) } catch let error where !(error is CancellationError) { return }
+        // Others may have been added meanwhile.
+        holesToOpen.removeFirst(holes.count)
     }
 
     /// Writes down what became of holes, after what was closed for it.

@@ -1,5 +1,6 @@
 import Bars
 import Contracts
+import Postgres
 import ServiceRuntime
 
 extension LiveSession {
@@ -18,13 +19,14 @@ extension LiveSession {
         lookAtClocks()
         try await writeOpenedHoles()
         guard let step = nextStep() else { return try await writeSettledHoles() }
+        // Before they are recorded: an announcer who sees them first must not be followed by one who says that they are due.
+        for one in step.announcements {
+            closes.setDue(WatchedCloses.Close(intervalSeconds: one.intervalSeconds, at: one.closeAt.microseconds))
+        }
         try await record(step)
         try await writeSettledHoles()
         parts.metrics.closes.increment(by: step.closes.count { $0.version == 0 })
         parts.metrics.versions.increment(by: step.closes.count { $0.version > 0 })
-        for one in step.announcements {
-            closes.setDue(WatchedCloses.Close(intervalSeconds: one.intervalSeconds, at: one.closeAt.microseconds))
-        }
         if !step.announcements.isEmpty { pokes.continuation.yield() }
     }
 
@@ -84,6 +86,9 @@ extension LiveSession {
                 throw error
             } catch is CancellationError {
                 throw CancellationError()
+            } catch let error as PostgresError where error.isUniqueViolation(of: "live_announcements_pkey") {
+                // The same close is due already, which this session does not know: the next one begins with what is.
+                throw error
             } catch {
                 // Longer than the lease it does not matter any more.
                 guard attempt < 50 else { throw error }
@@ -100,17 +105,32 @@ extension LiveSession {
     private static var readers: Int { 8 }
 
     func keepAnnouncing() async throws {
+        defer { noteDue([]) }
         for await _ in pokes.stream {
             do {
-                for due in try await parts.live.announcementsDue(feed: sourceID) {
+                let due = try await parts.live.announcementsDue(feed: sourceID)
+                noteDue(due)
+                var left: [LiveAnnouncement] = []
+                for one in due {
                     // One that cannot be read holds no other up.
-                    do { try await announce(due) } catch let error where !(error is CancellationError) { warn(error) }
+                    do { try await announce(one) } catch let error where !(error is CancellationError || error is LeaseLost) {
+                        warn(error)
+                        left.append(one)
+                    }
                 }
-            } catch let error where !(error is CancellationError) {
+                noteDue(left)
+            } catch let error where !(error is CancellationError || error is LeaseLost) {
                 warn(error)
             }
         }
         throw CancellationError()
+    }
+
+    /// Shows what is due, the oldest first; by the database's clock, which stamped it.
+    private func noteDue(_ due: [LiveAnnouncement]) {
+        parts.metrics.due.set(Double(due.count))
+        let age = due.first.map { max(0, databaseNow - $0.knownAt.microseconds) } ?? 0
+        parts.metrics.oldestDue.set(Double(age) / 1_000_000)
     }
 
     private func warn(_ error: any Error) {
@@ -119,7 +139,10 @@ extension LiveSession {
 
     private func announce(_ due: LiveAnnouncement) async throws {
         let event = try await Self.event(of: due, parts)
-        _ = try await parts.live.announce(event, of: due, feed: sourceID, runner: parts.runner)
+        switch try await parts.live.announce(event, of: due, feed: sourceID, runner: parts.runner) {
+        case .said, .gone: break
+        case .noLease: throw LeaseLost()
+        }
         closes.setAnnounced(WatchedCloses.Close(intervalSeconds: due.intervalSeconds, at: due.closeAt.microseconds))
     }
 
@@ -145,8 +168,20 @@ extension LiveSession {
         request.end = due.closeAt
         request.countback = 1
         let answer: BarAnswer
-        do { answer = try await parts.reader.read(request, for: .platform) } catch MarketdataError.intervalNotAvailable {
-            // Its series went while this was due: of that nobody waits for a bar.
+        do { answer = try await parts.reader.read(request, of: instrument, for: .platform) } catch MarketdataError.tooManyHeavyReads {
+            // That passes: asked again soon, there is room.
+            throw MarketdataError.tooManyHeavyReads
+        } catch let error as MarketdataError {
+            // Its series went while this was due, or a day of it is damaged. Nothing is said of it, not even that nothing was traded, and the others,
+            // whose bars are fine, do not wait for it.
+            parts.metrics.unreadable.increment()
+            Logger("live-feed").warning(
+                "a closed bar cannot be read and is not announced",
+                [
+                    "source": .string(parts.source.description.id), "instrument": .string(instrument.symbol), "reason": .string("\(error)"),
+                    "interval_seconds": .number(Double(due.intervalSeconds)), "close_at": .string(due.closeAt.iso8601),
+                ]
+            )
             return nil
         }
         return ClosedBar(

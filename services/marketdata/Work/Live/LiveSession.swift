@@ -109,6 +109,8 @@ actor LiveSession {
     var closes = WatchedCloses()
     /// Where to go on, as the database has it.
     private var closedThrough: [InstrumentID: (SeriesKey, Int64)] = [:]
+    /// How far machines had closed that are gone. What they closed last may be on its way to the database still, and be closed again by whoever goes by that.
+    private var closedByDropped: [InstrumentID: [SeriesKey: Int64]] = [:]
     /// Holes that an earlier session left open.
     var inherited: [InstrumentID: [LiveHole]] = [:]
     /// What the database's clock showed, and when by the monotonic one.
@@ -239,6 +241,8 @@ actor LiveSession {
     }
 
     private func drop(_ id: InstrumentID, _ subject: Subject) async {
+        // The machine as it is now: others of the same round may have been waited for.
+        if let through = (subjects[id] ?? subject).bars?.closedThrough { closedByDropped[id, default: [:]][subject.subscription.series] = through }
         subjects[id] = nil
         bySymbol[subject.channel]?[subject.subscription.sourceSymbol] = nil
         closes.remove(id)
@@ -271,7 +275,7 @@ actor LiveSession {
         guard var subject = subjects[id], subject.bars == nil, subject.refusal == nil else { return }
         let rules = parts.settings.rules(of: sourceID, lengthMicroseconds: subject.length)
         let now = Self.ceiling(clock.present, subject.length)
-        if let (series, through) = closedThrough[id], series == subject.subscription.series {
+        if let through = alreadyClosed(id, subject.subscription.series) {
             var bars = LiveBars(rules: rules, sessions: subject.sessions, closedThrough: through)
             // Nobody saw what happened since; where no session was open nothing did.
             if through < now, subject.sessions.isOpen(in: through..<now) {
@@ -288,6 +292,12 @@ actor LiveSession {
         subjects[id] = subject
         closes.watch(id, subject.grids, beganAt: subject.beganAt)
         inherit(id)
+    }
+
+    /// Up to where a series is closed, by the database or by a machine of this session, whichever got further.
+    private func alreadyClosed(_ id: InstrumentID, _ series: SeriesKey) -> Int64? {
+        let recorded = closedThrough[id].flatMap { $0.0 == series ? $0.1 : nil }
+        return [recorded, closedByDropped[id]?[series]].compactMap { $0 }.max()
     }
 
     /// Says of each subscription how it stands, where that is news.
@@ -335,10 +345,13 @@ actor LiveSession {
     }
 
     /// What ends later cannot be over: the database's clock, which stamps what is known, has not come so far.
-    var latestEnd: Int64 {
-        guard let databaseClock else { return .min }
+    var latestEnd: Int64 { databaseClock == nil ? .min : databaseNow + 5_000_000 }
+
+    /// What the database's clock shows; the epoch before it was asked.
+    var databaseNow: Int64 {
+        guard let databaseClock else { return 0 }
         let elapsed = parts.time.monotonicNanoseconds() &- databaseClock.monotonic
-        return databaseClock.now + Int64(clamping: elapsed / 1_000) + 5_000_000
+        return databaseClock.now + Int64(clamping: elapsed / 1_000)
     }
 
     static func ceiling(_ instant: Int64, _ length: Int64) -> Int64 { floorDivide(instant + length - 1, length) * length }
