@@ -79,21 +79,22 @@ struct AcquisitionBench: Sendable {
         redisURL: String = TestServers.redisURL,
         patience: Duration = .seconds(60),
         gateLifetime: Duration = .seconds(5),
-        isConfigured: Bool = true
+        isConfigured: Bool = true,
+        asking other: (any Source)? = nil,
+        time: any TimeSource = SystemTimeSource()
     ) async throws -> Replica {
-        let time = SystemTimeSource()
         let bench = try Bench(store)
         let redis = try RedisClient(url: redisURL, loops: [TestLoop.shared], role: .cache)
         try await redis.start()
         await started.add { await redis.stop() }
         var endpoints = IQFeedEndpoints()
         endpoints.ports = [.lookup: simulator.number(of: .lookup)]
-        let connector = IQFeedConnector(endpoints: endpoints, loop: TestLoop.shared, time: time)
+        let connector = IQFeedConnector(endpoints: endpoints, loop: TestLoop.shared, time: SystemTimeSource())
         let lookup = IQFeedLookup(connector: connector, backoff: Backoff(first: .milliseconds(5), longest: .milliseconds(20)))
         let source = try IQFeedSource(connector: connector, lookup: lookup, cpu: bench.cpu)
         await started.add { await source.stop() }
-        let catalogue = SourceCatalogue(entries: [IQFeedSettings.entry(isConfigured ? source : nil)])
-        var lock = FetchLock(redis: redis, session: LockSession(configuration: pool.configuration, loop: TestLoop.shared), time: time)
+        let catalogue = SourceCatalogue(entries: [other.map { .configured($0) } ?? IQFeedSettings.entry(isConfigured ? source : nil)])
+        var lock = FetchLock(redis: redis, session: LockSession(configuration: pool.configuration, loop: TestLoop.shared), time: SystemTimeSource())
         lock.prefix = prefix
         lock.lifetime = gateLifetime
         lock.pause = .milliseconds(10)
@@ -159,6 +160,15 @@ struct AcquisitionBench: Sendable {
     }
 
     func count(_ what: SQL) async throws -> Int { try #require(try await superuser.query("SELECT count(*) FROM \(what)").first).column(0) }
+}
+
+/// A source that answers as a test says.
+struct AnsweringSource: Source {
+    let answer: @Sendable (HistoryRequest) throws -> ImportedFile?
+
+    var description: SourceDescription { IQFeedSource.description(requestsPerSecond: 1, sockets: 1) }
+    func health() async -> SourceHealth { SourceHealth(state: .healthy, detail: "") }
+    func history(_ request: HistoryRequest) async throws -> ImportedFile? { try answer(request) }
 }
 
 /// The vendor's minutes: five from 09:30 in New York on each weekday of the days that a request names, none after `last`.

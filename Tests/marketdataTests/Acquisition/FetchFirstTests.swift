@@ -293,6 +293,24 @@ import Testing
             )
             let morning = day.lowerBound..<at("2021-03-10T15:00:00Z")
             #expect(try await bench.rules.missing(rule, in: day, now: Timestamp.now()) == [morning])
+            // It stops in the evening: as long as it is wanted, it fetches the rest by itself.
+            let evening = at("2021-03-10T20:00:00Z")..<day.upperBound
+            try await bench.superuser.execute("INSERT INTO live_feeds (source, runner, lease_until) VALUES ('iqfeed', 'one', '-infinity')")
+            _ = try await bench.superuser.query(
+                """
+                INSERT INTO live_closed (source, instrument_id, interval_seconds, side, origin, closed_through)
+                VALUES ('iqfeed', \(rule.instrumentID), 60, 'trade', 'imported', \(evening.lowerBound))
+                """
+            )
+            _ = try await bench.superuser.query(
+                """
+                INSERT INTO live_subscriptions (instrument_id, source, source_symbol, bar_seconds, changed_at, state_at)
+                VALUES (\(rule.instrumentID), 'iqfeed', 'NEPT', 60, now(), now())
+                """
+            )
+            #expect(try await bench.rules.missing(rule, in: day, now: Timestamp.now()) == [morning])
+            try await bench.superuser.execute("DELETE FROM live_subscriptions")
+            #expect(try await bench.rules.missing(rule, in: day, now: Timestamp.now()) == [morning, evening])
         }
     }
 

@@ -100,6 +100,8 @@ enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
     case broken(String)
     /// The answer is larger than is taken.
     case tooLarge(maximumBytes: Int)
+    /// There are more rows in the range than are taken at once.
+    case tooMany(maximumRows: Int)
     /// Too many requests wait already.
     case busy
     /// The source wants no request before that moment.
@@ -109,7 +111,7 @@ enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
     var isPassing: Bool {
         switch self {
         case .unavailable, .broken, .busy, .limited: true
-        case .notSupported, .beyondReach, .refused, .tooLarge: false
+        case .notSupported, .beyondReach, .refused, .tooLarge, .tooMany: false
         }
     }
 
@@ -121,6 +123,7 @@ enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .unavailable(let why): "unavailable: \(why)"
         case .broken(let why): "a broken answer: \(why)"
         case .tooLarge(let maximumBytes): "the answer has more than \(maximumBytes) bytes"
+        case .tooMany(let maximumRows): "more than \(maximumRows) rows at once; ask for a shorter range"
         case .busy: "too many requests wait"
         case .limited(let why, let until): "limited: \(why); not before \(until)"
         }

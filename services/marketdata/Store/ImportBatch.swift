@@ -57,13 +57,13 @@ struct ChunkDraft: Sendable {
     var bytes: [UInt8]
     /// The slots of the day (`DaySlots`) in which its bars begin.
     var slots: [UInt8]
-    /// Whether it is known from its recording on: a correction, and whatever is said of a day that was live.
+    /// Whether it is known from its recording on: a correction, whatever is said of a day that was live, and what a rule brings of the time since it is there.
     var isStamped: Bool
     /// Of a day that was live: rows that became known by then are part of it.
     var sealedThrough: Int64?
 
     /// Merges a day with what is stored of it; nothing when that changes nothing. `liveAt` is the time of the import where a feed has told of the day.
-    init?(_ day: DayPartition.Day, latest: LatestChunk?, liveAt: Int64? = nil) throws {
+    init?(_ day: DayPartition.Day, latest: LatestChunk?, liveAt: Int64? = nil, mark: FetchMark? = nil) throws {
         let merged: (bars: BarSeries, coverage: Range<Int64>, change: DayMerge.Change)
         var live: LiveDay?
         do {
@@ -82,7 +82,12 @@ struct ChunkDraft: Sendable {
         revision = (latest?.revision ?? 0) + 1
         // Rows that are added to a live day were unknown before, and not only unsaid.
         change = liveAt != nil && merged.change == .extended ? .revised : merged.change
-        isStamped = change == .revised || liveAt != nil
+        // What was asked of the instrument since the rule is there was answered without these rows. Of the time before it, they are history.
+        let isLate =
+            mark.map { mark in
+                max(day.bars.ends.last ?? .min, latest?.recordedAt ?? .min) > mark.ruleCreatedAt.microseconds
+            } ?? false
+        isStamped = change == .revised || liveAt != nil || isLate
         edition = (latest?.edition ?? 1) + (live?.revisionCount ?? 0) + (change == .revised ? 1 : 0)
         rows = merged.bars.count
         firstStart = merged.bars.starts.first ?? 0

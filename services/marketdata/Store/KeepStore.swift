@@ -79,10 +79,14 @@ struct KeepStore: Sendable {
     /// Takes a rule away; what it fetched stays. False when there is none.
     func delete(_ id: KeepRuleID) async throws -> Bool { try await pool.execute("DELETE FROM keep_rules WHERE id = \(id)") == 1 }
 
-    /// Makes an enabled rule due now; one that somebody works on is under way already.
+    /// Makes an enabled rule due now; one that somebody works on is due again when that is done.
     func runNow(_ id: KeepRuleID) async throws -> KeepRule? {
         _ = try await pool.execute(
-            "UPDATE keep_rules SET next_due_at = least(next_due_at, clock_timestamp()), failures = 0 WHERE id = \(id) AND enabled"
+            """
+            UPDATE keep_rules SET failures = 0, next_due_at =
+                CASE WHEN lease_until > clock_timestamp() THEN clock_timestamp() ELSE least(next_due_at, clock_timestamp()) END
+            WHERE id = \(id) AND enabled
+            """
         )
         return try await rule(id)
     }
@@ -114,15 +118,18 @@ struct KeepStore: Sendable {
         ) == 1
     }
 
-    /// Says what became of a run. The next one is due after the rule's own time, or after a pause that is shorter.
-    func finish(_ id: KeepRuleID, runner: String, report: FetchReport, outcome: String, failures: Int, pauseSeconds: Int?) async throws {
+    /// Says what became of a run. The next one is due after the rule's own time, or after a pause that is shorter; or at once where the rule was changed or
+    /// made due since it was claimed.
+    func finish(_ rule: KeepRule, runner: String, report: FetchReport, outcome: String, failures: Int, pauseSeconds: Int?) async throws {
         _ = try await pool.execute(
             """
             UPDATE keep_rules SET runner = NULL, lease_until = '-infinity', last_run_at = clock_timestamp(), last_outcome = \(outcome),
                 last_detail = \(report.failure?.detail), last_days_added = \(report.days.added), last_days_extended = \(report.days.extended),
                 last_days_revised = \(report.days.revised), failures = \(failures),
-                next_due_at = clock_timestamp() + make_interval(secs => coalesce(\(pauseSeconds)::bigint::integer, every_seconds))
-            WHERE id = \(id) AND runner = \(runner)
+                next_due_at = least(
+                    CASE WHEN next_due_at <> \(rule.nextDueAt) THEN next_due_at END,
+                    clock_timestamp() + make_interval(secs => coalesce(\(pauseSeconds)::bigint::integer, every_seconds)))
+            WHERE id = \(rule.id) AND runner = \(runner)
             """
         )
     }
@@ -134,8 +141,10 @@ struct KeepStore: Sendable {
 
     // MARK: What was spoken for
 
-    /// What of a stretch up to now neither the source was asked for nor stored days speak for, in order; empty when the rule is gone or off. A day that a
-    /// feed records is the feed's from its first bar on: it fetches what it missed by itself.
+    /// What of a stretch up to now neither the source was asked for nor stored days speak for, in order; empty when the rule is gone, off, or
+    /// spells its instrument otherwise by now. A day that a
+    /// feed records is the feed's from its first bar on, as long as somebody wants it live: it fetches what it missed by itself. Afterwards only what it has
+    /// closed is.
     ///
     /// Now is by the slower of two clocks: what is taken for over too early would never be asked for again.
     func missing(_ rule: KeepRule, in wanted: Range<Timestamp>, now: Timestamp) async throws -> [Range<Timestamp>] {
@@ -145,7 +154,7 @@ struct KeepStore: Sendable {
             WITH wanted AS (
                 SELECT greatest(\(wanted.lowerBound), k.backfill_from, k.reach_from) AS since,
                     least(\(wanted.upperBound), \(now), clock_timestamp()) AS until, k.spoken_for
-                FROM keep_rules k WHERE k.id = \(rule.id) AND k.enabled
+                FROM keep_rules k WHERE k.id = \(rule.id) AND k.enabled AND k.source_symbol = \(rule.sourceSymbol)
             ), stored AS (
                 SELECT range_agg(f.stretch) AS stretches FROM (
                     SELECT tstzrange(c.covered_from, c.covered_to) AS stretch FROM chunks c
@@ -153,7 +162,11 @@ struct KeepStore: Sendable {
                         AND c.origin = \(rule.kind.origin) AND c.day BETWEEN \(days.lowerBound) AND \(days.upperBound)
                         AND (c.side = 'trade' OR c.source = \(rule.source))
                     UNION ALL
-                    SELECT tstzrange(l.first_known_at, greatest(l.first_known_at, (l.day + 1)::timestamp AT TIME ZONE 'UTC')) FROM live_days l
+                    SELECT tstzrange(l.first_known_at, greatest(l.first_known_at, least((l.day + 1)::timestamp AT TIME ZONE 'UTC',
+                        (SELECT max(d.closed_through) FROM live_closed d
+                         WHERE d.instrument_id = l.instrument_id AND d.interval_seconds = l.interval_seconds AND d.side = l.side AND d.origin = l.origin
+                            AND NOT EXISTS (SELECT FROM live_subscriptions s WHERE s.instrument_id = l.instrument_id)))))
+                    FROM live_days l
                     WHERE l.instrument_id = \(rule.instrumentID) AND l.interval_seconds = \(rule.kind.intervalSeconds)
                         AND l.origin = \(rule.kind.origin) AND l.day BETWEEN \(days.lowerBound) AND \(days.upperBound)
                 ) AS f
@@ -176,15 +189,17 @@ struct KeepStore: Sendable {
         ).first?.column(0) ?? false
     }
 
-    /// Notes that a stretch need not be asked for again.
-    func remember(_ stretches: [Range<Timestamp>], of id: KeepRuleID) async throws {
-        guard let statement = Self.remember(stretches, of: id) else { return }
+    /// Notes that a stretch need not be asked for again, if the rule still spells its instrument so.
+    func remember(_ stretches: [Range<Timestamp>], of rule: KeepRule) async throws {
+        guard let statement = Self.remember(stretches, of: rule.id, as: rule.sourceSymbol) else { return }
         _ = try await pool.execute(statement)
     }
 
-    /// Notes that the source has nothing older.
-    func reached(_ moment: Timestamp, of id: KeepRuleID) async throws {
-        _ = try await pool.execute("UPDATE keep_rules SET reach_from = greatest(reach_from, \(moment)) WHERE id = \(id)")
+    /// Notes that the source has nothing older, if the rule still spells its instrument so.
+    func reached(_ moment: Timestamp, of rule: KeepRule) async throws {
+        _ = try await pool.execute(
+            "UPDATE keep_rules SET reach_from = greatest(reach_from, \(moment)) WHERE id = \(rule.id) AND source_symbol = \(rule.sourceSymbol)"
+        )
     }
 
     /// Makes an import the only one of what it speaks for: under the rule's row lock, which its transaction holds to the end. Throws `FetchOvertaken`.
@@ -192,21 +207,21 @@ struct KeepStore: Sendable {
         let row = try await connection.query(
             """
             SELECT spoken_for @> tstzrange(\(mark.asked.lowerBound), \(mark.asked.upperBound)) FROM keep_rules
-            WHERE id = \(mark.rule) AND enabled FOR UPDATE
+            WHERE id = \(mark.rule) AND enabled AND source_symbol = \(mark.sourceSymbol) FOR UPDATE
             """
         ).first
         guard let row, try !row.column(0, as: Bool.self) else { throw FetchOvertaken() }
     }
 
     /// The statement that notes it, for the transaction that stores what came; none where there is nothing to note.
-    static func remember(_ stretches: [Range<Timestamp>], of id: KeepRuleID) -> SQL? {
+    static func remember(_ stretches: [Range<Timestamp>], of id: KeepRuleID, as sourceSymbol: String) -> SQL? {
         let whole = stretches.filter { !$0.isEmpty }
         guard !whole.isEmpty else { return nil }
         return """
             UPDATE keep_rules k SET spoken_for = k.spoken_for + n.stretches
             FROM (SELECT range_agg(tstzrange(since, until)) AS stretches
                 FROM unnest(\(whole.map(\.lowerBound))::timestamptz[], \(whole.map(\.upperBound))::timestamptz[]) AS u (since, until)) AS n
-            WHERE k.id = \(id) AND NOT k.spoken_for @> n.stretches
+            WHERE k.id = \(id) AND k.source_symbol = \(sourceSymbol) AND NOT k.spoken_for @> n.stretches
             """
     }
 

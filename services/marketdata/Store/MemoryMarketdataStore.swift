@@ -160,13 +160,13 @@ final class MemoryMarketdataStore: MarketdataStore {
                         bytes: $0.draft.bytes
                     )
                 }
-                if let draft = try ChunkDraft(day, latest: latest) { drafts.append(draft) } else { days.unchanged += 1 }
+                if let draft = try ChunkDraft(day, latest: latest, mark: batch.mark) { drafts.append(draft) } else { days.unchanged += 1 }
             }
             let latest = (state.chunks[instrument.id] ?? [:]).values.flatMap(\.values).joined().map(\.recordedAt).max() ?? .min
             let stamp = latest == .min ? now : max(now, latest + 1)
             for draft in drafts {
                 let previous = state.chunks[instrument.id]?[draft.series]?[draft.day]?.last?.recordedAt ?? .min
-                let recordedAt = draft.change == .revised ? stamp : previous
+                let recordedAt = draft.isStamped ? stamp : previous
                 state.chunks[instrument.id, default: [:]][draft.series, default: [:]][draft.day, default: []].append(
                     Chunk(draft: draft, recordedAt: recordedAt)
                 )

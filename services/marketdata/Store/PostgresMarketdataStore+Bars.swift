@@ -245,7 +245,7 @@ extension PostgresMarketdataStore {
                 let part = Array(history[at..<min(at + 400, history.count)])
                 at += part.count
                 let latest = try await latestChunks(of: instrument.id, part, on: connection)
-                let made = try await cpu.map(Array(part.indices)) { try ChunkDraft(part[$0], latest: latest[$0]) }.compactMap { $0 }
+                let made = try await cpu.map(Array(part.indices)) { try ChunkDraft(part[$0], latest: latest[$0], mark: batch.mark) }.compactMap { $0 }
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
@@ -287,7 +287,9 @@ extension PostgresMarketdataStore {
                 WHERE id = \(instrument.id)
                 """
             )
-            if let mark = batch.mark, let note = KeepStore.remember(mark.remembered, of: mark.rule) { _ = try await connection.execute(note) }
+            if let mark = batch.mark, let note = KeepStore.remember(mark.remembered, of: mark.rule, as: mark.sourceSymbol) {
+                _ = try await connection.execute(note)
+            }
             // A source is asked again and again: what changed nothing would only fill the list.
             let isWorthANote = batch.source == ImportBatch.file || !drafts.isEmpty || batch.refusedDays > 0
             let stamped = drafts.filter(\.isStamped)

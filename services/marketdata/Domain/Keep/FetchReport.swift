@@ -37,6 +37,8 @@ struct FetchFailure: Error, Sendable, Equatable {
     var detail: String
     /// Whether asking again soon may help.
     var isPassing: Bool
+    /// Whether every other piece of the same rule would meet the same, or all older ones would.
+    var endsTheRun = true
 
     static func notConfigured(_ source: String) -> FetchFailure {
         FetchFailure(code: "not_configured", detail: "The source \(source) has no settings here; GET /api/sources names them.", isPassing: false)
@@ -44,7 +46,8 @@ struct FetchFailure: Error, Sendable, Equatable {
 
     static let badRows = "bad_rows"
 
-    init(code: String, detail: String, isPassing: Bool) {
+    init(code: String, detail: String, isPassing: Bool, endsTheRun: Bool = true) {
+        self.endsTheRun = endsTheRun
         self.code = code
         self.detail = detail
         self.isPassing = isPassing
@@ -58,23 +61,40 @@ struct FetchFailure: Error, Sendable, Equatable {
             case .refused: "refused"
             case .unavailable: "unavailable"
             case .broken: "broken"
-            case .tooLarge: "too_large"
+            case .tooLarge, .tooMany: "too_large"
             case .busy: "busy"
             case .limited: "limited"
             }
         detail = error.description
         isPassing = error.isPassing
+        endsTheRun =
+            switch error {
+            case .unavailable, .limited, .busy, .beyondReach, .refused(.unauthorized, _): true
+            case .notSupported, .refused, .broken, .tooLarge, .tooMany: false
+            }
     }
 }
 
 /// What an answer of a source speaks for, and that it may be stored: checked and noted in the transaction that stores it.
 struct FetchMark: Sendable, Equatable {
     var rule: KeepRuleID
+    /// How the source was told to spell the instrument: a rule that spells it otherwise by now asks another question.
+    var sourceSymbol: String
+    /// When the rule came to be: what it brings of later times was unknown before.
+    var ruleCreatedAt: Timestamp
     /// Bars that start in it were asked for.
     var asked: Range<Timestamp>
     /// Of that, what need not be asked for again.
     var remembered: [Range<Timestamp>]
+
+    init(_ rule: KeepRule, asked: Range<Timestamp>, remembered: [Range<Timestamp>] = []) {
+        self.rule = rule.id
+        sourceSymbol = rule.sourceSymbol
+        ruleCreatedAt = rule.createdAt
+        self.asked = asked
+        self.remembered = remembered
+    }
 }
 
-/// Somebody else has stored what an answer speaks for, or the rule is gone: what came late is dropped.
+/// Somebody else has stored what an answer speaks for, or the rule is gone or asks otherwise: what came late is dropped.
 struct FetchOvertaken: Error {}

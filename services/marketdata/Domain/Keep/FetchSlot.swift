@@ -5,16 +5,19 @@ import Contracts
 /// and seconds, a month of minutes, a year of hours, twenty years of days and longer.
 struct FetchSlot: Sendable, Hashable, CustomStringConvertible {
     let rule: KeepRuleID
+    /// A rule that spells its instrument otherwise asks another question.
+    let sourceSymbol: String
     let first: CivilDay
     let next: CivilDay
 
-    var description: String { "\(rule) \(first.text)" }
+    var description: String { "\(rule) \(first.text) \(sourceSymbol)" }
 
     var range: Range<Timestamp> { Timestamp(seconds: first.seconds)..<Timestamp(seconds: next.seconds) }
 
     /// The piece in which a moment lies.
     init(of rule: KeepRule, at moment: Timestamp) {
         self.rule = rule.id
+        sourceSymbol = rule.sourceSymbol
         let day = CivilDay(utcMicroseconds: moment.microseconds)
         let year = day.components.year
         switch rule.kind.intervalSeconds {

@@ -56,7 +56,7 @@ struct KeepRule: Sendable {
     var floor: Timestamp { max(backfillFrom, reachFrom ?? backfillFrom) }
 
     /// Bars that start before it are over, and whoever has none of them will get none.
-    func settled(by now: Timestamp) -> Timestamp { now - .seconds(kind.intervalSeconds + Self.settlingSeconds) }
+    func settled(by now: Timestamp) -> Timestamp { now - .seconds(kind.longestSeconds + Self.settlingSeconds) }
 
     /// How long to wait after so many failures in a row.
     static func pauseSeconds(failures: Int, everySeconds: Int) -> Int {
@@ -89,6 +89,16 @@ extension HistoryRequest.Kind {
         switch self {
         case .ticks: 1
         case .bars(let interval): interval.seconds
+        }
+    }
+
+    /// As long as no bar is: a month may have 31 days, and where clocks are put back a day has an hour more.
+    var longestSeconds: Int {
+        switch self {
+        case .bars(.days(let count)): count * 86_400 + 3_600
+        case .bars(.weeks(let count)): count * 604_800 + 3_600
+        case .bars(.months(let count)): count * 31 * 86_400 + 3_600
+        case .bars(.seconds), .ticks: intervalSeconds
         }
     }
 

@@ -21,13 +21,12 @@ struct Stretches: Sendable, Equatable {
 }
 
 extension Range<Timestamp> {
-    /// Both halves, cut at midnight UTC; nothing for what is no longer than a day.
-    var halves: (older: Range<Timestamp>, newer: Range<Timestamp>)? {
-        let day = Duration.seconds(86_400)
-        guard upperBound - lowerBound > day else { return nil }
+    /// Both halves, cut where a day or an hour of UTC begins; nothing for what is no longer than that.
+    func halves(cutAt unit: Duration) -> (older: Range<Timestamp>, newer: Range<Timestamp>)? {
+        guard upperBound - lowerBound > unit else { return nil }
         let middle = Timestamp(microseconds: lowerBound.microseconds + (upperBound.microseconds - lowerBound.microseconds) / 2)
-        var cut = middle.floored(to: day)
-        if cut <= lowerBound { cut += day }
+        var cut = middle.floored(to: unit)
+        if cut <= lowerBound { cut += unit }
         guard cut < upperBound else { return nil }
         return (lowerBound..<cut, cut..<upperBound)
     }

@@ -236,7 +236,7 @@ struct KeepRoutes: Sendable {
         return .noContent
     }
 
-    /// `POST /api/sources/keep/{id}/run`: again while it runs, it is under way.
+    /// `POST /api/sources/keep/{id}/run`: while it runs, again when that is done.
     private func runNow(_ request: Request) async throws -> Response {
         try request.requireSession(anyOf: ["admin"])
         try request.query.reject(unknownExcept: [])
@@ -254,7 +254,7 @@ struct KeepRoutes: Sendable {
 
     private func changed(_ rule: KeepRule) {
         fetchFirst?.forget(rule.symbol)
-        keeper.wake()
+        keeper.wake(rule.id)
     }
 
     private func id(_ request: Request) throws -> KeepRuleID {

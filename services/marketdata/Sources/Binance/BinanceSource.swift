@@ -164,7 +164,7 @@ struct BinanceSource: StreamingSource {
             }
             for trade in page where trade.time < until { collected.append(trade) }
             guard collected.count <= settings.limits.maximumRows else {
-                throw SourceError.notSupported("more than \(settings.limits.maximumRows) trades at once; ask for a shorter range")
+                throw SourceError.tooMany(maximumRows: settings.limits.maximumRows)
             }
             if let last = page.last {
                 // A page that is not full ends the trades: all of them, or those of its hour.

@@ -86,6 +86,9 @@ struct AnswerRows: Sendable {
     }
 
     /// A series as an import of a file would give it, cut to what was asked for and was over.
+    ///
+    /// It speaks for bars that start so early that the longest of them were over: the one that was not, which may not even be in the answer yet, is asked
+    /// for again.
     static func file(
         _ series: ImportedSeries,
         rows: Int,
@@ -94,11 +97,12 @@ struct AnswerRows: Sendable {
         askedAt: Timestamp,
         notes: [String]
     ) throws(SourceError) -> ImportedFile? {
-        let known = min(request.range.upperBound.microseconds, (askedAt - settling).microseconds)
+        let over = (askedAt - settling).microseconds
+        let known = min(request.range.upperBound.microseconds, over - Int64(request.kind.longestSeconds) * 1_000_000)
         let (bars, from) = (series.bars, request.range.lowerBound.microseconds)
         let first = bars.firstRow(startingFrom: from)
         var last = bars.firstRow(startingFrom: request.range.upperBound.microseconds)
-        while last > first, bars.ends[last - 1] > (askedAt - settling).microseconds { last -= 1 }
+        while last > first, bars.ends[last - 1] > over { last -= 1 }
         guard first < last else { return nil }
         var kept = series
         kept.bars = bars.slice(first..<last)

@@ -19,7 +19,7 @@ final class FetchFirst: Sendable {
     private let patience: Duration
     private let logger = Logger("fetch-first")
     private let known = Mutex<[String: (rules: [KeepRule], readAt: UInt64)]>([:])
-    private let failed = Mutex<[FetchSlot: (failure: FetchFailure, until: UInt64)]>([:])
+    private let failed = Mutex<[FetchSlot: (failure: FetchFailure, symbol: String, until: UInt64)]>([:])
 
     /// A rule that another replica made, changed or fetched by is seen this much later.
     private static let rulesLifetime: UInt64 = 5_000_000_000
@@ -33,8 +33,13 @@ final class FetchFirst: Sendable {
         self.patience = patience
     }
 
-    /// The rules of an instrument changed.
-    func forget(_ symbol: String) { known.withLock { $0[symbol] = nil } }
+    /// The rules of an instrument changed, or somebody wants them to run: what failed by them may be asked for again.
+    func forget(_ symbol: String) {
+        reread(symbol)
+        failed.withLock { failed in failed = failed.filter { $0.value.symbol != symbol } }
+    }
+
+    private func reread(_ symbol: String) { known.withLock { $0[symbol] = nil } }
 
     /// Fetches what a question lacks; gives a word where it stays incomplete: `late`, `too_much`, or what the source said.
     func prepare(_ request: BarRequest) async throws -> String? {
@@ -100,7 +105,7 @@ final class FetchFirst: Sendable {
                     for slot in open {
                         group.addTask { [self] in
                             let report = try await fetches.fill(rule, slot)
-                            if let failure = report.failure { remember(failure, of: slot) }
+                            if let failure = report.failure { remember(failure, of: slot, rule.symbol) }
                             return report
                         }
                     }
@@ -115,7 +120,7 @@ final class FetchFirst: Sendable {
             logger.warning("what somebody reads could not be fetched", ["rule": .string(rule.id.description), "error": .string("\(error)")])
             return counted("failed")
         }
-        forget(rule.symbol)
+        reread(rule.symbol)
         return counted(report.failure?.code ?? word)
     }
 
@@ -131,11 +136,11 @@ final class FetchFirst: Sendable {
     }
 
     /// A source that just failed is not asked again by each who reads.
-    private func remember(_ failure: FetchFailure, of slot: FetchSlot) {
+    private func remember(_ failure: FetchFailure, of slot: FetchSlot, _ symbol: String) {
         let until = time.monotonicNanoseconds() + (failure.isPassing ? Self.passingPause : Self.lastingPause)
         failed.withLock { failed in
             if failed.count >= 10_000 { failed.removeAll(keepingCapacity: true) }
-            failed[slot] = (failure, until)
+            failed[slot] = (failure, symbol, until)
         }
     }
 }

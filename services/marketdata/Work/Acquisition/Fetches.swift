@@ -123,13 +123,14 @@ final class Fetches: Component {
             } catch let error as SourceError {
                 report.failure = FetchFailure(error)
                 switch error {
-                case .beyondReach, .tooLarge:
-                    if let (older, newer) = stretch.halves {
+                case .beyondReach, .tooLarge, .tooMany:
+                    // A busy day of trades may be more than an answer takes.
+                    if let (older, newer) = stretch.halves(cutAt: .seconds(rule.kind.intervalSeconds < 60 ? 3_600 : 86_400)) {
                         report.failure = nil
                         stretches += [older, newer]
                         continue
                     }
-                    if case .beyondReach = error { try await store.reached(stretch.upperBound, of: rule.id) }
+                    if case .beyondReach = error { try await store.reached(stretch.upperBound, of: rule) }
                 default: break
                 }
                 return report
@@ -138,7 +139,7 @@ final class Fetches: Component {
         guard report.failure == nil else { return report }
         // What stored days speak for need not be looked up again either.
         let since = max(slot.range.lowerBound, rule.floor)
-        if since < settled { try await store.remember([since..<settled], of: rule.id) }
+        if since < settled { try await store.remember([since..<settled], of: rule) }
         return report
     }
 
@@ -152,10 +153,10 @@ final class Fetches: Component {
         let answer = try await withDeadline(deadline, time: time, orThrow: SourceError.unavailable("no answer within \(deadline)")) {
             try await source.history(asked)
         }
-        var mark = FetchMark(rule: rule.id, asked: stretch, remembered: [])
+        var mark = FetchMark(rule, asked: stretch)
         guard let file = answer else {
             mark.remembered = remembered(of: stretch, until: rule.settled(by: now), without: [])
-            try await store.remember(mark.remembered, of: rule.id)
+            try await store.remember(mark.remembered, of: rule)
             return report
         }
         // Bars of a series come one after the other: all that begin before the end of the last one are there.
@@ -176,15 +177,15 @@ final class Fetches: Component {
             report.rows = file.rows
             report.failure = badRows(problems)
         } catch let error as ImportError {
-            report.failure = FetchFailure(code: error.code, detail: error.detail, isPassing: false)
+            report.failure = FetchFailure(.broken(error.detail))
         } catch is FetchOvertaken {
-            logger.notice("somebody else has stored what was fetched", ["rule": .string(rule.id.description)])
+            logger.notice("what was fetched is stored by somebody else, or asked otherwise by now", ["rule": .string(rule.id.description)])
         }
         return report
     }
 
     private func badRows(_ problems: RowProblems) -> FetchFailure {
-        FetchFailure(code: FetchFailure.badRows, detail: problems.summary, isPassing: false)
+        FetchFailure(code: FetchFailure.badRows, detail: problems.summary, isPassing: false, endsTheRun: false)
     }
 
     /// What of a stretch need not be asked for again: what is settled, days with bad rows apart.

@@ -12,6 +12,8 @@ final class Keeper: Component {
 
     private static let leaseSeconds = 30
     static let piecesARun = 16
+    /// So many pieces of a run may not be had before it ends.
+    static let failuresARun = 4
 
     private let store: KeepStore
     private let fetches: Fetches
@@ -21,6 +23,8 @@ final class Keeper: Component {
     private let logger = Logger("keeper")
     private let workers: [BackgroundTask]
     private let isWoken = Mutex(false)
+    /// Pieces that could not be had, of rules that have older ones to ask for.
+    private let lacking = Mutex<[KeepRuleID: Set<FetchSlot>]>([:])
 
     init(store: KeepStore, fetches: Fetches, time: any TimeSource, loop: EventLoop, atOnce: Int = 2) {
         self.store = store
@@ -53,6 +57,12 @@ final class Keeper: Component {
 
     /// Something became due: look at once.
     func wake() { isWoken.withLock { $0 = true } }
+
+    /// A rule was changed, or somebody wants it to run: all of its pieces may be asked for.
+    func wake(_ rule: KeepRuleID) {
+        lacking.withLock { $0[rule] = nil }
+        wake()
+    }
 
     /// Works on the rule that has been due for longest; false when none is.
     func round() async -> Bool {
@@ -88,7 +98,7 @@ final class Keeper: Component {
         } catch {
             let failure = FetchFailure(code: "failed", detail: "It could not be worked on; the service's log tells why.", isPassing: true)
             logger.warning("a rule could not be worked on", ["rule": .string(rule.id.description), "error": .string("\(error)")])
-            await finish(rule, FetchReport(failure: failure), failure.code, isWhole: true)
+            await finish(rule, FetchReport(failure: failure), failure.code, goesOn: false)
         }
     }
 
@@ -96,25 +106,40 @@ final class Keeper: Component {
         let now = time.now()
         var report = FetchReport()
         let missing = rule.floor < now ? try await store.missing(rule, in: rule.floor..<now, now: now) : []
-        let slots = FetchSlot.covering(missing, of: rule, maximum: Self.piecesARun + 1)
+        // Until all pieces had their turn, nobody asks again for one that could not be had.
+        let skipped = lacking.withLock { $0[rule.id] } ?? []
+        let slots = FetchSlot.covering(missing, of: rule, maximum: skipped.count + Self.piecesARun + 1).filter { !skipped.contains($0) }
+        var (asked, had, isEnded) = (0, 0, false)
         for slot in slots.prefix(Self.piecesARun) {
-            report.add(try await fetches.fill(rule, slot))
-            // What comes next would meet the same.
-            if let failure = report.failure, failure.code != FetchFailure.badRows { break }
+            let piece = try await fetches.fill(rule, slot)
+            report.add(piece)
+            asked += 1
+            guard let failure = piece.failure else {
+                had += 1
+                continue
+            }
+            // What is to be tried again soon is the word for the run.
+            if failure.endsTheRun || failure.isPassing { report.failure = failure }
+            isEnded = failure.endsTheRun
+            if isEnded { break }
+            lacking.withLock { _ = $0[rule.id, default: []].insert(slot) }
+            if asked - had == Self.failuresARun { break }
         }
+        let isWhole = asked == slots.count && !isEnded
+        if isWhole { lacking.withLock { $0[rule.id] = nil } }
         // Nothing new is not the same as nothing at all.
         var outcome = report.outcome
         if outcome == FetchReport.noData, try await store.hasBars(rule) { outcome = FetchReport.unchanged }
-        await finish(rule, report, outcome, isWhole: slots.count <= Self.piecesARun)
+        await finish(rule, report, outcome, goesOn: !isWhole && !isEnded && had > 0)
     }
 
-    private func finish(_ rule: KeepRule, _ report: FetchReport, _ made: String, isWhole: Bool) async {
+    private func finish(_ rule: KeepRule, _ report: FetchReport, _ made: String, goesOn: Bool) async {
         let failures = report.failure?.isPassing == true ? rule.failures + 1 : 0
         var outcome = made
         var pause: Int?
         if failures > 0 {
             pause = KeepRule.pauseSeconds(failures: failures, everySeconds: rule.everySeconds)
-        } else if !isWhole, report.failure == nil || report.failure?.code == FetchFailure.badRows {
+        } else if goesOn {
             outcome = "backfilling"
             pause = 0
         }
@@ -130,7 +155,7 @@ final class Keeper: Component {
             ]
         )
         do {
-            try await store.finish(rule.id, runner: runner, report: report, outcome: outcome, failures: failures, pauseSeconds: pause)
+            try await store.finish(rule, runner: runner, report: report, outcome: outcome, failures: failures, pauseSeconds: pause)
         } catch {
             // The lease runs out by itself, and somebody begins again: what was fetched is found stored.
             logger.warning("what became of a rule was not noted", ["rule": .string(rule.id.description), "error": .string("\(error)")])
