@@ -49,11 +49,15 @@ final class BarReader: Sendable {
         recordedBy: Timestamp? = nil,
         for purpose: ReadPurpose = .people
     ) async throws -> BarAnswer {
-        do { return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose) } catch MarketdataError.daysRemoved {
-            // What is kept for so long only went in between: looked up anew, the answer is made of what is left.
-            return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose)
+        // What is kept for so long only went in between, or a seal took the place of what was looked up: looked up anew, the answer is made of what is there.
+        for _ in 0..<Self.newLooks {
+            do { return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose) } catch MarketdataError.daysRemoved {}
         }
+        return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose)
     }
+
+    /// Several series of a day may be sealed one after the other.
+    private static let newLooks = 4
 
     private func description(_ request: BarRequest, of instrument: Instrument?, now: Timestamp) async throws -> InstrumentDescription {
         if let instrument {
