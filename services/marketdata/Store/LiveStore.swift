@@ -55,19 +55,22 @@ struct LiveStore: Sendable {
         }
     }
 
-    /// Something of a series that does not exist yet.
+    /// Something of a series that does not exist yet, or does not reach to the day.
     private struct NewSeries: Error { let series: [LiveClose] }
 
-    /// Series begin to exist before anything of them is stamped: who looks which there are and does not see them, looks before the stamp.
+    /// Series begin to exist, and reach to a day, before anything of it is stamped: who looks which there are, and of which days, and does not see it, looks
+    /// before the stamp.
     private func begin(_ firsts: [LiveClose]) async throws {
         try await pool.withTransaction { connection in
             _ = try await lock(Set(firsts.map(\.instrumentID)), on: connection)
             _ = try await connection.execute(
                 """
                 INSERT INTO series (instrument_id, interval_seconds, side, origin, first_day, last_day, first_end)
-                SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, min(d.day), min(d.day), clock_timestamp()
+                SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, min(d.day), max(d.day), clock_timestamp()
                 FROM \(Self.rows(firsts)) GROUP BY d.instrument_id, d.interval_seconds, d.side, d.origin
-                ON CONFLICT (instrument_id, interval_seconds, side, origin) DO NOTHING
+                ON CONFLICT (instrument_id, interval_seconds, side, origin) DO UPDATE SET
+                    first_day = least(series.first_day, excluded.first_day), last_day = greatest(series.last_day, excluded.last_day),
+                    first_end = least(series.first_end, excluded.first_end)
                 """
             )
             for instrument in Set(firsts.map(\.instrumentID)) {
@@ -146,14 +149,14 @@ struct LiveStore: Sendable {
         return firsts.indices.filter { !places.contains($0) }.map { firsts[$0] }
     }
 
-    /// Those whose series does not exist.
+    /// Those whose series does not exist, or not with their day.
     private func newSeries(of firsts: [LiveClose], on connection: PostgresConnection) async throws -> [LiveClose] {
         if firsts.isEmpty { return [] }
         let missing = try await connection.query(
             """
             SELECT d.place FROM \(Self.rows(firsts)) LEFT JOIN series s ON s.instrument_id = d.instrument_id AND s.interval_seconds = d.interval_seconds
                 AND s.side = d.side AND s.origin = d.origin
-            WHERE s.instrument_id IS NULL
+            WHERE s.instrument_id IS NULL OR s.last_day < d.day OR s.first_day > d.day
             """
         )
         return try missing.map { firsts[try $0.column(0, as: Int.self) - 1] }
