@@ -285,6 +285,25 @@ import Testing
         }
     }
 
+    @Test func aCorrectionComesAfterWhatAFeedToldAheadOfTheClock() async throws {
+        try await withWorld { world in
+            try await world.bench.take(minutes(from: "2026-02-27T12:00:00Z", count: 10), as: "BTCUSD.csv")
+            // As if the server's clock had been set back by an hour.
+            try await world.superuser.execute("UPDATE live_clock SET known_at = clock_timestamp() + interval '1 hour'")
+            let told = try await world.record([row(world, 0, price: 300, origin: .derived)])
+            let before = try await world.text("1m", asOf: told)
+            try await world.bench.take(minutes(from: "2026-02-27T12:00:00Z", count: 10, first: 900), as: "BTCUSD.csv")
+            #expect(try await world.text("1m", asOf: told) == before)
+            let stamp = try #require(try await world.superuser.query("SELECT max(recorded_at) FROM chunks").first).column(0, as: Timestamp.self)
+            #expect(stamp > told)
+            let now = try await KnowledgeStore(pool: world.pool).now()
+            #expect(now >= stamp)
+            #expect(try await world.text("1m", asOf: now) != before)
+            // What was answered as of the correction is not changed by what the feed tells next.
+            #expect(try await world.record([row(world, 1, price: 301, origin: .derived)]) > stamp)
+        }
+    }
+
     // MARK: Sealing
 
     @Test func aSealThatIsRolledBackLosesNothing() async throws {

@@ -426,14 +426,20 @@ extension PostgresMarketdataStore {
         }
     }
 
-    /// Gives corrections the time from which they are known, under the lock that orders stamps and commits.
+    /// Gives corrections the time from which they are known, under the lock that orders stamps and commits. What a feed has told may be ahead of the server's
+    /// clock, and a correction comes after all that could be read before it; what feeds tell next comes after the correction.
     private static func stamp(_ drafts: [ChunkDraft], of instrument: InstrumentID) -> [SQL] {
         if drafts.isEmpty { return [] }
         var statements: [SQL] = [
             lockRecording(of: instrument.description),
             """
-            UPDATE instruments SET last_correction_at = greatest(clock_timestamp(), last_correction_at + interval '1 microsecond')
+            UPDATE instruments SET last_correction_at = greatest(clock_timestamp(), last_correction_at + interval '1 microsecond',
+                (SELECT known_at + interval '1 microsecond' FROM live_clock))
             WHERE id = \(instrument)
+            """,
+            """
+            UPDATE live_clock SET known_at = greatest(live_clock.known_at, i.last_correction_at)
+            FROM instruments i WHERE i.id = \(instrument) AND i.last_correction_at > clock_timestamp()
             """,
         ]
         var at = 0
