@@ -306,6 +306,38 @@ import Testing
 
     // MARK: Sealing
 
+    @Test func aSealChangesNothingOfWhatWasSaidBeforeTheFeedsFirstRow() async throws {
+        try await withWorld { world in
+            let text = (0..<7).map { "2026-03-02T12:00:0\($0),100,101,99,100,1" }.joined(separator: "\n")
+            try await world.bench.take("time,open,high,low,close,volume\n\(text)\n", as: "BTCUSD.csv")
+            let early = try #require(try await world.superuser.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
+            let first = try await world.record([row(world, 7, price: 107)])
+            let moments = [early, first + .microseconds(-1), first]
+            let name = try #require(DatasetName("bars.crypto.BTCUSD.1s.trade"))
+            let catalogue = Catalogue(store: world.store, cpu: world.store.cpu, time: SystemTimeSource())
+            func answers() async throws -> [String] {
+                var all: [String] = []
+                for moment in moments {
+                    for interval in ["1s", "5s"] { all.append(try await world.text(interval, asOf: moment)) }
+                    let dataset = try await catalogue.dataset(name, asOf: moment)
+                    all.append("\(dataset.partitions.map(\.rows)) \(dataset.dataSHA256.hex)")
+                }
+                return all
+            }
+            // Of history nothing is missing; of a day that a feed tells of, what comes after its last row.
+            #expect(shown(try await world.answer("5s") { $0.asOf = early }).count == 2)
+            #expect(shown(try await world.answer("5s") { $0.asOf = first }).count == 1)
+            let before = try await answers()
+            try await world.sealAll()
+            #expect(try await world.count("chunks WHERE sealed_through IS NOT NULL") == 1)
+            #expect(try await answers() == before)
+            _ = try await world.record([row(world, 8, price: 108), row(world, 2, version: 1, price: 102)])
+            #expect(try await answers() == before)
+            try await world.sealAll()
+            #expect(try await answers() == before)
+        }
+    }
+
     @Test func aSealThatIsRolledBackLosesNothing() async throws {
         try await withWorld { world in
             _ = try await world.record((0..<30).map { row(world, $0, price: 100 + $0) })

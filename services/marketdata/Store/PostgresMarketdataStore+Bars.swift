@@ -52,9 +52,11 @@ extension PostgresMarketdataStore {
             """
             SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
                 c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to,
-                c.first_known_at, c.sealed_through
+                c.first_known_at, c.sealed_through, coalesce(l.first_known_at > \(recordedBy), false)
             FROM \(wanted)
             JOIN chunks c ON c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side AND c.origin = wanted.origin
+            LEFT JOIN live_days l ON c.sealed_through IS NOT NULL AND l.instrument_id = c.instrument_id AND l.interval_seconds = c.interval_seconds
+                AND l.side = c.side AND l.origin = c.origin AND l.day = c.day
             WHERE c.instrument_id = \(query.instrumentID) AND c.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
                 AND c.recorded_at <= \(recordedBy)
             ORDER BY c.interval_seconds, c.side, c.origin, c.day, c.revision DESC
@@ -156,7 +158,7 @@ extension PostgresMarketdataStore {
     }
 
     private static func chunkInfo(_ row: PostgresRow, of instrument: InstrumentID, recordedBy: Int64) throws -> ChunkInfo? {
-        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough) =
+        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough, isBeforeFeed) =
             try row.decode(
                 Int.self,
                 PriceSide.self,
@@ -170,7 +172,8 @@ extension PostgresMarketdataStore {
                 Timestamp.self,
                 Timestamp.self,
                 Timestamp?.self,
-                Timestamp?.self
+                Timestamp?.self,
+                Bool.self
             )
         // A day of which nothing was known says nothing: its being there must not change the answer.
         if let firstKnownAt, firstKnownAt.microseconds > recordedBy { return nil }
@@ -182,7 +185,8 @@ extension PostgresMarketdataStore {
             firstEnd: firstEnd.microseconds,
             lastEnd: lastEnd.microseconds,
             coverage: from.microseconds..<to.microseconds,
-            live: sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: false) }
+            live: isBeforeFeed ? nil : sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: false) },
+            isBeforeFeed: isBeforeFeed
         )
     }
 
