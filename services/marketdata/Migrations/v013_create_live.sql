@@ -36,11 +36,11 @@ CREATE TABLE live_days (
     side text NOT NULL,
     origin text NOT NULL,
     day date NOT NULL,
-    -- The moment of the first row.
+    -- The moment of the first row; infinity while the day is only entered, which is done under the lock of the instrument's row, before the first row is told.
     first_known_at timestamptz NOT NULL,
     PRIMARY KEY (instrument_id, day, interval_seconds, side, origin)
 );
-GRANT SELECT, INSERT ON live_days TO marketdata_app;
+GRANT SELECT, INSERT, UPDATE (first_known_at) ON live_days TO marketdata_app;
 
 -- The one clock of everything live: it never falls, even if the server's clock is set back.
 CREATE TABLE live_clock (
@@ -80,6 +80,21 @@ CREATE TABLE live_announcements (
     PRIMARY KEY (source, interval_seconds, close_at)
 );
 GRANT SELECT, INSERT, DELETE ON live_announcements TO marketdata_app;
+
+-- Revisions by late ticks that are recorded and not said yet: whoever has the feed's lease raises the instrument's version and says them, when no import has
+-- the instrument's row.
+CREATE TABLE live_revisions (
+    source text NOT NULL REFERENCES live_feeds (source),
+    known_at timestamptz NOT NULL,
+    instrument_id uuid NOT NULL,
+    interval_seconds integer NOT NULL,
+    side text NOT NULL,
+    origin text NOT NULL,
+    day date NOT NULL,
+    edition bigint NOT NULL,
+    PRIMARY KEY (source, instrument_id, known_at, day, interval_seconds, side, origin)
+);
+GRANT SELECT, INSERT, DELETE ON live_revisions TO marketdata_app;
 
 -- Stretches that a feed missed.
 CREATE TABLE live_holes (
@@ -160,7 +175,7 @@ BEGIN
             SELECT min(coalesce(c.first_known_at, c.first_end)) AS moment FROM chunks c
             WHERE c.instrument_id = instrument AND c.interval_seconds = seconds AND c.side = price AND c.origin = made AND c.day = first
             UNION ALL
-            SELECT l.first_known_at FROM live_days l
+            SELECT least(l.first_known_at, clock_timestamp()) FROM live_days l
             WHERE l.instrument_id = instrument AND l.interval_seconds = seconds AND l.side = price AND l.origin = made AND l.day = first
         ) AS d)
     WHERE s.instrument_id = instrument AND s.interval_seconds = seconds AND s.side = price AND s.origin = made AND s.first_day < first;
