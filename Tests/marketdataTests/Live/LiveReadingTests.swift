@@ -500,6 +500,29 @@ import Testing
         }
     }
 
+    @Test func feedsWaitForNoHistoryOfAnImport() async throws {
+        try await withWorld { world in
+            _ = try await world.record([row(world, 0, price: 100)])
+            // The import has begun to write, and does not come further.
+            try await world.superuser.execute("BEGIN")
+            try await world.superuser.execute("LOCK TABLE chunk_slots IN SHARE MODE")
+            let times = ["2026-02-27T12:00:0", "2026-03-02T11:00:0"].flatMap { minute in (0..<5).map { "\(minute)\($0)" } }
+            let text = "time,open,high,low,close,volume\n" + times.map { "\($0),100,101,99,100,1\n" }.joined()
+            async let taken: Void = { _ = try await world.bench.take(text, as: "BTCUSD.csv") }()
+            func count(_ what: SQL) async throws -> Int { try await world.pool.query("SELECT count(*) FROM \(what)").first?.column(0) ?? 0 }
+            try await eventually("the import waits") {
+                try await count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+            }
+            let subject = "marketdata-recording:live"
+            let free = try await world.pool.query("SELECT pg_try_advisory_xact_lock_shared(hashtextextended(\(subject), 0))").first
+            #expect(try #require(free).column(0, as: Bool.self))
+            try await world.superuser.execute("COMMIT")
+            try await taken
+            #expect(try await world.count("(SELECT DISTINCT day FROM chunks) AS days") == 2)
+            #expect(try await world.answer("1s").bars.count == 11)
+        }
+    }
+
     // MARK: Who pins a moment
 
     @Test func aChartStaysAsItWasOpenedWhileBarsComeIn() async throws {

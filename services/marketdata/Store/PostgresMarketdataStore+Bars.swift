@@ -241,7 +241,7 @@ extension PostgresMarketdataStore {
             var instrument = found
             var days = ImportOutcome.Days(refused: batch.refusedDays)
             var drafts: [ChunkDraft] = []
-            // Days that a feed tells of come last: from then on it waits for this import.
+            // Days that a feed tells of come last, when all else is written: from then on every feed waits for this import.
             let live = try await liveDays(of: instrument.id, batch.days.map(\.day), on: connection)
             let history = batch.days.filter { !live.contains($0.day) }
             var at = 0
@@ -253,15 +253,15 @@ extension PostgresMarketdataStore {
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
+            try await write(drafts, of: instrument.id, batch: batch, on: connection)
             if !live.isEmpty {
                 let part = batch.days.filter { live.contains($0.day) }
                 let made = try await liveDrafts(part, of: instrument.id, on: connection)
+                try await write(made, of: instrument.id, batch: batch, on: connection)
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
-            try await insert(drafts, of: instrument.id, batch: batch, on: connection)
-            try await saveSlots(of: drafts, of: instrument.id, on: connection)
-            try await extendSeries(of: instrument.id, with: drafts, on: connection)
+            var events: [(event: BarsRevised, subjectVersion: Int64)] = []
             for draft in drafts {
                 switch draft.change {
                 case .added: days.added += 1
@@ -275,9 +275,10 @@ extension PostgresMarketdataStore {
                         day: CivilDate(daysSince1970: Int64(draft.day.number)),
                         revision: Int64(draft.edition)
                     )
-                    _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
+                    events.append((event, instrument.version))
                 }
             }
+            try await outbox.append(events, on: connection)
             instrument.baseIntervalSeconds = try BaseInterval.seconds(
                 of: try await connection.query("SELECT interval_seconds, side, origin FROM series WHERE instrument_id = \(instrument.id)").map {
                     row in
@@ -394,6 +395,13 @@ extension PostgresMarketdataStore {
             )
         }
         return latest
+    }
+
+    /// Writes days with their slots, and what of their series exists; corrections are not stamped yet.
+    private func write(_ drafts: [ChunkDraft], of instrument: InstrumentID, batch: ImportBatch, on connection: PostgresConnection) async throws {
+        try await insert(drafts, of: instrument, batch: batch, on: connection)
+        try await saveSlots(of: drafts, of: instrument, on: connection)
+        try await extendSeries(of: instrument, with: drafts, on: connection)
     }
 
     private func insert(_ drafts: [ChunkDraft], of instrument: InstrumentID, batch: ImportBatch, on connection: PostgresConnection) async throws {
