@@ -54,7 +54,9 @@ GRANT SELECT, UPDATE ON live_clock TO marketdata_app;
 CREATE TABLE live_feeds (
     source text PRIMARY KEY CHECK (length(source) BETWEEN 1 AND 64),
     runner text NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    -- The step that was recorded last.
+    last_step uuid
 );
 GRANT SELECT, INSERT, UPDATE ON live_feeds TO marketdata_app;
 

@@ -113,7 +113,11 @@ struct LiveStore: Sendable {
 
     private func recordOnce(_ step: LiveStep, feed source: String, runner: String) async throws -> Recorded? {
         try await pool.withTransaction { connection -> Recorded? in
-            guard try await Self.holds(source, runner, on: connection) else { return nil }
+            // Names the step: who does not know what became of it asks for that.
+            let held = try await connection.execute(
+                "UPDATE live_feeds SET last_step = \(step.id) WHERE source = \(source) AND runner = \(runner) AND lease_until > clock_timestamp()"
+            )
+            guard held == 1 else { return nil }
             let first = try await firstRows(of: step.closes, on: connection)
             let ends = Timestamp(microseconds: step.closes.map(\.end).max() ?? Timestamp.distantPast.microseconds)
             let stamped = try await connection.pipeline([
