@@ -464,6 +464,27 @@ import Testing
         }
     }
 
+    @Test func aSealedDayIsNotMendedByWhoKnowsNothingOfSeals() async throws {
+        try await withWorld { world in
+            _ = try await world.record((0..<60).map { row(world, $0, price: 100) })
+            try await world.sealAll()
+            func mend(_ sealedThrough: SQL) async throws {
+                _ = try await world.pool.execute(
+                    """
+                    INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end,
+                        covered_from, covered_to, sha256, recorded_at, import_id, bytes, first_known_at, sealed_through)
+                    SELECT instrument_id, interval_seconds, side, origin, day, revision + 1, edition + 1, rows, first_start, first_end, last_end,
+                        covered_from, covered_to, sha256, clock_timestamp(), import_id, bytes, \(sealedThrough), \(sealedThrough) FROM chunks
+                    """
+                )
+            }
+            await #expect(throws: PostgresError.self) { try await mend("NULL::timestamptz") }
+            #expect(try await world.count("chunks") == 1)
+            try await mend("sealed_through")
+            #expect(try await world.count("chunks") == 2)
+        }
+    }
+
     // MARK: Waiting
 
     /// The first row of all, one more of a day, the first row of the next day.

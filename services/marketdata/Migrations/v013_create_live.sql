@@ -127,6 +127,21 @@ ALTER TABLE chunks
     ADD COLUMN live_editions integer NOT NULL DEFAULT 0 CHECK (live_editions >= 0),
     ADD CHECK ((first_known_at IS NULL) = (sealed_through IS NULL));
 
+-- Who knows nothing of live days, as a replica that still runs what was there before them does, takes a sealed day for damaged and would mend it with what a
+-- file says: what feeds told of it would be lost.
+CREATE FUNCTION keep_sealed() RETURNS trigger LANGUAGE plpgsql SET search_path = marketdata, pg_temp AS $$
+BEGIN
+    IF NEW.sealed_through IS NULL AND EXISTS (
+        SELECT FROM chunks c
+        WHERE c.instrument_id = NEW.instrument_id AND c.interval_seconds = NEW.interval_seconds AND c.side = NEW.side AND c.origin = NEW.origin
+            AND c.day = NEW.day AND c.sealed_through IS NOT NULL)
+    THEN
+        RAISE EXCEPTION 'a sealed day stays one' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER chunks_keep_sealed BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION keep_sealed();
+
 -- After a live day was sealed: removes what its newest revision holds too, which is the revision before it with the same stamp, and the tail up to its
 -- sealed_through. Looks at the rules itself, so that nothing can go that is not held.
 CREATE FUNCTION remove_sealed(instrument uuid, seconds integer, price text, made text, sealed date) RETURNS void
