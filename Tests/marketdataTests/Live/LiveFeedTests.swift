@@ -538,12 +538,18 @@ import Testing
             #expect(try await bench.live.claim(feed: "scripted", runner: "me", leaseSeconds: 60))
             let start = at("2024-03-04T12:00:00Z").microseconds
             let series = SeriesKey(intervalSeconds: 1, side: .trade, origin: .derived)
-            var close = LiveClose(instrumentID: id, series: series, start: start, end: start + 1_000_000, version: 0, prices: nil)
-            #expect(try await !bench.subscriptions.isRecorded(close, feed: "scripted"))
-            _ = try await bench.live.record(LiveStep(closes: [close]), feed: "scripted", runner: "me")
-            #expect(try await bench.subscriptions.isRecorded(close, feed: "scripted"))
-            close.version = 1
-            #expect(try await !bench.subscriptions.isRecorded(close, feed: "scripted"))
+            let close = LiveClose(instrumentID: id, series: series, start: start, end: start + 1_000_000, version: 0, prices: nil)
+            let step = LiveStep(closes: [close])
+            #expect(try await !bench.subscriptions.isRecorded(step, feed: "scripted"))
+            _ = try await bench.live.record(step, feed: "scripted", runner: "me")
+            #expect(try await bench.subscriptions.isRecorded(step, feed: "scripted"))
+            // A seal takes the rows out of the tail, and changes nothing of that.
+            let cpu = try CPUPool(threads: 1)
+            defer { cpu.stop() }
+            let seals = LiveSeals(pool: bench.pool, cpu: cpu)
+            for part in try await seals.unsealed() { #expect(try await seals.seal(part)) }
+            #expect(try await bench.subscriptions.isRecorded(step, feed: "scripted"))
+            #expect(try await !bench.subscriptions.isRecorded(LiveStep(closes: [close]), feed: "scripted"))
         }
     }
 }

@@ -285,7 +285,58 @@ import Testing
         }
     }
 
+    @Test func aCorrectionComesAfterWhatAFeedToldAheadOfTheClock() async throws {
+        try await withWorld { world in
+            try await world.bench.take(minutes(from: "2026-02-27T12:00:00Z", count: 10), as: "BTCUSD.csv")
+            // As if the server's clock had been set back by an hour.
+            try await world.superuser.execute("UPDATE live_clock SET known_at = clock_timestamp() + interval '1 hour'")
+            let told = try await world.record([row(world, 0, price: 300, origin: .derived)])
+            let before = try await world.text("1m", asOf: told)
+            try await world.bench.take(minutes(from: "2026-02-27T12:00:00Z", count: 10, first: 900), as: "BTCUSD.csv")
+            #expect(try await world.text("1m", asOf: told) == before)
+            let stamp = try #require(try await world.superuser.query("SELECT max(recorded_at) FROM chunks").first).column(0, as: Timestamp.self)
+            #expect(stamp > told)
+            let now = try await KnowledgeStore(pool: world.pool).now()
+            #expect(now >= stamp)
+            #expect(try await world.text("1m", asOf: now) != before)
+            // What was answered as of the correction is not changed by what the feed tells next.
+            #expect(try await world.record([row(world, 1, price: 301, origin: .derived)]) > stamp)
+        }
+    }
+
     // MARK: Sealing
+
+    @Test func aSealChangesNothingOfWhatWasSaidBeforeTheFeedsFirstRow() async throws {
+        try await withWorld { world in
+            let text = (0..<7).map { "2026-03-02T12:00:0\($0),100,101,99,100,1" }.joined(separator: "\n")
+            try await world.bench.take("time,open,high,low,close,volume\n\(text)\n", as: "BTCUSD.csv")
+            let early = try #require(try await world.superuser.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
+            let first = try await world.record([row(world, 7, price: 107)])
+            let moments = [early, first + .microseconds(-1), first]
+            let name = try #require(DatasetName("bars.crypto.BTCUSD.1s.trade"))
+            let catalogue = Catalogue(store: world.store, cpu: world.store.cpu, time: SystemTimeSource())
+            func answers() async throws -> [String] {
+                var all: [String] = []
+                for moment in moments {
+                    for interval in ["1s", "5s"] { all.append(try await world.text(interval, asOf: moment)) }
+                    let dataset = try await catalogue.dataset(name, asOf: moment)
+                    all.append("\(dataset.partitions.map(\.rows)) \(dataset.dataSHA256.hex)")
+                }
+                return all
+            }
+            // Of history nothing is missing; of a day that a feed tells of, what comes after its last row.
+            #expect(shown(try await world.answer("5s") { $0.asOf = early }).count == 2)
+            #expect(shown(try await world.answer("5s") { $0.asOf = first }).count == 1)
+            let before = try await answers()
+            try await world.sealAll()
+            #expect(try await world.count("chunks WHERE sealed_through IS NOT NULL") == 1)
+            #expect(try await answers() == before)
+            _ = try await world.record([row(world, 8, price: 108), row(world, 2, version: 1, price: 102)])
+            #expect(try await answers() == before)
+            try await world.sealAll()
+            #expect(try await answers() == before)
+        }
+    }
 
     @Test func aSealThatIsRolledBackLosesNothing() async throws {
         try await withWorld { world in
@@ -431,10 +482,33 @@ import Testing
         }
     }
 
+    @Test func aSealedDayIsNotMendedByWhoKnowsNothingOfSeals() async throws {
+        try await withWorld { world in
+            _ = try await world.record((0..<60).map { row(world, $0, price: 100) })
+            try await world.sealAll()
+            func mend(_ sealedThrough: SQL) async throws {
+                _ = try await world.pool.execute(
+                    """
+                    INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end,
+                        covered_from, covered_to, sha256, recorded_at, import_id, bytes, first_known_at, sealed_through)
+                    SELECT instrument_id, interval_seconds, side, origin, day, revision + 1, edition + 1, rows, first_start, first_end, last_end,
+                        covered_from, covered_to, sha256, clock_timestamp(), import_id, bytes, \(sealedThrough), \(sealedThrough) FROM chunks
+                    """
+                )
+            }
+            await #expect(throws: PostgresError.self) { try await mend("NULL::timestamptz") }
+            #expect(try await world.count("chunks") == 1)
+            try await mend("sealed_through")
+            #expect(try await world.count("chunks") == 2)
+        }
+    }
+
     // MARK: Waiting
 
-    @Test(arguments: [false, true]) func whoReadsAsOfAMomentWaitsForWhatIsStampedBeforeIt(isFirst: Bool) async throws {
+    /// The first row of all, one more of a day, the first row of the next day.
+    @Test(arguments: [nil, 60, 86_400]) func whoReadsAsOfAMomentWaitsForWhatIsStampedBeforeIt(second: Int?) async throws {
         try await withWorld { world in
+            let isFirst = second == nil
             try await world.bench.take(minutes(from: "2026-03-01T23:00:00Z", count: 60), as: "BTCUSD.csv")
             if !isFirst { _ = try await world.record((0..<60).map { row(world, $0, price: 300, origin: .derived) }) }
             // The step has its stamp, and cannot commit.
@@ -445,7 +519,7 @@ import Testing
                     .first?.column(0) ?? 0
             }
             let due = LiveAnnouncement(intervalSeconds: 60, closeAt: .now(), knownAt: .distantPast, instruments: [world.btc])
-            let first = isFirst ? 0 : 60
+            let first = second ?? 0
             async let told = world.record((first..<first + 60).map { row(world, $0, price: 301, origin: .derived) }, announcements: [due])
             try await eventually("the feed waits") { try await waiting() == 1 }
             let moment = try #require(try await world.pool.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
@@ -462,6 +536,29 @@ import Testing
             let count = try await answer
             #expect(count == (isFirst ? 61 : 62))
             #expect(try await world.answer("1m") { $0.asOf = moment }.bars.count == count)
+        }
+    }
+
+    @Test func feedsWaitForNoHistoryOfAnImport() async throws {
+        try await withWorld { world in
+            _ = try await world.record([row(world, 0, price: 100)])
+            // The import has begun to write, and does not come further.
+            try await world.superuser.execute("BEGIN")
+            try await world.superuser.execute("LOCK TABLE chunk_slots IN SHARE MODE")
+            let times = ["2026-02-27T12:00:0", "2026-03-02T11:00:0"].flatMap { minute in (0..<5).map { "\(minute)\($0)" } }
+            let text = "time,open,high,low,close,volume\n" + times.map { "\($0),100,101,99,100,1\n" }.joined()
+            async let taken: Void = { _ = try await world.bench.take(text, as: "BTCUSD.csv") }()
+            func count(_ what: SQL) async throws -> Int { try await world.pool.query("SELECT count(*) FROM \(what)").first?.column(0) ?? 0 }
+            try await eventually("the import waits") {
+                try await count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+            }
+            let subject = "marketdata-recording:live"
+            let free = try await world.pool.query("SELECT pg_try_advisory_xact_lock_shared(hashtextextended(\(subject), 0))").first
+            #expect(try #require(free).column(0, as: Bool.self))
+            try await world.superuser.execute("COMMIT")
+            try await taken
+            #expect(try await world.count("(SELECT DISTINCT day FROM chunks) AS days") == 2)
+            #expect(try await world.answer("1s").bars.count == 11)
         }
     }
 

@@ -118,7 +118,7 @@ import Testing
             let step = LiveStep(closes: [close(world, 5), wrong])
             await #expect(throws: PostgresError.self) { try await world.live.record(step, feed: "a", runner: "one") }
             #expect(try await world.count("tail_bars") == 0)
-            #expect(try await world.count("live_days") == 0)
+            #expect(try await world.count("live_days WHERE isfinite(first_known_at)") == 0)
             #expect(try await world.live.closedThrough(feed: "a").isEmpty)
         }
     }
@@ -154,6 +154,49 @@ import Testing
             _ = try await world.live.record(LiveStep(closes: [close(world, 0, version: 2, price: "100")]), feed: "a", runner: "one")
             let said = try await world.revisions()
             #expect(said == [[2, 2], [3, 3]])
+        }
+    }
+
+    @Test func aLateTickDoesNotWaitForAnImportAndIsSaidOnce() async throws {
+        try await withWorld { world in
+            #expect(try await world.live.claim(feed: "a", runner: "one", leaseSeconds: 60))
+            _ = try await world.live.record(LiveStep(closes: [close(world, 0)]), feed: "a", runner: "one")
+            // As an import does for as long as it takes.
+            try await world.superuser.execute("BEGIN")
+            _ = try await world.superuser.query("SELECT 1 FROM instruments WHERE id = \(world.btc) FOR UPDATE")
+            let late = LiveStep(closes: [close(world, 0, version: 1, price: "100.25")])
+            async let told = world.live.record(late, feed: "a", runner: "one")
+            try await eventually("the step is known") { try await world.count("tail_bars") == 2 }
+            #expect(try await told != nil)
+            #expect(try await world.live.record(LiveStep(closes: [close(world, 1)]), feed: "a", runner: "one") != nil)
+            #expect(try await world.revisions().isEmpty)
+            try await world.superuser.execute("COMMIT")
+            // The runner is gone: who has the feed next says it, and says it once.
+            try await world.live.release(feed: "a", runner: "one")
+            #expect(try await world.live.claim(feed: "a", runner: "two", leaseSeconds: 60))
+            #expect(try await world.live.claim(feed: "a", runner: "two", leaseSeconds: 60))
+            #expect(try await world.revisions() == [[2, 2]])
+            #expect(try await world.store.instrument(id: world.btc)?.version == 2)
+            #expect(try await world.count("live_revisions") == 0)
+        }
+    }
+
+    @Test func theLeaseIsKeptWhileAFirstDayWaitsForAnImport() async throws {
+        try await withWorld { world in
+            #expect(try await world.live.claim(feed: "a", runner: "one", leaseSeconds: 60))
+            try await world.superuser.execute("BEGIN")
+            _ = try await world.superuser.query("SELECT 1 FROM instruments WHERE id = \(world.btc) FOR UPDATE")
+            let step = LiveStep(closes: [close(world, 0)])
+            async let told = world.live.record(step, feed: "a", runner: "one")
+            try await eventually("the feed waits") {
+                let waiting: SQL = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                return try await world.live.pool.query(waiting).count == 1
+            }
+            // Nobody holds the feed's row meanwhile.
+            #expect(try await world.superuser.query("SELECT 1 FROM live_feeds FOR UPDATE SKIP LOCKED").count == 1)
+            try await world.superuser.execute("COMMIT")
+            let knownAt = try #require(try await told)
+            #expect(try await world.count("live_days WHERE first_known_at = \(knownAt)") == 1)
         }
     }
 

@@ -28,8 +28,10 @@ struct ChunkInfo: Sendable, Equatable {
     var lastEnd: Int64
     /// The stretch that the imports of the day spoke for.
     var coverage: Range<Int64>
-    /// What a feed told of the day; nothing for history.
+    /// What a feed told of the day by the moment that is asked for; nothing for history.
     var live: LivePart?
+    /// Whether the chunk holds what a feed told, and nothing of that was known yet: then the day is its history.
+    var isBeforeFeed = false
 
     /// What of a day is, or was until it was sealed, in the tail.
     struct LivePart: Sendable, Equatable {
@@ -49,7 +51,7 @@ struct ChunkInfo: Sendable, Equatable {
 
     /// Whether the chunk is all there is of the day, and all of it was known.
     func isWhole(recordedBy: Int64, cut: Int64) -> Bool {
-        isStored && lastEnd <= cut && (live.map { $0.tail.isEmpty && $0.sealedThrough ?? .max <= recordedBy } ?? true)
+        isStored && !isBeforeFeed && lastEnd <= cut && (live.map { $0.tail.isEmpty && $0.sealedThrough ?? .max <= recordedBy } ?? true)
     }
 
     /// What of a live day a key has to hold besides the revision; empty for history.
@@ -62,7 +64,10 @@ struct ChunkInfo: Sendable, Equatable {
         case .history(let bars):
             guard live != nil else { return PointInTime.known(history: bars, cut: cut) }
             day = LiveDay(base: bars, settledThrough: coverage.upperBound)
-        case .live(let known): day = known
+        case .live(let known):
+            // As of a moment before the feed's first row the day was history, whenever it was sealed.
+            guard live != nil else { return PointInTime.known(history: known.base, cut: cut) }
+            day = known
         case nil: day = LiveDay()
         }
         if let live { try day.add(live.tail) }

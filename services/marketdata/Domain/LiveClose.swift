@@ -45,6 +45,8 @@ struct LiveStep: Sendable {
     var announcements: [LiveAnnouncement] = []
     /// The step is not known before it.
     var notBefore: Timestamp?
+    /// Tells it from others, for who does not know what became of it.
+    var id = UUID()
 }
 
 /// A stretch of a series that a feed missed.

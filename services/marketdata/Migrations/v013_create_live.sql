@@ -36,11 +36,11 @@ CREATE TABLE live_days (
     side text NOT NULL,
     origin text NOT NULL,
     day date NOT NULL,
-    -- The moment of the first row.
+    -- The moment of the first row; infinity while the day is only entered, which is done under the lock of the instrument's row, before the first row is told.
     first_known_at timestamptz NOT NULL,
     PRIMARY KEY (instrument_id, day, interval_seconds, side, origin)
 );
-GRANT SELECT, INSERT ON live_days TO marketdata_app;
+GRANT SELECT, INSERT, UPDATE (first_known_at) ON live_days TO marketdata_app;
 
 -- The one clock of everything live: it never falls, even if the server's clock is set back.
 CREATE TABLE live_clock (
@@ -54,7 +54,9 @@ GRANT SELECT, UPDATE ON live_clock TO marketdata_app;
 CREATE TABLE live_feeds (
     source text PRIMARY KEY CHECK (length(source) BETWEEN 1 AND 64),
     runner text NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    -- The step that was recorded last.
+    last_step uuid
 );
 GRANT SELECT, INSERT, UPDATE ON live_feeds TO marketdata_app;
 
@@ -80,6 +82,21 @@ CREATE TABLE live_announcements (
     PRIMARY KEY (source, interval_seconds, close_at)
 );
 GRANT SELECT, INSERT, DELETE ON live_announcements TO marketdata_app;
+
+-- Revisions by late ticks that are recorded and not said yet: whoever has the feed's lease raises the instrument's version and says them, when no import has
+-- the instrument's row.
+CREATE TABLE live_revisions (
+    source text NOT NULL REFERENCES live_feeds (source),
+    known_at timestamptz NOT NULL,
+    instrument_id uuid NOT NULL,
+    interval_seconds integer NOT NULL,
+    side text NOT NULL,
+    origin text NOT NULL,
+    day date NOT NULL,
+    edition bigint NOT NULL,
+    PRIMARY KEY (source, instrument_id, known_at, day, interval_seconds, side, origin)
+);
+GRANT SELECT, INSERT, DELETE ON live_revisions TO marketdata_app;
 
 -- Stretches that a feed missed.
 CREATE TABLE live_holes (
@@ -109,6 +126,21 @@ ALTER TABLE chunks
     ADD COLUMN sealed_through timestamptz,
     ADD COLUMN live_editions integer NOT NULL DEFAULT 0 CHECK (live_editions >= 0),
     ADD CHECK ((first_known_at IS NULL) = (sealed_through IS NULL));
+
+-- Who knows nothing of live days, as a replica that still runs what was there before them does, takes a sealed day for damaged and would mend it with what a
+-- file says: what feeds told of it would be lost.
+CREATE FUNCTION keep_sealed() RETURNS trigger LANGUAGE plpgsql SET search_path = marketdata, pg_temp AS $$
+BEGIN
+    IF NEW.sealed_through IS NULL AND EXISTS (
+        SELECT FROM chunks c
+        WHERE c.instrument_id = NEW.instrument_id AND c.interval_seconds = NEW.interval_seconds AND c.side = NEW.side AND c.origin = NEW.origin
+            AND c.day = NEW.day AND c.sealed_through IS NOT NULL)
+    THEN
+        RAISE EXCEPTION 'a sealed day stays one' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER chunks_keep_sealed BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION keep_sealed();
 
 -- After a live day was sealed: removes what its newest revision holds too, which is the revision before it with the same stamp, and the tail up to its
 -- sealed_through. Looks at the rules itself, so that nothing can go that is not held.
@@ -160,7 +192,7 @@ BEGIN
             SELECT min(coalesce(c.first_known_at, c.first_end)) AS moment FROM chunks c
             WHERE c.instrument_id = instrument AND c.interval_seconds = seconds AND c.side = price AND c.origin = made AND c.day = first
             UNION ALL
-            SELECT l.first_known_at FROM live_days l
+            SELECT least(l.first_known_at, clock_timestamp()) FROM live_days l
             WHERE l.instrument_id = instrument AND l.interval_seconds = seconds AND l.side = price AND l.origin = made AND l.day = first
         ) AS d)
     WHERE s.instrument_id = instrument AND s.interval_seconds = seconds AND s.side = price AND s.origin = made AND s.first_day < first;

@@ -76,6 +76,8 @@ struct ChunkDraft: Sendable {
             // A stored day that cannot be read is what this import mends: nothing of it can be kept.
             guard latest != nil, case .damagedChunk = error else { throw error }
             merged = (day.bars, day.coverage, .revised)
+            // A live day stays one: what its tail holds, and what feeds tell next, is no history.
+            if latest?.sealedThrough != nil { live = LiveDay() }
         }
         series = day.series
         self.day = day.day

@@ -6,9 +6,10 @@ import Postgres
 struct KnowledgeStore: Sendable {
     let pool: PostgresPool
 
-    /// The moment by the clock that stamps what becomes known: an answer as of it is final.
+    /// The moment by the clocks that stamp what becomes known: an answer as of it is final, and holds what feeds have told already.
     func now() async throws -> Timestamp {
-        guard let now = try await pool.query("SELECT clock_timestamp()").first?.column(0, as: Timestamp.self) else { throw KnowledgeError.noClock }
+        let rows = try await pool.query("SELECT greatest(clock_timestamp(), (SELECT known_at FROM live_clock))")
+        guard let now = try rows.first?.column(0, as: Timestamp.self) else { throw KnowledgeError.noClock }
         return now
     }
 

@@ -8,7 +8,8 @@ import Postgres
 ///
 /// There is one clock and one lock for everything live. A step's `known_at` is read under the lock that its commit frees, so that stamps rise in the order of
 /// commits, over all feeds and replicas: who reads as of a moment after waiting for the lock sees all that is stamped before it. Locks are taken in one
-/// order: the feed's lease, rows of instruments, recording locks of instruments, the one of everything live.
+/// order: rows of instruments, recording locks of instruments, the feed's lease, the lock of everything live. A step takes the last two alone: who imports holds
+/// the instrument's row for as long as that takes, and no other instrument of the feed waits for it.
 struct LiveStore: Sendable {
     /// Whose recording lock it is.
     static let subject = "live"
@@ -20,14 +21,21 @@ struct LiveStore: Sendable {
 
     /// Takes the feed of a source, or keeps it; false while another runner has it.
     func claim(feed source: String, runner: String, leaseSeconds: Int) async throws -> Bool {
-        try await pool.execute(
-            """
-            INSERT INTO live_feeds (source, runner, lease_until)
-            VALUES (\(source), \(runner), clock_timestamp() + make_interval(secs => \(Double(leaseSeconds))))
-            ON CONFLICT (source) DO UPDATE SET runner = excluded.runner, lease_until = excluded.lease_until
-            WHERE live_feeds.runner = excluded.runner OR live_feeds.lease_until < clock_timestamp()
-            """
-        ) == 1
+        let isHeld =
+            try await pool.execute(
+                """
+                INSERT INTO live_feeds (source, runner, lease_until)
+                VALUES (\(source), \(runner), clock_timestamp() + make_interval(secs => \(Double(leaseSeconds))))
+                ON CONFLICT (source) DO UPDATE SET runner = excluded.runner, lease_until = excluded.lease_until
+                WHERE live_feeds.runner = excluded.runner OR live_feeds.lease_until < clock_timestamp()
+                """
+            ) == 1
+        // What a step, or who had the feed before, left to be said. The lease is held whatever becomes of that.
+        if isHeld {
+            let due = try? await pool.query("SELECT DISTINCT instrument_id FROM live_revisions WHERE source = \(source)")
+            for row in due ?? [] { if let id = try? row.column(0, as: InstrumentID.self) { try? await sayRevised(id, feed: source, runner: runner) } }
+        }
+        return isHeld
     }
 
     /// Gives the feed back, so that another replica need not wait for the end of the lease.
@@ -49,25 +57,46 @@ struct LiveStore: Sendable {
     /// A step that ends more than a minute after the database's clock is refused (`aheadOfClock`): `known_at` is never before an end and never falls again, so
     /// one tick with a wrong date would put off everything live.
     func record(_ step: LiveStep, feed source: String, runner: String) async throws -> Timestamp? {
-        do { return try await recordOnce(step, feed: source, runner: runner) } catch let error as NewSeries {
-            try await begin(error.series)
-            return try await recordOnce(step, feed: source, runner: runner)
+        let recorded: Recorded?
+        do { recorded = try await recordOnce(step, feed: source, runner: runner) } catch let error as NewDays {
+            try await begin(error.days)
+            recorded = try await recordOnce(step, feed: source, runner: runner)
         }
+        // The step is known whatever becomes of these: what cannot be said now is said after the next step, or by who renews the lease.
+        for instrument in recorded?.revised ?? [] { try? await sayRevised(instrument, feed: source, runner: runner) }
+        return recorded?.knownAt
     }
 
-    /// Something of a series that does not exist yet.
-    private struct NewSeries: Error { let series: [LiveClose] }
+    /// What became of a step: since when it is known, and of which instruments there are revisions to be said.
+    private struct Recorded {
+        let knownAt: Timestamp
+        let revised: [InstrumentID]
+    }
 
-    /// Series begin to exist before anything of them is stamped: who looks which there are and does not see them, looks before the stamp.
+    /// Something of days that nobody has entered yet.
+    private struct NewDays: Error { let days: [LiveClose] }
+
+    /// Series begin to exist, and reach to a day, and the day is live before anything of it is stamped: who looks which there are, and of which days, and does
+    /// not see it, looks before the stamp. Waits for an import of the instrument, as an import must know which days are live; the feed's row is not held.
     private func begin(_ firsts: [LiveClose]) async throws {
         try await pool.withTransaction { connection in
-            _ = try await lock(Set(firsts.map(\.instrumentID)), on: connection)
+            try await lock(Set(firsts.map(\.instrumentID)), on: connection)
             _ = try await connection.execute(
                 """
                 INSERT INTO series (instrument_id, interval_seconds, side, origin, first_day, last_day, first_end)
-                SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, min(d.day), min(d.day), clock_timestamp()
+                SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, min(d.day), max(d.day), clock_timestamp()
                 FROM \(Self.rows(firsts)) GROUP BY d.instrument_id, d.interval_seconds, d.side, d.origin
-                ON CONFLICT (instrument_id, interval_seconds, side, origin) DO NOTHING
+                ON CONFLICT (instrument_id, interval_seconds, side, origin) DO UPDATE SET
+                    first_day = least(series.first_day, excluded.first_day), last_day = greatest(series.last_day, excluded.last_day),
+                    first_end = least(series.first_end, excluded.first_end)
+                """
+            )
+            // Nothing of it is known until a step says when.
+            _ = try await connection.execute(
+                """
+                INSERT INTO live_days (instrument_id, interval_seconds, side, origin, day, first_known_at)
+                SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, d.day, 'infinity'::timestamptz FROM \(Self.rows(firsts))
+                ON CONFLICT (instrument_id, day, interval_seconds, side, origin) DO NOTHING
                 """
             )
             for instrument in Set(firsts.map(\.instrumentID)) {
@@ -82,18 +111,14 @@ struct LiveStore: Sendable {
         }
     }
 
-    private func recordOnce(_ step: LiveStep, feed source: String, runner: String) async throws -> Timestamp? {
-        let outbox = outbox
-        return try await pool.withTransaction { connection -> Timestamp? in
-            guard try await Self.holds(source, runner, on: connection) else { return nil }
-            let first = try await newDays(of: step.closes, on: connection)
-            let revised = Set(step.closes.filter { $0.version > 0 }.map(\.instrumentID))
-            let unknown = try await newSeries(of: first, on: connection)
-            if !unknown.isEmpty { throw NewSeries(series: unknown) }
-            let symbols = try await lock(Set(first.map(\.instrumentID)).union(revised), on: connection)
-            // Readers look for live days under the instrument's own recording lock, before they wait for the one of everything live.
-            let locks = Set(first.map(\.instrumentID.description)).sorted().map(PostgresMarketdataStore.lockRecording)
-            if !locks.isEmpty { _ = try await connection.pipeline(locks) }
+    private func recordOnce(_ step: LiveStep, feed source: String, runner: String) async throws -> Recorded? {
+        try await pool.withTransaction { connection -> Recorded? in
+            // Names the step: who does not know what became of it asks for that.
+            let held = try await connection.execute(
+                "UPDATE live_feeds SET last_step = \(step.id) WHERE source = \(source) AND runner = \(runner) AND lease_until > clock_timestamp()"
+            )
+            guard held == 1 else { return nil }
+            let first = try await firstRows(of: step.closes, on: connection)
             let ends = Timestamp(microseconds: step.closes.map(\.end).max() ?? Timestamp.distantPast.microseconds)
             let stamped = try await connection.pipeline([
                 PostgresMarketdataStore.lockRecording(of: Self.subject),
@@ -112,7 +137,8 @@ struct LiveStore: Sendable {
                 writes.append(Self.insert(step.closes, knownAt: knownAt))
                 writes.append(Self.advance(step.closes, feed: source))
             }
-            writes += Self.note(first, knownAt: knownAt)
+            if !first.isEmpty { writes.append(Self.note(first, knownAt: knownAt)) }
+            if step.closes.contains(where: { $0.version > 0 }) { writes.append(Self.revise(step.closes, knownAt: knownAt, feed: source)) }
             for announcement in step.announcements {
                 writes.append(
                     """
@@ -123,39 +149,37 @@ struct LiveStore: Sendable {
             }
             let touched = Set(step.closes.map(\.instrumentID)).union(step.announcements.flatMap(\.instruments))
             writes += KnowledgeNotice.send(knownAt: knownAt, instruments: touched.sorted { $0.description < $1.description })
-            _ = try await connection.pipeline(writes)
-            if !revised.isEmpty { try await sayRevised(step.closes, symbols, on: connection) }
-            await connection.afterCommit { outbox.poke() }
-            return knownAt
+            writes.append("SELECT DISTINCT instrument_id FROM live_revisions WHERE source = \(source)")
+            let due = try await connection.pipeline(writes).last ?? []
+            return Recorded(knownAt: knownAt, revised: try due.map { try $0.column(0) })
         }
     }
 
-    /// Rows of the series and days of which nothing live was known before.
-    private func newDays(of closes: [LiveClose], on connection: PostgresConnection) async throws -> [LiveClose] {
-        var firsts: [LiveClose] = []
-        var seen: Set<DayOfSeries> = []
-        for close in closes where seen.insert(DayOfSeries(close)).inserted { firsts.append(close) }
-        let known = try await connection.query(
+    /// Rows of the series and days of which nothing live was known before. Their days have been entered, or this throws which have not.
+    private func firstRows(of closes: [LiveClose], on connection: PostgresConnection) async throws -> [LiveClose] {
+        let rows = Self.oneOfEachDay(closes)
+        if rows.isEmpty { return [] }
+        var (firsts, missing): ([LiveClose], [LiveClose]) = ([], [])
+        let found = try await connection.query(
             """
-            SELECT d.place FROM \(Self.rows(firsts)) JOIN live_days l ON l.instrument_id = d.instrument_id AND l.interval_seconds = d.interval_seconds
+            SELECT d.place, l.day IS NULL OR s.first_day IS NULL OR s.last_day < d.day OR s.first_day > d.day
+            FROM \(Self.rows(rows)) LEFT JOIN live_days l ON l.instrument_id = d.instrument_id AND l.interval_seconds = d.interval_seconds
                 AND l.side = d.side AND l.origin = d.origin AND l.day = d.day
+            LEFT JOIN series s ON s.instrument_id = d.instrument_id AND s.interval_seconds = d.interval_seconds AND s.side = d.side AND s.origin = d.origin
+            WHERE l.day IS NULL OR l.first_known_at = 'infinity'
             """
         )
-        let places = Set(try known.map { try $0.column(0, as: Int.self) - 1 })
-        return firsts.indices.filter { !places.contains($0) }.map { firsts[$0] }
+        for row in found {
+            let (place, isMissing) = try row.decode(Int.self, Bool.self)
+            if isMissing { missing.append(rows[place - 1]) } else { firsts.append(rows[place - 1]) }
+        }
+        if !missing.isEmpty { throw NewDays(days: missing) }
+        return firsts
     }
 
-    /// Those whose series does not exist.
-    private func newSeries(of firsts: [LiveClose], on connection: PostgresConnection) async throws -> [LiveClose] {
-        if firsts.isEmpty { return [] }
-        let missing = try await connection.query(
-            """
-            SELECT d.place FROM \(Self.rows(firsts)) LEFT JOIN series s ON s.instrument_id = d.instrument_id AND s.interval_seconds = d.interval_seconds
-                AND s.side = d.side AND s.origin = d.origin
-            WHERE s.instrument_id IS NULL
-            """
-        )
-        return try missing.map { firsts[try $0.column(0, as: Int.self) - 1] }
+    private static func oneOfEachDay(_ closes: some Sequence<LiveClose>) -> [LiveClose] {
+        var seen: Set<DayOfSeries> = []
+        return closes.filter { seen.insert(DayOfSeries($0)).inserted }
     }
 
     private struct DayOfSeries: Hashable {
@@ -175,16 +199,11 @@ struct LiveStore: Sendable {
         """
     }
 
-    /// Locks the rows of instruments in one order for all; gives their symbols.
-    private func lock(_ instruments: Set<InstrumentID>, on connection: PostgresConnection) async throws -> [InstrumentID: String] {
-        if instruments.isEmpty { return [:] }
-        var symbols: [InstrumentID: String] = [:]
-        for row in try await connection.query("SELECT id, symbol FROM instruments WHERE id = ANY(\(Array(instruments))) ORDER BY id FOR UPDATE") {
-            let (id, symbol) = try row.decode(InstrumentID.self, String.self)
-            symbols[id] = symbol
-        }
-        for id in instruments where symbols[id] == nil { throw MarketdataError.unknownInstrument(id.description) }
-        return symbols
+    /// Locks the rows of instruments in one order for all.
+    private func lock(_ instruments: Set<InstrumentID>, on connection: PostgresConnection) async throws {
+        let rows = try await connection.query("SELECT id FROM instruments WHERE id = ANY(\(Array(instruments))) ORDER BY id FOR UPDATE")
+        let found = Set(try rows.map { try $0.column(0, as: InstrumentID.self) })
+        for id in instruments where !found.contains(id) { throw MarketdataError.unknownInstrument(id.description) }
     }
 
     private static func insert(_ closes: [LiveClose], knownAt: Timestamp) -> SQL {
@@ -214,61 +233,60 @@ struct LiveStore: Sendable {
         """
     }
 
-    /// Notes days that have become live, and what of their series exists. The instruments' rows are locked, as an import has them.
-    private static func note(_ firsts: [LiveClose], knownAt: Timestamp) -> [SQL] {
-        if firsts.isEmpty { return [] }
-        return [
-            """
-            INSERT INTO live_days (instrument_id, interval_seconds, side, origin, day, first_known_at)
-            SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, d.day, \(knownAt) FROM \(rows(firsts))
-            """,
-            """
-            INSERT INTO series (instrument_id, interval_seconds, side, origin, first_day, last_day, first_end)
-            SELECT d.instrument_id, d.interval_seconds, d.side, d.origin, min(d.day), max(d.day), \(knownAt)
-            FROM \(rows(firsts)) GROUP BY d.instrument_id, d.interval_seconds, d.side, d.origin
-            ON CONFLICT (instrument_id, interval_seconds, side, origin) DO UPDATE SET
-                first_day = least(series.first_day, excluded.first_day), last_day = greatest(series.last_day, excluded.last_day),
-                first_end = least(series.first_end, excluded.first_end)
-            """,
-        ]
+    /// Notes since when days are live.
+    private static func note(_ firsts: [LiveClose], knownAt: Timestamp) -> SQL {
+        """
+        UPDATE live_days l SET first_known_at = \(knownAt) FROM \(rows(firsts))
+        WHERE l.instrument_id = d.instrument_id AND l.interval_seconds = d.interval_seconds AND l.side = d.side AND l.origin = d.origin AND l.day = d.day
+            AND l.first_known_at = 'infinity'
+        """
     }
 
-    /// Says which days were revised, under the locked rows of their instruments.
-    private func sayRevised(_ closes: [LiveClose], _ symbols: [InstrumentID: String], on connection: PostgresConnection) async throws {
-        var days: [LiveClose] = []
-        var seen: Set<DayOfSeries> = []
-        for close in closes where close.version > 0 && seen.insert(DayOfSeries(close)).inserted { days.append(close) }
-        let editions = try await connection.query(
-            """
-            SELECT d.place, coalesce(c.edition + c.live_editions, 1) + (
-                SELECT count(DISTINCT t.known_at) FROM tail_bars t
-                WHERE t.instrument_id = d.instrument_id AND t.interval_seconds = d.interval_seconds AND t.side = d.side AND t.origin = d.origin
-                    AND t.day = d.day AND t.version > 0 AND t.known_at > coalesce(c.sealed_through, '-infinity'))
-            FROM \(Self.rows(days)) LEFT JOIN LATERAL (
-                SELECT c.edition, c.live_editions, c.sealed_through FROM chunks c
-                WHERE c.instrument_id = d.instrument_id AND c.interval_seconds = d.interval_seconds AND c.side = d.side AND c.origin = d.origin
-                    AND c.day = d.day
-                ORDER BY c.revision DESC LIMIT 1) AS c ON true
-            ORDER BY d.place
-            """
-        )
-        var events: [(event: BarsRevised, subjectVersion: Int64)] = []
-        for row in editions {
-            let (place, edition) = try row.decode(Int.self, Int64.self)
-            let day = days[place - 1]
-            let version = try await connection.query(
-                "UPDATE instruments SET version = version + 1 WHERE id = \(day.instrumentID) RETURNING version"
-            ).first?.column(0, as: Int64.self)
-            guard let version else { continue }
-            let event = BarsRevised(
-                instrumentID: day.instrumentID,
-                symbol: symbols[day.instrumentID] ?? "",
-                day: CivilDate(daysSince1970: Int64(day.day.number)),
-                revision: edition
+    // MARK: Revisions
+
+    /// Notes which days were revised, and what edition that makes; the rows themselves are written.
+    private static func revise(_ closes: [LiveClose], knownAt: Timestamp, feed source: String) -> SQL {
+        """
+        INSERT INTO live_revisions (source, known_at, instrument_id, interval_seconds, side, origin, day, edition)
+        SELECT \(source), \(knownAt), d.instrument_id, d.interval_seconds, d.side, d.origin, d.day, coalesce(c.edition + c.live_editions, 1) + (
+            SELECT count(DISTINCT t.known_at) FROM tail_bars t
+            WHERE t.instrument_id = d.instrument_id AND t.interval_seconds = d.interval_seconds AND t.side = d.side AND t.origin = d.origin
+                AND t.day = d.day AND t.version > 0 AND t.known_at > coalesce(c.sealed_through, '-infinity'))
+        FROM \(rows(oneOfEachDay(closes.lazy.filter { $0.version > 0 }))) LEFT JOIN LATERAL (
+            SELECT c.edition, c.live_editions, c.sealed_through FROM chunks c
+            WHERE c.instrument_id = d.instrument_id AND c.interval_seconds = d.interval_seconds AND c.side = d.side AND c.origin = d.origin
+                AND c.day = d.day
+            ORDER BY c.revision DESC LIMIT 1) AS c ON true
+        """
+    }
+
+    /// Says the revisions of an instrument that are due, each once. While somebody else has the instrument's row they stay due: a feed waits for no import.
+    private func sayRevised(_ instrument: InstrumentID, feed source: String, runner: String) async throws {
+        let outbox = outbox
+        try await pool.withTransaction { connection in
+            let locked = try await connection.query("SELECT symbol FROM instruments WHERE id = \(instrument) FOR UPDATE SKIP LOCKED").first
+            guard let symbol = try locked?.column(0, as: String.self), try await Self.holds(source, runner, on: connection) else { return }
+            let said = try await connection.query(
+                """
+                WITH said AS (DELETE FROM live_revisions WHERE source = \(source) AND instrument_id = \(instrument) RETURNING known_at, day, edition)
+                SELECT day, edition FROM said ORDER BY known_at, day, edition
+                """
             )
-            events.append((event, version))
+            guard !said.isEmpty else { return }
+            let raised = try await connection.query(
+                "UPDATE instruments SET version = version + \(said.count) WHERE id = \(instrument) RETURNING version - \(said.count)"
+            )
+            guard let before = try raised.first?.column(0, as: Int64.self) else { return }
+            var events: [(event: BarsRevised, subjectVersion: Int64)] = []
+            for row in said {
+                let (day, edition) = try row.decode(CivilDay.self, Int64.self)
+                let date = CivilDate(daysSince1970: Int64(day.number))
+                let event = BarsRevised(instrumentID: instrument, symbol: symbol, day: date, revision: edition)
+                events.append((event, before + Int64(events.count) + 1))
+            }
+            try await outbox.append(events, on: connection)
+            await connection.afterCommit { outbox.poke() }
         }
-        try await outbox.append(events, on: connection)
     }
 
     // MARK: Announcing

@@ -111,19 +111,10 @@ struct LiveSubscriptionStore: Sendable {
         )
     }
 
-    /// Whether a row was recorded, asked by a feed that does not know what became of its step: whoever still records it holds the feed's row, and is awaited.
-    func isRecorded(_ close: LiveClose, feed source: String) async throws -> Bool {
-        try await pool.withTransaction { connection in
-            _ = try await connection.query("SELECT 1 FROM live_feeds WHERE source = \(source) FOR UPDATE")
-            return try await connection.query(
-                """
-                SELECT 1 FROM tail_bars
-                WHERE instrument_id = \(close.instrumentID) AND day = \(close.day) AND interval_seconds = \(close.series.intervalSeconds)
-                    AND side = \(close.series.side) AND origin = \(close.series.origin)
-                    AND starts_at = \(Timestamp(microseconds: close.start)) AND version = \(close.version)
-                """
-            ).first != nil
-        }
+    /// Whether a step was the last one to be recorded, asked by a feed that does not know what became of it: whoever still records it holds the feed's row, and
+    /// is awaited.
+    func isRecorded(_ step: LiveStep, feed source: String) async throws -> Bool {
+        try await pool.query("SELECT 1 FROM live_feeds WHERE source = \(source) AND last_step = \(step.id) FOR UPDATE").first != nil
     }
 
     private static var select: SQL {

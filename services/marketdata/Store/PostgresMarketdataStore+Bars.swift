@@ -52,9 +52,11 @@ extension PostgresMarketdataStore {
             """
             SELECT DISTINCT ON (c.interval_seconds, c.side, c.origin, c.day)
                 c.interval_seconds, c.side, c.origin, c.day, c.revision, c.edition, c.rows, c.first_end, c.last_end, c.covered_from, c.covered_to,
-                c.first_known_at, c.sealed_through
+                c.first_known_at, c.sealed_through, coalesce(l.first_known_at > \(recordedBy), false)
             FROM \(wanted)
             JOIN chunks c ON c.interval_seconds = wanted.interval_seconds AND c.side = wanted.side AND c.origin = wanted.origin
+            LEFT JOIN live_days l ON c.sealed_through IS NOT NULL AND l.instrument_id = c.instrument_id AND l.interval_seconds = c.interval_seconds
+                AND l.side = c.side AND l.origin = c.origin AND l.day = c.day
             WHERE c.instrument_id = \(query.instrumentID) AND c.day BETWEEN \(query.days.lowerBound) AND \(query.days.upperBound)
                 AND c.recorded_at <= \(recordedBy)
             ORDER BY c.interval_seconds, c.side, c.origin, c.day, c.revision DESC
@@ -156,7 +158,7 @@ extension PostgresMarketdataStore {
     }
 
     private static func chunkInfo(_ row: PostgresRow, of instrument: InstrumentID, recordedBy: Int64) throws -> ChunkInfo? {
-        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough) =
+        let (interval, side, origin, day, revision, edition, rows, firstEnd, lastEnd, from, to, firstKnownAt, sealedThrough, isBeforeFeed) =
             try row.decode(
                 Int.self,
                 PriceSide.self,
@@ -170,7 +172,8 @@ extension PostgresMarketdataStore {
                 Timestamp.self,
                 Timestamp.self,
                 Timestamp?.self,
-                Timestamp?.self
+                Timestamp?.self,
+                Bool.self
             )
         // A day of which nothing was known says nothing: its being there must not change the answer.
         if let firstKnownAt, firstKnownAt.microseconds > recordedBy { return nil }
@@ -182,7 +185,8 @@ extension PostgresMarketdataStore {
             firstEnd: firstEnd.microseconds,
             lastEnd: lastEnd.microseconds,
             coverage: from.microseconds..<to.microseconds,
-            live: sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: false) }
+            live: isBeforeFeed ? nil : sealedThrough.map { ChunkInfo.LivePart(sealedThrough: $0.microseconds, tail: [], isFollowed: false) },
+            isBeforeFeed: isBeforeFeed
         )
     }
 
@@ -237,7 +241,7 @@ extension PostgresMarketdataStore {
             var instrument = found
             var days = ImportOutcome.Days(refused: batch.refusedDays)
             var drafts: [ChunkDraft] = []
-            // Days that a feed tells of come last: from then on it waits for this import.
+            // Days that a feed tells of come last, when all else is written: from then on every feed waits for this import.
             let live = try await liveDays(of: instrument.id, batch.days.map(\.day), on: connection)
             let history = batch.days.filter { !live.contains($0.day) }
             var at = 0
@@ -249,15 +253,15 @@ extension PostgresMarketdataStore {
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
+            try await write(drafts, of: instrument.id, batch: batch, on: connection)
             if !live.isEmpty {
                 let part = batch.days.filter { live.contains($0.day) }
                 let made = try await liveDrafts(part, of: instrument.id, on: connection)
+                try await write(made, of: instrument.id, batch: batch, on: connection)
                 drafts.append(contentsOf: made)
                 days.unchanged += part.count - made.count
             }
-            try await insert(drafts, of: instrument.id, batch: batch, on: connection)
-            try await saveSlots(of: drafts, of: instrument.id, on: connection)
-            try await extendSeries(of: instrument.id, with: drafts, on: connection)
+            var events: [(event: BarsRevised, subjectVersion: Int64)] = []
             for draft in drafts {
                 switch draft.change {
                 case .added: days.added += 1
@@ -271,9 +275,10 @@ extension PostgresMarketdataStore {
                         day: CivilDate(daysSince1970: Int64(draft.day.number)),
                         revision: Int64(draft.edition)
                     )
-                    _ = try await outbox.append(event, subjectVersion: instrument.version, on: connection)
+                    events.append((event, instrument.version))
                 }
             }
+            try await outbox.append(events, on: connection)
             instrument.baseIntervalSeconds = try BaseInterval.seconds(
                 of: try await connection.query("SELECT interval_seconds, side, origin FROM series WHERE instrument_id = \(instrument.id)").map {
                     row in
@@ -394,6 +399,13 @@ extension PostgresMarketdataStore {
         return latest
     }
 
+    /// Writes days with their slots, and what of their series exists; corrections are not stamped yet.
+    private func write(_ drafts: [ChunkDraft], of instrument: InstrumentID, batch: ImportBatch, on connection: PostgresConnection) async throws {
+        try await insert(drafts, of: instrument, batch: batch, on: connection)
+        try await saveSlots(of: drafts, of: instrument, on: connection)
+        try await extendSeries(of: instrument, with: drafts, on: connection)
+    }
+
     private func insert(_ drafts: [ChunkDraft], of instrument: InstrumentID, batch: ImportBatch, on connection: PostgresConnection) async throws {
         var at = 0
         while at < drafts.count {
@@ -428,14 +440,20 @@ extension PostgresMarketdataStore {
         }
     }
 
-    /// Gives corrections the time from which they are known, under the lock that orders stamps and commits.
+    /// Gives corrections the time from which they are known, under the lock that orders stamps and commits. What a feed has told may be ahead of the server's
+    /// clock, and a correction comes after all that could be read before it; what feeds tell next comes after the correction.
     private static func stamp(_ drafts: [ChunkDraft], of instrument: InstrumentID) -> [SQL] {
         if drafts.isEmpty { return [] }
         var statements: [SQL] = [
             lockRecording(of: instrument.description),
             """
-            UPDATE instruments SET last_correction_at = greatest(clock_timestamp(), last_correction_at + interval '1 microsecond')
+            UPDATE instruments SET last_correction_at = greatest(clock_timestamp(), last_correction_at + interval '1 microsecond',
+                (SELECT known_at + interval '1 microsecond' FROM live_clock))
             WHERE id = \(instrument)
+            """,
+            """
+            UPDATE live_clock SET known_at = greatest(live_clock.known_at, i.last_correction_at)
+            FROM instruments i WHERE i.id = \(instrument) AND i.last_correction_at > clock_timestamp()
             """,
         ]
         var at = 0

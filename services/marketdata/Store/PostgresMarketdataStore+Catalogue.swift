@@ -65,6 +65,7 @@ extension PostgresMarketdataStore {
             """
             SELECT day FROM live_days
             WHERE instrument_id = \(instrument) AND interval_seconds = \(series.intervalSeconds) AND side = \(series.side) AND origin = \(series.origin)
+                AND isfinite(first_known_at)
             ORDER BY day
             """
         ).map { try $0.column(0) }

@@ -78,7 +78,7 @@ extension LiveSession {
         var isUnknown = false
         for attempt in 1... {
             do {
-                if isUnknown, let last = step.closes.last, try await parts.subscriptions.isRecorded(last, feed: sourceID) { return }
+                if isUnknown, try await parts.subscriptions.isRecorded(step, feed: sourceID) { return }
                 isUnknown = false
                 guard try await parts.live.record(step, feed: sourceID, runner: parts.runner) != nil else { throw LeaseLost() }
                 return
