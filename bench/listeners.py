@@ -1,7 +1,8 @@
 """Listens to one stream with many sockets and times, at each, how long after its moment an event's last byte was there.
 
 `listeners.py PORT PATH LISTENERS EVENTS`, with an API key in AUSPEX_BENCH_KEY; prints one JSON line. An event's id is the moment that was stamped inside the
-transaction which made it known, by the clock of the same machine: the commit counts too.
+transaction which made it known, by the clock of the same machine: the commit counts too. `listeners.py bare BYTES LISTENERS EVENTS` times the same of a loop
+that does nothing but send so many bytes to all: what the machine takes for it.
 """
 
 import gc
@@ -62,5 +63,37 @@ def listen(port: int, path: str, key: str, count: int, events: int) -> dict:
     }
 
 
+def send_bare(listener: socket.socket, size: int, count: int, events: int) -> None:
+    """Sends each event to all, stamped before the first: a child process."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    sends = []
+    for _ in range(count):
+        one, _ = listener.accept()
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while not one.recv(4096).endswith(b"\r\n\r\n"):
+            pass
+        one.sendall(b"HTTP/1.1 200 OK\r\n\r\nid: 1\n\n")
+        sends.append(one)
+    gc.disable()
+    for _ in range(events + 1):
+        time.sleep(0.2)
+        event = f"id: {time.time_ns() // 1000}\n".encode()
+        event += b"data: " + b"x" * (size - len(event) - 8) + b"\n\n"
+        for one in sends:
+            one.send(event)
+
+
+def bare(size: int, count: int, events: int) -> dict:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=count)
+    if os.fork() == 0:
+        send_bare(listener, size, count, events)
+        os._exit(0)
+    return listen(listener.getsockname()[1], "/", "", count, events)
+
+
 if __name__ == "__main__":
-    print(json.dumps(listen(int(sys.argv[1]), sys.argv[2], os.environ["AUSPEX_BENCH_KEY"], int(sys.argv[3]), int(sys.argv[4]))))
+    _, where, what, listeners, number = sys.argv
+    if where == "bare":
+        print(json.dumps(bare(int(what), int(listeners), int(number))))
+    else:
+        print(json.dumps(listen(int(where), what, os.environ["AUSPEX_BENCH_KEY"], int(listeners), int(number))))

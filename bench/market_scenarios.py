@@ -169,19 +169,25 @@ def streams(stage, peers, options) -> Iterator[Line]:
     port = stage.url("marketdata").rpartition(":")[2]
     before = load.cpu_seconds(stage.pid("marketdata"))
     path = f"/api/stream/bars?topic=1m:{replay['instrument']}"
-    result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("listeners.py")), port, path, "1000", "200"], env=os.environ | {"AUSPEX_BENCH_KEY": key},
-        capture_output=True, text=True)
-    if result.returncode != 0:
-        raise SystemExit(f"listeners: {result.stderr.strip()}")
-    line = json.loads(result.stdout)
+    line = _listeners(port, path, "1000", "200", environment={"AUSPEX_BENCH_KEY": key})
     cost = (load.cpu_seconds(stage.pid("marketdata")) - before) / (line["events"] + 5) / 1_000 * 1e6
     provider.delete(f"/api/replays/{replay['id']}")
     note = f"{line['events']} bars, no gateway, the commit counts; {cost:.1f} us of CPU a listener and bar"
-    yield Line("streams", "bar closed to 1,000 listeners, p50", line["p50"], "ms", note=note)
-    yield Line("streams", "bar closed to 1,000 listeners, p99", line["p99"], "ms", note=f"bar 15 ms; the slowest of all {line['max']:.1f} ms; {line['slow']} bars took longer than 50 ms to all")
-    yield Line("streams", "bar closed to the first of 1,000 listeners, p50", line["first_p50"], "ms")
-    yield Line("streams", "bar closed to the last of 1,000 listeners, p50", line["last_p50"], "ms", note=f"p99 {line['last_p99']:.1f} ms")
+    bare = _listeners("bare", "280", "1000", "100")
+    name = "a bare loop of send"
+    yield Line("streams", "bar closed to 1,000 listeners, p50", line["p50"], "ms", name, bare["p50"], note)
+    yield Line("streams", "bar closed to 1,000 listeners, p99", line["p99"], "ms", name, bare["p99"], f"bar 15 ms; the slowest of all {line['max']:.1f} ms; {line['slow']} bars took longer than 50 ms to all")
+    yield Line("streams", "bar closed to the first of 1,000 listeners, p50", line["first_p50"], "ms", name, bare["first_p50"])
+    yield Line("streams", "bar closed to the last of 1,000 listeners, p50", line["last_p50"], "ms", name, bare["last_p50"], f"p99 {line['last_p99']:.1f} ms")
+
+
+def _listeners(*arguments: str, environment: dict[str, str] | None = None) -> dict:
+    """What a thousand sockets saw, by a program of its own."""
+    program = [sys.executable, str(Path(__file__).with_name("listeners.py")), *arguments]
+    result = subprocess.run(program, env=os.environ | (environment or {}), capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit(f"listeners: {result.stderr.strip()}")
+    return json.loads(result.stdout)
 
 
 ALL = {"resample": resample, "store": store, "imports": imports, "streams": streams}
