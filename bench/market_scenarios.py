@@ -93,8 +93,8 @@ def _stored_size(platform, symbol: str) -> StoredSize:
             f"SELECT count(*), coalesce(sum(pg_column_size(c.*)), 0){', sum(rows)' if table == 'chunks' else ''} FROM marketdata.{table} c "
             f"JOIN marketdata.instruments i ON i.id = c.instrument_id WHERE i.symbol = '{symbol}' AND interval_seconds = 1").split("|")
         a_row = platform.sql(
-            f"SELECT (SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.{table}') WHERE isleaf)::float "
-            f"/ (SELECT count(*) FROM marketdata.{table})")
+            f"SELECT coalesce((SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree('marketdata.{table}') WHERE isleaf), "
+            f"pg_indexes_size('marketdata.{table}'))::float / (SELECT count(*) FROM marketdata.{table})")
         return int(size), float(a_row) * int(count), more
 
     days, indexes, (rows,) = of_table("chunks")
