@@ -2,18 +2,18 @@
 
 import os
 import pathlib
+import select
 import socket
 import ssl
 import subprocess
 import sys
 import threading
-import time
-
 
 
 def end_with_the_tests(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
+    end = select.poll()
+    end.register(os.pidfd_open(parent), select.POLLIN)
+    end.poll()
     os._exit(0)
 
 

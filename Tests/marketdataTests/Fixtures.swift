@@ -174,3 +174,22 @@ final class GatedCache: ResultCache {
 
     func store(_ bytes: [UInt8], for key: SHA256Digest) async {}
 }
+
+extension ReplayDraft {
+    /// A replay of minutes from the beginning of 2016-10-08 on, at the speed of the clock.
+    static func minutes(of source: InstrumentID, account: AccountID = .make()) -> ReplayDraft {
+        ReplayDraft(
+            id: .make(),
+            instrumentID: .make(),
+            sourceInstrumentID: source,
+            accountID: account,
+            baseIntervalSeconds: 60,
+            speed: 1,
+            loops: false,
+            startsAt: at("2016-10-08T00:00:00Z"),
+            endsAt: nil,
+            revisionsAsOf: nil,
+            createdAt: .now()
+        )
+    }
+}

@@ -156,7 +156,7 @@ import Testing
             try await world.owner.execute("LOCK TABLE imports IN SHARE MODE")
             async let corrected: Void = world.take(first: 200)
             try await eventually("the import waits") { try await world.waiting() == 1 }
-            async let begun = world.store.createReplay(draft(of: source.id), within: ReplayLimits())
+            async let begun = world.store.createReplay(ReplayDraft.minutes(of: source.id), within: ReplayLimits())
             try await eventually("the replay waits for it") { try await world.waiting() == 2 }
             try await world.owner.execute("COMMIT")
             try await corrected
@@ -169,7 +169,7 @@ import Testing
         try await withWorld { world in
             try await world.store.create(coin("BTCUSD"))
             let source = try #require(try await world.store.instrument(symbol: "BTCUSD"))
-            let replay = try await world.store.createReplay(draft(of: source.id), within: ReplayLimits())
+            let replay = try await world.store.createReplay(ReplayDraft.minutes(of: source.id), within: ReplayLimits())
             _ = try await world.store.claimReplays(runner: "a", leaseSeconds: 60)
             try await world.owner.execute("BEGIN")
             try await world.owner.execute("LOCK TABLE replay_releases IN SHARE MODE")
@@ -189,21 +189,5 @@ import Testing
             #expect(knownAt < moment)
             #expect(try await known == step.through)
         }
-    }
-
-    private func draft(of source: InstrumentID) -> ReplayDraft {
-        ReplayDraft(
-            id: .make(),
-            instrumentID: .make(),
-            sourceInstrumentID: source,
-            accountID: .make(),
-            baseIntervalSeconds: 60,
-            speed: 1,
-            loops: false,
-            startsAt: at("2016-10-08T00:00:00Z"),
-            endsAt: nil,
-            revisionsAsOf: nil,
-            createdAt: .now()
-        )
     }
 }

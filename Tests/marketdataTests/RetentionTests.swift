@@ -294,19 +294,7 @@ import Testing
         try await withWorld { world in
             try await world.keep(45)
             let source = try await world.id()
-            let draft = ReplayDraft(
-                id: .make(),
-                instrumentID: .make(),
-                sourceInstrumentID: source,
-                accountID: .make(),
-                baseIntervalSeconds: 60,
-                speed: 1,
-                loops: false,
-                startsAt: at("2016-10-08T00:00:00Z"),
-                endsAt: nil,
-                revisionsAsOf: nil,
-                createdAt: .now()
-            )
+            let draft = ReplayDraft.minutes(of: source)
             let replay = try await world.store.createReplay(draft, within: ReplayLimits())
             #expect(await world.retention.round() == 0)
             #expect(try await world.store.retention(of: source).values.map(\.isHeld) == [true])

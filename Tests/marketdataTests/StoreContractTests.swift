@@ -183,46 +183,34 @@ import Testing
 
 /// How many replays may run at once.
 @Suite(.enabled(if: TestServers.hasPostgres)) struct ReplayLimitTests {
-    private func draft(of source: InstrumentID, _ account: AccountID) -> ReplayDraft {
-        ReplayDraft(
-            id: .make(),
-            instrumentID: .make(),
-            sourceInstrumentID: source,
-            accountID: account,
-            baseIntervalSeconds: 60,
-            speed: 1,
-            loops: false,
-            startsAt: at("2016-10-08T00:00:00Z"),
-            endsAt: nil,
-            revisionsAsOf: nil,
-            createdAt: .now()
-        )
-    }
-
     @Test(arguments: StoreKind.allCases) func anAccountRunsSoManyAtOnceAndAllTogetherSoMany(kind: StoreKind) async throws {
         try await withStore(kind) { store in
             let source = coin("BTCUSD")
             try await store.create(source)
             let limits = ReplayLimits(perAccount: 2, total: 3)
             let (ada, ben) = (AccountID.make(), AccountID.make())
-            let first = try await store.createReplay(draft(of: source.id, ada), within: limits)
-            _ = try await store.createReplay(draft(of: source.id, ada), within: limits)
-            await #expect(throws: MarketdataError.tooManyReplays(2)) { try await store.createReplay(draft(of: source.id, ada), within: limits) }
-            _ = try await store.createReplay(draft(of: source.id, ben), within: limits)
-            await #expect(throws: MarketdataError.noRoomForReplays) { try await store.createReplay(draft(of: source.id, ben), within: limits) }
+            let first = try await store.createReplay(ReplayDraft.minutes(of: source.id, account: ada), within: limits)
+            _ = try await store.createReplay(ReplayDraft.minutes(of: source.id, account: ada), within: limits)
+            await #expect(throws: MarketdataError.tooManyReplays(2)) {
+                try await store.createReplay(ReplayDraft.minutes(of: source.id, account: ada), within: limits)
+            }
+            _ = try await store.createReplay(ReplayDraft.minutes(of: source.id, account: ben), within: limits)
+            await #expect(throws: MarketdataError.noRoomForReplays) {
+                try await store.createReplay(ReplayDraft.minutes(of: source.id, account: ben), within: limits)
+            }
             // Nothing of the refused ones is left behind.
             #expect(try await store.instruments(after: nil, containing: "@replay", assetClass: nil, limit: 9).count == 3)
 
             // A paused one makes room, and has to wait for room itself.
             _ = try await store.changeReplay(first.id, from: [.running], to: .paused)
-            let other = try await store.createReplay(draft(of: source.id, ada), within: limits)
+            let other = try await store.createReplay(ReplayDraft.minutes(of: source.id, account: ada), within: limits)
             await #expect(throws: MarketdataError.tooManyReplays(2)) { try await store.resumeReplay(first.id, within: limits) }
             _ = try await store.changeReplay(other.id, from: [.running], to: .stopped)
             #expect(try await store.resumeReplay(first.id, within: limits)?.state == .running)
             #expect(try await store.resumeReplay(first.id, within: limits) == nil)
 
             // A round of a loop takes the place of the one before.
-            let next = try await store.finishReplay(first.id, next: draft(of: source.id, ada))
+            let next = try await store.finishReplay(first.id, next: ReplayDraft.minutes(of: source.id, account: ada))
             #expect(next?.state == .running)
         }
     }
@@ -234,7 +222,7 @@ import Testing
             let account = AccountID.make()
             let made = await withTaskGroup(of: Bool.self) { group in
                 for index in 0..<8 {
-                    let draft = draft(of: sources[index % 2].id, account)
+                    let draft = ReplayDraft.minutes(of: sources[index % 2].id, account: account)
                     group.addTask { (try? await store.createReplay(draft, within: ReplayLimits(perAccount: 3, total: 9))) != nil }
                 }
                 return await group.reduce(0) { $0 + ($1 ? 1 : 0) }

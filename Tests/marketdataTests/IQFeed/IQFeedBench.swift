@@ -60,30 +60,7 @@ struct IQFeedBench: Sendable {
         _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> (value: Value, pauses: [Duration]) {
         while time.fellAsleep.pendingCount > 0 { _ = try await time.fellAsleep.next() }
-        return try await withThrowingTaskGroup(of: (Value?, [Duration]).self) { group in
-            group.addTask { (try await body(), []) }
-            group.addTask {
-                var pauses: [Duration] = []
-                while let pause = try? await time.fellAsleep.next() {
-                    guard pause < limit else { continue }
-                    pauses.append(pause)
-                    time.advance(by: pause)
-                }
-                return (nil, pauses)
-            }
-            var value: Value?
-            var pauses: [Duration] = []
-            while let (one, passed) = try await group.next() {
-                if let one {
-                    value = one
-                    group.cancelAll()
-                } else {
-                    pauses = passed
-                }
-            }
-            guard let value else { throw CancellationError() }
-            return (value, pauses)
-        }
+        return try await time.passingPauses(where: { $0 < limit }, body)
     }
 }
 

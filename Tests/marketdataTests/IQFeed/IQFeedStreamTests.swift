@@ -11,34 +11,16 @@ private func decimal(_ text: String) -> DecimalNumber? {
     return text.withUTF8 { DecimalNumber($0) }
 }
 
-/// A stream that runs, with its events as they come.
-private struct Running: Sendable {
-    let bench: IQFeedBench
-    let stream: any SourceStream
-    let events = TestSignal<SourceEvent>()
+private typealias Running = RunningStream<IQFeedBench>
 
-    /// Lends a stream while it runs.
-    func run(_ body: @escaping @Sendable (Running) async throws -> Void) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await stream.run() }
-            group.addTask { for await event in stream.events { events.signal(event) } }
-            group.addTask { try await body(self) }
-            // The stream works until it is cancelled: the body is the first to end.
-            try await group.next()
-            group.cancelAll()
-            try await group.waitForAll()
-        }
-    }
-
-    func next() async throws -> SourceEvent { try await events.next() }
-
+extension RunningStream<IQFeedBench> {
     /// Waits until that line was heard at the door.
-    func hears(_ line: String) async throws {
+    fileprivate func hears(_ line: String) async throws {
         while try await bench.simulator.heard.next().line != line {}
     }
 
     /// Moves the clock on for the next pause before a reconnect.
-    func passPause(_ pause: Duration) async throws {
+    fileprivate func passPause(_ pause: Duration) async throws {
         while try await bench.time.fellAsleep.next() != pause {}
         bench.time.advance(by: pause)
     }

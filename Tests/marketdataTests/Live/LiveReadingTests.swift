@@ -14,82 +14,6 @@ import Testing
 
 /// What feeds told, read as of every moment: the log says what was known, before a day is sealed, while it is, and afterwards.
 @Suite("Live reading", .serialized, .enabled(if: TestServers.hasPostgres)) struct LiveReadingTests {
-    /// A coin whose seconds its source builds.
-    private struct World: Sendable {
-        let bench: Bench
-        let store: PostgresMarketdataStore
-        let pool: PostgresPool
-        let live: LiveStore
-        let seals: LiveSeals
-        let superuser: PostgresConnection
-        let btc: InstrumentID
-
-        func record(_ rows: [LiveClose], announcements: [LiveAnnouncement] = []) async throws -> Timestamp {
-            try #require(try await live.record(LiveStep(closes: rows, announcements: announcements), feed: "a", runner: "one"))
-        }
-
-        func sealAll() async throws { for part in try await seals.unsealed() { _ = try await seals.seal(part) } }
-
-        func count(_ what: SQL) async throws -> Int { try #require(try await superuser.query("SELECT count(*) FROM \(what)").first).column(0) }
-
-        func answer(_ interval: String, _ change: (inout BarRequest) -> Void = { _ in }) async throws -> BarAnswer {
-            var request = BarRequest(symbol: "BTCUSD", interval: try BarInterval(text: interval))
-            request.countback = 2_000
-            change(&request)
-            return try await bench.reader.read(request)
-        }
-
-        /// Everything that an answer says.
-        func text(_ interval: String, asOf moment: Timestamp?) async throws -> String {
-            let answer = try await answer(interval) { $0.asOf = moment }
-            return lines(answer.bars).joined(separator: "\n") + "\n\(answer.dataSHA256.hex) \(answer.revision)"
-        }
-    }
-
-    private func withWorld(_ body: (World) async throws -> Void) async throws {
-        try await withPostgresStore { store, pool, superuser in
-            try await store.create(coin("BTCUSD"))
-            let btc = try #require(try await store.instrument(symbol: "BTCUSD")).id
-            let live = LiveStore(pool: pool, outbox: store.outbox)
-            #expect(try await live.claim(feed: "a", runner: "one", leaseSeconds: 600))
-            try await body(
-                World(
-                    bench: try Bench(store, results: CountingCache()),
-                    store: store,
-                    pool: pool,
-                    live: live,
-                    seals: LiveSeals(pool: pool, cpu: store.cpu),
-                    superuser: superuser,
-                    btc: btc
-                )
-            )
-        }
-    }
-
-    private static let noon = at("2026-03-02T12:00:00Z").microseconds
-
-    private func row(_ world: World, _ second: Int, version: Int = 0, price: Int?, seconds: Int = 1, origin: SeriesOrigin = .imported) -> LiveClose {
-        let prices = price.map { price in
-            LivePrices(
-                open: .exact(mantissa: Int64(price), scale: 0),
-                high: .exact(mantissa: Int64(price) * 100 + 75, scale: 2),
-                low: .exact(mantissa: Int64(price) * 10 - 5, scale: 1),
-                close: .exact(mantissa: Int64(price) * 100 + 25, scale: 2),
-                volume: .exact(mantissa: Int64(price), scale: 8),
-                trades: nil
-            )
-        }
-        let start = Self.noon + Int64(second) * 1_000_000
-        return LiveClose(
-            instrumentID: world.btc,
-            series: SeriesKey(intervalSeconds: seconds, side: .trade, origin: origin),
-            start: start,
-            end: start + Int64(seconds) * 1_000_000,
-            version: version,
-            prices: prices
-        )
-    }
-
     // MARK: The log, read naively
 
     private enum Entry {
@@ -106,7 +30,7 @@ import Testing
             switch entry {
             case .told(let rows, let knownAt) where knownAt <= moment:
                 for row in rows {
-                    let second = Int((row.start - Self.noon) / 1_000_000)
+                    let second = Int((row.start - LiveWorld.noon) / 1_000_000)
                     through = max(through, second + 1)
                     if case .exact(let price, _) = row.prices?.open { prices[second] = Int(price) }
                 }
@@ -130,14 +54,14 @@ import Testing
     private func shown(_ answer: BarAnswer) -> [String] {
         let bars = answer.bars
         return (0..<bars.count).map { row in
-            let second = (bars.starts[row] - Self.noon) / 1_000_000
+            let second = (bars.starts[row] - LiveWorld.noon) / 1_000_000
             let prices = [bars.open, bars.high, bars.low, bars.close].map { $0.text(at: row) ?? "-" }
             return "\(second) \(prices.joined(separator: " "))"
         }
     }
 
     /// A short day: closes, quiet seconds, markers, stalls, late versions; with `imports` a file over a part of it. Seals as often as asked.
-    private func script(_ world: World, seed: UInt64, imports: Bool, sealing: Bool) async throws -> (
+    private func script(_ world: LiveWorld, seed: UInt64, imports: Bool, sealing: Bool) async throws -> (
         log: [Entry], early: [(Timestamp, String, String)]
     ) {
         var numbers = Numbers(state: seed)
@@ -150,15 +74,15 @@ import Testing
             for _ in 0..<numbers.next(4) {
                 if second > 0, numbers.next(4) == 0 {
                     let late = numbers.next(second)
-                    guard !rows.contains(where: { $0.start == Self.noon + Int64(late) * 1_000_000 }) else { continue }
+                    guard !rows.contains(where: { $0.start == LiveWorld.noon + Int64(late) * 1_000_000 }) else { continue }
                     versions[late, default: 0] += 1
-                    rows.append(row(world, late, version: versions[late] ?? 1, price: 100 + numbers.next(50)))
+                    rows.append(world.row(late, version: versions[late] ?? 1, price: 100 + numbers.next(50)))
                 } else if numbers.next(3) > 0 {
-                    rows.append(row(world, second, price: 100 + numbers.next(50)))
+                    rows.append(world.row(second, price: 100 + numbers.next(50)))
                     second += 1
                 } else {
                     // Nothing happened: said only where an interval of five seconds ends.
-                    if (second + 1) % 5 == 0 { rows.append(row(world, second, price: nil)) }
+                    if (second + 1) % 5 == 0 { rows.append(world.row(second, price: nil)) }
                     second += 1
                 }
             }
@@ -166,7 +90,7 @@ import Testing
             if imports, step == 15 {
                 let file = (3..<9).filter { $0 != 5 }.map { ($0, 200 + $0) }
                 let text = file.map { second, price in
-                    "\((Timestamp(microseconds: Self.noon) + .seconds(second)).iso8601.prefix(19)),\(price),\(price).75,\(price - 1).5,\(price).25,1"
+                    "\((Timestamp(microseconds: LiveWorld.noon) + .seconds(second)).iso8601.prefix(19)),\(price),\(price).75,\(price - 1).5,\(price).25,1"
                 }
                 try await world.bench.take("time,open,high,low,close,volume\n" + text.joined(separator: "\n") + "\n", as: "BTCUSD.csv")
                 let stamp = try await world.superuser.query("SELECT max(recorded_at) FROM chunks").first?.column(0, as: Timestamp.self)
@@ -180,7 +104,7 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 3] as [UInt64], [false, true]) func everyMomentIsThatOfTheLog(seed: UInt64, imports: Bool) async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             let (log, early) = try await script(world, seed: seed, imports: imports, sealing: seed == 2)
             var moments: [Timestamp] = []
             for entry in log {
@@ -219,21 +143,21 @@ import Testing
     }
 
     @Test func aStalledFeedMakesNoHalfBarLookWhole() async throws {
-        try await withWorld { world in
-            _ = try await world.record([row(world, 0, price: 100), row(world, 1, price: 101), row(world, 4, price: 104), row(world, 6, price: 106)])
+        try await withLiveWorld { world in
+            _ = try await world.record([world.row(0, price: 100), world.row(1, price: 101), world.row(4, price: 104), world.row(6, price: 106)])
             // The clock is months ahead, and still nobody knows the rest of the second bar.
             #expect(shown(try await world.answer("5s")).count == 1)
             let running = try await world.answer("5s") { $0.partial = true }
             #expect(running.lastIsPartial && running.bars.count == 2)
             try await world.sealAll()
             #expect(shown(try await world.answer("5s")).count == 1)
-            _ = try await world.record([row(world, 9, price: nil)])
+            _ = try await world.record([world.row(9, price: nil)])
             #expect(shown(try await world.answer("5s")).count == 2)
             // Something of another day says as much of this one, even to who does not ask for that day.
-            _ = try await world.record([row(world, 11, price: 111)])
-            let end = Timestamp(microseconds: Self.noon + 15_000_000)
+            _ = try await world.record([world.row(11, price: 111)])
+            let end = Timestamp(microseconds: LiveWorld.noon + 15_000_000)
             #expect(try await world.answer("5s") { $0.end = end }.bars.count == 2)
-            let next = try await world.record([row(world, 86_400, price: 500)])
+            let next = try await world.record([world.row(86_400, price: 500)])
             #expect(try await world.answer("5s") { $0.end = end }.bars.count == 3)
             #expect(try await world.answer("5s") { ($0.end, $0.asOf) = (end, next + .microseconds(-1)) }.bars.count == 2)
             try await world.sealAll()
@@ -243,19 +167,19 @@ import Testing
     }
 
     @Test func nothingIsFilledWhereNothingIsKnown() async throws {
-        try await withWorld { world in
-            _ = try await world.record([row(world, 0, price: 100), row(world, 14, price: nil)])
+        try await withLiveWorld { world in
+            _ = try await world.record([world.row(0, price: 100), world.row(14, price: nil)])
             let answer = try await world.answer("5s") { $0.fillsForward = true }
-            #expect(answer.bars.starts.map { ($0 - Self.noon) / 1_000_000 } == [0, 5, 10])
+            #expect(answer.bars.starts.map { ($0 - LiveWorld.noon) / 1_000_000 } == [0, 5, 10])
         }
     }
 
     @Test func aFeedGoesOnWhereAVendorsBarsEnd() async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             // Half an hour of minutes from a file, in the morning of a day that a feed then tells of.
             try await world.bench.take(minutes(from: "2026-03-02T11:58:00Z", count: 2), as: "BTCUSD.csv")
-            let first = try await world.record((0..<60).map { row(world, $0, price: 300, origin: .derived) })
-            _ = try await world.record((60..<120).map { row(world, $0, price: 301, origin: .derived) })
+            let first = try await world.record((0..<60).map { world.row($0, price: 300, origin: .derived) })
+            _ = try await world.record((60..<120).map { world.row($0, price: 301, origin: .derived) })
             func check() async throws {
                 let now = try await world.answer("1m")
                 #expect(now.bars.close.doubles() == [100.25, 101.25, 300.25, 301.25])
@@ -275,8 +199,8 @@ import Testing
     }
 
     @Test func anotherIntervalOfALiveDayIsKnownFromItsImportOn() async throws {
-        try await withWorld { world in
-            let told = try await world.record((0..<120).map { row(world, $0, price: 300, origin: .derived) })
+        try await withLiveWorld { world in
+            let told = try await world.record((0..<120).map { world.row($0, price: 300, origin: .derived) })
             let before = try await world.text("1m", asOf: told)
             try await world.bench.take(minutes(from: "2026-03-02T12:00:00Z", count: 2, first: 900), as: "BTCUSD.csv")
             #expect(try await world.count("chunks WHERE interval_seconds = 60 AND isfinite(recorded_at)") == 1)
@@ -286,11 +210,11 @@ import Testing
     }
 
     @Test func aCorrectionComesAfterWhatAFeedToldAheadOfTheClock() async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             try await world.bench.take(minutes(from: "2026-02-27T12:00:00Z", count: 10), as: "BTCUSD.csv")
             // As if the server's clock had been set back by an hour.
             try await world.superuser.execute("UPDATE live_clock SET known_at = clock_timestamp() + interval '1 hour'")
-            let told = try await world.record([row(world, 0, price: 300, origin: .derived)])
+            let told = try await world.record([world.row(0, price: 300, origin: .derived)])
             let before = try await world.text("1m", asOf: told)
             try await world.bench.take(minutes(from: "2026-02-27T12:00:00Z", count: 10, first: 900), as: "BTCUSD.csv")
             #expect(try await world.text("1m", asOf: told) == before)
@@ -300,206 +224,7 @@ import Testing
             #expect(now >= stamp)
             #expect(try await world.text("1m", asOf: now) != before)
             // What was answered as of the correction is not changed by what the feed tells next.
-            #expect(try await world.record([row(world, 1, price: 301, origin: .derived)]) > stamp)
-        }
-    }
-
-    // MARK: Sealing
-
-    @Test func aSealChangesNothingOfWhatWasSaidBeforeTheFeedsFirstRow() async throws {
-        try await withWorld { world in
-            let text = (0..<7).map { "2026-03-02T12:00:0\($0),100,101,99,100,1" }.joined(separator: "\n")
-            try await world.bench.take("time,open,high,low,close,volume\n\(text)\n", as: "BTCUSD.csv")
-            let early = try #require(try await world.superuser.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
-            let first = try await world.record([row(world, 7, price: 107)])
-            let moments = [early, first + .microseconds(-1), first]
-            let name = try #require(DatasetName("bars.crypto.BTCUSD.1s.trade"))
-            let catalogue = Catalogue(store: world.store, cpu: world.store.cpu, time: SystemTimeSource())
-            func answers() async throws -> [String] {
-                var all: [String] = []
-                for moment in moments {
-                    for interval in ["1s", "5s"] { all.append(try await world.text(interval, asOf: moment)) }
-                    let dataset = try await catalogue.dataset(name, asOf: moment)
-                    all.append("\(dataset.partitions.map(\.rows)) \(dataset.dataSHA256.hex)")
-                }
-                return all
-            }
-            // Of history nothing is missing; of a day that a feed tells of, what comes after its last row.
-            #expect(shown(try await world.answer("5s") { $0.asOf = early }).count == 2)
-            #expect(shown(try await world.answer("5s") { $0.asOf = first }).count == 1)
-            let before = try await answers()
-            try await world.sealAll()
-            #expect(try await world.count("chunks WHERE sealed_through IS NOT NULL") == 1)
-            #expect(try await answers() == before)
-            _ = try await world.record([row(world, 8, price: 108), row(world, 2, version: 1, price: 102)])
-            #expect(try await answers() == before)
-            try await world.sealAll()
-            #expect(try await answers() == before)
-        }
-    }
-
-    @Test func aSealThatIsRolledBackLosesNothing() async throws {
-        try await withWorld { world in
-            _ = try await world.record((0..<30).map { row(world, $0, price: 100 + $0) })
-            let before = try await world.text("5s", asOf: nil)
-            struct Killed: Error {}
-            let part = try #require(try await world.seals.unsealed().first)
-            await #expect(throws: Killed.self) {
-                try await world.pool.withTransaction { connection in
-                    _ = try await LiveSeals.seal(part, cpu: world.store.cpu, on: connection)
-                    throw Killed()
-                }
-            }
-            #expect(try await world.count("tail_bars") == 30)
-            #expect(try await world.count("chunks") == 0)
-            #expect(try await world.text("5s", asOf: nil) == before)
-            #expect(try await world.seals.seal(part))
-            #expect(try await world.text("5s", asOf: nil) == before)
-        }
-    }
-
-    @Test func twoReplicasSealOnce() async throws {
-        try await withWorld { world in
-            var seals = 0
-            for round in 0..<8 {
-                _ = try await world.record((round * 10..<round * 10 + 10).map { row(world, $0, price: 100 + $0) })
-                let part = try #require(try await world.seals.unsealed().first)
-                async let one = world.seals.seal(part)
-                async let other = world.seals.seal(part)
-                for isSealed in try await [one, other] where isSealed { seals += 1 }
-                #expect(try await world.answer("1s").bars.count == round * 10 + 10)
-            }
-            try await world.sealAll()
-            #expect(seals == 8)
-            // What a seal supersedes is gone, with its slots.
-            #expect(try await world.count("chunks") == 1)
-            #expect(try await world.count("chunk_slots") == 1)
-            #expect(try await world.count("tail_bars") == 0)
-        }
-    }
-
-    @Test func whoReadsDuringSealsMissesNothing() async throws {
-        try await withWorld { world in
-            let moment = try await world.record((0..<20).map { row(world, $0, price: 100 + $0) })
-            let pinned = try await world.text("5s", asOf: moment)
-            let bench = try Bench(world.store)
-            let isOver = Mutex(false)
-            async let reading: Int = {
-                var reads = 0
-                var last = 0
-                while !isOver.withLock({ $0 }) || reads < 20 {
-                    var request = BarRequest(symbol: "BTCUSD", interval: BarInterval(seconds: 1))
-                    request.countback = 2_000
-                    let count = try await bench.reader.read(request).bars.count
-                    #expect(count >= last)
-                    last = count
-                    #expect(try await world.text("5s", asOf: moment) == pinned)
-                    reads += 1
-                }
-                return last
-            }()
-            for round in 2..<20 {
-                _ = try await world.record((round * 10..<round * 10 + 10).map { row(world, $0, price: 100 + $0) })
-                try await world.sealAll()
-            }
-            isOver.withLock { $0 = true }
-            _ = try await reading
-            #expect(try await world.answer("1s").bars.count == 200)
-        }
-    }
-
-    @Test func tailsAreSealedAfterAQuarterOfAnHourAndWhenTheDayIsOver() async throws {
-        try await withWorld { world in
-            let knownAt = try await world.record([row(world, 0, price: 100)])
-            let day = CivilDay(utcMicroseconds: Self.noon)
-            // Of a day that was over long ago nothing waits.
-            let metrics = Metrics()
-            func sealing(_ now: Timestamp) -> LiveSealing {
-                LiveSealing(
-                    seals: world.seals,
-                    calendars: world.bench.calendars,
-                    time: FixedTime(moment: now),
-                    loop: TestLoop.shared,
-                    metrics: metrics
-                )
-            }
-            let oldest = metrics.gauge("marketdata_tail_oldest_seconds", help: "")
-            #expect(await sealing(Timestamp(microseconds: Self.noon) + .seconds(60)).round() == 0)
-            #expect(await sealing(Timestamp(microseconds: (day + 1).seconds * 1_000_000) + .seconds(59)).round() == 0)
-            #expect(await sealing(Timestamp(microseconds: (day + 1).seconds * 1_000_000) + .seconds(60)).round() == 1)
-            #expect(try await world.count("tail_bars") == 0)
-            let again = try await world.record([row(world, 1, price: 100)])
-            #expect(again > knownAt)
-            #expect(await sealing(Timestamp(microseconds: Self.noon) + .seconds(60)).round(all: true) == 1)
-            #expect(await sealing(again + .seconds(900)).round() == 0)
-            #expect(oldest.current == 0)
-            let late = try await world.record([row(world, 2, price: 100)])
-            // A row of an instrument that somebody else holds stays, and its age shows.
-            try await world.superuser.execute("BEGIN")
-            try await world.superuser.execute("SELECT 1 FROM instruments FOR UPDATE")
-            #expect(await sealing(late + .seconds(2_000)).round() == 0)
-            #expect(oldest.current == 2_000)
-            try await world.superuser.execute("ROLLBACK")
-            #expect(await sealing(late + .seconds(2_000)).round() == 1)
-            #expect(oldest.current == 0)
-            #expect(try await world.answer("1s").bars.count == 3)
-        }
-    }
-
-    @Test func sessionsEndBySchedule() throws {
-        let clock = try TradingClock(CalendarCatalogue.usEquity)
-        let close = at("2026-03-02T21:00:00Z").microseconds
-        let ends = LiveSealing.ends(after: close - 1_000_000, clock, CivilDay(utcMicroseconds: close))
-        #expect(ends.first == close)
-        #expect(LiveSealing.ends(after: close + 1, clock, CivilDay(utcMicroseconds: close)).first ?? 0 > close)
-    }
-
-    @Test func aDamagedLiveDayIsNamedAndMendedByAnImport() async throws {
-        try await withWorld { world in
-            _ = try await world.record((0..<60).map { row(world, $0, price: 100) })
-            try await world.sealAll()
-            _ = try await world.record((60..<120).map { row(world, $0, price: 101) })
-            try await world.superuser.execute("UPDATE chunks SET bytes = set_byte(bytes, length(bytes) / 2, get_byte(bytes, length(bytes) / 2) # 1)")
-            let other = try Bench(world.store)
-            do {
-                let closes = try await other.closes("BTCUSD", "1m")
-                Issue.record("a damaged day answered \(closes)")
-            } catch let error as MarketdataError {
-                #expect(error.problem.code == "damaged_chunk")
-                #expect(error.problem.detail.contains("BTCUSD") && error.problem.detail.contains("2026-03-02"))
-            }
-            // It holds up neither the sealing of others nor the import that mends it, and loses no row of the tail.
-            await #expect(throws: BarsError.self) { try await world.sealAll() }
-            #expect(try await world.count("tail_bars") == 60)
-            let text = (0..<60).map { second in
-                "\((Timestamp(microseconds: Self.noon) + .seconds(second)).iso8601.prefix(19)),100,101,99,100,1"
-            }
-            try await other.take("time,open,high,low,close,volume\n" + text.joined(separator: "\n") + "\n", as: "BTCUSD.csv")
-            #expect(try await Bench(world.store).closes("BTCUSD", "1m") == ["100", "101.25"])
-            try await world.sealAll()
-            #expect(try await world.count("tail_bars") == 0)
-            #expect(try await Bench(world.store).closes("BTCUSD", "1m") == ["100", "101.25"])
-        }
-    }
-
-    @Test func aSealedDayIsNotMendedByWhoKnowsNothingOfSeals() async throws {
-        try await withWorld { world in
-            _ = try await world.record((0..<60).map { row(world, $0, price: 100) })
-            try await world.sealAll()
-            func mend(_ sealedThrough: SQL) async throws {
-                _ = try await world.pool.execute(
-                    """
-                    INSERT INTO chunks (instrument_id, interval_seconds, side, origin, day, revision, edition, rows, first_start, first_end, last_end,
-                        covered_from, covered_to, sha256, recorded_at, import_id, bytes, first_known_at, sealed_through)
-                    SELECT instrument_id, interval_seconds, side, origin, day, revision + 1, edition + 1, rows, first_start, first_end, last_end,
-                        covered_from, covered_to, sha256, clock_timestamp(), import_id, bytes, \(sealedThrough), \(sealedThrough) FROM chunks
-                    """
-                )
-            }
-            await #expect(throws: PostgresError.self) { try await mend("NULL::timestamptz") }
-            #expect(try await world.count("chunks") == 1)
-            try await mend("sealed_through")
-            #expect(try await world.count("chunks") == 2)
+            #expect(try await world.record([world.row(1, price: 301, origin: .derived)]) > stamp)
         }
     }
 
@@ -507,10 +232,10 @@ import Testing
 
     /// The first row of all, one more of a day, the first row of the next day.
     @Test(arguments: [nil, 60, 86_400]) func whoReadsAsOfAMomentWaitsForWhatIsStampedBeforeIt(second: Int?) async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             let isFirst = second == nil
             try await world.bench.take(minutes(from: "2026-03-01T23:00:00Z", count: 60), as: "BTCUSD.csv")
-            if !isFirst { _ = try await world.record((0..<60).map { row(world, $0, price: 300, origin: .derived) }) }
+            if !isFirst { _ = try await world.record((0..<60).map { world.row($0, price: 300, origin: .derived) }) }
             // The step has its stamp, and cannot commit.
             try await world.superuser.execute("BEGIN")
             try await world.superuser.execute("LOCK TABLE live_announcements IN SHARE MODE")
@@ -520,7 +245,7 @@ import Testing
             }
             let due = LiveAnnouncement(intervalSeconds: 60, closeAt: .now(), knownAt: .distantPast, instruments: [world.btc])
             let first = second ?? 0
-            async let told = world.record((first..<first + 60).map { row(world, $0, price: 301, origin: .derived) }, announcements: [due])
+            async let told = world.record((first..<first + 60).map { world.row($0, price: 301, origin: .derived) }, announcements: [due])
             try await eventually("the feed waits") { try await waiting() == 1 }
             let moment = try #require(try await world.pool.query("SELECT clock_timestamp()").first).column(0, as: Timestamp.self)
             let isRead = Mutex(false)
@@ -540,8 +265,8 @@ import Testing
     }
 
     @Test func feedsWaitForNoHistoryOfAnImport() async throws {
-        try await withWorld { world in
-            _ = try await world.record([row(world, 0, price: 100)])
+        try await withLiveWorld { world in
+            _ = try await world.record([world.row(0, price: 100)])
             // The import has begun to write, and does not come further.
             try await world.superuser.execute("BEGIN")
             try await world.superuser.execute("LOCK TABLE chunk_slots IN SHARE MODE")
@@ -565,10 +290,10 @@ import Testing
     // MARK: Who pins a moment
 
     @Test func aChartStaysAsItWasOpenedWhileBarsComeIn() async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             let doors = try ChartDoors(world.store, world.pool, results: CountingCache())
             let token = try await doors.token()
-            _ = try await world.record((0..<40).map { row(world, $0, price: 100 + $0) })
+            _ = try await world.record((0..<40).map { world.row($0, price: 100 + $0) })
             func open() async throws -> (id: String, body: [UInt8]) {
                 let answer = try await doors.historical(token, "BTCUSD", "5s", "2026-03-02", "2026-03-03")
                 return (try #require(try answer.json()["request_id"]?.string), answer.body)
@@ -586,8 +311,8 @@ import Testing
             for round in 4..<8 {
                 // New bars, and a late tick in the part that is read.
                 _ = try await world.record(
-                    (round * 10..<round * 10 + 10).map { row(world, $0, price: 100 + $0) } + [
-                        row(world, 24, version: round, price: 900 + round)
+                    (round * 10..<round * 10 + 10).map { world.row($0, price: 100 + $0) } + [
+                        world.row(24, version: round, price: 900 + round)
                     ]
                 )
                 if round % 2 == 0 { try await world.sealAll() }
@@ -599,9 +324,9 @@ import Testing
     }
 
     @Test func aReplayOfALiveDayShowsWhatWasKnownWhenItBegan() async throws {
-        try await withWorld { world in
-            _ = try await world.record((0..<20).map { row(world, $0, price: 100 + $0) })
-            _ = try await world.record([row(world, 3, version: 1, price: 500)])
+        try await withLiveWorld { world in
+            _ = try await world.record((0..<20).map { world.row($0, price: 100 + $0) })
+            _ = try await world.record([world.row(3, version: 1, price: 500)])
             let replay = try await world.store.createReplay(
                 ReplayDraft(
                     id: .make(),
@@ -611,7 +336,7 @@ import Testing
                     baseIntervalSeconds: 1,
                     speed: 1,
                     loops: false,
-                    startsAt: Timestamp(microseconds: Self.noon),
+                    startsAt: Timestamp(microseconds: LiveWorld.noon),
                     endsAt: nil,
                     revisionsAsOf: nil,
                     createdAt: .now()
@@ -622,7 +347,7 @@ import Testing
             let through = replay.startsAt + .seconds(10)
             let step = ReplayStep(replayID: replay.id, from: replay.startsAt, through: through, bars: 10, closes: [])
             #expect(try await world.store.release(step, runner: "a") != nil)
-            _ = try await world.record([row(world, 4, version: 1, price: 600)])
+            _ = try await world.record([world.row(4, version: 1, price: 600)])
             var shown: [[String]] = []
             for isSealed in [false, true] {
                 if isSealed { try await world.sealAll() }
@@ -635,15 +360,15 @@ import Testing
     }
 
     @Test func retentionLeavesASeriesThatHasOnlyATail() async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             let text = (0..<5).map { "2025-01-01T00:00:0\($0),100,101,99,100,1" }.joined(separator: "\n")
             try await world.bench.take("time,open,high,low,close,volume\n\(text)\n", as: "BTCUSD.csv")
-            _ = try await world.record([row(world, 0, price: 100)])
+            _ = try await world.record([world.row(0, price: 100)])
             let rules = RetentionStore(pool: world.pool)
             _ = try await rules.put(RetentionScope(instrument: world.btc), keepDays: 30)
             #expect(await Retention(store: rules, time: SystemTimeSource(), loop: TestLoop.shared).round() == 1)
             let series = try #require(try await world.store.series(of: world.btc).first)
-            #expect(series.firstDay == CivilDay(utcMicroseconds: Self.noon))
+            #expect(series.firstDay == CivilDay(utcMicroseconds: LiveWorld.noon))
             #expect(try await Bench(world.store).closes("BTCUSD", "1s") == ["100.25"])
         }
     }
@@ -651,10 +376,10 @@ import Testing
     // MARK: What is listed
 
     @Test func whatIsListedKnowsLiveDays() async throws {
-        try await withWorld { world in
+        try await withLiveWorld { world in
             let catalogue = Catalogue(store: world.store, cpu: world.store.cpu, time: SystemTimeSource())
-            let first = try await world.record([row(world, 0, price: 100), row(world, 4, price: nil)])
-            _ = try await world.record([row(world, 61, price: 101), row(world, 0, version: 1, price: 99)])
+            let first = try await world.record([world.row(0, price: 100), world.row(4, price: nil)])
+            _ = try await world.record([world.row(61, price: 101), world.row(0, version: 1, price: 99)])
             let name = try #require(DatasetName("bars.crypto.BTCUSD.1s.trade"))
             var seen: [String] = []
             for isSealed in [false, true] {
@@ -683,20 +408,5 @@ private struct Numbers {
     mutating func next(_ count: Int) -> Int {
         state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
         return Int(state >> 33) % max(1, count)
-    }
-}
-
-/// A clock that stands still.
-private struct FixedTime: TimeSource {
-    let moment: Timestamp
-    func now() -> Timestamp { moment }
-    func monotonicNanoseconds() -> UInt64 { 0 }
-    func sleep(for duration: Duration) async throws {}
-}
-
-private func lines(_ bars: BarSeries) -> [String] {
-    (0..<bars.count).map { row in
-        let columns = [bars.open, bars.high, bars.low, bars.close].map { $0.text(at: row) ?? "-" }
-        return "\(bars.starts[row]) \(bars.ends[row]) \(columns.joined(separator: " ")) \(bars.volume?.text(at: row) ?? "-")"
     }
 }

@@ -88,30 +88,7 @@ struct WebBench: Sendable {
         upTo limit: Duration = .seconds(60),
         _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> (value: Value, pauses: [Duration]) {
-        try await withThrowingTaskGroup(of: (Value?, [Duration]).self) { group in
-            group.addTask { (try await body(), []) }
-            group.addTask {
-                var pauses: [Duration] = []
-                while let pause = try? await time.fellAsleep.next() {
-                    guard pause <= limit else { continue }
-                    pauses.append(pause)
-                    time.advance(by: pause)
-                }
-                return (nil, pauses)
-            }
-            var value: Value?
-            var pauses: [Duration] = []
-            while let (one, passed) = try await group.next() {
-                if let one {
-                    value = one
-                    group.cancelAll()
-                } else {
-                    pauses = passed
-                }
-            }
-            guard let value else { throw CancellationError() }
-            return (value, pauses)
-        }
+        try await time.passingPauses(where: { $0 <= limit }, body)
     }
 }
 
@@ -137,27 +114,9 @@ func webRequest(
 
 func number(_ text: String) throws -> DecimalNumber { try #require(DecimalNumber(text)) }
 
-/// A stream that runs, with its events as they come.
-struct WebRunning: Sendable {
-    let bench: WebBench
-    let stream: any SourceStream
-    let events = TestSignal<SourceEvent>()
+typealias WebRunning = RunningStream<WebBench>
 
-    /// Lends a stream while it runs.
-    func run(_ body: @escaping @Sendable (WebRunning) async throws -> Void) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await stream.run() }
-            group.addTask { for await event in stream.events { events.signal(event) } }
-            group.addTask { try await body(self) }
-            // The stream works until it is cancelled: the body is the first to end.
-            try await group.next()
-            group.cancelAll()
-            try await group.waitForAll()
-        }
-    }
-
-    func next() async throws -> SourceEvent { try await events.next() }
-
+extension RunningStream<WebBench> {
     /// Waits for the next text of a client, and gives it.
     func heard() async throws -> WebSimulator.Heard {
         while true {

@@ -73,6 +73,37 @@ public final class ManualTimeSource: TimeSource {
         }
     }
 
+    /// Runs `body` while the clock is moved on for whoever sleeps for a time that is to pass at once: gives these pauses with the value.
+    public func passingPauses<Value: Sendable>(
+        where passes: @escaping @Sendable (Duration) -> Bool,
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> (value: Value, pauses: [Duration]) {
+        try await withThrowingTaskGroup(of: (Value?, [Duration]).self) { group in
+            group.addTask { (try await body(), []) }
+            group.addTask { [self] in
+                var pauses: [Duration] = []
+                while let pause = try? await fellAsleep.next() {
+                    guard passes(pause) else { continue }
+                    pauses.append(pause)
+                    advance(by: pause)
+                }
+                return (nil, pauses)
+            }
+            var value: Value?
+            var pauses: [Duration] = []
+            while let (one, passed) = try await group.next() {
+                if let one {
+                    value = one
+                    group.cancelAll()
+                } else {
+                    pauses = passed
+                }
+            }
+            guard let value else { throw CancellationError() }
+            return (value, pauses)
+        }
+    }
+
     private func wake(_ id: UInt64) {
         let sleeper = state.withLock { state -> Sleeper? in
             guard let index = state.sleepers.firstIndex(where: { $0.id == id }) else { return nil }
