@@ -1,0 +1,195 @@
+"""Executors, sandboxes, schedulers, the broker and the database are killed at random moments while more than 200 jobs a minute are due.
+
+`AUSPEX_STORM_SECONDS=300` is the long form; `AUSPEX_FAULTS_SEED` repeats an order of blows.
+"""
+
+import os
+import random
+import re
+import signal
+import sys
+import threading
+import time
+import unittest
+import uuid
+from pathlib import Path
+
+from auspex_demo import signals
+from auspex_demo.main_job import until
+from doors import ServiceDoor
+from faulted import FaultCase
+
+SECONDS = int(os.environ.get("AUSPEX_STORM_SECONDS", 45))
+SIGNALS, NOOPS_A_MINUTE = 3, 40
+# How often each is struck, in parts; the pause between two blows is a few seconds, as long as a restart takes.
+TARGETS = {"executor": 4, "sandbox": 6, "scheduler": 4, "broker": 1, "postgres": 1}
+LONGEST_PAUSE = 8.0
+# What a process may hold more after the storm than before it; a leak of a kilobyte a job would be seen in the long form.
+GROWTH = 48 << 20
+
+
+class Storm(FaultCase):
+    def test_nothing_is_lost_doubled_or_left_behind(self):
+        seed = int(os.environ.get("AUSPEX_FAULTS_SEED", 0)) or random.randrange(1, 1 << 32)
+        print(f"AUSPEX_FAULTS_SEED={seed} AUSPEX_STORM_SECONDS={SECONDS} repeats this storm", file=sys.stderr)
+        mounts = _mounts()
+        published = self._publish()
+        small_before = self._memory("auth", "marketdata", "signals")
+        began = self.sql("SELECT clock_timestamp()")
+        with Noops(self.platform, self.cast.provider.account_id) as noops:
+            blows = self._strike(random.Random(seed))
+        self.platform.wait_ready(120)
+        provider = self.job.as_(self.cast.provider)
+        for one in published:
+            provider.post(f"/api/signals/{one.id}/unpublish")
+        self.goes_on()
+        counted = self._every_noop_once(noops.keys)
+        due = int(self.sql(f"SELECT coalesce(sum(due_count), 0) FROM scheduler.occurrences WHERE made_at >= '{began}'"))
+        print(f"  {blows}; {due} due times and {counted} no-op jobs in {SECONDS} s", file=sys.stderr)
+        self.assertGreaterEqual((due + counted) * 60 / SECONDS, 200, "the storm needs a load of 200 jobs a minute")
+        until(lambda: int(self.sql(f"SELECT count(*) FROM scheduler.jobs WHERE created_at >= '{began}' AND created_at < clock_timestamp() - interval '30 s' "
+                                   "AND state IN ('pending', 'running')")) == 0, 180, "every job's end", 1)
+        self.audited()
+        for name, (before, after) in _pairs(small_before, self._memory("auth", "marketdata", "signals")).items():
+            self.assertLess(after - before, GROWTH, f"{name} grew from {before >> 20} to {after >> 20} MiB")
+        self._nothing_is_left(mounts)
+
+    def _publish(self) -> list[signals.Published]:
+        """Signals that are due each second, whatever the market does."""
+        provider = self.job.as_(self.cast.provider)
+        market, found = self.cast.markets[0], []
+        for number in range(SIGNALS):
+            files = signals.files_of(signals.FOLDER / "momentum", market)
+            for file in files:
+                if file["path"] == "auspex.toml":
+                    file["text"] = re.sub(r"\[schedule\]\n(?:\w.*\n)+", '[schedule]\nkind = "interval"\nseconds = 1\n', file["text"])
+            made = provider.post("/api/signals", {"name": f"Storm {number}", "description": "Runs each second."})
+            version = provider.post(f"/api/signals/{made['id']}/versions", {"files": files})
+            provider.post(f"/api/signals/{made['id']}/publish", {"version": version["number"]})
+            found.append(signals.Published(made["id"], made["name"], "", signals.FOLDER / "momentum", version["sha256"]))
+        until(lambda: all(provider.get(f"/api/signals/{one.id}")["last_outcome"] for one in found), 60, "the first due time of each signal")
+        return found
+
+    def _strike(self, chance: random.Random) -> str:
+        """Strikes until the time is over; gives how often each was struck. What is away at the moment cannot be struck."""
+        struck = dict.fromkeys(TARGETS, 0)
+        end = time.monotonic() + SECONDS
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, chance.uniform(0.2, LONGEST_PAUSE)))
+            target = chance.choices(list(TARGETS), list(TARGETS.values()))[0]
+            which = chance.random()
+            pids = self._sandboxed() if target == "sandbox" else self._pids(target)
+            if pids:
+                _kill(pids[int(which * len(pids))])
+                struck[target] += 1
+        return ", ".join(f"{target} {count}x" for target, count in struck.items())
+
+    def _pids(self, service: str) -> list[int]:
+        return [entry["pid"] for name, entry in sorted(self.control.status().items()) if name.partition("-")[0] == service and entry["pid"]]
+
+    def _sandboxed(self) -> list[int]:
+        """Processes of runs: each run has a user of its own, and the platform's runs a range of them."""
+        ports = self.platform.deployment.ports
+        first = ports.sandbox_user_id(0)
+        return [pid for pid, uid in _users() if first <= uid < first + 2_000]
+
+    def _every_noop_once(self, keys: set[str]) -> int:
+        where = f"FROM scheduler.jobs WHERE kind = 'noop' AND idempotency_key IN ({', '.join(repr(key) for key in keys)})"
+        until(lambda: int(self.sql(f"SELECT count(*) {where} AND state = 'completed'")) == len(keys), 240, "every no-op job's end", 1)
+        self.assertEqual(int(self.sql(f"SELECT count(*) {where}")), len(keys))
+        return len(keys)
+
+    def _memory(self, *services: str) -> dict[str, int]:
+        return {f"{name} {entry['pid']}": _resident(entry["pid"]) for name, entry in self.control.status().items()
+                if name.partition("-")[0] in services and entry["pid"]}
+
+    def _nothing_is_left(self, mounts: set[str]) -> None:
+        """The executors end as they do at a release; then no process, control group, mount or half-made file is left of any run."""
+        wanted = self.control.wanted()
+        self.control.restart_all(self.names("executor"), signal.SIGTERM, 90)
+        self.without("executor")
+        try:
+            until(lambda: not self._sandboxed(), 20, "the end of every sandboxed process")
+            self.assertEqual(_groups(self.platform.deployment.ports.base), [])
+            self.assertEqual(_mounts() - mounts, set())
+            root = self.platform.layout.state / "executor"
+            left = [str(path.relative_to(root)) for path in root.glob("*/*") if path.name.startswith("tmp.")]
+            left += [str(path.relative_to(root)) for path in root.glob("*/*/*") if path.name.startswith("tmp.")]
+            self.assertEqual(left, [])
+        finally:
+            self.control.apply(wanted)
+        self.platform.wait_ready()
+        self.goes_on()
+
+
+class Noops(threading.Thread):
+    """Asks for no-op jobs at a steady pace; one whose answer does not come is asked for again under its key."""
+
+    def __init__(self, platform, account_id: str):
+        super().__init__(daemon=True)
+        ports = platform.deployment.ports
+        self.doors = [ServiceDoor(platform.layout.secrets, "signals", "scheduler", ports.internal("scheduler", replica)) for replica in range(2)]
+        self.account_id = account_id
+        self.keys: set[str] = set()
+        self.over = threading.Event()
+
+    def __enter__(self) -> "Noops":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.over.set()
+        self.join(120)
+
+    def run(self) -> None:
+        number = 0
+        while not self.over.wait(60 / NOOPS_A_MINUTE):
+            number += 1
+            key = f"storm-{uuid.uuid4()}"
+            body = {
+                "kind": "noop", "resource_class": "small", "account_id": self.account_id, "priority": "normal", "spec": {}, "idempotency_key": key,
+                "max_attempts": 10}
+            until(lambda: self.doors[int(time.monotonic() * 10) % 2].call("POST", "/internal/v1/jobs", body), 90, "a no-op job being accepted")
+            self.keys.add(key)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _users() -> list[tuple[int, int]]:
+    """Every process with its user."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                found.append((int(folder.name), folder.stat().st_uid))
+            except OSError:
+                continue
+    return found
+
+
+def _resident(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)[1]) << 10
+
+
+def _pairs(before: dict[str, int], after: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Of the processes that lived all the time."""
+    return {name: (before[name], after[name]) for name in before.keys() & after.keys()}
+
+
+def _mounts() -> set[str]:
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+
+
+def _groups(base: int) -> list[str]:
+    """Control groups of single runs below those of the platform's executors."""
+    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/auspex-{base}-*/*") if path.is_dir()]
+
+
+if __name__ == "__main__":
+    unittest.main()
