@@ -9,7 +9,7 @@ usage: ./auspex test [PART…] [--filter REGEX]
   python       the Python SDK's tests
   e2e          the main job through the gateway, with one and with two replicas of every service
   oracles      imported bars against facts about real files (one line each; needs ../shared/data or AUSPEX_SHARED)
-  faults       kill, restart, double, reorder: each ends with `audit`
+  faults       kill, restart, double, reorder, a storm of all (AUSPEX_STORM_SECONDS, AUSPEX_FAULTS_SEED): each ends with `audit`
 
 Without names: all of it, `unit` being part of `integration`. --filter goes to `swift test`.
 The last line is "N passed, N failed, N skipped"; the exit code is 0 only when nothing failed."""
