@@ -78,8 +78,7 @@ class Storm(FaultCase):
             time.sleep(min(left, chance.uniform(0.2, LONGEST_PAUSE)))
             target = chance.choices(list(TARGETS), list(TARGETS.values()))[0]
             which = chance.random()
-            pids = self._sandboxed() if target == "sandbox" else self._pids(target)
-            if pids:
+            if pids := self._sandboxed(5) if target == "sandbox" else self._pids(target):
                 _kill(pids[int(which * len(pids))])
                 struck[target] += 1
         return ", ".join(f"{target} {count}x" for target, count in struck.items())
@@ -87,11 +86,13 @@ class Storm(FaultCase):
     def _pids(self, service: str) -> list[int]:
         return [entry["pid"] for name, entry in sorted(self.control.status().items()) if name.partition("-")[0] == service and entry["pid"]]
 
-    def _sandboxed(self) -> list[int]:
-        """Processes of runs: each run has a user of its own, and the platform's runs a range of them."""
-        ports = self.platform.deployment.ports
-        first = ports.sandbox_user_id(0)
-        return [pid for pid, uid in _users() if first <= uid < first + 2_000]
+    def _sandboxed(self, seconds: float = 0) -> list[int]:
+        """Processes of runs, those of the next run within some seconds if there is none now. The platform's runs have a range of users."""
+        first = self.platform.deployment.ports.sandbox_user_id(0)
+        end = time.monotonic() + seconds
+        while not (found := [pid for pid, uid in _users() if first <= uid < first + 2_000]) and time.monotonic() < end:
+            time.sleep(0.01)
+        return found
 
     def _every_noop_once(self, keys: set[str]) -> int:
         where = f"FROM scheduler.jobs WHERE kind = 'noop' AND idempotency_key IN ({', '.join(repr(key) for key in keys)})"
@@ -132,6 +133,7 @@ class Noops(threading.Thread):
         self.account_id = account_id
         self.keys: set[str] = set()
         self.over = threading.Event()
+        self.failure: Exception | None = None
 
     def __enter__(self) -> "Noops":
         self.start()
@@ -140,17 +142,30 @@ class Noops(threading.Thread):
     def __exit__(self, *_) -> None:
         self.over.set()
         self.join(120)
+        if self.failure:
+            raise self.failure
 
     def run(self) -> None:
-        number = 0
-        while not self.over.wait(60 / NOOPS_A_MINUTE):
-            number += 1
-            key = f"storm-{uuid.uuid4()}"
-            body = {
-                "kind": "noop", "resource_class": "small", "account_id": self.account_id, "priority": "normal", "spec": {}, "idempotency_key": key,
-                "max_attempts": 10}
-            until(lambda: self.doors[int(time.monotonic() * 10) % 2].call("POST", "/internal/v1/jobs", body), 90, "a no-op job being accepted")
-            self.keys.add(key)
+        try:
+            while not self.over.wait(60 / NOOPS_A_MINUTE):
+                key = f"storm-{uuid.uuid4()}"
+                until(lambda: self._asked(key), 90, "a no-op job being accepted")
+                self.keys.add(key)
+        except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits for this thread
+            self.failure = failure
+
+    def _asked(self, key: str) -> bool:
+        """False while there is no database or no such replica; every other refusal is a failure."""
+        body = {
+            "kind": "noop", "resource_class": "small", "account_id": self.account_id, "priority": "normal", "spec": {}, "idempotency_key": key,
+            "max_attempts": 10}
+        try:
+            self.doors[int(time.monotonic() * 10) % 2].call("POST", "/internal/v1/jobs", body)
+        except RuntimeError as refusal:
+            if ": 503 " not in str(refusal):
+                raise
+            return False
+        return True
 
 
 def _kill(pid: int) -> None:
