@@ -78,6 +78,9 @@ final class FakePlatform: WakeupSource {
     func read<T: Sendable>(_ body: (State) -> T) -> T { state.withLock { body($0) } }
     func change(_ body: (inout State) -> Void) { state.withLock { body(&$0) } }
 
+    /// The signal of all runs.
+    static let signal = SignalID.make()
+
     /// Stores files and makes a run of them wait; gives its attempt.
     func enqueue(
         _ files: [String: String],
@@ -85,6 +88,9 @@ final class FakePlatform: WakeupSource {
         output: ManifestOutput = SandboxFixture.output,
         inputs: [ManifestInput] = [ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 200)],
         kind: JobKind = .signalRun,
+        account: AccountID = AccountID.make(),
+        schedule: Cadence = .interval(seconds: 3600),
+        dueAt: Timestamp = SandboxFixture.asOf,
         storesFiles: Bool = true,
         timeLimitSeconds: Int = 60
     ) throws -> AttemptID {
@@ -95,15 +101,15 @@ final class FakePlatform: WakeupSource {
             if storesFiles { change { $0.blobs[digest] = bytes } }
             code.append(CodeFile(path: path, sha256: digest, bytes: Int64(bytes.count)))
         }
-        let manifest = Manifest(name: "test", python: python, schedule: .interval(seconds: 60), inputs: inputs, output: output)
+        let manifest = Manifest(name: "test", python: python, schedule: schedule, inputs: inputs, output: output)
         let spec = SignalRunSpec(
-            signalID: SignalID.make(),
+            signalID: Self.signal,
             versionID: SignalVersionID.make(),
             versionSHA256: SHA256.digest(utf8: "version"),
             files: code,
             manifest: manifest,
             occurrenceID: OccurrenceID.make(),
-            dueAt: SandboxFixture.asOf,
+            dueAt: dueAt,
             asOf: SandboxFixture.asOf,
             feed: .live
         )
@@ -113,7 +119,7 @@ final class FakePlatform: WakeupSource {
             attempt: 1,
             kind: kind,
             resourceClass: .signal,
-            accountID: AccountID.make(),
+            accountID: account,
             priority: .normal,
             spec: try WireJSON.value(of: spec),
             leaseSeconds: 30,
@@ -237,7 +243,8 @@ final class FakePlatform: WakeupSource {
 
     private func bars(_ request: Request) throws -> Response {
         let names = ["instrument", "interval", "countback", "as_of", "format"]
-        let query = Dictionary(uniqueKeysWithValues: names.map { ($0, request.query.string($0) ?? "") })
+        var query = Dictionary(uniqueKeysWithValues: names.map { ($0, request.query.string($0) ?? "") })
+        for name in ["start", "end", "limit"] { query[name] = request.query.string(name) }
         let isBusy = state.withLock { state in
             state.barsQueries.append(query)
             state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
@@ -245,9 +252,10 @@ final class FakePlatform: WakeupSource {
         }
         if isBusy { throw Self.busy }
         guard query["instrument"] == "BTCUSD" else { throw Problem.notFound(field: "instrument") }
-        let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 0)
+        if query["interval"] == "7s" { throw Problem.unavailable(detail: "Away.", retryAfterSeconds: 1) }
+        let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 5)
         var response = Response.bytes(series.bars.bytes, contentType: "application/vnd.auspex.bars")
-        response.headers["X-Auspex-Data-SHA256"] = SHA256.digest(utf8: "revisions").hex
+        response.headers["X-Auspex-Data-SHA256"] = SHA256.digest(utf8: query["interval"] == "15s" ? "revisions" : "revisions of \(query["interval"] ?? "")").hex
         return response
     }
 }
