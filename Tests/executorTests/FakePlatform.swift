@@ -23,6 +23,9 @@ final class FakePlatform: WakeupSource {
         var busyAnswers = 0
         var barsQueries: [[String: String]] = []
         var jobTokens: Set<String> = []
+        /// What is due soon; nil for a scheduler that does not say.
+        var announcements: [Announcement]?
+        var announcementRequests = 0
         var cancelled: Set<AttemptID> = []
     }
 
@@ -39,6 +42,7 @@ final class FakePlatform: WakeupSource {
         router.post("/internal/v1/jobs/claim") { request in try holder.get().claim(request) }
         router.post("/internal/v1/jobs/renew") { request in try holder.get().renew(request) }
         router.post("/internal/v1/jobs/finish") { request in try holder.get().finish(request) }
+        router.post("/internal/v1/announcements") { request in try holder.get().announce(request) }
         router.post("/internal/v1/jobs/release") { _ in .noContent }
         router.get("/internal/v1/blobs/{sha256}") { request in try holder.get().blob(request) }
         router.get("/internal/v1/conversions/{id}/parts/{number}") { request in try holder.get().conversionPart(request) }
@@ -183,6 +187,16 @@ final class FakePlatform: WakeupSource {
         let id = try request.parameter("id", as: UploadID.self)
         change { $0.tables[id, default: []].append(request.body) }
         return try .json(["sha256": SHA256.digest(request.body)])
+    }
+
+    private func announce(_ request: Request) throws -> Response {
+        let body = try WireJSON.decode(AnnouncementsRequest.self, from: request.body)
+        let announcements = state.withLock { state in
+            state.announcementRequests += 1
+            return state.announcements
+        }
+        guard let announcements, body.horizonSeconds == Announcements.horizonSeconds else { throw Problem.notFound() }
+        return try .json(AnnouncementsAnswer(announcements: announcements))
     }
 
     private func win(_ classes: [ClassSlots], _ state: inout State) -> [ClaimedJob] {

@@ -252,6 +252,44 @@ import Testing
         }
     }
 
+    @Test func whatTheSchedulerAnnouncesIsWarmed() async throws {
+        try await withExecutor { platform, handler, pool in
+            let (files, account) = (["app.py": Self.app], AccountID.make())
+            platform.change { $0.blobs[SHA256.digest(utf8: Self.app)] = Array(Self.app.utf8) }
+            let request = Self.request(files, account)
+            let announcements = Announcements(
+                worker: "executor-test",
+                scheduler: platform.client("scheduler"),
+                handler: handler,
+                pool: pool,
+                loop: try await SandboxFixture.shared.get().loops.control,
+                time: SystemTimeSource()
+            )
+            #expect(await announcements.ask() == Announcements.periodWithout)
+            platform.change {
+                $0.announcements = [
+                    Announcement(
+                        scheduleID: ScheduleID.make(),
+                        signalID: request.signalID,
+                        accountID: account,
+                        dueAt: request.dueAt,
+                        versionID: SignalVersionID.make(),
+                        versionSHA256: request.key.versionSHA256,
+                        files: request.files,
+                        manifest: request.manifest,
+                        token: "announced"
+                    )
+                ]
+            }
+            #expect(await announcements.ask() == Announcements.period)
+            try await eventually { pool.size.idle == 1 }
+            #expect(platform.read { $0.jobTokens } == ["announced"])
+            let finished = try await finished(platform, try platform.enqueue(files, account: account))
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+            #expect(result.stagesMs.keys.contains("warm"))
+        }
+    }
+
     // MARK: More bars
 
     @Test func theCodeGetsMoreBarsAndTheRecordSaysWhich() async throws {

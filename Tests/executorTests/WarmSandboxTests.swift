@@ -126,7 +126,8 @@ import Testing
         let (sandbox, _) = try await started(app, fixture)
         let outcome = try await sandbox.outcome()
         #expect(outcome.outOfMemory, "\(outcome)")
-        #expect(outcome.memoryPeakBytes < 400 << 20)
+        // Without a group of its own each process is bounded by its class, and all are looked at now and then.
+        #expect(outcome.memoryPeakBytes < (level == .full ? 96 : 600) << 20)
     }
 
     @Test func aRunHasTheMemoryOfItsClassAgain() async throws {

@@ -45,6 +45,14 @@ enum Application {
             cpu: cpu,
             pool: pool
         )
+        let announcements = Announcements(
+            worker: settings.workerName,
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(4)),
+            handler: handler,
+            pool: pool,
+            loop: loops.control,
+            time: environment.time
+        )
         let conversions = TableConversionHandler(
             files: ConversionFiles(marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(60))),
             environments: storage.environments,
@@ -65,7 +73,7 @@ enum Application {
             loops: loops.serving,
             readiness: readiness.register("scheduler")
         )
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, pool, wakeups, worker]
+        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, pool, announcements, wakeups, worker]
     }
 
     private static func announce(_ host: SandboxHost, _ report: SandboxDetection.Report) {

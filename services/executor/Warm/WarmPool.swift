@@ -73,7 +73,7 @@ final class WarmPool: Component {
     private let loop: EventLoop
     private let time: any TimeSource
     private let metrics = WarmMetrics()
-    private let sweeper = Mutex<Task<Void, Never>?>(nil)
+    private let sweeping = BackgroundTask()
     private let logger = Logger("warm")
 
     /// An empty pool that makes sandboxes on the given loop.
@@ -83,19 +83,16 @@ final class WarmPool: Component {
         self.time = time
     }
 
+    /// Whether anything may wait at all.
+    var isOpen: Bool { bounds.memoryBytes > 0 && bounds.count > 0 }
+
     func start() async throws {
-        guard bounds.memoryBytes > 0 else { return }
-        let task = Task(on: loop) { [weak self, time] in
-            while (try? await time.sleep(for: .seconds(1))) != nil {
-                guard let self else { return }
-                self.sweep()
-            }
-        }
-        sweeper.withLock { $0 = task }
+        guard isOpen else { return }
+        sweeping.start(on: loop, every: .seconds(1), time: time, pausesFirst: true) { [self] in sweep() }
     }
 
     func stop() async {
-        sweeper.withLock { $0 }?.cancel()
+        await sweeping.stop()
         await drain()
     }
 
@@ -113,7 +110,7 @@ final class WarmPool: Component {
 
     /// A sandbox for this run, if one waits or is being made; it belongs to the caller from now on, and to nobody else ever.
     func take(_ key: WarmKey) -> WarmSandbox? {
-        guard bounds.memoryBytes > 0 else { return nil }
+        guard isOpen else { return nil }
         let found = state.withLock { state -> WarmSandbox? in
             let fitting = state.entries.filter { $0.value.request.key == key && $0.value.warm?.sandbox.hasEnded == false }
             guard let first = fitting.min(by: { ($0.value.isIdle ? 0 : 1, $0.key) < ($1.value.isIdle ? 0 : 1, $1.key) }) else { return nil }
@@ -129,7 +126,7 @@ final class WarmPool: Component {
 
     /// Wants a sandbox for each of these runs, one for each key; `make` makes it when its turn comes.
     func want(_ requests: [WarmRequest], make: @escaping Make) {
-        guard bounds.memoryBytes > 0 else { return }
+        guard isOpen else { return }
         state.withLock { state in
             guard !state.isDraining else { return }
             for request in requests {
