@@ -18,7 +18,7 @@ struct SignalRunHandler: JobHandler {
 
     var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         let clock = StageClock()
         do {
             let spec: SignalRunSpec
@@ -27,7 +27,7 @@ struct SignalRunHandler: JobHandler {
             } catch {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
-            return try await clock.stage("total") { try await run(job, spec, clock) }
+            return try await clock.stage("total") { try await run(job, spec, clock, reporter) }
         } catch is CancellationError {
             return .failed(.infra, "the run was stopped")
         } catch let obstacle as RunObstacle {
@@ -45,7 +45,7 @@ struct SignalRunHandler: JobHandler {
         }
     }
 
-    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock) async throws -> JobResult {
+    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock, _ reporter: JobReporter) async throws -> JobResult {
         let manifest = spec.manifest
         async let bars = clock.stage("bars") { try await inputs.bars(manifest, asOf: spec.asOf, jobToken: job.jobToken) }
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
@@ -64,7 +64,7 @@ struct SignalRunHandler: JobHandler {
         do {
             known = try await bars
             try Task.checkCancellation()
-            await started.sandbox.begin(try Self.plan(spec, known).frame(), gateway, within: limits.wallTime)
+            await started.sandbox.begin(try Self.plan(spec, known).frame(), gateway, within: limits.wallTime) { reporter.log($0) }
         } catch {
             await started.sandbox.discard()
             throw error

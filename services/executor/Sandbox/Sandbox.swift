@@ -22,15 +22,22 @@ final class Sandbox: Sendable {
 
     /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first and five seconds later by force, or by force at
     /// once when the job that it belongs to is no longer ours.
-    func run(_ command: SandboxCommand) async throws -> SandboxOutcome {
-        try await start(command).outcome()
+    ///
+    /// - Parameter onPrint: hears what the program prints as it prints it; called on a loop, so it must not block.
+    func run(_ command: SandboxCommand, onPrint: (@Sendable (String) -> Void)? = nil) async throws -> SandboxOutcome {
+        try await start(command, onPrint: onPrint).outcome()
     }
 
     /// Starts a program. One with a channel waits there for its run, within `waiting`.
-    func start(_ command: SandboxCommand, waiting: WaitingLimits? = nil, lane: CPULane = .general) async throws -> StartedSandbox {
+    func start(
+        _ command: SandboxCommand,
+        waiting: WaitingLimits? = nil,
+        lane: CPULane = .general,
+        onPrint: (@Sendable (String) -> Void)? = nil
+    ) async throws -> StartedSandbox {
         let slot = SandboxSlot()
         let loop = loops[slot.count % loops.count]
-        let run = SandboxRun(loop: loop, limits: command.limits)
+        let run = SandboxRun(loop: loop, limits: command.limits, onPrint: onPrint)
         let launch = LaunchArguments(command: command, host: host, waiting: waiting)
         let (arguments, environment) = (launch.list(name: "\(getpid())-\(slot.count)", slot: slot.number), launch.environment())
         try Task.checkCancellation()
@@ -88,8 +95,15 @@ final class StartedSandbox: Sendable {
     /// Returns when the program has nothing to do before its run, with the memory that it keeps; nil when it ended instead.
     func idle() async -> Int? { await run.idle() }
 
-    /// Begins the run, which may take so long.
-    func begin(_ input: InputFrame, _ gateway: any RunGateway, within wallTime: Duration) async { await run.begin(input, gateway, within: wallTime) }
+    /// Begins the run, which may take so long. `onPrint` hears what the program prints, and first what it has printed so far.
+    func begin(
+        _ input: InputFrame,
+        _ gateway: any RunGateway,
+        within wallTime: Duration,
+        onPrint: (@Sendable (String) -> Void)? = nil
+    ) async {
+        await run.begin(input, gateway, within: wallTime, onPrint: onPrint)
+    }
 
     /// How the program ended; returns when it has. Cancelling the task ends it, see ``Sandbox/run(_:)``.
     func outcome() async throws -> SandboxOutcome {

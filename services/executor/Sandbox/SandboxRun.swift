@@ -18,6 +18,9 @@ actor SandboxRun {
     private var control: Int32 = -1
     private var inputs: [Int32: Input] = [:]
     private var log: CapturedLog
+    private var printed = PrintedText()
+    /// Hears what is printed, as it is printed.
+    private var onPrint: (@Sendable (String) -> Void)?
     private var result: [UInt8] = []
     private var status: [UInt8] = []
     private var killer: SandboxOutcome.Killer?
@@ -40,9 +43,10 @@ actor SandboxRun {
     }
 
     /// A run that has not begun, on the given loop.
-    init(loop: EventLoop, limits: SandboxLimits) {
+    init(loop: EventLoop, limits: SandboxLimits, onPrint: (@Sendable (String) -> Void)? = nil) {
         self.loop = loop
         self.limits = limits
+        self.onPrint = onPrint
         log = CapturedLog(capacity: limits.logBytes)
     }
 
@@ -137,7 +141,11 @@ actor SandboxRun {
     func prepare(_ message: [UInt8]) { channel?.send(message) }
 
     /// Begins the run: the program takes its input, and may ask the gateway from now on.
-    func begin(_ input: InputFrame, _ gateway: any RunGateway, within wallTime: Duration) {
+    func begin(_ input: InputFrame, _ gateway: any RunGateway, within wallTime: Duration, onPrint: (@Sendable (String) -> Void)?) {
+        if let onPrint {
+            self.onPrint = onPrint
+            if log.totalBytes > 0 { onPrint(log.text) }
+        }
         guard finished == nil else { return }
         self.gateway = gateway
         let milliseconds = UInt64(max(1, wallTime.wholeMicroseconds / 1000)).littleEndian
@@ -243,6 +251,7 @@ actor SandboxRun {
         switch sink {
         case .log:
             log.append(bytes)
+            if let onPrint { onPrint(printed.take(bytes)) }
             if log.totalBytes > limits.floodBytes { kill(.logFlood) }
         case .result:
             if result.count + bytes.count > limits.resultBytes { return kill(.resultFlood) }
