@@ -197,7 +197,7 @@ def run_project(options: argparse.Namespace) -> int:
     header = {
         "entry_point": manifest.entry_point, "parameters": manifest.parameters, "output": dict(manifest.output), "as_of_microseconds": as_of,
     }
-    frame = _frame.encode(header, inputs)
+    frame = _frame.encode({**header, "home": _home(manifest, options)}, inputs)
     answer, log, code = _run_here(project, frame)
     for number in range(2, options.repeat + 1):
         again, _, _ = _run_here(project, frame)
@@ -248,6 +248,19 @@ def _requirement_faults(data: bytes) -> List[Any]:
         return list(_requirements.faults(data.decode("utf-8")))
     except UnicodeDecodeError:
         return ["requirements.txt: it is not UTF-8 text"]
+
+
+def _home(manifest: Any, options: argparse.Namespace) -> Dict[str, Any]:
+    """Where ``auspex.bars`` finds more during the run."""
+    known = list(dict.fromkeys([item.instrument for item in manifest.inputs] + [manifest.output["instrument"]]))
+    if options.platform:
+        return {"instruments": known, "platform": options.url or os.environ.get("AUSPEX_URL") or DEFAULT_URL}
+    given, files = _bar_files(options.bars), {}
+    for item in reversed(manifest.inputs):
+        path = given.get(item.instrument) or given.get("*")
+        if path is not None:
+            files[item.instrument] = [str(path.resolve()), interval_seconds(item.interval)]
+    return {"instruments": known, "files": files}
 
 
 def _bar_files(texts: Sequence[str]) -> Dict[str, Path]:

@@ -127,3 +127,27 @@ def test_following_a_log_shows_whole_lines_and_tells_attempts_apart(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "run j1", "  | one", "  | two", "run j1, attempt 2", "  | [… 7 bytes left out …]", "  | again", r"  | \x1b[2J", "failed, exception",
         "  ! ValueError: no"]
+
+
+def test_more_bars_at_home_by_the_rules_of_the_sandbox(folder, capsys, tmp_path):
+    bars = tmp_path / "bars.csv"
+    lines = [f"2016-10-08T12:0{minute}:00Z,{600 + minute},{610 + minute},{590 + minute},{600 + minute},1" for minute in range(8)]
+    bars.write_text("time,open,high,low,close,volume\n" + "\n".join(lines) + "\n")
+    (folder / "app.py").write_text(textwrap.dedent("""
+        import auspex
+        def attempt(**question):
+            try: return auspex.bars(**question)
+            except auspex.BarsRefused as error: return error.code
+        def predict(context):
+            whole = auspex.bars("BTCUSD", "2m", lookback=9)
+            print(*(list(map(float, getattr(whole, name))) for name in ("close", "high", "volume")))
+            print(list(map(float, auspex.bars("BTCUSD", "1m", start="2016-10-08T12:02:00+00:00", end="2016-10-08T12:04:00+00:00").close)))
+            print(attempt(instrument="ETHUSD", interval="1m"), attempt(instrument="BTCUSD", interval="7s"))
+            print(attempt(instrument="BTCUSD", interval="1m", end=context.as_of_microseconds + 1))
+            return auspex.Prediction(1)
+    """))
+    assert run("run", folder, "--bars", bars, "--as-of", "2016-10-08T12:05:30Z", "--json") == 0
+    log = json.loads(capsys.readouterr().out)["log"].splitlines()
+    assert log == ["[601.0, 603.0] [611.0, 613.0] [2.0, 2.0]", "[602.0, 603.0]", "unknown_instrument refused", "after_as_of"]
+    assert run("run", folder, "--json") == 0, "made-up bars answer as well"
+    assert json.loads(capsys.readouterr().out)["log"].count("Bars") == 0
