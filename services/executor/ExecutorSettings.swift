@@ -112,7 +112,13 @@ struct ExecutorSettings: ServiceSettings {
     /// This program's path.
     static var program: String { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "/" }
 
-    private static var machineMegabytes: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) >> 20 }
+    /// The memory of the machine, or of the container if that has less.
+    private static var machineMegabytes: Int {
+        let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].compactMap { path -> Int? in
+            FileManager.default.contents(atPath: path).flatMap { Int(String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) }
+        }
+        return min(sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)), limits.min() ?? .max) >> 20
+    }
 
     private static var hostName: String {
         var name = [CChar](repeating: 0, count: 256)

@@ -74,7 +74,8 @@ def microseconds(value, what):
 
         if isinstance(value, str):
             try:
-                value = datetime.fromisoformat(value)
+                # Pythons before 3.11 do not read the Z.
+                value = datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith("Z") else value)
             except ValueError:
                 raise InvalidPrediction(f"{what} is {value[:40]!r}, which is not a time such as '2016-10-08T12:01:00Z'") from None
         if not isinstance(value, datetime):
