@@ -23,6 +23,9 @@ final class FakePlatform: WakeupSource {
         var busyAnswers = 0
         var barsQueries: [[String: String]] = []
         var jobTokens: Set<String> = []
+        /// What is due soon; nil for a scheduler that does not say.
+        var announcements: [Announcement]?
+        var announcementRequests = 0
         var cancelled: Set<AttemptID> = []
     }
 
@@ -39,6 +42,7 @@ final class FakePlatform: WakeupSource {
         router.post("/internal/v1/jobs/claim") { request in try holder.get().claim(request) }
         router.post("/internal/v1/jobs/renew") { request in try holder.get().renew(request) }
         router.post("/internal/v1/jobs/finish") { request in try holder.get().finish(request) }
+        router.post("/internal/v1/announcements") { request in try holder.get().announce(request) }
         router.post("/internal/v1/jobs/release") { _ in .noContent }
         router.get("/internal/v1/blobs/{sha256}") { request in try holder.get().blob(request) }
         router.get("/internal/v1/conversions/{id}/parts/{number}") { request in try holder.get().conversionPart(request) }
@@ -78,6 +82,9 @@ final class FakePlatform: WakeupSource {
     func read<T: Sendable>(_ body: (State) -> T) -> T { state.withLock { body($0) } }
     func change(_ body: (inout State) -> Void) { state.withLock { body(&$0) } }
 
+    /// The signal of all runs.
+    static let signal = SignalID.make()
+
     /// Stores files and makes a run of them wait; gives its attempt.
     func enqueue(
         _ files: [String: String],
@@ -85,6 +92,9 @@ final class FakePlatform: WakeupSource {
         output: ManifestOutput = SandboxFixture.output,
         inputs: [ManifestInput] = [ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 200)],
         kind: JobKind = .signalRun,
+        account: AccountID = AccountID.make(),
+        schedule: Cadence = .interval(seconds: 3600),
+        dueAt: Timestamp = SandboxFixture.asOf,
         storesFiles: Bool = true,
         timeLimitSeconds: Int = 60
     ) throws -> AttemptID {
@@ -95,15 +105,15 @@ final class FakePlatform: WakeupSource {
             if storesFiles { change { $0.blobs[digest] = bytes } }
             code.append(CodeFile(path: path, sha256: digest, bytes: Int64(bytes.count)))
         }
-        let manifest = Manifest(name: "test", python: python, schedule: .interval(seconds: 60), inputs: inputs, output: output)
+        let manifest = Manifest(name: "test", python: python, schedule: schedule, inputs: inputs, output: output)
         let spec = SignalRunSpec(
-            signalID: SignalID.make(),
+            signalID: Self.signal,
             versionID: SignalVersionID.make(),
             versionSHA256: SHA256.digest(utf8: "version"),
             files: code,
             manifest: manifest,
             occurrenceID: OccurrenceID.make(),
-            dueAt: SandboxFixture.asOf,
+            dueAt: dueAt,
             asOf: SandboxFixture.asOf,
             feed: .live
         )
@@ -113,7 +123,7 @@ final class FakePlatform: WakeupSource {
             attempt: 1,
             kind: kind,
             resourceClass: .signal,
-            accountID: AccountID.make(),
+            accountID: account,
             priority: .normal,
             spec: try WireJSON.value(of: spec),
             leaseSeconds: 30,
@@ -179,6 +189,16 @@ final class FakePlatform: WakeupSource {
         return try .json(["sha256": SHA256.digest(request.body)])
     }
 
+    private func announce(_ request: Request) throws -> Response {
+        let body = try WireJSON.decode(AnnouncementsRequest.self, from: request.body)
+        let announcements = state.withLock { state in
+            state.announcementRequests += 1
+            return state.announcements
+        }
+        guard let announcements, body.horizonSeconds == Announcements.horizonSeconds else { throw Problem.notFound() }
+        return try .json(AnnouncementsAnswer(announcements: announcements))
+    }
+
     private func win(_ classes: [ClassSlots], _ state: inout State) -> [ClaimedJob] {
         var won: [ClaimedJob] = []
         for room in classes {
@@ -237,7 +257,8 @@ final class FakePlatform: WakeupSource {
 
     private func bars(_ request: Request) throws -> Response {
         let names = ["instrument", "interval", "countback", "as_of", "format"]
-        let query = Dictionary(uniqueKeysWithValues: names.map { ($0, request.query.string($0) ?? "") })
+        var query = Dictionary(uniqueKeysWithValues: names.map { ($0, request.query.string($0) ?? "") })
+        for name in ["start", "end", "limit"] { query[name] = request.query.string(name) }
         let isBusy = state.withLock { state in
             state.barsQueries.append(query)
             state.jobTokens.insert(request.headers["X-Auspex-Job"] ?? "none")
@@ -245,9 +266,10 @@ final class FakePlatform: WakeupSource {
         }
         if isBusy { throw Self.busy }
         guard query["instrument"] == "BTCUSD" else { throw Problem.notFound(field: "instrument") }
-        let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 0)
+        if query["interval"] == "7s" { throw Problem.unavailable(detail: "Away.", retryAfterSeconds: 1) }
+        let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 5)
         var response = Response.bytes(series.bars.bytes, contentType: "application/vnd.auspex.bars")
-        response.headers["X-Auspex-Data-SHA256"] = SHA256.digest(utf8: "revisions").hex
+        response.headers["X-Auspex-Data-SHA256"] = SHA256.digest(utf8: query["interval"] == "15s" ? "revisions" : "revisions of \(query["interval"] ?? "")").hex
         return response
     }
 }

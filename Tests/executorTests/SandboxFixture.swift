@@ -104,36 +104,70 @@ struct SandboxFixture: Sendable {
         return InputSeries(instrument: "BTCUSD", interval: "15s", bars: try BarsBody(bytes))
     }
 
-    /// Runs an author's `app.py` as the service would.
+    /// A run that gets no more bars than its inputs.
+    struct ClosedGateway: RunGateway {
+        func answer(_ message: [UInt8]) async -> GatewayAnswer { .refusal(GatewayAnswer.refused("closed", "there are no more bars")) }
+    }
+
+    /// A folder with an author's files, as it is mounted.
+    static func folder(_ app: String, _ files: [String: String] = [:]) throws -> String {
+        let folder = temporaryFolder
+        for (name, text) in files.merging(["app.py": app], uniquingKeysWith: { $1 }) {
+            try Data(text.utf8).write(to: URL(filePath: "\(folder)/\(name)"))
+            chmod("\(folder)/\(name)", 0o644)
+        }
+        return folder
+    }
+
+    static let python = PythonInterpreter(series: "3", version: "3", path: "/usr/bin/python3")
+
+    /// What the program of a run gets.
+    static func frame(output: ManifestOutput = output, asOf: Timestamp = asOf) throws -> InputFrame {
+        try RunPlan(entryPoint: "app:predict", parameters: ["window": 3], output: output, asOf: asOf, series: [try series()]).frame()
+    }
+
+    /// The program of an author's `app.py`.
+    func program(
+        _ folder: String,
+        _ limits: SandboxLimits,
+        environment: PythonEnvironment? = nil,
+        isAhead: Bool = false
+    ) -> SandboxCommand {
+        RunProgram(entryPoint: "app:predict", limits: limits, python: environment?.python ?? Self.python)
+            .command(
+                code: folder,
+                runtime: runtime,
+                packages: environment?.packages?.folder,
+                level: sandbox.host.level,
+                isAhead: isAhead
+            )
+    }
+
+    /// What came of a run.
+    func verdict(_ outcome: SandboxOutcome, _ limits: SandboxLimits, output: ManifestOutput = output) -> RunVerdict {
+        RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: RowCheck(output: output, asOf: Self.asOf))
+    }
+
+    /// Runs an author's `app.py` as the service would, started cold.
     func run(
         _ app: String,
         files: [String: String] = [:],
         environment: PythonEnvironment? = nil,
         output: ManifestOutput = output,
+        gateway: any RunGateway = ClosedGateway(),
         change: (inout SandboxLimits) -> Void = { _ in }
     ) async throws -> (verdict: RunVerdict, outcome: SandboxOutcome) {
-        let folder = Self.temporaryFolder
+        let folder = try Self.folder(app, files)
         defer { FileTree.remove(folder) }
-        for (name, text) in files.merging(["app.py": app], uniquingKeysWith: { $1 }) {
-            try Data(text.utf8).write(to: URL(filePath: "\(folder)/\(name)"))
-            chmod("\(folder)/\(name)", 0o644)
-        }
         var limits = SandboxLimits.of(.small, wallTime: .seconds(60))
         change(&limits)
-        let python = environment?.python ?? PythonInterpreter(series: "3", version: "3", path: "/usr/bin/python3")
-        let plan = RunPlan(
-            entryPoint: "app:predict",
-            parameters: ["window": 3],
-            output: output,
-            asOf: Self.asOf,
-            series: [try Self.series()],
-            limits: limits,
-            python: python
+        let started = try await sandbox.start(
+            program(folder, limits, environment: environment),
+            waiting: WaitingLimits(time: .seconds(120), processorSeconds: 0)
         )
-        let command = try plan.command(code: folder, runtime: runtime, packages: environment?.packages?.folder, level: sandbox.host.level)
-        let outcome = try await sandbox.run(command)
-        let check = RowCheck(output: output, asOf: Self.asOf)
-        return (RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check), outcome)
+        await started.begin(try Self.frame(output: output), gateway, within: limits.wallTime)
+        let outcome = try await started.outcome()
+        return (verdict(outcome, limits, output: output), outcome)
     }
 }
 

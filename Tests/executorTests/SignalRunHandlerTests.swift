@@ -18,6 +18,10 @@ import Testing
         """
 
     private func withExecutor(_ body: (FakePlatform) async throws -> Void) async throws {
+        try await withExecutor { platform, _, _ in try await body(platform) }
+    }
+
+    private func withExecutor(_ body: (FakePlatform, SignalRunHandler, WarmPool) async throws -> Void) async throws {
         let fixture = try await SandboxFixture.shared.get()
         let platform = try await FakePlatform()
         let root = SandboxFixture.temporaryFolder
@@ -32,6 +36,7 @@ import Testing
         )
         try codeCache.prepare()
         try environments.prepare()
+        let pool = WarmPool(bounds: WarmPool.Bounds(memoryBytes: 1 << 30, count: 8), loop: fixture.loops.control)
         let handler = SignalRunHandler(
             inputs: RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata"), time: SystemTimeSource()),
             code: CodeTree(cache: codeCache, cpu: fixture.cpu),
@@ -39,7 +44,8 @@ import Testing
             pythons: try await PythonInterpreter.discover(in: fixture.sandbox),
             sandbox: fixture.sandbox,
             runtime: fixture.runtime,
-            cpu: fixture.cpu
+            cpu: fixture.cpu,
+            pool: pool
         )
         let worker = JobWorker(
             worker: "executor-test",
@@ -53,12 +59,14 @@ import Testing
         )
         do {
             try await worker.start()
-            try await body(platform)
+            try await body(platform, handler, pool)
         } catch {
             await worker.stop()
+            await pool.stop()
             throw error
         }
         await worker.stop()
+        await pool.stop()
         await platform.stop()
         FileTree.remove(root)
     }
@@ -77,7 +85,7 @@ import Testing
             #expect(result.dataSHA256 == SHA256.digest(utf8: "revisions"))
             #expect(result.referencePrices == ["BTCUSD": Price(DecimalText(units: 64975, scale: 2))])
             #expect(result.asOf == SandboxFixture.asOf && result.python.hasPrefix("3."))
-            #expect(Set(result.stagesMs.keys) == ["bars", "code", "environment", "sandbox", "import", "predict"])
+            #expect(Set(result.stagesMs.keys) == ["bars", "code", "environment", "start", "sandbox", "import", "predict"])
             #expect(finished.log == "as of \(SandboxFixture.asOf.microseconds)\n" && !finished.logTruncated)
             #expect(finished.cpuSeconds > 0 && finished.memoryPeakBytes > 0)
             let query = try #require(platform.read { $0.barsQueries.first })
@@ -177,6 +185,186 @@ import Testing
             let attempt = try platform.enqueue(["app.py": "while True: pass"], timeLimitSeconds: 1)
             let finished = try await finished(platform, attempt)
             #expect(finished.failureKind == .timeLimit && finished.errorMessage == "the run took longer than 1 s")
+        }
+    }
+
+    // MARK: Warm
+
+    private static func request(_ files: [String: String], _ account: AccountID) -> WarmRequest {
+        let code = files.sorted { $0.key < $1.key }
+            .map { CodeFile(path: $0.key, sha256: SHA256.digest(utf8: $0.value), bytes: Int64($0.value.utf8.count)) }
+        let version = SHA256.digest(utf8: "version")
+        return WarmRequest(
+            key: WarmKey(accountID: account, versionSHA256: version, files: code, resourceClass: .small),
+            signalID: FakePlatform.signal,
+            dueAt: Timestamp.now() + .seconds(10),
+            files: code,
+            manifest: Manifest(name: "test", schedule: .interval(seconds: 3600), inputs: [], output: SandboxFixture.output),
+            jobToken: "the-announcement"
+        )
+    }
+
+    @Test func aRunFindsTheSandboxThatWaitsForIt() async throws {
+        try await withExecutor { platform, handler, pool in
+            let files = ["app.py": "print('imported')\n" + Self.app]
+            platform.change { $0.blobs[SHA256.digest(utf8: files["app.py"] ?? "")] = Array((files["app.py"] ?? "").utf8) }
+            let account = AccountID.make()
+            pool.want([Self.request(files, account)], make: handler.warm)
+            try await eventually { pool.size.idle == 1 }
+            for isWarm in [true, false] {
+                let finished = try await finished(platform, try platform.enqueue(files, account: account))
+                let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+                #expect(result.stagesMs.keys.contains("warm") == isWarm && result.stagesMs.keys.contains("start") == !isWarm)
+                #expect(finished.log == "imported\nas of \(SandboxFixture.asOf.microseconds)\n")
+                #expect(result.rows.count == 1 && result.envSHA256 != result.dataSHA256)
+            }
+            #expect(platform.read { $0.jobTokens }.contains("the-announcement"))
+            #expect(platform.read { $0.blobRequests } == 1)
+        }
+    }
+
+    @Test func aSandboxWaitsForItsOwnAccountAndVersionOnly() async throws {
+        try await withExecutor { platform, handler, pool in
+            let (files, account) = (["app.py": Self.app], AccountID.make())
+            platform.change { $0.blobs[SHA256.digest(utf8: Self.app)] = Array(Self.app.utf8) }
+            pool.want([Self.request(files, account)], make: handler.warm)
+            try await eventually { pool.size.idle == 1 }
+            for attempt in [try platform.enqueue(files), try platform.enqueue(["app.py": Self.app + "\n"], account: account)] {
+                let finished = try await finished(platform, attempt)
+                let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+                #expect(!result.stagesMs.keys.contains("warm"))
+            }
+            #expect(pool.size.idle == 1)
+        }
+    }
+
+    @Test func aSignalThatIsDueAgainSoonIsWarmedAgain() async throws {
+        try await withExecutor { platform, _, pool in
+            let account = AccountID.make()
+            _ = try await finished(platform, try platform.enqueue(["app.py": Self.app], account: account))
+            #expect(pool.size.count == 0)
+            let again = { try platform.enqueue(["app.py": Self.app], account: account, schedule: .interval(seconds: 60), dueAt: Timestamp.now()) }
+            _ = try await finished(platform, try again())
+            try await eventually { pool.size.idle == 1 }
+            let finished = try await finished(platform, try again())
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+            #expect(result.stagesMs.keys.contains("warm"))
+        }
+    }
+
+    @Test func whatTheSchedulerAnnouncesIsWarmed() async throws {
+        try await withExecutor { platform, handler, pool in
+            let (files, account) = (["app.py": Self.app], AccountID.make())
+            platform.change { $0.blobs[SHA256.digest(utf8: Self.app)] = Array(Self.app.utf8) }
+            let request = Self.request(files, account)
+            let announcements = Announcements(
+                worker: "executor-test",
+                scheduler: platform.client("scheduler"),
+                handler: handler,
+                pool: pool,
+                loop: try await SandboxFixture.shared.get().loops.control,
+                time: SystemTimeSource()
+            )
+            #expect(await announcements.ask() == Announcements.periodWithout)
+            platform.change {
+                $0.announcements = [
+                    Announcement(
+                        scheduleID: ScheduleID.make(),
+                        signalID: request.signalID,
+                        accountID: account,
+                        dueAt: request.dueAt,
+                        versionID: SignalVersionID.make(),
+                        versionSHA256: request.key.versionSHA256,
+                        files: request.files,
+                        manifest: request.manifest,
+                        token: "announced"
+                    )
+                ]
+            }
+            #expect(await announcements.ask() == Announcements.period)
+            try await eventually { pool.size.idle == 1 }
+            #expect(platform.read { $0.jobTokens } == ["announced"])
+            let finished = try await finished(platform, try platform.enqueue(files, account: account))
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+            #expect(result.stagesMs.keys.contains("warm"))
+        }
+    }
+
+    // MARK: More bars
+
+    @Test func theCodeGetsMoreBarsAndTheRecordSaysWhich() async throws {
+        let app = """
+            import auspex
+            def predict(context):
+                days = auspex.bars("BTCUSD", "1d", lookback=3)
+                hours = auspex.bars("BTCUSD", "1h", start="2016-10-08T06:00:00+00:00", end=context.as_of)
+                print(len(days), days.interval, len(hours), days.close[-1])
+                return auspex.Prediction(1)
+            """
+        try await withExecutor { platform in
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app]))
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+            #expect(finished.log == "3 1d 5 600.5\n")
+            let digests = ["revisions", "revisions of 1d", "revisions of 1h"].map { SHA256.digest(utf8: $0) }
+            #expect(result.reads?.map(\.interval) == ["1d", "1h"])
+            #expect(result.reads?.first?.lookback == 3 && result.reads?.last?.end == SandboxFixture.asOf)
+            #expect(result.reads?.map(\.dataSHA256) == Array(digests.dropFirst()))
+            #expect(result.dataSHA256 == RunInputs.combined(digests))
+            let asked = platform.read { $0.barsQueries }.filter { $0["interval"] != "15s" }
+            #expect(asked.allSatisfy { $0["as_of"] == SandboxFixture.asOf.iso8601 } && asked.count == 2)
+        }
+    }
+
+    @Test func whatTheRunMayNotReadIsRefusedWithWords() async throws {
+        let cases = [
+            ("'ETHUSD', '1d'", "unknown_instrument", "the manifest does not list 'ETHUSD'; this run may read BTCUSD"),
+            ("'BTCUSD', '1m', end=context.as_of_microseconds + 1", "after_as_of", "knows nothing after 2016-10-08T12:01:00"),
+            ("'BTCUSD', '1m', start=context.as_of_microseconds", "bad_request", "does not lie before end"),
+            ("'BTCUSD', '1m', lookback=50001", "bad_request", "1 to 50000"),
+            ("'BTCUSD', '1m', start=1 << 62", "", "outside the years"),
+        ]
+        let calls = cases.map { "attempt(lambda: auspex.bars(\($0.0)))" }.joined(separator: "\n    ")
+        let app = """
+            import auspex
+            def attempt(call):
+                try: print("got", call())
+                except auspex.BarsRefused as error: print(error.code, error)
+                except ValueError as error: print(error)
+            def predict(context):
+                \(calls)
+            """
+        try await withExecutor { platform in
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app]))
+            let lines = (finished.log ?? "").split(separator: "\n")
+            #expect(lines.count == cases.count, "\(finished)")
+            for (line, item) in zip(lines, cases) { #expect(line.contains(item.1) && line.contains(item.2), "\(line)") }
+            #expect(platform.read { $0.barsQueries.count } == 1)
+        }
+    }
+
+    @Test func aRunAsksAHundredTimesAndNoMore() async throws {
+        let app = """
+            import auspex
+            def predict(context):
+                for number in range(101):
+                    auspex.bars("BTCUSD", "1d", lookback=1)
+            """
+        try await withExecutor { platform in
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app]))
+            #expect(finished.failureKind == .exception && finished.errorMessage?.contains("100 times") == true, "\(finished)")
+        }
+    }
+
+    @Test func marketDataThatIsAwayIsOurFault() async throws {
+        let app = """
+            import auspex
+            def predict(context):
+                try: auspex.bars("BTCUSD", "7s", lookback=1)
+                except Exception: return auspex.Prediction(1)
+            """
+        try await withExecutor { platform in
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app]))
+            #expect(finished.failureKind == .infra && finished.errorMessage?.contains("bars of BTCUSD 7s") == true, "\(finished)")
         }
     }
 }

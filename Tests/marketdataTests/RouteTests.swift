@@ -312,11 +312,11 @@ private struct TrustingAuthentication: Middleware {
         func client(_ name: String) throws -> RequestClient {
             RequestClient(router: router).with(header: "Authorization", "Service \(try credentials.serviceToken(name, audience: "marketdata"))")
         }
-        func jobToken(_ key: SigningKey, instruments: [String], asOf: String) throws -> String {
+        func jobToken(_ key: SigningKey, kind: String = "signal_run", instruments: [String], asOf: String) throws -> String {
             let claims = JobTokenClaims(
                 jobID: .make(),
                 attemptID: .make(),
-                kind: "signal_run",
+                kind: kind,
                 signalID: nil,
                 codeSHA256: nil,
                 files: [],
@@ -339,6 +339,9 @@ private struct TrustingAuthentication: Middleware {
         #expect(try await executor.with(header: "X-Auspex-Job", good).get(path + "&as_of=2016-10-08T00:10:01Z").problemCode == "outside_job_token")
         let other = try jobToken(credentials.key(of: "scheduler"), instruments: ["ETHUSD"], asOf: "2016-10-08T00:10:00Z")
         #expect(try await executor.with(header: "X-Auspex-Job", other).get(path).problemCode == "outside_job_token")
+        // What an executor gets for warming a sandbox: it names files and no instruments.
+        let announced = try jobToken(credentials.key(of: "scheduler"), kind: "announcement", instruments: [], asOf: "1970-01-01T00:00:00Z")
+        #expect(try await executor.with(header: "X-Auspex-Job", announced).get(path).problemCode == "outside_job_token")
         let forged = try jobToken(credentials.key(of: "executor"), instruments: ["BTCUSD"], asOf: "2016-10-08T00:10:00Z")
         #expect(try await executor.with(header: "X-Auspex-Job", forged).get(path).problemCode == "invalid_job_token")
         #expect(try await client("signals").get(path).json()["count"] == .integer(30))

@@ -26,7 +26,7 @@ struct RouteTableTests {
         ("POST /internal/v1/jobs/finish", ["executor", "marketdata", "signals"]),
         ("POST /internal/v1/jobs/release", ["executor", "marketdata", "signals"]), ("POST /internal/v1/jobs/{id}/cancel", ["signals"]),
         ("PUT /internal/v1/results", ["executor", "marketdata", "signals"]), ("GET /internal/v1/results/{sha256}", ["signals"]),
-        ("GET /internal/v1/signals/{signal_id}/cadence", ["signals"]),
+        ("GET /internal/v1/signals/{signal_id}/cadence", ["signals"]), ("POST /internal/v1/announcements", ["executor"]),
     ]
 
     private func send(_ client: RequestClient, _ route: String, id: String = nothing) async throws -> RequestClient.Answer {

@@ -17,17 +17,22 @@ struct TestHouse: Sendable {
     let publicRouter: Router
     let internalRouter: Router
     let credentials: TestCredentials
+    /// What the service signs job tokens with.
+    let signingKey: SigningKey
 
     init(pool: PostgresPool, blobs: any BlobStore) throws {
         self.pool = pool
         store = PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema))
         let credentials = try TestCredentials()
         self.credentials = credentials
+        let time = SystemTimeSource()
+        signingKey = try SigningKey.generate()
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
-            desk: ClaimDesk(store: store, blobs: blobs, signingKey: try SigningKey.generate(), time: SystemTimeSource()),
-            blobs: blobs
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
+            blobs: blobs,
+            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time))
         )
         publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())

@@ -23,6 +23,8 @@ enum Application {
         let storage = ExecutorStorage(settings: settings, sandbox: sandbox, cpu: cpu)
         let runtime = try await storage.prepare()
 
+        let pool = WarmPool(bounds: settings.warm, loop: loops.control, time: environment.time)
+
         // Who is asked for code, bars and jobs.
         let tokens = try ServiceTokenSource(service: "executor", keyFile: settings.common.serviceKeyFile)
         let http = HTTPClient()
@@ -40,7 +42,16 @@ enum Application {
             pythons: pythons,
             sandbox: sandbox,
             runtime: runtime,
-            cpu: cpu
+            cpu: cpu,
+            pool: pool
+        )
+        let announcements = Announcements(
+            worker: settings.workerName,
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(4)),
+            handler: handler,
+            pool: pool,
+            loop: loops.control,
+            time: environment.time
         )
         let conversions = TableConversionHandler(
             files: ConversionFiles(marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(60))),
@@ -62,7 +73,7 @@ enum Application {
             loops: loops.serving,
             readiness: readiness.register("scheduler")
         )
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, wakeups, worker]
+        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, pool, announcements, wakeups, worker]
     }
 
     private static func announce(_ host: SandboxHost, _ report: SandboxDetection.Report) {

@@ -37,6 +37,8 @@ struct ExecutorSettings: ServiceSettings {
     let sdkFolder: String?
     /// How sandboxes are made.
     let sandbox: SandboxConfiguration
+    /// What sandboxes may cost that wait for their runs.
+    let warm: WarmPool.Bounds
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -70,6 +72,15 @@ struct ExecutorSettings: ServiceSettings {
             reader.optionalString("AUSPEX_SDK_PATH", help: "folder that holds the Python package auspex; found beside the program by default")
             ?? AuthorRuntime.locate(from: program)
         sandbox = Self.sandbox(from: &reader, program: program)
+        warm = WarmPool.Bounds(
+            memoryBytes: reader.integer(
+                "AUSPEX_WARM_MEGABYTES",
+                help: "memory for sandboxes that are started ahead of their runs; 0 for none; an eighth of the machine's by default",
+                default: min(4096, Self.machineMegabytes / 8),
+                range: 0...1_000_000
+            ) << 20,
+            count: reader.integer("AUSPEX_WARM_SANDBOXES", help: "sandboxes ahead of their runs at most", default: 100, range: 0...800)
+        )
         if self.slots.isEmpty { reader.report("all AUSPEX_SLOTS_… are 0: this executor would do nothing") }
         if let uv, access(uv, X_OK) != 0 { reader.report("AUSPEX_UV names '\(uv)', which is no program") }
     }
@@ -100,6 +111,14 @@ struct ExecutorSettings: ServiceSettings {
 
     /// This program's path.
     static var program: String { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "/" }
+
+    /// The memory of the machine, or of the container if that has less.
+    private static var machineMegabytes: Int {
+        let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].compactMap { path -> Int? in
+            FileManager.default.contents(atPath: path).flatMap { Int(String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) }
+        }
+        return min(sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)), limits.min() ?? .max) >> 20
+    }
 
     private static var hostName: String {
         var name = [CChar](repeating: 0, count: 256)

@@ -27,6 +27,7 @@ For notebooks::
 Nothing here needs more than the standard library; numpy, pandas, polars and pyarrow are used where they are installed.
 """
 
+from ._more_bars import BarsRefused
 from .author import Context, InvalidPrediction, Prediction, signal
 from ._bars import Bars
 
@@ -70,7 +71,7 @@ _LATER = {
     "Seal": "models",
 }
 
-__all__ = ["Bars", "Context", "InvalidPrediction", "Prediction", "signal", *_LATER]
+__all__ = ["Bars", "BarsRefused", "Context", "InvalidPrediction", "Prediction", "signal", *_LATER]
 
 
 def __getattr__(name):

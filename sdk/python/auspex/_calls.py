@@ -116,6 +116,20 @@ def job_log(job_id: str) -> Call:
     return Call("GET", f"/api/jobs/{segment(job_id)}/logs", repeatable=True)
 
 
+def job(job_id: str) -> Call:
+    return Call("GET", f"/api/jobs/{segment(job_id)}", repeatable=True)
+
+
+def job_log_stream(job_id: str, after: Optional[str]) -> Call:
+    query = f"?{urlencode({'after': after})}" if after else ""
+    # A sign of life comes every 15 seconds.
+    return Call("GET", f"/api/jobs/{segment(job_id)}/logs/stream{query}", waits=30)
+
+
+def incidents(signal_id: str, query: Mapping[str, Any]) -> Call:
+    return Call("GET", f"/api/signals/{segment(signal_id)}/incidents", query=query, repeatable=True)
+
+
 def bars(query: Mapping[str, Any]) -> Call:
     return Call("GET", "/api/bars", query=query, repeatable=True)
 

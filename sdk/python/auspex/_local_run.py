@@ -7,13 +7,21 @@ import sys
 
 def main():
     frame, folder, result = sys.argv[1:4]
-    from auspex import _frame, _runner
+    from auspex import _frame, _more_bars, _runner
 
     with open(frame, "rb") as file:
         header, bars = _frame.decode(file.read())
     sys.path.insert(0, folder)
     sys.stdout.reconfigure(line_buffering=True)
-    answer = _runner.run(header, bars, folder)
+    _more_bars.use(None)
+    whole = _runner.Run(header["entry_point"])
+    answer = whole.prepare()
+    if answer is None:
+        if "home" in header:
+            from auspex import _home_bars
+
+            _more_bars.use(_home_bars.source(header))
+        answer = whole.answer(header, bars, folder)
     with open(result, "w", encoding="utf-8") as file:
         json.dump(answer, file)
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import re
@@ -196,6 +197,28 @@ class ProjectFile:
         except UnicodeDecodeError:
             pass
         return {"path": self.path, "content_base64": base64.b64encode(self.data).decode()}
+
+
+def entry_point_faults(entry_point: str, files: List[ProjectFile]) -> List[str]:
+    """Why the function that a manifest names could not be found; the code is read, not run."""
+    module, _, name = entry_point.partition(":")
+    paths = (module.replace(".", "/") + ".py", module.replace(".", "/") + "/__init__.py")
+    found = next((item for item in files if item.path in paths), None)
+    if found is None:
+        return [f"{MANIFEST}: entry_point names {entry_point}, but there is no {paths[0]}"]
+    try:
+        tree = ast.parse(found.data, found.path)
+    except (SyntaxError, ValueError) as error:
+        return [f"{found.path} line {getattr(error, 'lineno', None) or 1}: {getattr(error, 'msg', error)}"]
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return [] if name in names or "*" in names else [f"{MANIFEST}: entry_point names {entry_point}, but {found.path} defines no {name!r}"]
 
 
 class Project:

@@ -1,9 +1,11 @@
-"""From what the author's function returned to rows that keep the manifest's promise. The executor checks every row again."""
+"""From what the author's function returned to rows that keep the manifest's promise. The executor and the ledger check every row again, by the same rules
+(``OutputRules.swift``; ``sdk/golden/rows.json`` holds all to one verdict)."""
 
 from .author import KINDS, LONGEST_VALUE, InvalidPrediction, Prediction
 
 EARLIEST = -62135596800 * 1000000
 LATEST = 253402300799 * 1000000
+MOST_LEVELS = 99
 
 
 def decimal_text(value, what="value"):
@@ -72,7 +74,8 @@ def microseconds(value, what):
 
         if isinstance(value, str):
             try:
-                value = datetime.fromisoformat(value)
+                # Pythons before 3.11 do not read the Z.
+                value = datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith("Z") else value)
             except ValueError:
                 raise InvalidPrediction(f"{what} is {value[:40]!r}, which is not a time such as '2016-10-08T12:01:00Z'") from None
         if not isinstance(value, datetime):
@@ -115,6 +118,8 @@ def checked_value(kind, value):
         raise InvalidPrediction(f"value is {text}, but a direction is -1, 0 or 1")
     if kind == "probability" and (text.startswith("-") or not _at_most(text, 1)):
         raise InvalidPrediction(f"value is {text}, but a probability lies between 0 and 1")
+    if kind == "return" and text.startswith("-") and not _at_most(text[1:], 1):
+        raise InvalidPrediction(f"value is {text}, but a return is -1 or more")
     return text
 
 
@@ -131,6 +136,8 @@ def _quantiles(value):
         levels[name] = decimal_text(number, f"the value at level {name}")
     if not levels:
         raise InvalidPrediction("quantiles have no level")
+    if len(levels) > MOST_LEVELS:
+        raise InvalidPrediction(f"there are {len(levels)} levels, more than {MOST_LEVELS}")
     from decimal import Decimal
 
     ordered = sorted(levels, key=Decimal)

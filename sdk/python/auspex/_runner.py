@@ -1,4 +1,9 @@
-"""The program inside the sandbox: reads the input frame, calls the author's function, writes rows, ends.
+"""The program inside the sandbox: gets ready, waits for its run, calls the author's function, writes rows, ends.
+
+It is started ahead of its run where that is possible. What is known then comes first over the channel at descriptor 4: the entry point, packages,
+limits. Packages and the author's module are imported at once, whatever that raises is kept for the run; then the runner waits for the start
+message, which brings the input frame as a descriptor. Time and chance are all that a module can see while it is imported ahead: bars come with the
+start.
 
 Descriptor 3 takes a line end when code of packages or of the author is about to run, then the answer: one JSON document,
 ``{"rows": [...], "stages_ms": {...}}`` or ``{"error": {"kind", "message", "row"}}``. What the author's code prints goes to the log. The process ends by ``os._exit``: tearing the
@@ -9,20 +14,15 @@ import os
 import sys
 import time
 
-from . import _frame, _wire
+from . import _frame, _more_bars, _wire
+from ._channel import Channel, map_file
 from ._rows import rows_of
 from .author import Context, InvalidPrediction
 
 RESULT_DESCRIPTOR = 3
-INPUT_DESCRIPTOR = 4
+CHANNEL_DESCRIPTOR = 4
 APPLICATION_PATH = "/app"
 LONGEST_MESSAGE = 4000
-
-
-def _map_input(descriptor):
-    import mmap
-
-    return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
 
 
 def _lower_limits(limits):
@@ -62,21 +62,54 @@ def load(entry_point):
     return function
 
 
-def run(header, bars, application_path=APPLICATION_PATH, packages=None):
-    """One run, as the answer to be written. Also used for a run at home, which is why it does not end the process."""
-    started = time.perf_counter()
-    stages = {}
-    try:
+class Run:
+    """One run in two parts: what can be done before its point in time is known, and the rest."""
+
+    def __init__(self, entry_point, packages=None):
+        self._entry_point = entry_point
+        self._packages = packages
+        self._function = None
+        self._stages = {}
+
+    def prepare(self):
+        """Imports packages and the author's module; gives the answer of the run if that fails, else None."""
+        started = time.perf_counter()
+        answer = _answer(self._load)
+        self._stages["import"] = _milliseconds(started)
+        return answer
+
+    def _load(self):
         # Path files of packages hold code: like the author's own it runs within the limits, and what it breaks is not ours.
-        _add_packages(packages)
-        function = load(header["entry_point"])
-        stages["import"] = round((time.perf_counter() - started) * 1000, 3)
+        _add_packages(self._packages)
+        self._function = load(self._entry_point)
+
+    def answer(self, header, bars, application_path=APPLICATION_PATH):
+        """Calls the function; gives the answer to be written."""
+        return _answer(lambda: self._predict(header, bars, application_path))
+
+    def _predict(self, header, bars, application_path):
         called = time.perf_counter()
         output = header["output"]
         context = Context(bars, header["parameters"], header["as_of_microseconds"], output, application_path)
-        rows = rows_of(function(context), output, header["as_of_microseconds"])
-        stages["predict"] = round((time.perf_counter() - called) * 1000, 3)
-        return {"rows": rows, "stages_ms": stages}
+        rows = rows_of(self._function(context), output, header["as_of_microseconds"])
+        self._stages["predict"] = _milliseconds(called)
+        return {"rows": rows, "stages_ms": self._stages}
+
+
+def run(header, bars, application_path=APPLICATION_PATH, packages=None):
+    """One run from beginning to end, as the answer to be written: for a run at home, which is why it does not end the process."""
+    whole = Run(header["entry_point"], packages)
+    return whole.prepare() or whole.answer(header, bars, application_path)
+
+
+def _milliseconds(started):
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _answer(work):
+    """What ``work`` returns, or the answer that says what it raised."""
+    try:
+        return work()
     except InvalidPrediction as error:
         print(f"invalid output: {error}", file=sys.stderr)
         return {"error": {"kind": "invalid_output", "message": str(error), "row": error.row}}
@@ -115,12 +148,26 @@ def _write(answer):
 
 def main():
     """Called by the executor's command line inside the sandbox."""
-    header, bars = _frame.decode(_map_input(INPUT_DESCRIPTOR))
+    channel = Channel(CHANNEL_DESCRIPTOR)
+    known, _ = channel.receive()
     sys.stdout.reconfigure(line_buffering=True)
-    _lower_limits(header.get("limits"))
+    _lower_limits(known.get("limits"))
     sys.path.insert(0, APPLICATION_PATH)
+    _more_bars.use(None)
     os.write(RESULT_DESCRIPTOR, b"\n")
-    answer = run(header, bars, APPLICATION_PATH, header.get("packages"))
+    whole = Run(known["entry_point"], known.get("packages"))
+    answer = whole.prepare()
+    if known.get("ahead"):
+        channel.send({"ready": True})
+    _, frame = channel.receive()
+    if answer is None:
+        header, bars = _frame.decode(map_file(frame))
+        _more_bars.use(_more_bars.over(channel))
+        answer = whole.answer(header, bars)
+    _end(answer)
+
+
+def _end(answer):
     code = 0
     try:
         _write(answer)

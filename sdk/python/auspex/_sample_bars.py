@@ -8,7 +8,7 @@ import math
 import random
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ._project import Input, ProjectError, interval_seconds
 
@@ -89,15 +89,42 @@ def _microseconds(text: str) -> int:
     return (delta.days * 86400 + delta.seconds) * SECOND + delta.microseconds
 
 
-def inputs_at_home(inputs: Sequence[Input], files: Mapping[str, Path], now: int) -> Tuple[int, List[Tuple[str, str, Columns]]]:
-    """The run's point in time and its inputs: from ``files`` by instrument (or ``*``), the rest made up."""
+def from_platform(inputs: Sequence[Input], client: Any, as_of: int) -> List[Tuple[str, str, Columns]]:
+    """The inputs as the platform knew them at ``as_of``: what the sandbox would be given for that moment."""
+    from ._bar_reading import bars
+
+    found = []
+    for item in inputs:
+        history = bars(item.instrument, item.interval, countback=item.lookback, as_of=as_of, client=client)
+        count = len(history) - bool(history.last_is_partial)
+        columns = {name: list(getattr(history, name)[:count]) for name in ("open", "high", "low", "close")}
+        columns["time"] = [int(start) for start in _whole_numbers(history.start[:count])]
+        volume = getattr(history, "volume", None)
+        columns["volume"] = list(volume[:count]) if volume is not None else [math.nan] * count
+        found.append((item.instrument, item.interval, columns))
+    return found
+
+
+def _whole_numbers(times: Any) -> Any:
+    # numpy's times count microseconds already; without numpy they are numbers.
+    return times.astype("int64") if hasattr(times, "astype") else times
+
+
+def inputs_at_home(
+    inputs: Sequence[Input], files: Mapping[str, Path], now: int, as_of: Optional[int] = None
+) -> Tuple[int, List[Tuple[str, str, Columns]]]:
+    """The run's point in time and its inputs: from ``files`` by instrument (or ``*``), the rest made up.
+
+    With an ``as_of`` no bar is given that had not ended by then; without one it is the end of the last bar of the files, or the last round time.
+    """
     from_files = {item.instrument: from_csv(files.get(item.instrument) or files["*"]) for item in inputs if item.instrument in files or "*" in files}
     longest = max((interval_seconds(item.interval) * SECOND for item in inputs), default=60 * SECOND)
-    as_of = now - now % longest
+    wanted = as_of
+    as_of = now - now % longest if wanted is None else wanted
     ends = [
         from_files[item.instrument]["time"][-1] + interval_seconds(item.interval) * SECOND for item in inputs if item.instrument in from_files
     ]
-    if ends:
+    if ends and wanted is None:
         as_of = int(max(ends))
     found = []
     for item in inputs:
@@ -105,6 +132,8 @@ def inputs_at_home(inputs: Sequence[Input], files: Mapping[str, Path], now: int)
         if columns is None:
             columns = made_up(item, as_of)
         else:
-            columns = {name: values[-item.lookback :] for name, values in columns.items()}
+            step = interval_seconds(item.interval) * SECOND
+            known = sum(start + step <= as_of for start in columns["time"])
+            columns = {name: values[max(0, known - item.lookback) : known] for name, values in columns.items()}
         found.append((item.instrument, item.interval, columns))
     return as_of, found

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import _calls, _frame
+from . import _calls, _frame, _requirements
 from ._messages import DEFAULT_URL
-from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, interval_seconds
-from ._sample_bars import SECOND, inputs_at_home
+from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, entry_point_faults, interval_seconds
+from ._sample_bars import SECOND, from_platform, inputs_at_home
+from ._terminal import plain
 from .client import Client
 from .errors import AuspexError, ProblemError
 from .ledger import LedgerFormatError, verify_ledger
@@ -74,8 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the signal here, under the same contract as in the sandbox")
     run.add_argument("folder", type=Path, nargs="?", default=Path("."))
     run.add_argument("--bars", action="append", default=[], metavar="[INSTRUMENT=]FILE", help="bars from a CSV file instead of made-up ones")
+    run.add_argument("--platform", action="store_true", help="bars from the platform, as they were known (key: AUSPEX_API_KEY, scope bars:read)")
+    run.add_argument("--url", help="the platform of --platform (default: AUSPEX_URL, or %s)" % DEFAULT_URL)
+    run.add_argument("--as-of", metavar="TIME", help="the run's point in time, such as 2016-10-08T12:01:00Z (default: the last bar's end, or now)")
+    run.add_argument("--repeat", type=int, default=1, metavar="N", help="run it N times: the same bars should give the same rows")
     run.add_argument("--json", action="store_true", help="print the answer as JSON")
     run.set_defaults(run=run_project)
+
+    check = commands.add_parser("check", help="look at manifest, requirements and files as the platform does at an upload; ends with 1 on a fault")
+    check.add_argument("folder", type=Path, nargs="?", default=Path("."))
+    check.set_defaults(run=check_project)
 
     def platform(command: argparse.ArgumentParser) -> None:
         command.add_argument("--url", help="the platform (default: AUSPEX_URL, what was used before, or %s)" % DEFAULT_URL)
@@ -93,8 +102,15 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("folder", type=Path, nargs="?", default=Path("."))
     platform(logs)
     logs.add_argument("-n", "--count", type=int, default=5, help="how many runs (default: %(default)s)")
-    logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs")
+    logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs, and show what they print as they print it")
+    logs.add_argument("--job", metavar="ID", help="of this run alone")
     logs.set_defaults(run=show_logs)
+
+    incidents = commands.add_parser("incidents", help="show runs that failed, were refused, late or missed")
+    incidents.add_argument("folder", type=Path, nargs="?", default=Path("."))
+    platform(incidents)
+    incidents.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
+    incidents.set_defaults(run=show_incidents)
 
     bars = commands.add_parser("bars", help="write bars to a Parquet file or an item of PyStore (needs pyarrow)")
     bars.add_argument("instrument")
@@ -167,21 +183,84 @@ def init_project(options: argparse.Namespace) -> int:
 def run_project(options: argparse.Namespace) -> int:
     project = Project(options.folder)
     manifest = project.manifest
-    as_of, inputs = inputs_at_home(manifest.inputs, _bar_files(options.bars), time.time_ns() // 1000)
+    if options.platform and options.bars:
+        raise UsageError("bars come from --platform or from --bars, not from both")
+    if options.repeat < 1:
+        raise UsageError("--repeat takes a number from 1")
+    wanted = _time(options.as_of) if options.as_of else None
+    if options.platform:
+        as_of = time.time_ns() // 1000 if wanted is None else wanted
+        client = Client(options.url or os.environ.get("AUSPEX_URL") or DEFAULT_URL, api_key=os.environ.get("AUSPEX_API_KEY"))
+        inputs = from_platform(manifest.inputs, client, as_of)
+    else:
+        as_of, inputs = inputs_at_home(manifest.inputs, _bar_files(options.bars), time.time_ns() // 1000, wanted)
     header = {
         "entry_point": manifest.entry_point, "parameters": manifest.parameters, "output": dict(manifest.output), "as_of_microseconds": as_of,
     }
-    answer, log, code = _run_here(project, _frame.encode(header, inputs))
+    frame = _frame.encode({**header, "home": _home(manifest, options)}, inputs)
+    answer, log, code = _run_here(project, frame)
+    for number in range(2, options.repeat + 1):
+        again, _, _ = _run_here(project, frame)
+        if again.get("rows") != answer.get("rows"):
+            print(f"run {number} of {options.repeat} gave other rows than the first on the same bars: is there chance, or the clock, in the code?", file=sys.stderr)
+            code = 1
+            break
     if options.json:
         print(json.dumps({**answer, "log": log}, indent=2))
         return code
-    made_up = [instrument for instrument, _, _ in inputs] if not options.bars else []
+    made_up = [instrument for instrument, _, _ in inputs] if not options.bars and not options.platform else []
     note = f" (made-up bars of {', '.join(dict.fromkeys(made_up))})" if made_up else ""
     print(f"{manifest.name}, as of {_moment(as_of)}{note}")
     if f"{sys.version_info.major}.{sys.version_info.minor}" != manifest.python:
         print(f"note: this is Python {sys.version_info.major}.{sys.version_info.minor}; the sandbox will use {manifest.python}")
     _show_log(log)
     return _show_answer(answer, project) or code
+
+
+def _time(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time such as 2016-10-08T12:01:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+
+
+def check_project(options: argparse.Namespace) -> int:
+    faults: List[str] = []
+    try:
+        project = Project(options.folder)
+        files = project.files()
+        faults += [str(fault) for item in files if item.path == "requirements.txt" for fault in _requirement_faults(item.data)]
+        faults += entry_point_faults(project.manifest.entry_point, files)
+    except ProjectError as error:
+        faults.append(str(error))
+    for fault in faults:
+        print(f"auspex-sdk: {fault}", file=sys.stderr)
+    if not faults:
+        print(f"{project.manifest.name}: nothing to object to in {len(files)} files")
+    return 1 if faults else 0
+
+
+def _requirement_faults(data: bytes) -> List[Any]:
+    try:
+        return list(_requirements.faults(data.decode("utf-8")))
+    except UnicodeDecodeError:
+        return ["requirements.txt: it is not UTF-8 text"]
+
+
+def _home(manifest: Any, options: argparse.Namespace) -> Dict[str, Any]:
+    """Where ``auspex.bars`` finds more during the run."""
+    known = list(dict.fromkeys([item.instrument for item in manifest.inputs] + [manifest.output["instrument"]]))
+    if options.platform:
+        return {"instruments": known, "platform": options.url or os.environ.get("AUSPEX_URL") or DEFAULT_URL}
+    given, files = _bar_files(options.bars), {}
+    for item in reversed(manifest.inputs):
+        path = given.get(item.instrument) or given.get("*")
+        if path is not None:
+            files[item.instrument] = [str(path.resolve()), interval_seconds(item.interval)]
+    return {"instruments": known, "files": files}
 
 
 def _bar_files(texts: Sequence[str]) -> Dict[str, Path]:
@@ -213,14 +292,14 @@ def _run_here(project: Project, frame: bytes) -> tuple:
 
 
 def _show_log(log: str) -> None:
-    for line in log.rstrip().splitlines():
+    for line in plain(log).rstrip().split("\n") if log.strip() else ():
         print(f"  | {line}")
 
 
 def _show_answer(answer: Dict[str, Any], project: Project) -> int:
     error = answer.get("error")
     if error:
-        print(f"failed, {error['kind']}: {error['message'].splitlines()[0]}")
+        print(plain(f"failed, {error['kind']}: {(error['message'].splitlines() or [''])[0]}"))
         if "ModuleNotFoundError" in error["message"]:
             print(f"is it installed here? pip install -r {project.folder / 'requirements.txt'}")
         return 1
@@ -319,11 +398,11 @@ def _show_dry_run(run: DryRun) -> bool:
     print("in the sandbox:")
     _show_log(run.log)
     if run.state != "completed":
-        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {(run.error_message or 'no reason given').splitlines()[0]}")
+        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain((run.error_message or 'no reason given').splitlines()[0])}")
         return False
     if run.refusal:
         where = f"row {run.refusal['row']}: " if run.refusal.get("row") is not None else ""
-        print(f"the rows would be refused: {where}{run.refusal.get('reason')}")
+        print(f"the rows would be refused: {where}{plain(str(run.refusal.get('reason')))}")
         return False
     _show_rows(run.rows)
     return True
@@ -332,9 +411,13 @@ def _show_dry_run(run: DryRun) -> bool:
 def show_logs(options: argparse.Namespace) -> int:
     remembered = _Remembered(options.folder.resolve())
     url, client = _client(options, remembered)
-    signal_id = options.signal or remembered.values.get("signal_id")
-    if not signal_id:
-        raise UsageError(f"{options.folder} has not been published yet: run `auspex-sdk publish`, or give --signal ID")
+    if options.job:
+        if options.follow:
+            _follow(client, options.job)
+        else:
+            _show_job(client, client.call(_calls.job(options.job)))
+        return 0
+    signal_id = _published(options, remembered)
     shown: List[str] = []
     while True:
         runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)})))
@@ -342,6 +425,11 @@ def show_logs(options: argparse.Namespace) -> int:
         for job in reversed(fresh[: options.count] if not shown else fresh):
             _show_job(client, job)
         shown += [job["job_id"] for job in fresh]
+        running = [job for job in runs if job["state"] == "running" and job["job_id"] not in shown] if options.follow else []
+        if running:
+            _follow(client, running[-1]["job_id"])
+            shown.append(running[-1]["job_id"])
+            continue
         if not options.follow:
             if not runs:
                 print("no runs yet")
@@ -349,14 +437,56 @@ def show_logs(options: argparse.Namespace) -> int:
         time.sleep(2)
 
 
+def _published(options: argparse.Namespace, remembered: _Remembered) -> str:
+    signal_id = options.signal or remembered.values.get("signal_id")
+    if not signal_id:
+        raise UsageError(f"{options.folder} has not been published yet: run `auspex-sdk publish`, or give --signal ID")
+    return signal_id
+
+
+def _follow(client: Client, job_id: str) -> None:
+    """Shows what a run prints, line by line, until it has ended."""
+    rest, attempt = "", 0
+    for event in client.follow_log(job_id):
+        if event.text and event.attempt != attempt:
+            print(f"run {job_id}" + (f", attempt {event.attempt}" if event.attempt > 1 else ""))
+            attempt = event.attempt
+        if event.left_out:
+            print(f"  | [… {event.left_out} bytes left out …]")
+        *lines, rest = plain(rest + event.text).split("\n") if event.state is None else [rest, ""] if rest else [""]
+        for line in lines:
+            print(f"  | {line}", flush=True)
+        if event.state is not None:
+            print(event.state + (f", {event.failure_kind}" if event.failure_kind else ""))
+            if event.error_message:
+                print(f"  ! {plain(event.error_message.splitlines()[0])}")
+
+
+def show_incidents(options: argparse.Namespace) -> int:
+    remembered = _Remembered(options.folder.resolve())
+    _, client = _client(options, remembered)
+    found = client.call(_calls.incidents(_published(options, remembered), {"limit": max(1, min(options.count, 100))}))
+    for item in reversed(found["items"]):
+        words = [item["last_at"], item["kind"], item.get("failure_kind") or "", f"{item['count']} times" if item["count"] > 1 else ""]
+        print(" ".join(word for word in words if word) + ("" if item["read"] else " (new)"))
+        said = item.get("message") or item.get("reason")
+        if said:
+            print(f"  ! {plain(said.splitlines()[0])}")
+    if not found["items"]:
+        print("nothing has gone wrong")
+    return 0
+
+
 def _show_job(client: Client, job: Dict[str, Any]) -> None:
     words = [job.get("completed_at") or job.get("created_at") or "", job.get("kind", ""), job["state"]]
     if job.get("failure_kind"):
         words.append(job["failure_kind"])
+    if job.get("cpu_seconds") is not None and job["state"] != "cancelled":
+        words.append(f"({job['cpu_seconds']:.2f} s CPU, {(job.get('memory_peak_bytes') or 0) / 1e6:.0f} MB)")
     print(" ".join(word for word in words if word))
     _show_log(_job_log(client, job["job_id"]))
     if job.get("error_message"):
-        print(f"  ! {job['error_message'].splitlines()[0]}")
+        print(f"  ! {plain(job['error_message'].splitlines()[0])}")
 
 
 def _job_log(client: Client, job_id: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 from . import _calls
 from ._credentials import Credentials
 from ._following import Place
+from ._job_logs import LogEvent, read_log_events
 from ._messages import Call, Endpoint, read_answer
 from ._retry import ATTEMPTS, Backoff
 from ._streaming import BarEvent, read_events
@@ -161,7 +162,37 @@ class Client:
                 pause = backoff.next()
             time.sleep(pause)
 
-    def _events(self, call: Call) -> Iterator[BarEvent]:
+    def follow_log(self, job_id: str, *, after: Optional[str] = None) -> Iterator[LogEvent]:
+        """What a job prints, as it prints it, until it has ended: the last event has its ``state``. Survives lost connections, and repeats nothing.
+
+            for event in client.follow_log(job_id):
+                print(event.text, end="")
+        """
+        backoff = Backoff()
+        renewed = False
+        while True:
+            try:
+                for event in self._events(_calls.job_log_stream(job_id, after), read_log_events):
+                    backoff.reset()
+                    renewed = False
+                    after = event.id or after
+                    yield event
+                    if event.state is not None:
+                        return
+                pause = backoff.next()
+            except ProblemError as error:
+                if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
+                    self._renew()
+                    renewed = True
+                    continue
+                if not isinstance(error, (Unavailable, RateLimited)):
+                    raise
+                pause = backoff.next(error.retry_after)
+            except ConnectionFailed:
+                pause = backoff.next()
+            time.sleep(pause)
+
+    def _events(self, call: Call, read: Any = read_events) -> Iterator[Any]:
         """The events of one answer, on a connection of its own."""
         connection = self._connect()
         try:
@@ -176,7 +207,7 @@ class Client:
             if answer.status != 200:
                 read_answer(call, answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
                 raise UnreadableAnswer(f"a stream of events begins with 200, not {answer.status}")
-            yield from read_events(self._lines(answer))
+            yield from read(self._lines(answer))
         finally:
             connection.close()
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import socket
 import subprocess
 import sys
 import textwrap
@@ -156,8 +157,42 @@ def test_a_context_names_what_there_is(tmp_path):
         context.path("missing.json")
 
 
+def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=()):
+    """The runner in a process of its own, with our end of its channel; ``answers`` are what is said to its questions, as (message, file or None)."""
+    (folder / "frame").write_bytes(_frame.encode(header_of_run, [("BTCUSD", "15s", columns())]))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    program = textwrap.dedent(f"""
+        import os, sys
+        sys.path.insert(0, {os.path.dirname(os.path.dirname(_frame.__file__))!r})
+        os.dup2(os.open({str(folder / 'answer')!r}, os.O_WRONLY | os.O_CREAT), 3)
+        os.dup2({theirs.fileno()}, 4)
+        from auspex import _runner
+        _runner.APPLICATION_PATH = {str(application)!r}
+        _runner.main()
+    """)
+    with ours:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()])
+        theirs.close()
+        ours.settimeout(60)
+        ours.send(json.dumps(known).encode())
+        if known.get("ahead"):
+            assert json.loads(ours.recv(4096)) == {"ready": True}
+        with open(folder / "frame", "rb") as frame:
+            socket.send_fds(ours, [b'{"start":true}'], [frame.fileno()])
+        questions = []
+        for message, path in answers:
+            questions.append(json.loads(ours.recv(4096)))
+            with open(path or os.devnull, "rb") as file:
+                socket.send_fds(ours, [json.dumps(message).encode()], [file.fileno()] if path else [])
+        output, errors = process.communicate(timeout=60)
+    done = subprocess.CompletedProcess(program, process.returncode, output, errors)
+    done.questions = questions
+    return done
+
+
 def test_the_runner_speaks_over_its_descriptors(tmp_path):
-    """As in the sandbox, but without one: the frame at descriptor 4, the answer at 3, prints in the log."""
+    """As in the sandbox, but without one: the channel at descriptor 4, the answer at 3, prints in the log."""
     (tmp_path / "app.py").write_text(textwrap.dedent("""
         from auspex import Prediction, signal
         @signal
@@ -165,21 +200,45 @@ def test_the_runner_speaks_over_its_descriptors(tmp_path):
             print("bars", len(context.bars()))
             return Prediction(context.bars().close[-1])
     """))
-    (tmp_path / "frame").write_bytes(_frame.encode(header(), [("BTCUSD", "15s", columns())]))
-    program = textwrap.dedent(f"""
-        import os, sys
-        sys.path.insert(0, {os.path.dirname(os.path.dirname(_frame.__file__))!r})
-        os.dup2(os.open({str(tmp_path / 'answer')!r}, os.O_WRONLY | os.O_CREAT), 3)
-        os.dup2(os.open({str(tmp_path / 'frame')!r}, os.O_RDONLY), 4)
-        from auspex import _runner
-        _runner.APPLICATION_PATH = {str(tmp_path)!r}
-        _runner.main()
-    """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header())
     assert (done.returncode, done.stdout, done.stderr) == (0, "bars 5\n", "")
     answer = (tmp_path / "answer").read_text()
     assert answer.startswith("\n")
     assert json.loads(answer)["rows"][0]["value"] == "601"
+
+
+def test_what_an_import_ahead_raised_is_the_answer_of_the_run(tmp_path):
+    (tmp_path / "app.py").write_text("print('once')\nraise ValueError('broken model')\n")
+    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict", "ahead": True}, header())
+    answer = json.loads((tmp_path / "answer").read_text())
+    assert answer["error"]["kind"] == "exception" and answer["error"]["message"].startswith("ValueError: broken model\n")
+    assert done.stdout == "once\n" and done.returncode == 0
+
+
+def test_more_bars_come_over_the_channel(tmp_path):
+    (tmp_path / "app.py").write_text(textwrap.dedent("""
+        import auspex
+        def predict(context):
+            days = auspex.bars("BTCUSD", "1d", lookback=2)
+            print(days, list(map(float, days.close)))
+            try:
+                auspex.bars("BTCUSD", "1h", start="2016-10-08T06:00:00+00:00", end=context.as_of)
+            except auspex.BarsRefused as error:
+                print(error.code, error)
+    """))
+    (tmp_path / "days").write_bytes(_frame.encode({}, [("BTCUSD", "1d", {name: [values[0], values[1]] for name, values in columns().items()})]))
+    refused = {"refused": {"code": "too_many_bars", "message": "ask for less"}}
+    done = run_as_in_the_sandbox(
+        tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), [({"bars": True}, tmp_path / "days"), (refused, None)])
+    assert done.stdout == f"Bars('BTCUSD', '1d', 2 bars) {columns()['close'][:2]}\ntoo_many_bars ask for less\n"
+    hours = {"instrument": "BTCUSD", "interval": "1h", "start": 1475906400000000, "end": AS_OF}
+    assert done.questions == [{"bars": {"instrument": "BTCUSD", "interval": "1d", "lookback": 2}}, {"bars": hours}]
+
+
+def test_bars_cannot_be_asked_for_while_the_module_is_imported(tmp_path):
+    (tmp_path / "app.py").write_text("from auspex import bars\nbars('BTCUSD', '1d')\n")
+    run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header())
+    assert "inside the function" in json.loads((tmp_path / "answer").read_text())["error"]["message"]
 
 
 @pytest.mark.parametrize("line, code", [("import os; os._exit(9)", 9), ("import sys; sys.exit(3)", 0)])
@@ -190,18 +249,8 @@ def test_path_files_of_packages_run_after_the_limits_and_the_mark(tmp_path, line
     (tmp_path / "site").mkdir()
     seen = f"import resource; print(resource.getrlimit(resource.RLIMIT_NPROC)[0], flush=True); {line}"
     (tmp_path / "site" / "evil.pth").write_text(seen + "\n")
-    limited = {**header(), "packages": str(tmp_path / "site"), "limits": {"processes": 61}}
-    (tmp_path / "frame").write_bytes(_frame.encode(limited, [("BTCUSD", "15s", columns())]))
-    program = textwrap.dedent(f"""
-        import os, sys
-        sys.path.insert(0, {os.path.dirname(os.path.dirname(_frame.__file__))!r})
-        os.dup2(os.open({str(tmp_path / 'answer')!r}, os.O_WRONLY | os.O_CREAT), 3)
-        os.dup2(os.open({str(tmp_path / 'frame')!r}, os.O_RDONLY), 4)
-        from auspex import _runner
-        _runner.APPLICATION_PATH = {str(tmp_path / 'app')!r}
-        _runner.main()
-    """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    known = {"entry_point": "app:predict", "packages": str(tmp_path / "site"), "limits": {"processes": 61}}
+    done = run_as_in_the_sandbox(tmp_path, tmp_path / "app", known, header())
     assert (done.returncode, done.stdout.splitlines()[:1]) == (code, ["61"]), done
     answer = (tmp_path / "answer").read_text()
     assert answer.startswith("\n")

@@ -13,6 +13,31 @@ struct RunObstacle: Error, Sendable {
     var isRefusal = false
 }
 
+/// Which bars of one instrument.
+struct BarsRange: Sendable, Hashable {
+    /// As many bars of a range as market data gives at once.
+    static let mostBars = 50_000
+
+    /// The instrument's symbol.
+    var instrument: String
+    /// The bars' length, such as `15s`.
+    var interval: String
+    /// How many, counted back from the end; nil for those from a start on.
+    var lookback: Int?
+    /// Bars that start here or later.
+    var start: Timestamp?
+    /// Bars that start earlier than this.
+    var end: Timestamp?
+
+    fileprivate var query: [(String, String)] {
+        var query = [("instrument", instrument), ("interval", interval)]
+        if let lookback { query.append(("countback", "\(lookback)")) }
+        if let start { query += [("start", start.iso8601), ("limit", "\(Self.mostBars)")] }
+        if let end { query.append(("end", end.iso8601)) }
+        return query
+    }
+}
+
 /// The bars of a run with what the record of its predictions says about them.
 struct RunBars: Sendable {
     /// The manifest's inputs in their order.
@@ -73,7 +98,8 @@ struct RunInputs: Sendable {
         let bodies = try await withThrowingTaskGroup(of: (Int, BarsBody, SHA256Digest).self) { group in
             for (index, input) in manifest.inputs.enumerated() {
                 group.addTask {
-                    let (body, digest) = try await bars(input.instrument, input.interval, input.lookback, asOf, jobToken)
+                    let range = BarsRange(instrument: input.instrument, interval: input.interval, lookback: input.lookback)
+                    let (body, digest) = try await bars(range, asOf: asOf, jobToken: jobToken)
                     return (index, body, digest)
                 }
             }
@@ -95,6 +121,11 @@ struct RunInputs: Sendable {
         return hasher.finalize()
     }
 
+    /// The digest of a run's inputs and of what its code asked for besides, in the order of the questions.
+    static func combined(_ inputs: SHA256Digest, with reads: [SHA256Digest]) -> SHA256Digest {
+        reads.isEmpty ? inputs : combined([inputs] + reads)
+    }
+
     private func referencePrices(
         _ manifest: Manifest,
         _ series: [InputSeries],
@@ -110,24 +141,17 @@ struct RunInputs: Sendable {
         let interval = manifest.inputs.first?.interval ?? "1m"
         // Not among the inputs: asked for by itself, and done without where market data has no such bars or may not show them.
         do {
-            let (body, _) = try await bars(symbol, interval, 1, asOf, jobToken)
+            let (body, _) = try await bars(BarsRange(instrument: symbol, interval: interval, lookback: 1), asOf: asOf, jobToken: jobToken)
             return body.lastClose.map { [symbol: Price($0)] } ?? [:]
         } catch let obstacle as RunObstacle where obstacle.isRefusal {
             return [:]
         }
     }
 
-    private func bars(
-        _ instrument: String,
-        _ interval: String,
-        _ lookback: Int,
-        _ asOf: Timestamp,
-        _ jobToken: String
-    ) async throws -> (BarsBody, SHA256Digest) {
+    /// One series, as it was known at `asOf`, and the hash of the revisions that it was made of.
+    func bars(_ range: BarsRange, asOf: Timestamp, jobToken: String) async throws -> (BarsBody, SHA256Digest) {
         do {
-            let query = [
-                ("instrument", instrument), ("interval", interval), ("countback", "\(lookback)"), ("as_of", asOf.iso8601), ("format", "binary"),
-            ]
+            let query = range.query + [("as_of", asOf.iso8601), ("format", "binary")]
             let answer = try await whenNotBusy {
                 try await marketdata.send(.get, "/internal/v1/bars", query: query, headers: Self.headers(jobToken))
             }
@@ -143,7 +167,7 @@ struct RunInputs: Sendable {
             let isRefusal = (400..<500).contains(error.status ?? 0)
             throw RunObstacle(
                 kind: isTheirs ? .exception : .infra,
-                reason: "bars of \(instrument) \(interval): \(error)",
+                reason: "bars of \(range.instrument) \(range.interval): \(error)",
                 isRefusal: isRefusal
             )
         }

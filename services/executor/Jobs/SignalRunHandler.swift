@@ -12,12 +12,13 @@ struct SignalRunHandler: JobHandler {
     let sandbox: Sandbox
     let runtime: AuthorRuntime
     let cpu: CPUPool
+    let pool: WarmPool
 
     private static let logger = Logger("runs")
 
     var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         let clock = StageClock()
         do {
             let spec: SignalRunSpec
@@ -26,7 +27,7 @@ struct SignalRunHandler: JobHandler {
             } catch {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
-            return try await clock.stage("total") { try await run(job, spec, clock) }
+            return try await clock.stage("total") { try await run(job, spec, clock, reporter) }
         } catch is CancellationError {
             return .failed(.infra, "the run was stopped")
         } catch let obstacle as RunObstacle {
@@ -44,43 +45,108 @@ struct SignalRunHandler: JobHandler {
         }
     }
 
-    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock) async throws -> JobResult {
+    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock, _ reporter: JobReporter) async throws -> JobResult {
         let manifest = spec.manifest
-        let python = try interpreter(manifest.python)
         async let bars = clock.stage("bars") { try await inputs.bars(manifest, asOf: spec.asOf, jobToken: job.jobToken) }
-        async let prepared = prepare(job, spec, python, clock)
-        let (folder, environment) = try await prepared
-        let known = try await bars
-
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
         let size = job.resourceClass == .signal ? manifest.class : job.resourceClass
         let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)))
-        let plan = RunPlan(
-            entryPoint: manifest.entryPoint,
-            parameters: manifest.parameters,
-            output: manifest.output,
-            asOf: spec.asOf,
-            series: known.series,
-            limits: limits,
-            python: python
-        )
-        let command = try plan.command(
-            code: folder.folder,
-            runtime: runtime,
-            packages: environment.packages?.folder,
-            level: sandbox.host.level
-        )
-        let outcome = try await clock.stage("sandbox") { try await sandbox.run(command) }
-        withExtendedLifetime((folder, environment)) {}
+        let key = WarmKey(accountID: job.accountID, versionSHA256: spec.versionSHA256, files: spec.files, resourceClass: size)
+        let started: WarmSandbox
+        if let warm = pool.take(key) {
+            started = warm
+            clock.set("warm", 1)
+        } else {
+            started = try await startCold(job, spec, limits, clock)
+        }
+        let gateway = BarsGateway(inputs: inputs, manifest: manifest, asOf: spec.asOf, jobToken: job.jobToken, loop: sandbox.firstLoop)
+        let known: RunBars
+        do {
+            known = try await bars
+            try Task.checkCancellation()
+            await started.sandbox.begin(try Self.plan(spec, known).frame(), gateway, within: limits.wallTime) { reporter.log($0) }
+        } catch {
+            await started.sandbox.discard()
+            throw error
+        }
+        let outcome = try await clock.stage("sandbox") { try await started.sandbox.outcome() }
+        warmAgain(job, spec, key)
         try Task.checkCancellation()
+        if let obstacle = await gateway.obstacle { throw obstacle }
         let check = RowCheck(output: manifest.output, asOf: spec.asOf)
         let verdict = RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check)
-        var result = try self.result(verdict, spec, known, environment, clock)
+        var result = try self.result(verdict, spec, known, await gateway.reads, started.environment, clock)
         result.cpuSeconds = outcome.cpuSeconds
         result.memoryPeakBytes = outcome.memoryPeakBytes
         result.log = outcome.log.text
         result.logTruncated = outcome.log.isTruncated
         return result
+    }
+
+    /// Starts the sandbox while the bars are still on their way: it imports what it needs meanwhile.
+    private func startCold(_ job: ClaimedJob, _ spec: SignalRunSpec, _ limits: SandboxLimits, _ clock: StageClock) async throws -> WarmSandbox {
+        let (folder, environment) = try await prepare(spec.files, spec.manifest, job.jobToken, within: limits.wallTime, clock)
+        // The run begins when its bars are here, which may take as long as market data lets it wait.
+        let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
+        return try await clock.stage("start") {
+            try await start(spec.manifest, folder, environment, limits, waiting, isAhead: false, lane: .general)
+        }
+    }
+
+    /// Makes a sandbox ahead of a run that is due later.
+    func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
+        // Its run says how long it may take when it begins.
+        let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600))
+        let (folder, environment) = try await prepare(request.files, request.manifest, request.jobToken, within: .seconds(600), StageClock())
+        return try await start(request.manifest, folder, environment, limits, waiting, isAhead: true, lane: WarmPool.startingLane)
+    }
+
+    private func start(
+        _ manifest: Manifest,
+        _ folder: DiskCache.Lease,
+        _ environment: PythonEnvironment,
+        _ limits: SandboxLimits,
+        _ waiting: WaitingLimits,
+        isAhead: Bool,
+        lane: CPULane
+    ) async throws -> WarmSandbox {
+        let program = RunProgram(entryPoint: manifest.entryPoint, limits: limits, python: environment.python)
+        let packages = environment.packages?.folder
+        let command = program.command(code: folder.folder, runtime: runtime, packages: packages, level: sandbox.host.level, isAhead: isAhead)
+        return WarmSandbox(sandbox: try await sandbox.start(command, waiting: waiting, lane: lane), folder: folder, environment: environment)
+    }
+
+    private static func plan(_ spec: SignalRunSpec, _ known: RunBars) -> RunPlan {
+        RunPlan(
+            entryPoint: spec.manifest.entryPoint,
+            parameters: spec.manifest.parameters,
+            output: spec.manifest.output,
+            asOf: spec.asOf,
+            series: known.series
+        )
+    }
+
+    /// A signal that is due again before announcements come round is warmed again at once, from files that are here already.
+    private func warmAgain(_ job: ClaimedJob, _ spec: SignalRunSpec, _ key: WarmKey) {
+        guard job.kind == .signalRun, let seconds = Self.soon(spec.manifest.schedule) else { return }
+        let request = WarmRequest(
+            key: key,
+            signalID: spec.signalID,
+            dueAt: spec.dueAt + .seconds(seconds),
+            files: spec.files,
+            manifest: spec.manifest,
+            jobToken: job.jobToken
+        )
+        pool.want([request], make: warm)
+    }
+
+    /// After how long a schedule is due again, if that is within a minute, in seconds.
+    private static func soon(_ schedule: Cadence) -> Int? {
+        switch schedule {
+        case .interval(let seconds) where seconds <= 60: seconds
+        case .barClose(_, let interval) where interval.hasSuffix("s"): Int(interval.dropLast()).flatMap { $0 <= 60 ? $0 : nil }
+        default: nil
+        }
     }
 
     private func interpreter(_ series: String) throws(RunObstacle) -> PythonInterpreter {
@@ -91,28 +157,25 @@ struct SignalRunHandler: JobHandler {
 
     /// The author's files and the environment that they ask for.
     private func prepare(
-        _ job: ClaimedJob,
-        _ spec: SignalRunSpec,
-        _ python: PythonInterpreter,
+        _ files: [CodeFile],
+        _ manifest: Manifest,
+        _ token: String,
+        within limit: Duration,
         _ clock: StageClock
     ) async throws -> (DiskCache.Lease, PythonEnvironment) {
-        let token = job.jobToken
+        let python = try interpreter(manifest.python)
         let inputs = inputs
         let folder = try await clock.stage("code") {
-            try await code.folder(of: spec.files) { try await inputs.file($0, jobToken: token) }
+            try await code.folder(of: files) { try await inputs.file($0, jobToken: token) }
         }
         let environment = try await clock.stage("environment") {
-            try await environments.environment(
-                for: try await requirements(spec, folder.folder),
-                python: python,
-                within: .seconds(max(1, job.timeLimitSeconds))
-            )
+            try await environments.environment(for: try await requirements(files, folder.folder), python: python, within: limit)
         }
         return (folder, environment)
     }
 
-    private func requirements(_ spec: SignalRunSpec, _ folder: String) async throws -> RequirementsFile {
-        guard spec.files.contains(where: { $0.path == "requirements.txt" }) else { return .none }
+    private func requirements(_ files: [CodeFile], _ folder: String) async throws -> RequirementsFile {
+        guard files.contains(where: { $0.path == "requirements.txt" }) else { return .none }
         let path = folder + "/requirements.txt"
         let bytes = try await cpu.run(lane: FileTree.lane) { FileManager.default.contents(atPath: path) ?? Data() }
         guard let text = String(validating: bytes, as: UTF8.self) else { throw RequirementsFile.Problem(reason: "it is not UTF-8 text") }
@@ -123,6 +186,7 @@ struct SignalRunHandler: JobHandler {
         _ verdict: RunVerdict,
         _ spec: SignalRunSpec,
         _ bars: RunBars,
+        _ reads: [BarsRead],
         _ environment: PythonEnvironment,
         _ clock: StageClock
     ) throws -> JobResult {
@@ -133,12 +197,13 @@ struct SignalRunHandler: JobHandler {
             let result = SignalRunResult(
                 rows: rows,
                 envSHA256: environment.sha256,
-                dataSHA256: bars.dataSHA256,
+                dataSHA256: RunInputs.combined(bars.dataSHA256, with: reads.map(\.dataSHA256)),
                 asOf: spec.asOf,
                 referencePrices: bars.referencePrices,
                 python: environment.python.version,
                 sandboxLevel: sandbox.host.level,
-                stagesMs: clock.milliseconds
+                stagesMs: clock.milliseconds,
+                reads: reads.isEmpty ? nil : reads
             )
             return .completed(try WireJSON.value(of: result))
         }

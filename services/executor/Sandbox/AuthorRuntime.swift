@@ -15,7 +15,9 @@ struct AuthorRuntime: Sendable {
     let converterLock: String
 
     /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
-    static let modules = ["__init__.py", "author.py", "_bars.py", "_frame.py", "_rows.py", "_runner.py", "_wire.py"]
+    static let modules = [
+        "__init__.py", "author.py", "_bars.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py", "_wire.py",
+    ]
 
     /// What turns foreign tables into text, and the lock of what it needs.
     static let converter = "_table_conversion.py"

@@ -7,11 +7,13 @@ import Contracts
 struct LaunchArguments {
     private let command: SandboxCommand
     private let host: SandboxHost
+    private let waiting: WaitingLimits?
 
-    /// The command line for this machine.
-    init(command: SandboxCommand, host: SandboxHost) {
+    /// The command line for this machine; with `waiting` for a program that is started ahead of its run.
+    init(command: SandboxCommand, host: SandboxHost, waiting: WaitingLimits? = nil) {
         self.command = command
         self.host = host
+        self.waiting = waiting
     }
 
     /// All arguments after the launcher's own path.
@@ -28,8 +30,13 @@ struct LaunchArguments {
             "\(limits.openFiles)", "--file-bytes",
             "\(limits.temporaryBytes)",
             // The wall clock comes first; this is for a program that outlives its launcher's attention.
-            "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)))",
+            "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)) + (waiting?.processorSeconds ?? 0))",
         ]
+        if let waiting {
+            options += ["--waiting-milliseconds", "\(max(1, waiting.time.wholeMicroseconds / 1000))"]
+            if let bytes = waiting.memoryBytes { options += ["--waiting-memory-bytes", "\(bytes)"] }
+            if waiting.isGentle { options += ["--waiting-gently", "1"] }
+        }
         if let first = host.firstUserID {
             options += ["--uid", "\(userID(first, slot))"]
             // bwrap runs as that user, who may not pass the folders above a mount: the launcher shows it under /mnt.

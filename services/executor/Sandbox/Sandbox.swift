@@ -12,14 +12,6 @@ final class Sandbox: Sendable {
     /// For what has to happen on some loop.
     var firstLoop: EventLoop { loops[0] }
 
-    private struct State {
-        var slots: Set<Int> = []
-        var count = 0
-    }
-
-    /// Of the process, because users and names of groups are the machine's.
-    private static let state = Mutex(State())
-
     /// Watches runs on the given loops in turn, and starts them on the pool.
     init(host: SandboxHost, loops: [EventLoop], cpu: CPUPool) {
         precondition(!loops.isEmpty)
@@ -30,27 +22,93 @@ final class Sandbox: Sendable {
 
     /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first and five seconds later by force, or by force at
     /// once when the job that it belongs to is no longer ours.
-    func run(_ command: SandboxCommand) async throws -> SandboxOutcome {
-        let (slot, number) = Self.state.withLock { state -> (Int, Int) in
-            var slot = 0
-            while state.slots.contains(slot) { slot += 1 }
-            state.slots.insert(slot)
-            state.count += 1
-            return (slot, state.count)
-        }
-        defer { Self.state.withLock { _ = $0.slots.remove(slot) } }
-        let loop = loops[number % loops.count]
-        let run = SandboxRun(loop: loop, limits: command.limits)
-        let launch = LaunchArguments(command: command, host: host)
-        let (arguments, environment) = (launch.list(name: "\(getpid())-\(number)", slot: slot), launch.environment())
+    ///
+    /// - Parameter onPrint: hears what the program prints as it prints it; called on a loop, so it must not block.
+    func run(_ command: SandboxCommand, onPrint: (@Sendable (String) -> Void)? = nil) async throws -> SandboxOutcome {
+        try await start(command, onPrint: onPrint).outcome()
+    }
+
+    /// Starts a program. One with a channel waits there for its run, within `waiting`.
+    func start(
+        _ command: SandboxCommand,
+        waiting: WaitingLimits? = nil,
+        lane: CPULane = .general,
+        onPrint: (@Sendable (String) -> Void)? = nil
+    ) async throws -> StartedSandbox {
+        let slot = SandboxSlot()
+        let loop = loops[slot.count % loops.count]
+        let run = SandboxRun(loop: loop, limits: command.limits, onPrint: onPrint)
+        let launch = LaunchArguments(command: command, host: host, waiting: waiting)
+        let (arguments, environment) = (launch.list(name: "\(getpid())-\(slot.count)", slot: slot.number), launch.environment())
         try Task.checkCancellation()
-        let (launcher, input) = (host.launcher, command.input)
+        let (launcher, input, hasChannel) = (host.launcher, command.input, command.preparation != nil)
         await run.attach(
-            try await cpu.run {
-                try SandboxRun.spawn(launcher: launcher, arguments: arguments, environment: environment, input: input)
+            try await cpu.run(lane: lane) {
+                try SandboxRun.spawn(launcher: launcher, arguments: arguments, environment: environment, input: input, hasChannel: hasChannel)
             }
         )
+        if let preparation = command.preparation { await run.prepare(preparation) }
+        return StartedSandbox(run: run, loop: loop, slot: slot)
+    }
+}
+
+/// A user and a name for one sandbox. Of the process, because users and names of groups are the machine's.
+private final class SandboxSlot: Sendable {
+    private struct State {
+        var taken: Set<Int> = []
+        var count = 0
+    }
+
+    private static let state = Mutex(State())
+
+    let number: Int
+    let count: Int
+
+    init() {
+        (number, count) = Self.state.withLock { state in
+            var number = 0
+            while state.taken.contains(number) { number += 1 }
+            state.taken.insert(number)
+            state.count += 1
+            return (number, state.count)
+        }
+    }
+
+    deinit { Self.state.withLock { [number] in _ = $0.taken.remove(number) } }
+}
+
+/// A program in a sandbox: waiting for its run, or doing it. It has to be followed to its ``outcome()`` or to ``discard()``.
+final class StartedSandbox: Sendable {
+    private let run: SandboxRun
+    private let loop: EventLoop
+    private let slot: SandboxSlot
+
+    fileprivate init(run: SandboxRun, loop: EventLoop, slot: SandboxSlot) {
+        self.run = run
+        self.loop = loop
+        self.slot = slot
+    }
+
+    /// Whether the program has ended.
+    var hasEnded: Bool { run.hasEnded }
+
+    /// Returns when the program has nothing to do before its run, with the memory that it keeps; nil when it ended instead.
+    func idle() async -> Int? { await run.idle() }
+
+    /// Begins the run, which may take so long. `onPrint` hears what the program prints, and first what it has printed so far.
+    func begin(
+        _ input: InputFrame,
+        _ gateway: any RunGateway,
+        within wallTime: Duration,
+        onPrint: (@Sendable (String) -> Void)? = nil
+    ) async {
+        await run.begin(input, gateway, within: wallTime, onPrint: onPrint)
+    }
+
+    /// How the program ended; returns when it has. Cancelling the task ends it, see ``Sandbox/run(_:)``.
+    func outcome() async throws -> SandboxOutcome {
         let interruption = JobInterruption.current
+        let (run, loop) = (run, loop)
         return try await withTaskCancellationHandler {
             try await run.outcome()
         } onCancel: {
@@ -62,5 +120,13 @@ final class Sandbox: Sendable {
                 await run.kill()
             }
         }
+    }
+
+    /// Ends it without a run; returns when nothing is left of it.
+    @discardableResult
+    func discard() async -> SandboxOutcome? {
+        await run.kill()
+        // Not the caller's cancellation: who gives up a run still has to see its sandbox go.
+        return await Task(on: loop) { [run] in try? await run.outcome() }.value
     }
 }

@@ -26,6 +26,8 @@ struct SandboxCommand: Sendable {
     var environment: [String: String] = [:]
     /// Its input, mapped at descriptor 4.
     var input: InputFrame?
+    /// For a program that takes its input over the channel at descriptor 4: the first message, about what is known before the run.
+    var preparation: [UInt8]?
     /// What it is for.
     var purpose = Purpose.run
     /// What it may use.

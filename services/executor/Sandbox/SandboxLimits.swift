@@ -1,5 +1,17 @@
 import Contracts
 
+/// What a program may use that is started ahead of its run, until that begins.
+struct WaitingLimits: Sendable, Hashable {
+    /// From its start to the beginning of its run.
+    var time: Duration
+    /// Memory, in bytes; nil for that of the run.
+    var memoryBytes: Int?
+    /// Whether it gives way to all runs.
+    var isGentle = false
+    /// Processor time on top of the run's.
+    var processorSeconds: Int64 = 60
+}
+
 /// What one run may use at most.
 struct SandboxLimits: Sendable, Hashable {
     /// Memory of all its processes and temporary files together, in bytes.

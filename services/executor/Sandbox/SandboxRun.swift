@@ -1,8 +1,12 @@
 internal import CSandbox
+import Contracts
 import Glibc
 import ServiceRuntime
+import Synchronization
 
-/// One run in a sandbox: the launcher as a child, and its pipes on an event loop.
+/// One run in a sandbox: the launcher as a child, its pipes and its channel on an event loop.
+///
+/// A program with a channel is started ahead of its run and waits on the channel for ``begin(_:_:)``; from there on its limits and its time count.
 ///
 /// Everything here happens on the loop's thread. The run ends when the status pipe and both output pipes have ended; the launcher itself
 /// is collected a moment later, while nobody waits for it.
@@ -14,9 +18,19 @@ actor SandboxRun {
     private var control: Int32 = -1
     private var inputs: [Int32: Input] = [:]
     private var log: CapturedLog
+    private var printed = PrintedText()
+    /// Hears what is printed, as it is printed.
+    private var onPrint: (@Sendable (String) -> Void)?
     private var result: [UInt8] = []
     private var status: [UInt8] = []
     private var killer: SandboxOutcome.Killer?
+    private var channel: RunChannel?
+    private var gateway: (any RunGateway)?
+    private var serving: Task<Void, Never>?
+    private var isReady = false
+    private var idleBytes: Int?
+    private var idleWaiter: CheckedContinuation<Int?, Never>?
+    private nonisolated let ended = Atomic(false)
     private var waiter: CheckedContinuation<SandboxOutcome, any Error>?
     private var finished: Result<SandboxOutcome, any Error>?
 
@@ -29,9 +43,10 @@ actor SandboxRun {
     }
 
     /// A run that has not begun, on the given loop.
-    init(loop: EventLoop, limits: SandboxLimits) {
+    init(loop: EventLoop, limits: SandboxLimits, onPrint: (@Sendable (String) -> Void)? = nil) {
         self.loop = loop
         self.limits = limits
+        self.onPrint = onPrint
         log = CapturedLog(capacity: limits.logBytes)
     }
 
@@ -42,17 +57,28 @@ actor SandboxRun {
         fileprivate let results: Int32
         fileprivate let status: Int32
         fileprivate let control: Int32
+        fileprivate let channel: Int32
     }
 
     /// Starts the launcher; throws when the machine does not allow it. Blocks until the launcher's program is loaded: not for a loop.
     ///
-    /// - Parameter environment: bwrap's arguments about the environment, as the launcher reads them.
-    static func spawn(launcher: String, arguments: [String], environment: [UInt8], input: InputFrame?) throws(SandboxError) -> Started {
+    /// - Parameters:
+    ///   - environment: bwrap's arguments about the environment, as the launcher reads them.
+    ///   - input: what is at descriptor 4, unless `hasChannel`.
+    static func spawn(
+        launcher: String,
+        arguments: [String],
+        environment: [UInt8],
+        input: InputFrame?,
+        hasChannel: Bool = false
+    ) throws(SandboxError) -> Started {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         guard null >= 0 else { throw SandboxError.system(call: "open /dev/null", code: errno) }
         defer { close(null) }
         let variables = try memoryFile(environment)
         defer { close(variables) }
+        let channel = hasChannel ? try RunChannel.pair() : (ours: Int32(-1), theirs: Int32(-1))
+        defer { if hasChannel { close(channel.theirs) } }
         var pipes: [Pipe] = []
         do {
             for _ in 0..<4 { pipes.append(try Pipe()) }
@@ -62,13 +88,21 @@ actor SandboxRun {
                 arguments: arguments,
                 environment: [:],
                 descriptors: [
-                    null, output.writeEnd, output.writeEnd, results.writeEnd, input?.descriptor ?? null, status.writeEnd, control.readEnd,
-                    variables,
+                    null, output.writeEnd, output.writeEnd, results.writeEnd, hasChannel ? channel.theirs : input?.descriptor ?? null,
+                    status.writeEnd, control.readEnd, variables,
                 ]
             )
             for end in [output.writeEnd, results.writeEnd, status.writeEnd, control.readEnd] { close(end) }
-            return Started(pid: pid, output: output.readEnd, results: results.readEnd, status: status.readEnd, control: control.writeEnd)
+            return Started(
+                pid: pid,
+                output: output.readEnd,
+                results: results.readEnd,
+                status: status.readEnd,
+                control: control.writeEnd,
+                channel: channel.ours
+            )
         } catch {
+            if hasChannel { close(channel.ours) }
             for pipe in pipes { pipe.close() }
             throw error
         }
@@ -92,7 +126,79 @@ actor SandboxRun {
         watch(started.output, .log)
         watch(started.results, .result)
         watch(started.status, .status)
+        if started.channel >= 0 {
+            channel = RunChannel(loop: loop, descriptor: started.channel) { message in self.take(message) }
+        }
         collectLater(started.pid)
+    }
+
+    // MARK: The channel
+
+    /// Whether the run has ended; of a program that still waits, that it cannot be used.
+    nonisolated var hasEnded: Bool { ended.load(ordering: .acquiring) }
+
+    /// Says what can be known before the run: the first message that the program takes.
+    func prepare(_ message: [UInt8]) { channel?.send(message) }
+
+    /// Begins the run: the program takes its input, and may ask the gateway from now on.
+    func begin(_ input: InputFrame, _ gateway: any RunGateway, within wallTime: Duration, onPrint: (@Sendable (String) -> Void)?) {
+        if let onPrint {
+            self.onPrint = onPrint
+            if log.totalBytes > 0 { onPrint(log.text) }
+        }
+        guard finished == nil else { return }
+        self.gateway = gateway
+        let milliseconds = UInt64(max(1, wallTime.wholeMicroseconds / 1000)).littleEndian
+        // One write: the launcher reads the order and its time together.
+        send([UInt8(ascii: "S")] + withUnsafeBytes(of: milliseconds) { Array($0) })
+        channel?.send(Array(#"{"start":true}"#.utf8), input)
+    }
+
+    /// Waits until the program has nothing to do before its run, and takes away what it does not need then; gives the memory that it keeps, in
+    /// bytes, or nil when it ended instead.
+    func idle() async -> Int? {
+        if finished != nil { return nil }
+        if let idleBytes { return idleBytes }
+        return await withCheckedContinuation { idleWaiter = $0 }
+    }
+
+    private func take(_ message: [UInt8]) {
+        // The runner says once that it is ready, which may come after the order to begin.
+        if !isReady, message == Array(#"{"ready":true}"#.utf8) {
+            isReady = true
+            if gateway == nil { send(UInt8(ascii: "I")) }
+            return
+        }
+        guard let gateway else {
+            channel?.send(GatewayAnswer.tooEarly)
+            return
+        }
+        channel?.pause()
+        serving = Task(on: loop) { await self.reply(await gateway.answer(message)) }
+    }
+
+    private func reply(_ answer: GatewayAnswer) {
+        serving = nil
+        switch answer {
+        case .end: kill(.order)
+        case .bars(let file):
+            channel?.send(GatewayAnswer.here, file)
+            channel?.resume()
+        case .refusal(let text):
+            channel?.send(text)
+            channel?.resume()
+        }
+    }
+
+    /// The launcher says how much memory an idle program keeps in a line of its own, before the last one.
+    private func readIdleLine() {
+        let prefix = Array("idle memory_bytes=".utf8)
+        guard idleBytes == nil, status.starts(with: prefix), let end = status.firstIndex(of: UInt8(ascii: "\n")) else { return }
+        let bytes = Int(String(decoding: status[prefix.count..<end], as: UTF8.self)) ?? 0
+        status.removeSubrange(...end)
+        idleBytes = bytes
+        idleWaiter?.resume(returning: bytes)
+        idleWaiter = nil
     }
 
     /// How it ended; returns when it has.
@@ -113,10 +219,11 @@ actor SandboxRun {
         send(UInt8(ascii: "K"))
     }
 
-    private func send(_ order: UInt8) {
+    private func send(_ order: UInt8) { send([order]) }
+
+    private func send(_ order: [UInt8]) {
         guard control >= 0 else { return }
-        var order = order
-        _ = write(control, &order, 1)
+        _ = write(control, order, order.count)
     }
 
     private func watch(_ descriptor: Int32, _ sink: Sink) {
@@ -144,12 +251,14 @@ actor SandboxRun {
         switch sink {
         case .log:
             log.append(bytes)
+            if let onPrint { onPrint(printed.take(bytes)) }
             if log.totalBytes > limits.floodBytes { kill(.logFlood) }
         case .result:
             if result.count + bytes.count > limits.resultBytes { return kill(.resultFlood) }
             result += bytes
         case .status:
             if status.count < 4096 { status += bytes }
+            readIdleLine()
         }
     }
 
@@ -162,8 +271,14 @@ actor SandboxRun {
     private func finish() {
         if control >= 0 { close(control) }
         control = -1
+        channel?.close()
+        channel = nil
+        serving?.cancel()
         let outcome = Result { () throws -> SandboxOutcome in try makeOutcome() }
         finished = outcome
+        ended.store(true, ordering: .releasing)
+        idleWaiter?.resume(returning: nil)
+        idleWaiter = nil
         waiter?.resume(with: outcome)
         waiter = nil
     }

@@ -166,31 +166,80 @@ void cgroup_probe(const char *name) {
 
 // --- one run ---------------------------------------------------------------------------------------------------------------------
 
+enum { period_microseconds = 100000, idle_quota_microseconds = 1000, idle_slack_bytes = 16 << 20 };
+
+static bool set_memory(const struct options *options, const struct cgroup *group, uint64_t bytes) {
+    return write_number(group->path, options->unified ? "memory.max" : "memory.limit_in_bytes", bytes);
+}
+
+static bool set_quota(const struct options *options, const struct cgroup *group, uint64_t microseconds) {
+    if (!options->unified) return write_number(group->path, "cpu.cfs_quota_us", microseconds);
+    char text[64];
+    snprintf(text, sizeof text, "%llu %d", (unsigned long long)microseconds, period_microseconds);
+    return write_text(group->path, "cpu.max", text);
+}
+
+/// The group's share where several want a processor: the least there is, or the usual one.
+static void set_share(const struct options *options, const struct cgroup *group, bool gently) {
+    write_number(group->path, options->unified ? "cpu.weight" : "cpu.shares", options->unified ? (gently ? 1 : 100) : (gently ? 2 : 1024));
+}
+
+static uint64_t first_memory(const struct options *options) {
+    uint64_t waiting = options->waiting_memory_bytes;
+    return waiting && waiting < options->memory_bytes ? waiting : options->memory_bytes;
+}
+
+static bool counts(const struct options *options, const struct cgroup *group, const char *controller) {
+    return group->made && (options->unified || !strcmp(group->controller, controller));
+}
+
+/// Leaves a command that waits little more than it has; gives the memory that it has, 0 when nobody counts it.
+uint64_t cgroup_idle(const struct options *options) {
+    uint64_t used = 0;
+    for (int i = 0; i < options->cgroup_count; i++) {
+        const struct cgroup *group = &options->cgroups[i];
+        if (counts(options, group, "cpu")) set_quota(options, group, idle_quota_microseconds);
+        if (!counts(options, group, "memory")) continue;
+        used = read_number(group->path, options->unified ? "memory.current" : "memory.usage_in_bytes");
+        if (options->memory_bytes && used + idle_slack_bytes < first_memory(options)) set_memory(options, group, used + idle_slack_bytes);
+    }
+    return used;
+}
+
+/// Gives a command that waited what its run may have.
+void cgroup_wake(const struct options *options) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        const struct cgroup *group = &options->cgroups[i];
+        if (counts(options, group, "cpu")) {
+            if (options->cpu_thousandths) set_quota(options, group, options->cpu_thousandths * 100);
+            if (options->waits_gently) set_share(options, group, false);
+        }
+        if (counts(options, group, "memory") && options->memory_bytes) set_memory(options, group, options->memory_bytes);
+    }
+}
+
 static bool set_limits(const struct options *options, const struct cgroup *group) {
     const char *folder = group->path;
     bool fine = true;
+    if (options->waits_gently && (options->unified || !strcmp(group->controller, "cpu"))) set_share(options, group, true);
     if (options->unified) {
         if (options->memory_bytes) {
-            fine &= write_number(folder, "memory.max", options->memory_bytes);
+            fine &= set_memory(options, group, first_memory(options));
             write_text(folder, "memory.swap.max", "0");  // absent where the kernel does not account swap
             write_text(folder, "memory.oom.group", "1");
         }
         if (options->process_count) fine &= write_number(folder, "pids.max", options->process_count);
-        if (options->cpu_thousandths) {
-            char text[64];
-            snprintf(text, sizeof text, "%llu 100000", (unsigned long long)options->cpu_thousandths * 100);
-            fine &= write_text(folder, "cpu.max", text);
-        }
+        if (options->cpu_thousandths) fine &= set_quota(options, group, options->cpu_thousandths * 100);
         return fine;
     }
     if (!strcmp(group->controller, "memory") && options->memory_bytes) {
-        fine &= write_number(folder, "memory.limit_in_bytes", options->memory_bytes);
+        fine &= set_memory(options, group, first_memory(options));
         write_text(folder, "memory.swappiness", "0");
     }
     if (!strcmp(group->controller, "pids") && options->process_count) fine &= write_number(folder, "pids.max", options->process_count);
     if (!strcmp(group->controller, "cpu") && options->cpu_thousandths) {
-        fine &= write_number(folder, "cpu.cfs_period_us", 100000);
-        fine &= write_number(folder, "cpu.cfs_quota_us", options->cpu_thousandths * 100);
+        fine &= write_number(folder, "cpu.cfs_period_us", period_microseconds);
+        fine &= set_quota(options, group, options->cpu_thousandths * 100);
     }
     return fine;
 }

@@ -36,6 +36,12 @@ struct options {
     uint64_t process_count;
     uint64_t cpu_thousandths;
     uint64_t wall_milliseconds;
+    // How long the command may wait for the order 'S' with which its run, and its wall clock, begin. 0: they begin at once.
+    uint64_t waiting_milliseconds;
+    // Memory until then; 0 for what the run has.
+    uint64_t waiting_memory_bytes;
+    // Whether it gives way to runs until then.
+    bool waits_gently;
     uint64_t cpu_seconds;
     uint64_t file_bytes;
     uint64_t open_files;
@@ -63,6 +69,8 @@ bool cgroup_join(const struct options *options, char *message, size_t capacity);
 void cgroup_kill(const struct options *options);
 struct usage cgroup_usage(const struct options *options);
 void cgroup_remove(struct options *options);
+uint64_t cgroup_idle(const struct options *options);
+void cgroup_wake(const struct options *options);
 
 // memory.c
 uint64_t memory_of_tree(pid_t root);

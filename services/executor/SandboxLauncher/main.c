@@ -11,8 +11,12 @@
 //   sandbox-launch run OPTIONS -- BWRAP-ARGS -- COMMAND
 //
 // Descriptors on entry to `run`: 0 input, 1 output, 2 errors, 3 results (written by the command), 4 the command's input frame,
-// 5 status (one line, written here at the end), 6 control (read here: 'T' sends TERM to the command, anything else or the end
-// of the pipe kills the run), 7 with `--environment-at 7`: bwrap arguments about the environment, each ended by NUL.
+// 5 status (one line, written here at the end), 6 control (read here: 'T' sends TERM to the command, 'I' and 'S' are for one that waits,
+// anything else or the end of the pipe kills the run), 7 with `--environment-at 7`: bwrap arguments about the environment, each ended by NUL.
+
+// With `--waiting-milliseconds` the command is started ahead of its run: it may wait so long for the order 'S', with which the run and its
+// wall clock begin; eight bytes follow it, the run's time in milliseconds, little-endian. `--waiting-gently 1` lets all runs go first until then. 'I' says that it has nothing to do before 'S': it keeps the
+// memory that it has, with a little more, and a hundredth of a processor; the status pipe then gets a line `idle memory_bytes=N`.
 
 #include "launcher.h"
 

@@ -55,6 +55,9 @@ void options_parse(struct options *options, int count, char **values) {
         else if (!strcmp(key, "--processes")) options->process_count = number(value);
         else if (!strcmp(key, "--cpu-thousandths")) options->cpu_thousandths = number(value);
         else if (!strcmp(key, "--wall-milliseconds")) options->wall_milliseconds = number(value);
+        else if (!strcmp(key, "--waiting-milliseconds")) options->waiting_milliseconds = number(value);
+        else if (!strcmp(key, "--waiting-memory-bytes")) options->waiting_memory_bytes = number(value);
+        else if (!strcmp(key, "--waiting-gently")) options->waits_gently = number(value) != 0;
         else if (!strcmp(key, "--cpu-seconds")) options->cpu_seconds = number(value);
         else if (!strcmp(key, "--file-bytes")) options->file_bytes = number(value);
         else if (!strcmp(key, "--environment-at")) options->environment_descriptor = (int)number(value);

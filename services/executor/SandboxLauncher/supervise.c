@@ -29,6 +29,11 @@ struct run {
     uint64_t cpu_microseconds;
     uint64_t resident_peak_bytes;
     bool out_of_memory;
+    /// When the run began, on the monotonic clock; for a command that waits, when it was started.
+    uint64_t started;
+    /// Whether it still waits for its run to begin.
+    bool waits;
+    bool idle;
 };
 
 static uint64_t monotonic_microseconds(void) {
@@ -110,16 +115,44 @@ static bool collect(struct run *run) {
 static bool is_too_large(const struct options *options, struct run *run) {
     uint64_t bytes = memory_of_tree(run->child);
     if (bytes > run->resident_peak_bytes) run->resident_peak_bytes = bytes;
-    return bytes > options->memory_bytes;
+    uint64_t bound = options->memory_bytes;
+    if (run->waits && options->waiting_memory_bytes && options->waiting_memory_bytes < bound) bound = options->waiting_memory_bytes;
+    return bytes > bound;
 }
 
-static void watch(const struct options *options, struct run *run, int signals, uint64_t started) {
+static uint64_t deadline_of(const struct options *options, const struct run *run) {
+    uint64_t milliseconds = run->waits ? options->waiting_milliseconds : options->wall_milliseconds;
+    return milliseconds ? run->started + milliseconds * 1000 : 0;
+}
+
+/// The command has nothing to do before its run begins.
+static void be_idle(const struct options *options, struct run *run) {
+    if (!run->waits || run->idle || run->ended || run->killed) return;
+    uint64_t bytes = cgroup_idle(options);
+    if (!bytes) bytes = memory_of_tree(run->child);
+    run->idle = true;
+    char line[64];
+    snprintf(line, sizeof line, "idle memory_bytes=%llu\n", (unsigned long long)bytes);
+    say(line);
+}
+
+/// The run begins: from here on it has its limits, and the time that comes with the order, in milliseconds.
+static void begin(struct options *options, struct run *run) {
+    uint64_t milliseconds = 0;
+    if (read(control_descriptor, &milliseconds, sizeof milliseconds) != sizeof milliseconds || !run->waits) return;
+    options->wall_milliseconds = milliseconds;
+    cgroup_wake(options);
+    run->waits = false;
+    run->started = monotonic_microseconds();
+}
+
+static void watch(struct options *options, struct run *run, int signals) {
     bool looks = options->cgroup_count == 0 && options->memory_bytes > 0;
-    uint64_t deadline = options->wall_milliseconds ? started + options->wall_milliseconds * 1000 : 0;
     uint64_t grace = 0;
     struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = control_descriptor, .events = POLLIN}};
     while (collect(run)) {
         uint64_t now = monotonic_microseconds();
+        uint64_t deadline = deadline_of(options, run);
         int timeout = -1;
         if (run->ended) {
             // The namespace dies with its first process; what lives on after a moment is killed again, and forever.
@@ -134,7 +167,7 @@ static void watch(const struct options *options, struct run *run, int signals, u
             timeout = 20;
         } else if (deadline) {
             if (now >= deadline) {
-                kill_everything(options, run, "deadline");
+                kill_everything(options, run, run->waits ? "expired" : "deadline");
                 continue;
             }
             timeout = (int)((deadline - now) / 1000) + 1;
@@ -145,7 +178,9 @@ static void watch(const struct options *options, struct run *run, int signals, u
                 kill_everything(options, run, "memory");
                 continue;
             }
-            if (timeout < 0 || timeout > memory_look_milliseconds) timeout = memory_look_milliseconds;
+            // A hundred that wait must not cost a processor in looks.
+            int pause = run->waits && run->idle ? 20 * memory_look_milliseconds : memory_look_milliseconds;
+            if (timeout < 0 || timeout > pause) timeout = pause;
         }
         if (poll(watched, watched[1].fd < 0 ? 1 : 2, timeout) <= 0) continue;
         if (watched[0].revents) {
@@ -158,6 +193,10 @@ static void watch(const struct options *options, struct run *run, int signals, u
             ssize_t length = read(control_descriptor, &order, 1);
             if (length == 1 && order == 'T') {
                 terminate(run);
+            } else if (length == 1 && order == 'I') {
+                be_idle(options, run);
+            } else if (length == 1 && order == 'S') {
+                begin(options, run);
             } else {
                 watched[1].fd = -1;
                 kill_everything(options, run, length == 1 ? "order" : "orphaned");
@@ -166,7 +205,7 @@ static void watch(const struct options *options, struct run *run, int signals, u
     }
 }
 
-static void report(const struct options *options, const struct run *run, uint64_t started) {
+static void report(const struct options *options, const struct run *run) {
     struct usage usage = cgroup_usage(options);
     uint64_t peak = usage.memory_peak_bytes ? usage.memory_peak_bytes : run->resident_peak_bytes;
     char line[512];
@@ -175,7 +214,7 @@ static void report(const struct options *options, const struct run *run, uint64_
         "exit=%d signal=%d killed=%s wall_microseconds=%llu cpu_microseconds=%llu memory_peak_bytes=%llu out_of_memory_kills=%llu "
         "process_limit_hits=%llu\n",
         WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1, WIFSIGNALED(run->status) ? WTERMSIG(run->status) : 0,
-        run->killed ? run->killed : "no", (unsigned long long)(monotonic_microseconds() - started),
+        run->killed ? run->killed : "no", (unsigned long long)(monotonic_microseconds() - run->started),
         (unsigned long long)run->cpu_microseconds, (unsigned long long)peak,
         (unsigned long long)(usage.out_of_memory_kills + (run->out_of_memory ? 1 : 0)),
         (unsigned long long)usage.process_limit_hits);
@@ -183,7 +222,6 @@ static void report(const struct options *options, const struct run *run, uint64_
 }
 
 int supervise(struct options *options) {
-    uint64_t started = monotonic_microseconds();
     char message[1024] = "";
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
@@ -202,7 +240,7 @@ int supervise(struct options *options) {
     if (signals < 0 || pipe2(errors, O_CLOEXEC) != 0) return refuse(options, "descriptors");
     if (!cgroup_make(options, message, sizeof message)) return refuse(options, message);
 
-    struct run run = {0};
+    struct run run = {.started = monotonic_microseconds(), .waits = options->waiting_milliseconds > 0};
     run.child = fork();
     if (run.child < 0) return refuse(options, "fork");
     if (run.child == 0) {
@@ -221,8 +259,8 @@ int supervise(struct options *options) {
         while (waitpid(run.child, NULL, 0) < 0 && errno == EINTR) {}
         return refuse(options, message);
     }
-    watch(options, &run, signals, started);
-    report(options, &run, started);
+    watch(options, &run, signals);
+    report(options, &run);
     // The answer first, the sweeping after: nobody has to wait for a folder that is removed a moment later.
     close(status_descriptor);
     cgroup_remove(options);

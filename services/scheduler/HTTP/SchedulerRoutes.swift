@@ -9,6 +9,8 @@ struct SchedulerRoutes: Sendable {
     let intake: JobIntake
     let desk: ClaimDesk
     let blobs: any BlobStore
+    /// Only beside a real database.
+    var acts: ActRoutes?
 
     /// The public router; `people` finds out who asks.
     func publicRouter(_ people: any Middleware) -> Router {
@@ -42,6 +44,7 @@ struct SchedulerRoutes: Sendable {
         )
         signals.get("/internal/v1/results/{sha256}", result)
         signals.get("/internal/v1/signals/{signal_id}/cadence", cadence)
+        acts?.addInternalRoutes(to: router, authenticating: callers)
     }
 
     static let maximumResultBytes = 8 * 1024 * 1024

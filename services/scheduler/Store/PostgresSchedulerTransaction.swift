@@ -47,13 +47,16 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         try await connection.execute(
             """
             INSERT INTO schedules (schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at,
-                bar_instrument, bar_seconds)
+                bar_instrument, bar_seconds, paused_at, paused_by, pause_reason, failures_in_a_row, failures_since)
             VALUES (\(schedule.id), \(schedule.signalID), \(schedule.accountID), \(schedule.state), \(schedule.subjectVersion), \(publication),
-                \(schedule.invalidReason), \(schedule.cursor), \(schedule.nextDueAt), \(bar?.instrument), \(bar.map { Int32($0.intervalSeconds) }))
+                \(schedule.invalidReason), \(schedule.cursor), \(schedule.nextDueAt), \(bar?.instrument), \(bar.map { Int32($0.intervalSeconds) }),
+                \(schedule.pause?.since), \(schedule.pause?.by), \(schedule.pause?.reason), \(schedule.failures.count), \(schedule.failures.since))
             ON CONFLICT (schedule_id) DO UPDATE SET
                 account_id = excluded.account_id, state = excluded.state, subject_version = excluded.subject_version, publication = excluded.publication,
                 invalid_reason = excluded.invalid_reason, cursor_at = excluded.cursor_at, next_due_at = excluded.next_due_at,
-                bar_instrument = excluded.bar_instrument, bar_seconds = excluded.bar_seconds
+                bar_instrument = excluded.bar_instrument, bar_seconds = excluded.bar_seconds, paused_at = excluded.paused_at,
+                paused_by = excluded.paused_by, pause_reason = excluded.pause_reason, failures_in_a_row = excluded.failures_in_a_row,
+                failures_since = excluded.failures_since
             """
         )
     }
@@ -97,7 +100,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
 
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int {
         try await connection.query(
-            "SELECT count(*) FROM (SELECT FROM schedules WHERE state = 'active' AND next_due_at = \(time) LIMIT \(limit)) AS due"
+            "SELECT count(*) FROM (SELECT FROM schedules WHERE state = 'active' AND next_due_at = \(time) AND paused_at IS NULL LIMIT \(limit)) AS due"
         ).first?.column(0) ?? 0
     }
 
@@ -110,7 +113,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
                 SELECT * FROM unnest(\(occurrences.map(\.id)), \(occurrences.map(\.scheduleID)), \(occurrences.map(\.signalID)),
                     \(occurrences.map(\.accountID)), \(occurrences.map(\.dueAt)), \(occurrences.map(\.rangeTo)), \(occurrences.map(\.count)),
                     \(occurrences.map(\.asOf)), \(occurrences.map(\.barInstrument)), \(occurrences.map(\.barEnd)), \(occurrences.map(\.outcome)), \(occurrences.map(\.reason)),
-                    \(occurrences.map(\.jobID)), \(occurrences.map(\.recordedAt)), \(occurrences.map(\.madeAt)))
+                    \(occurrences.map(\.jobID)), \(occurrences.map(\.recordedAt)), \(occurrences.map(\.madeAt)), \(occurrences.map(\.isRecordedLate)))
                 ON CONFLICT DO NOTHING RETURNING occurrence_id
                 """
             ).map { try $0.column(0, as: OccurrenceID.self) }
@@ -126,7 +129,8 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     func update(_ occurrence: Occurrence) async throws {
         try await connection.execute(
             """
-            UPDATE occurrences SET outcome = \(occurrence.outcome), reason = \(occurrence.reason), recorded_at = \(occurrence.recordedAt)
+            UPDATE occurrences SET outcome = \(occurrence.outcome), reason = \(occurrence.reason), recorded_at = \(occurrence.recordedAt),
+                recorded_late = \(occurrence.isRecordedLate)
             WHERE occurrence_id = \(occurrence.id)
             """
         )

@@ -4,7 +4,10 @@ import Postgres
 /// The columns of a schedule in the order in which a row is decoded.
 enum ScheduleColumns {
     static let list =
-        "schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at"
+        """
+        schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at, \
+        paused_at, paused_by, pause_reason, failures_in_a_row, failures_since
+        """
 
     static func schedule(_ row: PostgresRow) throws -> Schedule {
         let publication = try row.column(5, as: PostgresJSON?.self)
@@ -17,8 +20,17 @@ enum ScheduleColumns {
             publication: try publication?.decode(),
             invalidReason: try row.column(6),
             cursor: try row.column(7),
-            nextDueAt: try row.column(8)
+            nextDueAt: try row.column(8),
+            pause: try pause(row, from: 9),
+            failures: FailureStreak(count: try row.column(12), since: try row.column(13))
         )
+    }
+
+    private static func pause(_ row: PostgresRow, from first: Int) throws -> SchedulePause? {
+        guard let since = try row.column(first, as: Timestamp?.self), let by = try row.column(first + 1, as: SchedulePause.Author?.self) else {
+            return nil
+        }
+        return SchedulePause(since: since, by: by, reason: try row.column(first + 2))
     }
 }
 
@@ -26,7 +38,7 @@ enum ScheduleColumns {
 enum OccurrenceColumns {
     static let list =
         """
-        occurrence_id, schedule_id, signal_id, account_id, due_at, range_to, due_count, as_of, bar_instrument, bar_end, outcome, reason, job_id, recorded_at, made_at
+        occurrence_id, schedule_id, signal_id, account_id, due_at, range_to, due_count, as_of, bar_instrument, bar_end, outcome, reason, job_id, recorded_at, made_at, recorded_late
         """
 
     static func occurrence(_ row: PostgresRow) throws -> Occurrence {
@@ -45,7 +57,10 @@ enum OccurrenceColumns {
             reason: try row.column(11),
             jobID: try row.column(12),
             recordedAt: try row.column(13),
-            madeAt: try row.column(14)
+            madeAt: try row.column(14),
+            isRecordedLate: try row.column(15)
         )
     }
 }
+
+extension SchedulePause.Author: PostgresEncodable, PostgresDecodable {}

@@ -77,6 +77,8 @@ public struct SignalRunResult: Sendable, Hashable, Codable {
     public var sandboxLevel: SandboxLevel
     /// Time by stage, in milliseconds.
     public var stagesMs: [String: Double]
+    /// What the code asked for while it ran, in that order; nil when nothing.
+    public var reads: [BarsRead]?
 
     /// All fields.
     public init(
@@ -87,7 +89,8 @@ public struct SignalRunResult: Sendable, Hashable, Codable {
         referencePrices: [String: Price],
         python: String,
         sandboxLevel: SandboxLevel,
-        stagesMs: [String: Double]
+        stagesMs: [String: Double],
+        reads: [BarsRead]? = nil
     ) {
         self.rows = rows
         self.envSHA256 = envSHA256
@@ -97,5 +100,6 @@ public struct SignalRunResult: Sendable, Hashable, Codable {
         self.python = python
         self.sandboxLevel = sandboxLevel
         self.stagesMs = stagesMs
+        self.reads = reads
     }
 }

@@ -24,6 +24,12 @@ struct Schedule: Sendable, Hashable {
     var cursor: Timestamp
     /// Nil for bar closes and for schedules that do not run.
     var nextDueAt: Timestamp?
+    /// While it is set nothing runs, and `nextDueAt` is when the skipped due times are next written down.
+    var pause: SchedulePause?
+    var failures = FailureStreak()
+
+    /// When it runs next, as far as that is known.
+    var nextRunAt: Timestamp? { pause == nil ? nextDueAt : nil }
 }
 
 /// From when to when a grid was in force: what an audit counts against.
@@ -57,4 +63,6 @@ struct Occurrence: Sendable, Hashable {
     /// When signals recorded the run's rows: only then does it count.
     var recordedAt: Timestamp?
     let madeAt: Timestamp
+    /// Signals recorded it, but after its deadline.
+    var isRecordedLate = false
 }

@@ -1,0 +1,217 @@
+import Contracts
+import Cryptography
+import FoundationEssentials
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import executor
+
+/// What the pool keeps, for whom, and what it throws away; with real sandboxes.
+@Suite(.serialized) struct WarmPoolTests {
+    private static let app = "from auspex import Prediction\ndef predict(context): return Prediction(1)\n"
+
+    /// Counts what it makes; each sandbox runs the app of its request's version.
+    private final class Maker: Sendable {
+        let fixture: SandboxFixture
+        let apps: [SHA256Digest: String]
+        let made = Mutex<[SHA256Digest]>([])
+
+        init(_ fixture: SandboxFixture, _ apps: [SHA256Digest: String]) {
+            self.fixture = fixture
+            self.apps = apps
+        }
+
+        func make(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
+            made.withLock { $0.append(request.key.versionSHA256) }
+            let folder = SandboxFixture.temporaryFolder
+            let cache = DiskCache(root: folder, capacityBytes: 1 << 30, cpu: fixture.cpu)
+            try cache.prepare()
+            let app = apps[request.key.versionSHA256] ?? WarmPoolTests.app
+            let lease = try await cache.entry("app") { try Data(app.utf8).write(to: URL(filePath: $0 + "/app.py")) }
+            let command = fixture.program(lease.folder, SandboxLimits.of(.small, wallTime: .seconds(3600)), isAhead: true)
+            return WarmSandbox(
+                sandbox: try await fixture.sandbox.start(command, waiting: waiting),
+                folder: lease,
+                environment: PythonEnvironment(sha256: SHA256.digest(utf8: "plain"), python: SandboxFixture.python, packages: nil)
+            )
+        }
+    }
+
+    private static func request(
+        _ version: String = "one",
+        account: AccountID = account,
+        signal: SignalID = SignalID.make(),
+        due: Int64 = 10,
+        time: any TimeSource = SystemTimeSource()
+    ) -> WarmRequest {
+        WarmRequest(
+            key: WarmKey(accountID: account, versionSHA256: SHA256.digest(utf8: version), files: [], resourceClass: .small),
+            signalID: signal,
+            dueAt: time.now() + .seconds(due),
+            files: [],
+            manifest: Manifest(name: "test", schedule: .interval(seconds: 60), inputs: [], output: SandboxFixture.output),
+            jobToken: ""
+        )
+    }
+
+    private static let account = AccountID.make()
+    private static func digest(_ version: String) -> SHA256Digest { SHA256.digest(utf8: version) }
+
+    private func withPool(
+        _ apps: [String: String] = [:],
+        memoryBytes: Int = 1 << 30,
+        count: Int = 10,
+        time: any TimeSource = SystemTimeSource(),
+        _ body: (WarmPool, Maker) async throws -> Void
+    ) async throws {
+        let fixture = try await SandboxFixture.shared.get()
+        let maker = Maker(fixture, Dictionary(uniqueKeysWithValues: apps.map { (Self.digest($0.key), $0.value) }))
+        let bounds = WarmPool.Bounds(memoryBytes: memoryBytes, count: count, width: 2)
+        let pool = WarmPool(bounds: bounds, loop: fixture.loops.control, time: time)
+        do { try await body(pool, maker) } catch {
+            await pool.stop()
+            throw error
+        }
+        await pool.stop()
+        #expect(pool.size.count == 0)
+    }
+
+    @Test func eachIsTakenOnceByItsOwn() async throws {
+        try await withPool { pool, maker in
+            let request = Self.request()
+            pool.want([request, request], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+            #expect(maker.made.withLock { $0.count } == 1)
+            #expect(pool.take(Self.request(account: AccountID.make()).key) == nil)
+            #expect(pool.take(Self.request("two").key) == nil)
+            var other = request.key
+            other.resourceClass = .standard
+            #expect(pool.take(other) == nil)
+            let warm = try #require(pool.take(request.key))
+            #expect(pool.take(request.key) == nil)
+            #expect(pool.size.bytes == 0)
+            await warm.sandbox.discard()
+        }
+    }
+
+    @Test func anotherVersionOfTheSignalThrowsTheOldOneAway() async throws {
+        try await withPool { pool, maker in
+            let signal = SignalID.make()
+            pool.want([Self.request("one", signal: signal)], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+            let old = pool.size
+            pool.want([Self.request("two", signal: signal)], make: maker.make)
+            #expect(pool.take(Self.request("one").key) == nil)
+            try await eventually { pool.size.idle == 1 }
+            #expect(pool.size.count == 1 && old.count == 1)
+            #expect(maker.made.withLock { $0 } == [Self.digest("one"), Self.digest("two")])
+        }
+    }
+
+    @Test func memoryIsBoundedAndWhatIsDueLastMakesWay() async throws {
+        // Two in the making, or one that waits and one in the making.
+        try await withPool(memoryBytes: 200 << 20) { pool, maker in
+            for (version, due) in [("late", Int64(50)), ("later", 60), ("latest", 70)] {
+                pool.want([Self.request(version, due: due)], make: maker.make)
+                try await eventually { pool.size.idle == pool.size.count }
+                #expect(pool.size.bytes <= 200 << 20)
+            }
+            let before = pool.size.count
+            #expect(before >= 2)
+            pool.want((0..<6).map { Self.request("soon \($0)", due: 5 + Int64($0)) }, make: maker.make)
+            try await eventually { maker.made.withLock { $0.contains(Self.digest("soon 0")) } && pool.size.idle == pool.size.count }
+            #expect(pool.size.bytes <= 200 << 20)
+            #expect(pool.take(Self.request("latest").key) == nil)
+            let first = try #require(pool.take(Self.request("soon 0").key))
+            await first.sandbox.discard()
+        }
+    }
+
+    @Test func theirNumberIsBounded() async throws {
+        try await withPool(count: 2) { pool, maker in
+            pool.want((0..<5).map { Self.request("\($0)", due: 10 + Int64($0)) }, make: maker.make)
+            try await eventually { pool.size.idle == 2 }
+            #expect(pool.size.count == 2)
+            #expect(Set(maker.made.withLock { $0 }) == [Self.digest("0"), Self.digest("1")])
+        }
+    }
+
+    /// The run finds nothing, starts cold, and its author sees what is wrong; the pool does not try again and again.
+    @Test func anImportThatEndsTheProcessIsLeftAlone() async throws {
+        try await withPool(["one": "import os\nos._exit(3)\n"]) { pool, maker in
+            let request = Self.request()
+            pool.want([request], make: maker.make)
+            try await eventually { pool.size.count == 0 && maker.made.withLock { $0.count } == 1 }
+            pool.want([request], make: maker.make)
+            #expect(pool.take(request.key) == nil)
+            #expect(maker.made.withLock { $0.count } == 1 && pool.size.count == 0)
+        }
+    }
+
+    @Test func anImportThatNeedsMoreMemoryGetsItTheNextTime() async throws {
+        try await withPool(["one": "room = bytearray(120 << 20)\n" + Self.app]) { pool, maker in
+            guard maker.fixture.sandbox.host.level == .full else { return }
+            let request = Self.request()
+            try await eventually {
+                // As announcements do, again and again.
+                pool.want([request], make: maker.make)
+                return pool.size.idle == 1
+            }
+            #expect(maker.made.withLock { $0.count } == 2)
+            #expect(pool.size.bytes > 120 << 20)
+        }
+    }
+
+    @Test func anImportThatHangsIsThrownAway() async throws {
+        let time = ManualTimeSource()
+        try await withPool(["one": "import time\nprint('hangs', flush=True)\nwhile True: time.sleep(1)\n"], time: time) { pool, maker in
+            let request = Self.request(due: 100, time: time)
+            pool.want([request], make: maker.make)
+            try await eventually { pool.hasStarted(request.key) }
+            pool.sweep()
+            #expect(pool.size.count == 1)
+            time.advance(by: .seconds(31))
+            pool.sweep()
+            #expect(pool.size.count == 0)
+            pool.want([request], make: maker.make)
+            #expect(pool.size.count == 0)
+        }
+    }
+
+    @Test func whatWaitsForARunThatDoesNotComeIsThrownAway() async throws {
+        let time = ManualTimeSource()
+        try await withPool(time: time) { pool, maker in
+            for (due, wait) in [(Int64(10), Duration.seconds(26)), (500, .seconds(121))] {
+                let request = Self.request(due: due, time: time)
+                pool.want([request], make: maker.make)
+                try await eventually { pool.size.idle == 1 }
+                pool.sweep()
+                #expect(pool.size.count == 1)
+                time.advance(by: wait)
+                pool.sweep()
+                #expect(pool.size.count == 0 && pool.take(request.key) == nil)
+            }
+        }
+    }
+
+    @Test func aPoolThatDrainsKeepsAndMakesNothing() async throws {
+        try await withPool { pool, maker in
+            pool.want((0..<6).map { Self.request("\($0)", due: 10 + Int64($0)) }, make: maker.make)
+            try await eventually { pool.size.idle >= 1 }
+            await pool.drain()
+            #expect(pool.size.count == 0)
+            let made = maker.made.withLock { $0.count }
+            pool.want([Self.request("more")], make: maker.make)
+            #expect(maker.made.withLock { $0.count } == made && pool.size.count == 0)
+        }
+    }
+
+    @Test func withoutMemoryThereIsNoPool() async throws {
+        try await withPool(memoryBytes: 0) { pool, maker in
+            pool.want([Self.request()], make: maker.make)
+            #expect(pool.size.count == 0 && pool.take(Self.request().key) == nil)
+        }
+    }
+}

@@ -1,0 +1,209 @@
+"""The scenarios of sandboxes: what a run costs from its claim to its stored result, warm and cold, and how many there are in a second.
+
+All but the floor go the whole way: a published signal, the scheduler's ledger, the broker's hint, the executor, market data, the stored result. Their
+times are the database's: `completed_at - started_at` of the job, which is what the executor had of it.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+
+from auspex_demo import accounts
+from auspex_demo.main_job import until
+from line import Line
+
+PLAIN = "from auspex import Prediction\n\n\ndef predict(context):\n    return Prediction(1)\n"
+PANDAS = (
+    "import pandas\nfrom auspex import Prediction\n\n\n"
+    "def predict(context):\n    close = pandas.Series([1.0, 2.0, 3.0]).ewm(span=2).mean()\n    return Prediction(1 if close.iloc[-1] > 1 else -1)\n")
+MANIFEST = """name = "Sandboxes {number}"
+class = "small"
+
+[schedule]
+{schedule}
+
+[[inputs]]
+instrument = "{symbol}"
+interval = "1m"
+lookback = 100
+
+[output]
+kind = "direction"
+instrument = "{symbol}"
+horizon_seconds = 60
+"""
+
+
+def _every(seconds: int) -> str:
+    return f'kind = "interval"\nseconds = {seconds}'
+
+
+def _publish(stage, provider, app: str, schedule: str, requirements: str = "", number: int = 0) -> str:
+    """A signal of its own version; gives its id."""
+    signal_id = provider.post("/api/signals", {"name": f"Sandboxes {number}", "description": "for a benchmark"})["id"]
+    files = [
+        {"path": "app.py", "text": app}, {"path": "requirements.txt", "text": requirements},
+        {"path": "auspex.toml", "text": MANIFEST.format(number=number, schedule=schedule, symbol=stage.market().symbol)},
+    ]
+    provider.post(f"/api/signals/{signal_id}/versions", {"files": files})
+    until(lambda: provider.post(f"/api/signals/{signal_id}/publish", {"version": 1}), 20, "publishing")
+    return signal_id
+
+
+class _Runs:
+    """The runs of one signal, or of all, that ended since this was made."""
+
+    def __init__(self, stage, signal_id: str | None = None):
+        self.stage = stage
+        self.since = stage.platform.sql("SELECT clock_timestamp()")
+        self.condition = f"kind = 'signal_run' AND completed_at > '{self.since}'" + (f" AND signal_id = '{signal_id}'" if signal_id else "")
+
+    def read(self, more: str = "true") -> list[tuple[float, bool]]:
+        """Milliseconds from claim to stored result, and whether the sandbox was warm; failed runs end the benchmark."""
+        failed = self.stage.platform.sql(f"SELECT min(failure_kind || ': ' || left(error_message, 300)) FROM scheduler.jobs WHERE {self.condition} AND state = 'failed'")
+        if failed:
+            raise SystemExit(f"a run failed: {failed}")
+        text = self.stage.platform.sql(
+            "SELECT extract(epoch FROM completed_at - started_at) * 1000, coalesce(result->'stages_ms', '{}') ? 'warm' FROM scheduler.jobs "
+            f"WHERE {self.condition} AND state = 'completed' AND {more} ORDER BY completed_at")
+        return [(float(took), warm == "t") for took, warm in (line.split("|") for line in text.splitlines())]
+
+    def stages(self) -> str:
+        """The medians of the executor's own stages, for the note."""
+        return self.stage.platform.sql(
+            "SELECT string_agg(name || ' ' || round(took::numeric, 1), ', ' ORDER BY name) FROM (SELECT name, percentile_cont(0.5) WITHIN GROUP (ORDER BY value::float) AS took "
+            f"FROM scheduler.jobs, jsonb_each_text(result->'stages_ms') AS stage(name, value) WHERE {self.condition} AND state = 'completed' AND name <> 'warm' GROUP BY name) AS medians")
+
+
+def _lines(scenario: str, what: str, took: list[float], note: str) -> Iterator[Line]:
+    ordered = sorted(took) or [float("nan")]
+    yield Line(scenario, f"{what}, p50", statistics.median(ordered), "ms", note=note)
+    yield Line(scenario, f"{what}, p99", ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], "ms", note=f"{len(took)} runs")
+
+
+def _wait(condition, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"{what} did not come within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def _cold_jobs(stage, signal_id: str, count: int, *, one_by_one: bool) -> _Runs:
+    """Runs of the signal's code under versions that nobody announced: nothing waits for them."""
+    spec = json.loads(stage.platform.sql(f"SELECT spec FROM scheduler.jobs WHERE signal_id = '{signal_id}' AND kind = 'signal_run' ORDER BY job_id DESC LIMIT 1"))
+    account = stage.platform.sql(f"SELECT account_id FROM scheduler.jobs WHERE signal_id = '{signal_id}' LIMIT 1")
+    client = stage.service_client("signals", "scheduler")
+    runs = _Runs(stage, signal_id)
+    for number in range(count):
+        key = uuid.uuid4().hex
+        body = {
+            "kind": "signal_run", "resource_class": "signal", "account_id": account, "priority": "high", "idempotency_key": key, "max_attempts": 1,
+            "spec": {**spec, "occurrence_id": str(uuid.uuid4()), "version_sha256": key * 2},
+        }
+        client.call("POST", "/internal/v1/jobs", body)
+        if one_by_one:
+            _wait(lambda: len(runs.read()) > number, 60, "a cold run")  # noqa: B023
+            time.sleep(0.2)
+    _wait(lambda: len(runs.read()) >= count, 300, "the cold runs")
+    return runs
+
+
+def sandbox_floor(stage, peers, options) -> Iterator[Line]:
+    """What the machine takes for a namespace and an interpreter, without us: nothing cold can be faster."""
+    def timed(command: list[str]) -> float:
+        took = []
+        for _ in range(60):
+            started = time.perf_counter()
+            subprocess.run(command, check=True)
+            took.append((time.perf_counter() - started) * 1000)
+        return statistics.median(took)
+
+    python = ["/usr/bin/python3", "-I", "-S", "-c", "pass"]
+    namespaces = ["--unshare-user", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"]
+    yield Line("sandbox_floor", "python3 -I -S -c pass", timed(python), "ms")
+    yield Line("sandbox_floor", "bwrap with all namespaces and that", timed(["/usr/bin/bwrap", *namespaces, "--", *python]), "ms")
+
+
+def sandbox_plain(stage, peers, options) -> Iterator[Line]:
+    """A plain signal each second, and the same code cold; one at a time."""
+    yield from sandbox_floor(stage, peers, options)
+    yield from _latencies(stage, options, "sandbox_plain", "plain Python", PLAIN, "", bars=(15, 25))
+
+
+def sandbox_pandas(stage, peers, options) -> Iterator[Line]:
+    """The same with pandas, whose import takes most of a cold run."""
+    yield from _latencies(stage, options, "sandbox_pandas", "pandas", PANDAS, "pandas\n", bars=(30, None))
+
+
+def _latencies(stage, options, scenario: str, name: str, app: str, requirements: str, bars) -> Iterator[Line]:
+    provider = stage.job.as_(stage.cast.provider)
+    signal_id = _publish(stage, provider, app, _every(2 if requirements else 1), requirements)
+    first = _Runs(stage, signal_id)
+    _wait(lambda: any(warm for _, warm in first.read()), 300, f"the first warm run of {name}")
+    runs = _Runs(stage, signal_id)
+    count = min(options.occurrences, 60)
+    _wait(lambda: len(runs.read()) >= count, count * 5 + 60, f"{count} runs of {name}")
+    took = runs.read()
+    stages = runs.stages()
+    stage.unpublish(signal_id)
+    warm = [milliseconds for milliseconds, is_warm in took if is_warm]
+    yield from _lines(scenario, f"{name}, pre-warmed: claim to stored result", warm, f"bar {bars[0]} ms; {len(warm)} of {len(took)} found a warm sandbox; {stages}")
+    cold = _cold_jobs(stage, signal_id, 40, one_by_one=True)
+    bar = f"bar {bars[1]} ms; " if bars[1] else ""
+    yield from _lines(scenario, f"{name}, cold: claim to stored result", [milliseconds for milliseconds, _ in cold.read()], bar + cold.stages())
+    burst = 200 if requirements else 600
+    runs = _cold_jobs(stage, signal_id, burst, one_by_one=False)
+    span = float(stage.platform.sql(f"SELECT extract(epoch FROM max(completed_at) - min(started_at)) FROM scheduler.jobs WHERE {runs.condition}"))
+    yield Line(scenario, f"{name}, cold, full path, runs/s", burst / span, "1/s", note=f"{'bar 60/s; ' if not requirements else ''}{burst} runs waiting at once, each recorded")
+
+
+def sandbox_rate(stage, peers, options) -> Iterator[Line]:
+    """Plain signals that are all due each second, more than the machine can do: what it does, and how many of these were warm."""
+    provider = stage.job.as_(stage.cast.provider)
+    signals = [_publish(stage, provider, f"{PLAIN}# {number}\n", _every(1), number=number) for number in range(100)]
+    time.sleep(10)
+    runs = _Runs(stage)
+    seconds = max(10, options.seconds)
+    time.sleep(seconds)
+    took = runs.read()
+    for signal_id in signals:
+        stage.unpublish(signal_id)
+    yield Line("sandbox_rate", "100 plain signals each second, runs/s", len(took) / seconds, "1/s", note=f"bar 60/s; {sum(warm for _, warm in took)} of {len(took)} warm")
+
+
+def sandbox_tenants(stage, peers, options) -> Iterator[Line]:
+    """1,000 pandas signals of 20 accounts, each of its own version, spread over the seconds of each minute: the second minute is looked at."""
+    count = int(os.environ.get("AUSPEX_BENCH_TENANTS", "1000"))
+    providers = [stage.job.as_(accounts.register(stage.platform.api, f"tenant-{number}", ["provider"])) for number in range(min(20, count))]
+    signals = [
+        (provider, _publish(stage, provider, f"{PANDAS}# {number}\n", f'kind = "cron"\nexpression = "{number % 60} * * * * *"\nzone = "UTC"', "pandas\n", number))
+        for number, provider in ((number, providers[number % len(providers)]) for number in range(count))
+    ]
+    runs = _Runs(stage)
+    end = time.monotonic() + 130
+    while time.monotonic() < end:
+        time.sleep(1)
+    due = (
+        "SELECT count(*), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY took), 0) FROM ("
+        "SELECT extract(epoch FROM completed_at - (spec->>'due_at')::timestamptz) AS took FROM scheduler.jobs "
+        f"WHERE {runs.condition} AND state = 'completed' AND (spec->>'due_at')::timestamptz > '{runs.since}'::timestamptz + interval '30 seconds') AS due")
+    found, p50, p99 = stage.platform.sql(due).split("|")
+    took = runs.read()
+    for provider, signal_id in signals:
+        provider.post(f"/api/signals/{signal_id}/unpublish")
+    hits = sum(warm for _, warm in took)
+    yield Line("sandbox_tenants", f"{count} pandas tenants a minute, runs/s", len(took) / 130, "1/s", note=f"{hits} of {len(took)} warm in 130 s; due were about {count * 130 // 60}")
+    yield Line("sandbox_tenants", "due to stored result, p50", float(p50), "s", note=f"{found} runs")
+    yield Line("sandbox_tenants", "due to stored result, p99", float(p99), "s")
+    for is_warm, name in ((True, "warm"), (False, "cold")):
+        times = [milliseconds for milliseconds, warm in took if warm == is_warm]
+        if times:
+            yield Line("sandbox_tenants", f"claim to stored result, {name}, p50", statistics.median(times), "ms", note=f"{len(times)} runs")
+
+
+ALL = {"sandbox_plain": sandbox_plain, "sandbox_pandas": sandbox_pandas, "sandbox_rate": sandbox_rate, "sandbox_tenants": sandbox_tenants}
