@@ -39,7 +39,8 @@ import Testing
             pythons: try await PythonInterpreter.discover(in: fixture.sandbox),
             sandbox: fixture.sandbox,
             runtime: fixture.runtime,
-            cpu: fixture.cpu
+            cpu: fixture.cpu,
+            resources: ResourceManager(plan: try CapacityPlan(settings: CapacitySettings(), machine: .plenty, gpus: 0))
         )
         let worker = JobWorker(
             worker: "executor-test",

@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import FoundationEssentials
+import Glibc
 import HTTPServing
 import JobWorker
 import Messaging
@@ -19,8 +20,26 @@ enum Application {
         let pythons = try await PythonInterpreter.discover(in: sandbox)
         guard !pythons.isEmpty else { throw SandboxError.refused("no Python works in the sandbox") }
 
+        // What of the machine jobs may take.
+        let gpus = settings.capacity.gpuDevices?.map { GPUDevice(files: [$0]) } ?? GPUDevice.detect()
+        let machine = MachineCapacity.detect(processors: MachineCapacity.processors)
+        let plan = try CapacityPlan(settings: settings.capacity, machine: machine, gpus: gpus.count)
+        let resources = ResourceManager(plan: plan, gpus: gpus)
+        announce(plan)
+
+        let watch = SandboxWatch(
+            host: host,
+            report: report,
+            interval: settings.sandboxCheckInterval,
+            resources: resources,
+            readiness: readiness,
+            time: environment.time,
+            loop: loops.control,
+            trial: { await ContainmentTrial(host: host, loops: loops.serving, cpu: cpu).run().complaint }
+        )
+
         // What lies on the disk.
-        let storage = ExecutorStorage(settings: settings, sandbox: sandbox, cpu: cpu)
+        let storage = ExecutorStorage(settings: settings, slots: plan.slots, sandbox: sandbox, cpu: cpu)
         let runtime = try await storage.prepare()
 
         // Who is asked for code, bars and jobs.
@@ -40,7 +59,9 @@ enum Application {
             pythons: pythons,
             sandbox: sandbox,
             runtime: runtime,
-            cpu: cpu
+            cpu: cpu,
+            resources: resources,
+            onTrouble: { watch.trouble() }
         )
         let conversions = TableConversionHandler(
             files: ConversionFiles(marketdata: client("marketdata", settings.marketdataURLs, deadline: .seconds(60))),
@@ -48,21 +69,34 @@ enum Application {
             pythons: pythons,
             sandbox: sandbox,
             runtime: runtime,
-            cpu: cpu
+            cpu: cpu,
+            classes: plan.classes
         )
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "executor", loop: loops.control, readiness: nil)
         let worker = JobWorker(
             worker: settings.workerName,
             scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(10)),
-            classes: settings.slots,
+            slots: resources,
             handlers: [handler, conversions, NoopHandler()],
             wakeups: wakeups,
             timeSource: environment.time,
             control: loops.control,
             loops: loops.serving,
-            readiness: readiness.register("scheduler")
+            readiness: readiness.register("scheduler"),
+            grace: settings.drainGrace
         )
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, wakeups, worker]
+        let room = WaitingWatch(resources: resources, scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(3)), time: environment.time, loop: loops.control)
+        let notice = PreemptionWatch(file: settings.preemptionFile, resources: resources, readiness: readiness, time: environment.time, loop: loops.control) {
+            worker.setGrace(settings.preemptionGrace)
+            kill(getpid(), SIGTERM)
+        }
+        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, watch, notice, wakeups, room, worker]
+    }
+
+    private static func announce(_ plan: CapacityPlan) {
+        let slots = plan.slots.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }.joined(separator: ", ")
+        Logger("resources").notice("room for jobs", ["capacity": .string("\(plan.capacity)"), "slots": .string(slots)])
+        for note in plan.notes { Logger("resources").warning(note) }
     }
 
     private static func announce(_ host: SandboxHost, _ report: SandboxDetection.Report) {

@@ -85,7 +85,10 @@ enum Application {
             consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
             consumer(RunHandler(outbox: outbox)),
         ]
+        let waitingStore = WaitingStore(pool: pool)
+        let waiting = WaitingGauge(count: { try await waitingStore.loads() }, time: time, loop: loops.control)
         let background: [any Component] = [
+            waiting,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
             announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
@@ -95,13 +98,16 @@ enum Application {
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: loops.control, hint: hint),
-            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes),
             blobs: blobs
         )
         let limits = HTTPLimits(accessLog: common.accessLog)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: SchedulerRoutes.problem)
         routes.addInternalRoutes(to: &internalRouter) { callers in
+            ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: callers)
+        }
+        WaitingRoutes(gauge: waiting).add(to: &internalRouter) { callers in
             ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: callers)
         }
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)

@@ -48,7 +48,7 @@ actor WorkerCore {
 
     init(
         calls: SchedulerCalls,
-        slots: [ResourceClass: Int],
+        slots: any SlotSource,
         handlers: [any JobHandler],
         wakeups: (any WakeupSource)?,
         time: any TimeSource,
@@ -195,7 +195,7 @@ actor WorkerCore {
                 readiness?.set(ready: true)
                 if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
-                if jobs.count < wanted || wanted == 0, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
+                if jobs.count < wanted || wanted == 0, !book.hasMoreToAsk, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
             } catch {
                 failed("exchange", error)
                 // Any of these results may be what is refused: they leave the claim's way, and go one to a call.
@@ -278,6 +278,7 @@ actor WorkerCore {
 
     /// Hears hints of the classes with a free slot and of no others: a hint that a full worker takes is lost to those who have room.
     private func listen() {
+        book.tellSlots()
         guard let wakeups else { return }
         let wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
         if wanted == listening { return }

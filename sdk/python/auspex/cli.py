@@ -212,15 +212,23 @@ def _run_here(project: Project, frame: bytes) -> tuple:
         return answer, log, 1 if "error" in answer else 0
 
 
+def _harmless(text: str) -> str:
+    """Text of others for this terminal: what it would obey instead of show (escapes, returns, turned directions) becomes visible."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else chr(0x2400 + ord(character)) if character < " " else "\ufffd"
+        for character in text
+    )
+
+
 def _show_log(log: str) -> None:
     for line in log.rstrip().splitlines():
-        print(f"  | {line}")
+        print(f"  | {_harmless(line)}")
 
 
 def _show_answer(answer: Dict[str, Any], project: Project) -> int:
     error = answer.get("error")
     if error:
-        print(f"failed, {error['kind']}: {error['message'].splitlines()[0]}")
+        print(f"failed, {error['kind']}: {_harmless(error['message'].splitlines()[0])}")
         if "ModuleNotFoundError" in error["message"]:
             print(f"is it installed here? pip install -r {project.folder / 'requirements.txt'}")
         return 1
@@ -356,7 +364,7 @@ def _show_job(client: Client, job: Dict[str, Any]) -> None:
     print(" ".join(word for word in words if word))
     _show_log(_job_log(client, job["job_id"]))
     if job.get("error_message"):
-        print(f"  ! {job['error_message'].splitlines()[0]}")
+        print(f"  ! {_harmless(job['error_message'].splitlines()[0])}")
 
 
 def _job_log(client: Client, job_id: str) -> str:

@@ -12,6 +12,9 @@ struct SignalRunHandler: JobHandler {
     let sandbox: Sandbox
     let runtime: AuthorRuntime
     let cpu: CPUPool
+    let resources: ResourceManager
+    /// Told when a run could not start, which says something about the machine.
+    var onTrouble: @Sendable () -> Void = {}
 
     private static let logger = Logger("runs")
 
@@ -39,6 +42,7 @@ struct SignalRunHandler: JobHandler {
             if case .wrongBytes = error { return .failed(.infra, "\(error)") }
             return .failed(.policy, "\(error)")
         } catch {
+            if error is SandboxError { onTrouble() }
             Self.logger.error("a run could not begin", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
             return .failed(.infra, "\(error)")
         }
@@ -54,7 +58,7 @@ struct SignalRunHandler: JobHandler {
 
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
         let size = job.resourceClass == .signal ? manifest.class : job.resourceClass
-        let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)))
+        let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)), classes: resources.classes)
         let plan = RunPlan(
             entryPoint: manifest.entryPoint,
             parameters: manifest.parameters,
@@ -64,13 +68,19 @@ struct SignalRunHandler: JobHandler {
             limits: limits,
             python: python
         )
-        let command = try plan.command(
+        var command = try plan.command(
             code: folder.folder,
             runtime: runtime,
             packages: environment.packages?.folder,
             level: sandbox.host.level
         )
-        let outcome = try await clock.stage("sandbox") { try await sandbox.run(command) }
+        let extra = try await clock.stage("room") { try await resources.takeExtra(for: size, beyond: job.resourceClass) }
+        defer { resources.giveBack(extra) }
+        let gpu = resources.classes[size].gpus > 0 ? resources.takeGPU() : nil
+        defer { if let gpu { resources.giveBack(gpu) } }
+        command.devices = gpu?.files ?? []
+        let ready = command
+        let outcome = try await clock.stage("sandbox") { try await sandbox.run(ready) }
         withExtendedLifetime((folder, environment)) {}
         try Task.checkCancellation()
         let check = RowCheck(output: manifest.output, asOf: spec.asOf)

@@ -26,6 +26,8 @@ struct SandboxCommand: Sendable {
     var environment: [String: String] = [:]
     /// Its input, mapped at descriptor 4.
     var input: InputFrame?
+    /// Device files of the graphics processor that it has to itself.
+    var devices: [String] = []
     /// What it is for.
     var purpose = Purpose.run
     /// What it may use.
