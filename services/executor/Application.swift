@@ -62,7 +62,20 @@ enum Application {
             loops: loops.serving,
             readiness: readiness.register("scheduler")
         )
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, wakeups, worker]
+        let reporter = WorkerReporter(
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(5)),
+            time: environment.time,
+            loop: loops.control
+        ) {
+            WorkerReport(
+                worker: settings.workerName,
+                pythons: pythons.map(\.reported),
+                classes: await worker.occupancy,
+                sandboxLevel: host.level,
+                memoryBytes: WorkerReporter.memoryBytes
+            )
+        }
+        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, wakeups, worker, reporter]
     }
 
     private static func announce(_ host: SandboxHost, _ report: SandboxDetection.Report) {
