@@ -90,7 +90,22 @@ enum Application {
             worker.setGrace(settings.preemptionGrace)
             kill(getpid(), SIGTERM)
         }
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, watch, notice, wakeups, room, worker]
+        let reporter = WorkerReporter(
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(5)),
+            time: environment.time,
+            loop: loops.control
+        ) {
+            WorkerReport(
+                worker: settings.workerName,
+                pythons: pythons.map(\.reported),
+                classes: await worker.occupancy,
+                sandboxLevel: host.level,
+                memoryBytes: Int64(resources.capacity.memoryBytes),
+                capacity: resources.capacity.reported,
+                used: resources.used.reported
+            )
+        }
+        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, watch, notice, wakeups, room, worker, reporter]
     }
 
     private static func announce(_ plan: CapacityPlan) {

@@ -104,12 +104,10 @@ enum Application {
         let limits = HTTPLimits(accessLog: common.accessLog)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: SchedulerRoutes.problem)
-        routes.addInternalRoutes(to: &internalRouter) { callers in
-            ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: callers)
-        }
-        WaitingRoutes(gauge: waiting).add(to: &internalRouter) { callers in
-            ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: callers)
-        }
+        let services: ([String]) -> any Middleware = { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
+        routes.addInternalRoutes(to: &internalRouter, authenticating: services)
+        WorkerRoutes(book: WorkerBook(pool: pool)).add(to: &internalRouter, authenticating: services)
+        WaitingRoutes(gauge: waiting).add(to: &internalRouter, authenticating: services)
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
         let publicServer = HTTPServer(
             name: "public",

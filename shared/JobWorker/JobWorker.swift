@@ -100,6 +100,11 @@ public final class JobWorker: Component {
         )
     }
 
+    /// The slots of each class, and how many of them jobs have now.
+    public var occupancy: [WorkerClass] {
+        get async { await core.occupancy }
+    }
+
     /// Begins to claim; a scheduler that is away is tried again and again.
     public func start() async throws {
         await core.start()

@@ -82,6 +82,12 @@ struct LeaseBook {
         slots.filter { $0.value > 0 }.map { ClassSlots(class: $0.key, slots: $0.value) }.sorted { $0.class.rawValue < $1.class.rawValue }
     }
 
+    /// The slots of each class, and how many of them jobs have now.
+    var occupancy: [WorkerClass] {
+        let busy = held
+        return slots.slots.map { WorkerClass(class: $0.key, slots: $0.value, busy: busy[$0.key] ?? 0) }.sorted { $0.class.rawValue < $1.class.rawValue }
+    }
+
     /// How many jobs run now.
     var runningCount: Int { leases.values.count { $0.phase == .running || $0.phase == .stopping } }
 

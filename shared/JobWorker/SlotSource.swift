@@ -2,6 +2,9 @@ public import Contracts
 
 /// Says for how many jobs of each class a worker has room. Classes may share what they need, so that room for one is room that another has not.
 public protocol SlotSource: Sendable {
+    /// The most jobs of each class at once, whatever the others do.
+    var slots: [ResourceClass: Int] { get }
+
     /// The classes of which one more job would fit beside those that are held, and how many; each as if the others were not asked for.
     func room(beside held: [ResourceClass: Int]) -> [ResourceClass: Int]
 
@@ -17,7 +20,7 @@ public protocol SlotSource: Sendable {
 
 /// A number of slots for each class, whatever the others do.
 public struct FixedSlots: SlotSource {
-    private let slots: [ResourceClass: Int]
+    public let slots: [ResourceClass: Int]
 
     /// So many.
     public init(_ slots: [ResourceClass: Int]) {

@@ -76,6 +76,9 @@ actor WorkerCore {
         (kicks, kicker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
+    /// The slots of each class, and how many of them jobs have now.
+    var occupancy: [WorkerClass] { book.occupancy }
+
     // MARK: Life
 
     func start() {

@@ -22,6 +22,9 @@ struct Share: Sendable, Hashable, CustomStringConvertible {
         self.gpus = gpus
     }
 
+    /// As the scheduler is told.
+    var reported: WorkerShare { WorkerShare(cpuThousandths: cpuThousandths, memoryBytes: Int64(memoryBytes), gpus: gpus) }
+
     /// In words for an operator.
     var description: String {
         let cpu = cpuThousandths % 1000 == 0 ? "\(cpuThousandths / 1000)" : "\(Double(cpuThousandths) / 1000)"
