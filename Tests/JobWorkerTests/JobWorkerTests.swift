@@ -27,8 +27,8 @@ import Testing
             }) { gate.resume() }
         }
 
-        func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
-            progress(40)
+        func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
+            reporter.progress(40)
             begun.signal(job.attemptID)
             await withTaskCancellationHandler {
                 await withCheckedContinuation { gate in
@@ -169,6 +169,49 @@ import Testing
             #expect(try await handler.ended.next() == .cancelRequested)
             try await eventually { scheduler.read { $0.finished.count } == 1 }
             #expect(scheduler.read { $0.renewals.first?.progress } == 40)
+        }
+    }
+
+    /// Prints what it is told to.
+    private final class PrintingHandler: JobHandler {
+        let kinds = ["noop"]
+        let reporters = TestSignal<JobReporter>()
+        let end = TestSignal<Void>()
+
+        func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
+            reporters.signal(reporter)
+            try? await end.next(timeout: .seconds(3600))
+            return .completed()
+        }
+    }
+
+    @Test("What jobs print travels with renewals: once a second for all of them, again when it was lost, and without news as seldom as ever")
+    func logsTravelWithRenewals() async throws {
+        let time = ManualTimeSource()
+        let handler = PrintingHandler()
+        try await withWorker(slots: [.small: 2], handler: handler, time: time, jobs: [.sample(), .sample()]) { scheduler, _ in
+            let reporters = [try await handler.reporters.next(), try await handler.reporters.next()]
+            for reporter in reporters { reporter.log("one\n") }
+            scheduler.change { $0.isAway = true }
+            try await advance(time, by: .seconds(2))
+            scheduler.change { $0.isAway = false }
+            try await advance(time, by: .seconds(12)) { scheduler.read { $0.renewals.filter { $0.log != nil }.count } < 2 }
+            #expect(scheduler.read { $0.renewals.compactMap(\.log) } == Array(repeating: LogChunk(offset: 0, text: "one\n"), count: 2))
+            let start = time.monotonicNanoseconds()
+            for round in 0..<8 {
+                reporters[0].log("\(round)")
+                try await advance(time, by: .milliseconds(500))
+            }
+            try await advance(time, by: .seconds(4)) { scheduler.read { $0.renewals.compactMap(\.log).map(\.text).joined() } != "one\none\n01234567" }
+            let seconds = Int((time.monotonicNanoseconds() - start) / 1_000_000_000)
+            let calls = scheduler.read { $0.renewals.compactMap(\.log).count } - 2
+            #expect(scheduler.read { $0.renewals.compactMap(\.log).map(\.text).joined() } == "one\none\n01234567")
+            #expect(calls <= seconds + 1, "at most one call a second")
+            let before = scheduler.read { $0.renewals.count }
+            try await advance(time, by: .seconds(8))
+            #expect(scheduler.read { $0.renewals.count } == before, "nothing new is no reason to call")
+            for _ in 0..<2 { handler.end.signal(()) }
+            try await eventually { scheduler.read { $0.finished.count } == 2 }
         }
     }
 

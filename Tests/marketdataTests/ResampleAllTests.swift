@@ -142,7 +142,7 @@ private func chart(_ start: String, _ end: String, interval: String = "1m", asOf
                 let request = try #require(jobs.requests.last)
                 // Done by a replica of its own.
                 let worker = ResampleAllHandler(reader: try Bench(store, results: redis).reader, time: SystemTimeSource())
-                let result = await worker.run(claimed(request)) { _ in }
+                let result = await worker.run(claimed(request), reporter: .silent)
                 #expect(result.outcome == .completed, "\(result.errorMessage ?? "")")
                 #expect(result.result?["made"] == .array(intervals.map { .string($0) }))
                 #expect(result.result?["left_out"] == .array([]))
@@ -275,9 +275,8 @@ private func chart(_ start: String, _ end: String, interval: String = "1m", asOf
         try await bench.take(minutes(from: "2016-10-05T00:00:00Z", count: 4 * 1_440), as: "BTCUSD.csv")
         let told = Mutex<[Int]>([])
         let handler = ResampleAllHandler(reader: bench.reader, time: SystemTimeSource())
-        let result = await handler.run(try job("BTCUSD", "2016-10-05T00:00:00Z", "2016-10-06T00:00:00Z")) { percent in
-            told.withLock { $0.append(percent) }
-        }
+        let reporter = JobReporter(progress: { percent in told.withLock { $0.append(percent) } })
+        let result = await handler.run(try job("BTCUSD", "2016-10-05T00:00:00Z", "2016-10-06T00:00:00Z"), reporter: reporter)
         #expect(result.outcome == .completed)
         #expect(result.result?["made"] == .array(["1m", "5m", "15m", "30m", "1h", "4h"]), "\(String(describing: result.result))")
         let leftOut = result.result?["left_out"]?.array ?? []
@@ -296,7 +295,7 @@ private func chart(_ start: String, _ end: String, interval: String = "1m", asOf
             try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 1_440), as: "BTCUSD.csv")
             let handler = ResampleAllHandler(reader: bench.reader, time: SystemTimeSource())
             let wanted = try job("BTCUSD", "2016-10-08T00:00:00Z", "2016-10-09T00:00:00Z")
-            let running = Task { await handler.run(wanted) { _ in } }
+            let running = Task { await handler.run(wanted, reporter: .silent) }
             _ = try await cache.asked.next()
             running.cancel()
             cache.open()
@@ -318,7 +317,7 @@ private func chart(_ start: String, _ end: String, interval: String = "1m", asOf
             default: try job("BTCUSD", "2016-10-08T00:00:00Z", "2016-10-09T00:00:00Z")
             }
         if what == "spec" { wanted.spec = ["instrument": "BTCUSD"] }
-        let result = await ResampleAllHandler(reader: bench.reader, time: SystemTimeSource()).run(wanted) { _ in }
+        let result = await ResampleAllHandler(reader: bench.reader, time: SystemTimeSource()).run(wanted, reporter: .silent)
         #expect(result.outcome == .failed && result.failureKind == .exception)
     }
 

@@ -7,8 +7,8 @@ public protocol JobHandler: Sendable {
 
     /// Does one job. Cancelling the task asks it to stop; ``JobInterruption`` says why and how fast.
     ///
-    /// - Parameter progress: takes how far the job is, in percent; it reaches the scheduler with the next renewal.
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult
+    /// - Parameter reporter: takes what there is to see of the job while it runs; it reaches the scheduler with the renewals.
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult
 }
 
 /// How a job ended, in the words of its handler.

@@ -13,6 +13,7 @@ actor WorkerCore {
     private struct Job {
         var task: Task<Void, Never>
         var interruption: JobInterruption
+        var log: LiveLog
     }
 
     private let calls: SchedulerCalls
@@ -34,6 +35,9 @@ actor WorkerCore {
     private var listener: Task<Void, Never>?
     private var background: [Task<Void, Never>] = []
     private var exchanges = 0
+    /// Renewals under way, and whose log was the last to find room in one.
+    private var renewing = 0
+    private var lastLogged = AttemptID.make()
     private var releases: [Int: Task<Void, Never>] = [:]
     private var releaseCount = 0
     private let kicks: AsyncStream<Void>
@@ -42,6 +46,8 @@ actor WorkerCore {
     /// How long a claim waits at most for the next one when no hint comes.
     static let pollInterval = Duration.seconds(5)
     static let renewInterval: UInt64 = 10_000_000_000
+    /// Leases are renewed as often as this when there is something new in a log.
+    static let logInterval: UInt64 = 1_000_000_000
     private static let batchLimit = 100
     /// A store of results that fails in itself (500) this often fails for good.
     private static let mostPutRefusals = 3
@@ -152,7 +158,10 @@ actor WorkerCore {
             let now = time.monotonicNanoseconds()
             // A tick early rather than a tick late.
             perform(book.expire(now: now + tick))
-            guard now >= renewedAt + Self.renewInterval, !book.renewals.isEmpty else { continue }
+            let isDue = now >= renewedAt + Self.renewInterval && !book.renewals.isEmpty
+            // One at a time: what a scheduler that is busy has not taken yet would only be sent twice.
+            let bringsNews = now >= renewedAt + Self.logInterval && renewing == 0 && jobs.values.contains { $0.log.hasNews }
+            guard isDue || bringsNews else { continue }
             renewedAt = now
             // Beside this loop: a call that hangs must not keep it from killing what is no longer ours.
             Task(on: control) { await self.renew() }
@@ -162,18 +171,39 @@ actor WorkerCore {
     // MARK: Talking to the scheduler
 
     private func renew() async {
+        renewing += 1
+        defer { renewing -= 1 }
         for attempt in 0..<3 {
-            let renewals = book.renewals
+            let renewals = withLogs(book.renewals)
             if renewals.isEmpty { return }
             let sentAt = time.monotonicNanoseconds()
             do {
                 perform(book.renewalAnswered(try await calls.renew(renewals), sentAt: sentAt))
+                for renewal in renewals {
+                    if let chunk = renewal.log { jobs[renewal.attemptID]?.log.arrived(chunk) }
+                }
                 return
             } catch {
                 failed("renew", error)
                 if attempt < 2 { try? await time.sleep(for: .seconds(1)) }
             }
         }
+    }
+
+    /// Adds what is new in the logs, as much as one call may carry; whose log finds no room is the first in the next call.
+    private func withLogs(_ renewals: [LeaseRenewal]) -> [LeaseRenewal] {
+        var renewals = renewals
+        var room = LogChunk.maximumBytesOfACall
+        let start = renewals.firstIndex { $0.attemptID > lastLogged } ?? 0
+        for step in renewals.indices {
+            let place = (start + step) % renewals.count
+            guard room >= LogChunk.maximumBytes else { break }
+            guard let chunk = jobs[renewals[place].attemptID]?.log.next() else { continue }
+            renewals[place].log = chunk
+            lastLogged = renewals[place].attemptID
+            room -= chunk.text.utf8.count
+        }
+        return renewals
     }
 
     /// Delivers results and claims until there is nothing to deliver and no more work to be had.
@@ -351,21 +381,24 @@ actor WorkerCore {
         let handler = handlers[job.kind.rawValue]
         let trace = job.traceparent.flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
         let context = RequestContextValue(requestID: "\(job.jobID)", trace: trace)
+        let log = LiveLog()
+        let reporter = JobReporter(
+            progress: { percent in Task(on: self.control) { await self.progress(job.attemptID, percent) } },
+            log: { log.append($0) }
+        )
         let task = Task(on: loops[started % loops.count]) { [time, calls] in
             let startedAt = time.monotonicNanoseconds()
             let result = await JobInterruption.$current.withValue(interruption) {
                 await RequestContext.$current.withValue(context) {
                     guard let handler else { return JobResult.failed(.infra, "this worker has no handler for jobs of kind '\(job.kind)'") }
-                    return await handler.run(job) { percent in
-                        Task(on: self.control) { await self.progress(job.attemptID, percent) }
-                    }
+                    return await handler.run(job, reporter: reporter)
                 }
             }
             let seconds = Double(time.monotonicNanoseconds() - startedAt) / 1e9
             let finished = await Self.finished(job, result, interruption, calls, time)
             await self.ended(job, result, finished, seconds: seconds)
         }
-        jobs[job.attemptID] = Job(task: task, interruption: interruption)
+        jobs[job.attemptID] = Job(task: task, interruption: interruption, log: log)
     }
 
     private func progress(_ attemptID: AttemptID, _ percent: Int) {

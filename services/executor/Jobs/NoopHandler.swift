@@ -5,5 +5,5 @@ import JobWorker
 struct NoopHandler: JobHandler {
     var kinds: [String] { [JobKind.noop.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult { .completed() }
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult { .completed() }
 }

@@ -20,7 +20,7 @@ struct SignalRunHandler: JobHandler {
 
     var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         let clock = StageClock()
         do {
             let spec: SignalRunSpec
@@ -29,7 +29,7 @@ struct SignalRunHandler: JobHandler {
             } catch {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
-            return try await clock.stage("total") { try await run(job, spec, clock) }
+            return try await clock.stage("total") { try await run(job, spec, clock, reporter) }
         } catch is CancellationError {
             return .failed(.infra, "the run was stopped")
         } catch let obstacle as RunObstacle {
@@ -48,7 +48,7 @@ struct SignalRunHandler: JobHandler {
         }
     }
 
-    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock) async throws -> JobResult {
+    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock, _ reporter: JobReporter) async throws -> JobResult {
         let manifest = spec.manifest
         let python = try interpreter(manifest.python)
         async let bars = clock.stage("bars") { try await inputs.bars(manifest, asOf: spec.asOf, jobToken: job.jobToken) }
@@ -80,7 +80,7 @@ struct SignalRunHandler: JobHandler {
         defer { if let gpu { resources.giveBack(gpu) } }
         command.devices = gpu?.files ?? []
         let ready = command
-        let outcome = try await clock.stage("sandbox") { try await sandbox.run(ready) }
+        let outcome = try await clock.stage("sandbox") { try await sandbox.run(ready) { reporter.log($0) } }
         withExtendedLifetime((folder, environment)) {}
         try Task.checkCancellation()
         let check = RowCheck(output: manifest.output, asOf: spec.asOf)

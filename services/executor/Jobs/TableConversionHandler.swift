@@ -21,12 +21,12 @@ struct TableConversionHandler: JobHandler {
 
     var kinds: [String] { [JobKind.tableConversion.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         do {
             guard let spec = try? WireJSON.decode(TableConversionSpec.self, from: job.spec), (1...Self.maximumFileBytes).contains(spec.bytes),
                 (1...Int(spec.bytes)).contains(spec.parts)
             else { return .failed(.policy, "the job's specification cannot be read") }
-            return try await convert(job, spec, progress)
+            return try await convert(job, spec, reporter)
         } catch is CancellationError {
             return .failed(.infra, "the conversion was stopped")
         } catch let error as EnvironmentError {
@@ -40,21 +40,21 @@ struct TableConversionHandler: JobHandler {
         }
     }
 
-    private func convert(_ job: ClaimedJob, _ spec: TableConversionSpec, _ progress: @Sendable (Int) -> Void) async throws -> JobResult {
+    private func convert(_ job: ClaimedJob, _ spec: TableConversionSpec, _ reporter: JobReporter) async throws -> JobResult {
         guard let python = pythons.last(where: { Self.isKnown($0.series) }) else {
             throw RunObstacle(kind: .infra, reason: "this executor has no Python that conversions can use")
         }
         let limit = Duration.seconds(max(1, job.timeLimitSeconds))
-        let input = try await fetch(spec, job.jobToken) { progress($0 * 30 / 100) }
+        let input = try await fetch(spec, job.jobToken) { reporter.progress($0 * 30 / 100) }
         let environment = try await environments.environment(lock: runtime.converterLock, python: python, within: limit)
         guard let packages = environment.packages else { throw RunObstacle(kind: .infra, reason: "the converter's packages are not there") }
         var limits = SandboxLimits.of(.standard, wallTime: limit, classes: classes)
         limits.resultBytes = Int(spec.maximumPackedBytes) + (1 << 20)
-        progress(35)
-        let outcome = try await sandbox.run(try command(spec, python, packages.folder, input, limits))
+        reporter.progress(35)
+        let outcome = try await sandbox.run(try command(spec, python, packages.folder, input, limits)) { reporter.log($0) }
         withExtendedLifetime(environment) {}
         try Task.checkCancellation()
-        progress(80)
+        reporter.progress(80)
         var result = try await self.result(of: ConversionVerdict(outcome: outcome, limits: limits), spec, job.jobToken)
         result.cpuSeconds = outcome.cpuSeconds
         result.memoryPeakBytes = outcome.memoryPeakBytes

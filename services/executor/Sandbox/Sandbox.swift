@@ -30,7 +30,9 @@ final class Sandbox: Sendable {
 
     /// Runs a program to its end. Cancelling the task ends the program: by SIGTERM first and five seconds later by force, or by force at
     /// once when the job that it belongs to is no longer ours.
-    func run(_ command: SandboxCommand) async throws -> SandboxOutcome {
+    ///
+    /// - Parameter onPrint: hears what the program prints as it prints it; called on a loop, so it must not block.
+    func run(_ command: SandboxCommand, onPrint: (@Sendable (String) -> Void)? = nil) async throws -> SandboxOutcome {
         let (slot, number) = Self.state.withLock { state -> (Int, Int) in
             var slot = 0
             while state.slots.contains(slot) { slot += 1 }
@@ -40,7 +42,7 @@ final class Sandbox: Sendable {
         }
         defer { Self.state.withLock { _ = $0.slots.remove(slot) } }
         let loop = loops[number % loops.count]
-        let run = SandboxRun(loop: loop, limits: command.limits)
+        let run = SandboxRun(loop: loop, limits: command.limits, onPrint: onPrint)
         let launch = LaunchArguments(command: command, host: host)
         let (arguments, environment) = (launch.list(name: "\(getpid())-\(number)", slot: slot), launch.environment())
         try Task.checkCancellation()

@@ -14,6 +14,9 @@ actor SandboxRun {
     private var control: Int32 = -1
     private var inputs: [Int32: Input] = [:]
     private var log: CapturedLog
+    private var printed = PrintedText()
+    /// Hears what is printed, as it is printed.
+    private let onPrint: (@Sendable (String) -> Void)?
     private var result: [UInt8] = []
     private var status: [UInt8] = []
     private var killer: SandboxOutcome.Killer?
@@ -29,9 +32,10 @@ actor SandboxRun {
     }
 
     /// A run that has not begun, on the given loop.
-    init(loop: EventLoop, limits: SandboxLimits) {
+    init(loop: EventLoop, limits: SandboxLimits, onPrint: (@Sendable (String) -> Void)? = nil) {
         self.loop = loop
         self.limits = limits
+        self.onPrint = onPrint
         log = CapturedLog(capacity: limits.logBytes)
     }
 
@@ -144,6 +148,7 @@ actor SandboxRun {
         switch sink {
         case .log:
             log.append(bytes)
+            if let onPrint { onPrint(printed.take(bytes)) }
             if log.totalBytes > limits.floodBytes { kill(.logFlood) }
         case .result:
             if result.count + bytes.count > limits.resultBytes { return kill(.resultFlood) }

@@ -8,7 +8,7 @@ struct SettlementHandler: JobHandler {
 
     var kinds: [String] { [JobKind.settlement.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         guard let signalID = job.spec["signal_id"]?.string.flatMap({ SignalID($0) }) else {
             return .failed(.exception, "the job names no signal")
         }

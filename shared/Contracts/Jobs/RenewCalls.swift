@@ -6,12 +6,15 @@ public struct LeaseRenewal: Sendable, Hashable, Codable {
     public var attemptID: AttemptID
     /// How far it is, in percent; nil when it cannot say.
     public var progress: Int?
+    /// What it printed since the last piece; nil when nothing is new.
+    public var log: LogChunk?
 
     /// All fields.
-    public init(jobID: JobID, attemptID: AttemptID, progress: Int? = nil) {
+    public init(jobID: JobID, attemptID: AttemptID, progress: Int? = nil, log: LogChunk? = nil) {
         self.jobID = jobID
         self.attemptID = attemptID
         self.progress = progress
+        self.log = log
     }
 }
 

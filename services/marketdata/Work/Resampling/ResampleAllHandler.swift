@@ -11,7 +11,7 @@ struct ResampleAllHandler: JobHandler {
 
     var kinds: [String] { [JobKind.resampleAll.rawValue] }
 
-    func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
+    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         guard let spec = try? WireJSON.decode(ResampleAllSpec.self, from: job.spec), let wanted = ResampleQuestions(spec) else {
             return .failed(.exception, "the job does not say what to make")
         }
@@ -33,7 +33,7 @@ struct ResampleAllHandler: JobHandler {
             } catch {
                 return .failed(.infra, "\(error)")
             }
-            progress((index + 1) * 100 / StandardIntervals.all.count)
+            reporter.progress((index + 1) * 100 / StandardIntervals.all.count)
         }
         return .completed(["made": .array(made), "left_out": .array(leftOut)])
     }

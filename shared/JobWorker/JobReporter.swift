@@ -1,0 +1,20 @@
+/// Takes what there is to see of a job while it runs. Cheap to call from anywhere, as often as one likes: it only notes what the next renewal carries.
+public struct JobReporter: Sendable {
+    private let onProgress: @Sendable (Int) -> Void
+    private let onLog: @Sendable (String) -> Void
+
+    /// Hands on what is told; what nobody wants to hear is dropped.
+    public init(progress: @escaping @Sendable (Int) -> Void = { _ in }, log: @escaping @Sendable (String) -> Void = { _ in }) {
+        onProgress = progress
+        onLog = log
+    }
+
+    /// For whoever runs a job outside a worker.
+    public static let silent = JobReporter()
+
+    /// How far the job is, in percent.
+    public func progress(_ percent: Int) { onProgress(percent) }
+
+    /// What the job printed since it was last told, as it is: it is bounded, sent and stored elsewhere.
+    public func log(_ text: String) { onLog(text) }
+}
