@@ -20,7 +20,9 @@ struct ContainerTests {
         exec setpriv --reuid "$BOX_USER" --regid "$BOX_USER" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$@"' sh "$@"
         """#
 
-    private static func run(user: Int, masked: Bool = false, _ command: [String], _ more: [String: String] = [:]) throws -> (code: Int32, output: String) {
+    private static func run(user: Int, masked: Bool = false, _ command: [String], _ more: [String: String] = [:]) throws -> (
+        code: Int32, output: String
+    ) {
         let environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "BOX_USER": "\(user)", "BOX_MASKED": masked ? "1" : "0"]
         let (code, output) = try ChildProcess.run(
             path: "/bin/sh",

@@ -130,7 +130,9 @@ import Testing
         try Data().write(to: URL(filePath: folder + "/notice"))
         try await withExecutor(["AUSPEX_PREEMPTION_FILE": folder + "/notice"]) { platform, process in
             let attempt = try platform.enqueue(Self.sleeping(0))
-            try await eventually("the warning", process) { process.log.contains("nothing is claimed until the notice is gone") && process.log.contains("\"started\"") }
+            try await eventually("the warning", process) {
+                process.log.contains("nothing is claimed until the notice is gone") && process.log.contains("\"started\"")
+            }
             #expect(platform.read { $0.claims }.isEmpty)
             unlink(folder + "/notice")
             try await eventually("the run", process) { platform.read { $0.finished.map(\.attemptID) } == [attempt] }

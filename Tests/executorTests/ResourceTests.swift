@@ -16,12 +16,17 @@ extension MachineCapacity {
 @Suite struct ResourceTests {
     private static let gibibyte = 1 << 30
 
-    private static func plan(_ cpu: Int, gibibytes: Int, gpus: Int = 0, slots: [ResourceClass: Int?] = [:], reserved: Int = 0) throws -> CapacityPlan {
+    private static func plan(_ cpu: Int, gibibytes: Int, gpus: Int = 0, slots: [ResourceClass: Int?] = [:], reserved: Int = 0) throws -> CapacityPlan
+    {
         var settings = CapacitySettings()
         settings.slots = slots
         settings.reservedBytes = reserved
         settings.cpuThousandths = cpu * 1000
-        return try CapacityPlan(settings: settings, machine: MachineCapacity(cpuThousandths: cpu * 1000, memoryBytes: gibibytes * gibibyte), gpus: gpus)
+        return try CapacityPlan(
+            settings: settings,
+            machine: MachineCapacity(cpuThousandths: cpu * 1000, memoryBytes: gibibytes * gibibyte),
+            gpus: gpus
+        )
     }
 
     private static func book(_ plan: CapacityPlan) -> ResourceBook { ResourceBook(capacity: plan.capacity, sizes: plan.sizes, slots: plan.slots) }
@@ -69,7 +74,8 @@ extension MachineCapacity {
     }
 
     @Test(arguments: [
-        "", "cpu", "cpu=", "cpu=0", "cpu=nan", "cpu=1e9", "memory=512", "memory=-1M", "memory=1M", "memory=99999999999999999999G", "tmp=1G,memory=512M",
+        "", "cpu", "cpu=", "cpu=0", "cpu=nan", "cpu=1e9", "memory=512", "memory=-1M", "memory=1M", "memory=99999999999999999999G",
+        "tmp=1G,memory=512M",
         "processes=0", "seconds=0", "seconds=86401", "cpu=1,cpu=2", "colour=red", "memory=512M,", "gpu=17",
     ])
     func aWrongSettingIsRefusedWithWords(_ text: String) {
@@ -193,7 +199,11 @@ extension MachineCapacity {
 
     @Test(arguments: 1...12) func randomLoadNeverOvercommitsAndStarvesNobody(_ seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        let plan = try Self.plan(Int.random(in: 6...24, using: &random), gibibytes: Int.random(in: 20...96, using: &random), gpus: Int.random(in: 0...2, using: &random))
+        let plan = try Self.plan(
+            Int.random(in: 6...24, using: &random),
+            gibibytes: Int.random(in: 20...96, using: &random),
+            gpus: Int.random(in: 0...2, using: &random)
+        )
         var book = Self.book(plan)
         var running: [(name: ResourceClass, ends: Int, extra: Int?)] = []
         var wanting: [(number: Int, ends: Int)] = []
@@ -227,7 +237,9 @@ extension MachineCapacity {
                     for _ in 0..<taken {
                         waiting[name]?.removeFirst()
                         lastServed[name] = step
-                        let extra = name == .signal && Int.random(in: 0..<4, using: &random) == 0 ? book.want(plan.sizes[.standard] ?? Share(), beyond: .signal) : nil
+                        let extra =
+                            name == .signal && Int.random(in: 0..<4, using: &random) == 0
+                            ? book.want(plan.sizes[.standard] ?? Share(), beyond: .signal) : nil
                         running.append((name, step + Int.random(in: 1...30, using: &random), extra))
                         if let extra { wanting.append((extra, step)) }
                     }
@@ -243,7 +255,10 @@ extension MachineCapacity {
         }
         for name in [ResourceClass.large, .gpu, .standard] where plan.slots[name] != nil {
             // There may be more work than the machine can do; but nobody is kept from it.
-            #expect(waiting[name]?.isEmpty != false || 6000 - (lastServed[name] ?? 0) < 600, "\(name) was served last at \(String(describing: lastServed[name]))")
+            #expect(
+                waiting[name]?.isEmpty != false || 6000 - (lastServed[name] ?? 0) < 600,
+                "\(name) was served last at \(String(describing: lastServed[name]))"
+            )
         }
     }
 
@@ -263,12 +278,18 @@ extension MachineCapacity {
         try write("sys/fs/cgroup/box/memory.max", "4294967296\n")
         try write("sys/fs/cgroup/box/inner/memory.max", "max\n")
         try write("sys/fs/cgroup/box/inner/cpu.max", "150000 100000\n")
-        #expect(MachineCapacity.detect(root: root, processors: 8) == MachineCapacity(cpuThousandths: 1500, memoryBytes: 4 << 30), "v2, the group's own and those above")
+        #expect(
+            MachineCapacity.detect(root: root, processors: 8) == MachineCapacity(cpuThousandths: 1500, memoryBytes: 4 << 30),
+            "v2, the group's own and those above"
+        )
         try write("proc/self/cgroup", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/\n")
         try write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2147483648\n")
         try write("sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us", "200000\n")
         try write("sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_period_us", "100000\n")
-        #expect(MachineCapacity.detect(root: root, processors: 8) == MachineCapacity(cpuThousandths: 2000, memoryBytes: 2 << 30), "v1, also where only the root is seen")
+        #expect(
+            MachineCapacity.detect(root: root, processors: 8) == MachineCapacity(cpuThousandths: 2000, memoryBytes: 2 << 30),
+            "v1, also where only the root is seen"
+        )
         try write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
         #expect(MachineCapacity.detect(root: root, processors: 8).memoryBytes == 16 << 30, "no limit is no limit")
     }
@@ -278,7 +299,10 @@ extension MachineCapacity {
         defer { FileTree.remove(root) }
         for name in ["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidiax", "null"] { try Data().write(to: URL(filePath: "\(root)/\(name)")) }
         let found = GPUDevice.detect(in: root)
-        #expect(found.map(\.files) == [["nvidia0", "nvidiactl", "nvidia-uvm"], ["nvidia1", "nvidiactl", "nvidia-uvm"]].map { $0.map { "\(root)/\($0)" } })
+        #expect(
+            found.map(\.files)
+                == [["nvidia0", "nvidiactl", "nvidia-uvm"], ["nvidia1", "nvidiactl", "nvidia-uvm"]].map { $0.map { "\(root)/\($0)" } }
+        )
         #expect(GPUDevice.detect(in: root + "/nothing").isEmpty)
     }
 

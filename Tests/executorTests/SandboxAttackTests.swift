@@ -24,7 +24,11 @@ import Testing
 
         func get(_ level: SandboxLevel) async throws -> AttackedHost? {
             if let known = made[level] { return known }
-            let fixture = try await SandboxFixture.make(level: level, cgroupName: "auspex-attacks", firstUserID: 310_001 + UInt32(getpid() % 500) * 128)
+            let fixture = try await SandboxFixture.make(
+                level: level,
+                cgroupName: "auspex-attacks",
+                firstUserID: 310_001 + UInt32(getpid() % 500) * 128
+            )
             if level == .full, !SandboxHost.isComplete(fixture.sandbox.host.cgroups) {
                 print("skipped: no cgroups on this machine, the level full was not tested")
                 made[level] = .some(nil)
@@ -47,7 +51,9 @@ import Testing
     }
 
     @Test(arguments: [SandboxLevel.full, .reduced]) func whatIsPrintedIsShownHarmlessly(_ level: SandboxLevel) async throws {
-        guard let host = try await Self.fixtures.get(level), let attack = Attack.all.first(where: { $0.name.hasPrefix("lines that pretend") }) else { return }
+        guard let host = try await Self.fixtures.get(level), let attack = Attack.all.first(where: { $0.name.hasPrefix("lines that pretend") }) else {
+            return
+        }
         let (_, outcome) = try await host.fixture.run(attack.app)
         let text = outcome.log.text
         #expect(text.contains("the master key is 1234"), "the words stay, as the author's")

@@ -43,7 +43,10 @@ import Testing
         let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": "/nonexistent/sandbox-launch"])
         #expect(code == 1)
         let lines = output.split(separator: "\n").map(String.init)
-        let row = try #require(lines.firstIndex { $0.hasPrefix("missing  launcher") && $0.hasSuffix("/nonexistent/sandbox-launch is no program") }, "\(output)")
+        let row = try #require(
+            lines.firstIndex { $0.hasPrefix("missing  launcher") && $0.hasSuffix("/nonexistent/sandbox-launch is no program") },
+            "\(output)"
+        )
         #expect(lines[row + 1].contains("→ build it (swift build) or name it by AUSPEX_SANDBOX_LAUNCHER"))
         #expect(lines.last == "level: none, the executor will not work here")
     }
@@ -61,7 +64,8 @@ import Testing
     }
 
     @Test(.enabled(if: geteuid() == 0)) func withoutUserNamespacesThereIsNoSandbox() throws {
-        let script = #"exec unshare -U -r sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-setuid "$EXECUTOR" doctor --json'"#
+        let script =
+            #"exec unshare -U -r sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-setuid "$EXECUTOR" doctor --json'"#
         let (code, output) = try Self.run(script)
         #expect(code == 1, "\(output)")
         #expect(output.contains(#""works":false"#), "\(output)")
@@ -76,7 +80,10 @@ import Testing
         try Data(text.utf8).write(to: URL(filePath: launcher))
         chmod(launcher, 0o755)
         let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": launcher, "AUSPEX_SANDBOX_LEVEL": "full"])
-        #expect(code == 1 && output.hasSuffix("level: reduced, but AUSPEX_SANDBOX_LEVEL demands full: the executor will not work here\n"), "\(output)")
+        #expect(
+            code == 1 && output.hasSuffix("level: reduced, but AUSPEX_SANDBOX_LEVEL demands full: the executor will not work here\n"),
+            "\(output)"
+        )
         #expect(try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": launcher]).code == 0)
     }
 
@@ -155,7 +162,8 @@ import Testing
     @Test func theSecondGenerationIsGivenEveryBound() throws {
         #expect(
             try Self.launch(["limits", "--name", "7-1", "--cgroup-v2", "/g"] + Self.bounds) == [
-                "/g/7-1/memory.max = 1000000", "/g/7-1/memory.swap.max = 0 (if there)", "/g/7-1/memory.oom.group = 1 (if there)", "/g/7-1/pids.max = 64",
+                "/g/7-1/memory.max = 1000000", "/g/7-1/memory.swap.max = 0 (if there)", "/g/7-1/memory.oom.group = 1 (if there)",
+                "/g/7-1/pids.max = 64",
                 "/g/7-1/cpu.max = 150000 100000",
             ]
         )
@@ -163,10 +171,12 @@ import Testing
 
     @Test func theFirstGenerationIsGivenEveryBound() throws {
         #expect(
-            try Self.launch(["limits", "--name", "7-1", "--cgroup-v1", "memory=/m", "--cgroup-v1", "pids=/p", "--cgroup-v1", "cpu=/c"] + Self.bounds) == [
-                "/m/7-1/memory.limit_in_bytes = 1000000", "/m/7-1/memory.memsw.limit_in_bytes = 1000000 (if there)",
-                "/m/7-1/memory.swappiness = 0 (if there)", "/p/7-1/pids.max = 64", "/c/7-1/cpu.cfs_period_us = 100000", "/c/7-1/cpu.cfs_quota_us = 150000",
-            ]
+            try Self.launch(["limits", "--name", "7-1", "--cgroup-v1", "memory=/m", "--cgroup-v1", "pids=/p", "--cgroup-v1", "cpu=/c"] + Self.bounds)
+                == [
+                    "/m/7-1/memory.limit_in_bytes = 1000000", "/m/7-1/memory.memsw.limit_in_bytes = 1000000 (if there)",
+                    "/m/7-1/memory.swappiness = 0 (if there)", "/p/7-1/pids.max = 64", "/c/7-1/cpu.cfs_period_us = 100000",
+                    "/c/7-1/cpu.cfs_quota_us = 150000",
+                ]
         )
     }
 
@@ -186,8 +196,14 @@ import Testing
         try write("one/pids/r/pids.events", "max 17\n")
         let said = ["memory_peak_bytes=4096000 out_of_memory_kills=3 process_limit_hits=17"]
         #expect(try Self.launch(["usage", "--name", "r", "--cgroup-v2", "\(root)/two"]) == said)
-        #expect(try Self.launch(["usage", "--name", "r", "--cgroup-v1", "memory=\(root)/one/memory", "--cgroup-v1", "pids=\(root)/one/pids"]) == said)
+        #expect(
+            try Self.launch(["usage", "--name", "r", "--cgroup-v1", "memory=\(root)/one/memory", "--cgroup-v1", "pids=\(root)/one/pids"]) == said
+        )
         // A kernel before 5.19 has no memory.peak: the launcher then says what it saw of the processes.
-        #expect(try Self.launch(["usage", "--name", "r", "--cgroup-v2", "\(root)/none"]) == ["memory_peak_bytes=0 out_of_memory_kills=0 process_limit_hits=0"])
+        #expect(
+            try Self.launch(["usage", "--name", "r", "--cgroup-v2", "\(root)/none"]) == [
+                "memory_peak_bytes=0 out_of_memory_kills=0 process_limit_hits=0"
+            ]
+        )
     }
 }

@@ -42,7 +42,9 @@ import Testing
                 }
                 #expect(!FinishedJob.message("\(error)").unicodeScalars.contains { HarmlessText.isDangerous($0) && $0 != "\n" })
             }
-            #expect(try FileManager.default.contentsOfDirectory(atPath: root + "/code").filter { !$0.hasPrefix(".") && !$0.hasSuffix("lock") }.isEmpty)
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: root + "/code").filter { !$0.hasPrefix(".") && !$0.hasSuffix("lock") }.isEmpty
+            )
         }
     }
 

@@ -15,7 +15,9 @@ struct WaitingTests {
             var later = Fixture.job("later")
             later.availableAt = Timestamp.now() + .seconds(3600)
             _ = try await store.insert([Fixture.job("a"), Fixture.job("b"), Fixture.job("c"), later])
-            try await store.pool.execute("UPDATE jobs SET available_at = clock_timestamp() - interval '90 seconds', estimated_seconds = 4 WHERE available_at <= clock_timestamp()")
+            try await store.pool.execute(
+                "UPDATE jobs SET available_at = clock_timestamp() - interval '90 seconds', estimated_seconds = 4 WHERE available_at <= clock_timestamp()"
+            )
             let held = try await store.claim(Fixture.claim(1))
             #expect(held.count == 1)
             let loads = try await WaitingStore(pool: store.pool).loads()

@@ -85,8 +85,19 @@ enum Application {
             readiness: readiness.register("scheduler"),
             grace: settings.drainGrace
         )
-        let room = WaitingWatch(resources: resources, scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(3)), time: environment.time, loop: loops.control)
-        let notice = PreemptionWatch(file: settings.preemptionFile, resources: resources, readiness: readiness, time: environment.time, loop: loops.control) {
+        let room = WaitingWatch(
+            resources: resources,
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(3)),
+            time: environment.time,
+            loop: loops.control
+        )
+        let notice = PreemptionWatch(
+            file: settings.preemptionFile,
+            resources: resources,
+            readiness: readiness,
+            time: environment.time,
+            loop: loops.control
+        ) {
             worker.setGrace(settings.preemptionGrace)
             kill(getpid(), SIGTERM)
         }
@@ -105,7 +116,10 @@ enum Application {
                 used: resources.used.reported
             )
         }
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, watch, notice, wakeups, room, worker, reporter]
+        return [
+            OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, watch, notice, wakeups, room, worker,
+            reporter,
+        ]
     }
 
     private static func announce(_ plan: CapacityPlan) {

@@ -81,7 +81,12 @@ struct ExecutorSettings: ServiceSettings {
             default: 15,
             range: 0...3600
         )
-        sandboxCheckInterval = reader.seconds("AUSPEX_SANDBOX_CHECK_SECONDS", help: "how often the sandbox is tried again", default: 60, range: 1...86_400)
+        sandboxCheckInterval = reader.seconds(
+            "AUSPEX_SANDBOX_CHECK_SECONDS",
+            help: "how often the sandbox is tried again",
+            default: 60,
+            range: 1...86_400
+        )
         if capacity.slots.values.allSatisfy({ $0 == 0 }) { reader.report("all AUSPEX_SLOTS_… are 0: this executor would do nothing") }
         if let uv, access(uv, X_OK) != 0 { reader.report("AUSPEX_UV names '\(uv)', which is no program") }
     }

@@ -85,7 +85,9 @@ struct LeaseBook {
     /// The slots of each class, and how many of them jobs have now.
     var occupancy: [WorkerClass] {
         let busy = held
-        return slots.slots.map { WorkerClass(class: $0.key, slots: $0.value, busy: busy[$0.key] ?? 0) }.sorted { $0.class.rawValue < $1.class.rawValue }
+        return slots.slots.map { WorkerClass(class: $0.key, slots: $0.value, busy: busy[$0.key] ?? 0) }.sorted {
+            $0.class.rawValue < $1.class.rawValue
+        }
     }
 
     /// How many jobs run now.

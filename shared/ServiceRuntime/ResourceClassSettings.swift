@@ -7,7 +7,8 @@ extension SettingsReader {
         var classes = ResourceClasses.standard
         for name in ResourceClasses.adjustable {
             let key = "AUSPEX_CLASS_\(name.rawValue.uppercased())"
-            let help = "what a job of class \(name.rawValue) may use, such as cpu=1,memory=512M,tmp=64M,processes=64,seconds=60; what is not named stays"
+            let help =
+                "what a job of class \(name.rawValue) may use, such as cpu=1,memory=512M,tmp=64M,processes=64,seconds=60; what is not named stays"
             guard let text = optionalString(key, help: help) else { continue }
             do throws(ResourceLimitsProblem) {
                 classes[name] = try classes[name].changed(by: text)

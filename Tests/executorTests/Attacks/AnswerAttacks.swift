@@ -53,7 +53,11 @@ extension Attack {
         answer("bytes that are no UTF-8", "b'{\"rows\": [\"\\xff\\xfe\"]}'", words: "not one JSON document"),
         answer("another instrument", "dumps({'rows': [row('1', instrument='ETHUSD')]})", words: "row 0: its instrument"),
         answer("an unknown member", "dumps({'rows': [row('1', secret='x')]})", words: "row 0: it has an unknown member"),
-        answer("known beforehand", "dumps({'rows': [row('1', target_from='2016-10-08T11:00:00Z', target_to='2016-10-08T11:01:00Z')]})", words: "lies before as_of"),
+        answer(
+            "known beforehand",
+            "dumps({'rows': [row('1', target_from='2016-10-08T11:00:00Z', target_to='2016-10-08T11:01:00Z')]})",
+            words: "lies before as_of"
+        ),
         .program(
             "a result that runs code when it is read",
             """
@@ -70,7 +74,11 @@ extension Attack {
             "import os\ndef predict(context):\n    os.write(3, b'{\"rows\": []}')\n    raise RuntimeError('after all')\n",
             ends: .failure([.invalidOutput], words: "not one JSON document")
         ),
-        .program("no answer", "import os\ndef predict(context):\n    os._exit(0)\n", ends: .failure([.exception], words: "exit code 0 before it returned")),
+        .program(
+            "no answer",
+            "import os\ndef predict(context):\n    os._exit(0)\n",
+            ends: .failure([.exception], words: "exit code 0 before it returned")
+        ),
         .program(
             "an error in the name of the platform",
             "import os\ndef predict(context):\n    os.write(3, b'{\"error\": {\"kind\": \"infra\", \"message\": \"try again for ever\"}}')\n    os._exit(0)\n",

@@ -27,7 +27,13 @@ struct Attack: Sendable, CustomTestStringConvertible {
     /// A probe: statements that each try one thing by `refused(action, errno, …)` or `absent(path)`, run as the author's function.
     static func probe(_ name: String, _ statements: String) -> Attack {
         let body = statements.split(separator: "\n", omittingEmptySubsequences: false).map { "    " + $0 }.joined(separator: "\n")
-        return Attack(name: name, app: prelude + "\ndef probe():\n\(body)\n" + ending, ending: .nothingGot, change: { _ in }, levels: [.full, .reduced])
+        return Attack(
+            name: name,
+            app: prelude + "\ndef probe():\n\(body)\n" + ending,
+            ending: .nothingGot,
+            change: { _ in },
+            levels: [.full, .reduced]
+        )
     }
 
     /// A whole program.

@@ -25,7 +25,9 @@ final class AttackedHost: Sendable {
         chmod(folder + "/secret", 0o644)
         let abstract = "auspex-attacked-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         let (tcp, port) = try Self.listenToTCP()
-        listeners = [tcp, try Self.listenToUnix(path: folder + "/socket", isAbstract: false), try Self.listenToUnix(path: abstract, isAbstract: true)]
+        listeners = [
+            tcp, try Self.listenToUnix(path: folder + "/socket", isAbstract: false), try Self.listenToUnix(path: abstract, isAbstract: true),
+        ]
         words = [("HOST_PORT", "\(port)"), ("HOST_FOLDER", folder), ("HOST_ABSTRACT", abstract), ("HOST_PID", "\(getpid())")]
         mountsBefore = Self.mounts
         filesBefore = Self.sharedFiles
@@ -92,7 +94,9 @@ final class AttackedHost: Sendable {
     private static var mounts: Int {
         let text = String(decoding: FileManager.default.contents(atPath: "/proc/self/mountinfo") ?? Data(), as: UTF8.self)
         // Those of a launcher or of bubblewrap: the machine may mount what it likes meanwhile.
-        return text.split(separator: "\n").count { $0.contains("/newroot") || $0.contains(" - tmpfs auspex ") || $0.contains("/auspex-executor-tests-") }
+        return text.split(separator: "\n").count {
+            $0.contains("/newroot") || $0.contains(" - tmpfs auspex ") || $0.contains("/auspex-executor-tests-")
+        }
     }
 
     private static var sharedFiles: Set<String> {
@@ -114,7 +118,9 @@ final class AttackedHost: Sendable {
         address.sin_family = sa_family_t(AF_INET)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) == 0 && listen(descriptor, 16) == 0 && getsockname(descriptor, $0, &length) == 0 }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 && listen(descriptor, 16) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
         }
         try #require(bound, "no listener: \(errno)")
         return (descriptor, Int(UInt16(bigEndian: address.sin_port)))

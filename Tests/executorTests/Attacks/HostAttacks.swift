@@ -46,8 +46,14 @@ extension Attack {
         ),
         .probe("the kernel's log", #"refused(lambda: call(103, 3, ctypes.create_string_buffer(4096), 4096), errno.EPERM)"#),
         .probe("the kernel's memory", #"refused(lambda: open("/proc/kcore", "rb").read(4096), errno.EACCES, errno.EPERM, errno.ENOENT)"#),
-        .probe("the host's memory device", #"absent("/dev/mem", "/dev/kmem", "/dev/port", "/dev/kvm", "/dev/fuse", "/dev/vsock", "/dev/net", "/dev/sda", "/dev/vda")"#),
-        .probe("the magic key", #"refused(lambda: open("/proc/sysrq-trigger", "wb", buffering=0).write(b"b"), errno.EACCES, errno.EROFS, errno.ENOENT)"#),
+        .probe(
+            "the host's memory device",
+            #"absent("/dev/mem", "/dev/kmem", "/dev/port", "/dev/kvm", "/dev/fuse", "/dev/vsock", "/dev/net", "/dev/sda", "/dev/vda")"#
+        ),
+        .probe(
+            "the magic key",
+            #"refused(lambda: open("/proc/sysrq-trigger", "wb", buffering=0).write(b"b"), errno.EACCES, errno.EROFS, errno.ENOENT)"#
+        ),
         .probe(
             "settings of the kernel",
             """
@@ -55,7 +61,10 @@ extension Attack {
                 refused(lambda: open(path, "wb", buffering=0).write(b"1"), errno.EACCES, errno.EROFS, errno.ENOENT, errno.EPERM)
             """
         ),
-        .probe("its own maps of users", #"refused(lambda: open("/proc/self/uid_map", "wb", buffering=0).write(b"0 0 4294967295"), errno.EPERM, errno.EACCES)"#),
+        .probe(
+            "its own maps of users",
+            #"refused(lambda: open("/proc/self/uid_map", "wb", buffering=0).write(b"0 0 4294967295"), errno.EPERM, errno.EACCES)"#
+        ),
         .probe(
             "its own mercy in a shortage of memory",
             #"refused(lambda: open("/proc/self/oom_score_adj", "wb", buffering=0).write(b"-1000"), errno.EACCES, errno.EPERM, errno.EROFS)"#

@@ -9,7 +9,8 @@ extension Attack {
 
     static let kernel: [Attack] = [
         call("ptrace", 101, "16, 1, 0, 0"), call("process_vm_readv", 310, "1, 0, 0, 0, 0, 0"), call("process_vm_writev", 311, "1, 0, 0, 0, 0, 0"),
-        call("kcmp", 312, "1, 1, 0, 0, 0"), call("pidfd_getfd", 438), call("process_madvise", 440), call("mount", 165, "b'none', b'/tmp', b'tmpfs', 0, 0"),
+        call("kcmp", 312, "1, 1, 0, 0, 0"), call("pidfd_getfd", 438), call("process_madvise", 440),
+        call("mount", 165, "b'none', b'/tmp', b'tmpfs', 0, 0"),
         call("umount2", 166, "b'/tmp', 2"), call("pivot_root", 155, "b'/tmp', b'/tmp'"), call("chroot", 161, "b'/tmp'"), call("setns", 308, "0, 0"),
         call("open_tree", 428), call("move_mount", 429), call("fsopen", 430, "b'tmpfs', 0"), call("fsconfig", 431), call("fsmount", 432),
         call("fspick", 433), call("mount_setattr", 442), call("name_to_handle_at", 303), call("open_by_handle_at", 304), call("fanotify_init", 300),
@@ -23,11 +24,20 @@ extension Attack {
         call("sethostname", 170, "b'x', 1"), call("setdomainname", 171, "b'x', 1"), call("vhangup", 153), call("mbind", 237),
         call("move_pages", 279), call("migrate_pages", 256), call("vmsplice", 278), call("memfd_secret", 447), call("shmget", 29),
         call("semget", 64), call("msgget", 68), call("mq_open", 240, "b'x', 0, 0, 0"), call("unshare", 272, "0x10000000"),
-        .probe("clone with every kind of namespace", "for flag in (0x20000000, 0x10000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x00020000):\n    refused(lambda: call(56, flag | 17, 0, 0, 0, 0), errno.EPERM)"),
+        .probe(
+            "clone with every kind of namespace",
+            "for flag in (0x20000000, 0x10000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x00020000):\n    refused(lambda: call(56, flag | 17, 0, 0, 0, 0), errno.EPERM)"
+        ),
         .probe("clone3, whose flags no filter sees", "refused(lambda: call(435, 0, 0), errno.ENOSYS)"),
-        .probe("calls that are newer than the filter", "for number in (457, 458, 459, 467, 469, 480, 511):\n    refused(lambda: call(number, 0, 0, 0, 0, 0), errno.ENOSYS)"),
+        .probe(
+            "calls that are newer than the filter",
+            "for number in (457, 458, 459, 467, 469, 480, 511):\n    refused(lambda: call(number, 0, 0, 0, 0, 0), errno.ENOSYS)"
+        ),
         .probe("another personality", "refused(lambda: call(135, 0x0040000), errno.EPERM)"),
-        .probe("another user", "for action in (lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.setgroups([0])):\n    refused(action, errno.EPERM, errno.EINVAL)"),
+        .probe(
+            "another user",
+            "for action in (lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.setgroups([0])):\n    refused(action, errno.EPERM, errno.EINVAL)"
+        ),
         .probe(
             "capabilities and privileges",
             """
@@ -38,7 +48,10 @@ extension Attack {
             if status["Seccomp"].strip() != "2": got.append("no filter")
             """
         ),
-        .probe("a higher place in the queue", "refused(lambda: os.nice(-10), errno.EPERM, errno.EACCES)\nrefused(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10)), errno.EPERM)"),
+        .probe(
+            "a higher place in the queue",
+            "refused(lambda: os.nice(-10), errno.EPERM, errno.EACCES)\nrefused(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10)), errno.EPERM)"
+        ),
         .probe(
             "raising its own limits",
             """

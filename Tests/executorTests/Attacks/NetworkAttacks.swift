@@ -7,7 +7,10 @@ extension Attack {
         .probe("tcp to a public address", "refused(lambda: connect(socket.AF_INET, ('1.1.1.1', 443)), errno.ENETUNREACH)"),
         .probe("tcp to link-local metadata", "refused(lambda: connect(socket.AF_INET, ('169.254.169.254', 80)), errno.ENETUNREACH)"),
         .probe("tcp over IPv6", "refused(lambda: connect(socket.AF_INET6, ('2606:4700:4700::1111', 443)), errno.ENETUNREACH, errno.EADDRNOTAVAIL)"),
-        .probe("tcp to the host's loopback over IPv6", "refused(lambda: connect(socket.AF_INET6, ('::1', HOST_PORT)), errno.ECONNREFUSED, errno.EADDRNOTAVAIL)"),
+        .probe(
+            "tcp to the host's loopback over IPv6",
+            "refused(lambda: connect(socket.AF_INET6, ('::1', HOST_PORT)), errno.ECONNREFUSED, errno.EADDRNOTAVAIL)"
+        ),
         .probe(
             "a datagram to the outside",
             "refused(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('8.8.8.8', 53)), errno.ENETUNREACH)"

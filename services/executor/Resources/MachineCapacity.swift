@@ -31,7 +31,8 @@ struct MachineCapacity: Sendable, Hashable {
                 } else if controllers.contains("cpu") {
                     for name in ["cpu", "cpu,cpuacct"] {
                         let mount = "\(root)/sys/fs/cgroup/\(name)\(folder)"
-                        guard let quota = number(read("\(mount)/cpu.cfs_quota_us")), let period = number(read("\(mount)/cpu.cfs_period_us")), quota > 0,
+                        guard let quota = number(read("\(mount)/cpu.cfs_quota_us")), let period = number(read("\(mount)/cpu.cfs_period_us")),
+                            quota > 0,
                             period > 0
                         else { continue }
                         cpu = min(cpu, quota * 1000 / period)
@@ -66,7 +67,8 @@ struct MachineCapacity: Sendable, Hashable {
 
     /// `200000 100000` → 2000.
     private static func quota(_ text: String?) -> Int? {
-        guard let words = text?.split(whereSeparator: \.isWhitespace), words.count == 2, let quota = Int(words[0]), let period = Int(words[1]), period > 0
+        guard let words = text?.split(whereSeparator: \.isWhitespace), words.count == 2, let quota = Int(words[0]), let period = Int(words[1]),
+            period > 0
         else { return nil }
         return quota * 1000 / period
     }

@@ -35,7 +35,9 @@ final class ResourceManager: SlotSource {
             gauge.set(value)
         }
         for (name, count) in plan.slots {
-            Metrics.shared.gauge("auspex_executor_slots", help: "The most jobs of a class at once.", labels: ["class": name.rawValue]).set(Double(count))
+            Metrics.shared.gauge("auspex_executor_slots", help: "The most jobs of a class at once.", labels: ["class": name.rawValue]).set(
+                Double(count)
+            )
         }
         usedGauges = gauges("auspex_executor_used", "What running jobs may take at most.")
     }
@@ -86,7 +88,8 @@ final class ResourceManager: SlotSource {
         guard let number = state.withLock({ $0.book.want(share, beyond: slot) }) else {
             throw RunObstacle(
                 kind: .infra,
-                reason: "the manifest asks for the class \(size.rawValue) (\(share)), more than this executor has (\(capacity), slots of other signals included)"
+                reason:
+                    "the manifest asks for the class \(size.rawValue) (\(share)), more than this executor has (\(capacity), slots of other signals included)"
             )
         }
         await withTaskCancellationHandler {
@@ -100,7 +103,11 @@ final class ResourceManager: SlotSource {
                 }
             }
         } onCancel: {
-            change { $0.book.giveBack(number) } released: { [$0.waiters.removeValue(forKey: number)].compactMap { $0 } }
+            change {
+                $0.book.giveBack(number)
+            } released: {
+                [$0.waiters.removeValue(forKey: number)].compactMap { $0 }
+            }
         }
         do {
             try Task.checkCancellation()

@@ -45,7 +45,9 @@ struct DoctorFinding: Sendable {
 
     private var verdict: String {
         guard let host = report.host else { return "level: none, the executor will not work here" }
-        if demanded == .full, host.level == .reduced { return "level: reduced, but AUSPEX_SANDBOX_LEVEL demands full: the executor will not work here" }
+        if demanded == .full, host.level == .reduced {
+            return "level: reduced, but AUSPEX_SANDBOX_LEVEL demands full: the executor will not work here"
+        }
         if pythons.isEmpty { return "level: \(host.level.rawValue), but no Python works in the sandbox: the executor will not work here" }
         if case .failure = plan { return "level: \(host.level.rawValue), but there is no room for a single run: the executor will not work here" }
         return "level: \(host.level.rawValue)"

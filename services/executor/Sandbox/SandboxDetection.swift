@@ -109,7 +109,12 @@ struct SandboxDetection: Sendable {
     private func programs() -> [SandboxProbe] {
         func probe(_ name: String, _ path: String, _ remedy: String) -> SandboxProbe {
             let isThere = access(path, X_OK) == 0
-            return SandboxProbe(name: name, state: isThere ? .ok : .missing, detail: isThere ? path : "\(path) is no program", remedy: isThere ? nil : remedy)
+            return SandboxProbe(
+                name: name,
+                state: isThere ? .ok : .missing,
+                detail: isThere ? path : "\(path) is no program",
+                remedy: isThere ? nil : remedy
+            )
         }
         return [
             probe("launcher", configuration.launcher, "build it (swift build) or name it by AUSPEX_SANDBOX_LAUNCHER"),

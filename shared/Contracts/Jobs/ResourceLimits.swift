@@ -76,7 +76,8 @@ public struct ResourceLimits: Sendable, Hashable {
             range.contains(value << shift)
         else {
             throw ResourceLimitsProblem(
-                reason: "\(name) is '\(text.prefix(utf8Bytes: 40))', but must be like 512M or 4G, from \(range.lowerBound >> 20)M to \(range.upperBound >> 30)G"
+                reason:
+                    "\(name) is '\(text.prefix(utf8Bytes: 40))', but must be like 512M or 4G, from \(range.lowerBound >> 20)M to \(range.upperBound >> 30)G"
             )
         }
         return value << shift
@@ -124,7 +125,10 @@ public struct ResourceClasses: Sendable, Hashable {
 
     /// The size of a class; what runs beside the executor's classes is small.
     public subscript(_ class: ResourceClass) -> ResourceLimits {
-        get { limits[`class`] ?? limits[.small] ?? ResourceLimits(cpuThousandths: 1000, memoryBytes: 512 << 20, temporaryBytes: 64 << 20, processes: 64, seconds: 60) }
+        get {
+            limits[`class`] ?? limits[.small]
+                ?? ResourceLimits(cpuThousandths: 1000, memoryBytes: 512 << 20, temporaryBytes: 64 << 20, processes: 64, seconds: 60)
+        }
         set { limits[`class`] = newValue }
     }
 }
