@@ -1,5 +1,6 @@
 import Contracts
 import HTTPServing
+import Postgres
 import ServiceRuntime
 import Synchronization
 import TestSupport
@@ -52,10 +53,10 @@ struct WaitingTests {
         var router = Router(problemOf: SchedulerRoutes.problem)
         WaitingRoutes(gauge: gauge).add(to: &router) { _ in Open() }
         let client = RequestClient(router: router)
-        #expect(try await client.send(.get, "/internal/v1/waiting").status == .serviceUnavailable)
+        #expect(try await client.send(.get, "/internal/v1/waiting").status == 503)
         loads.withLock { $0 = [ClassLoad(class: .large, claimable: 3, oldestAgeSeconds: 12.5, running: 1, expectedSeconds: 60)] }
         await gauge.round()
-        let answer = try await client.send(.get, "/internal/v1/waiting").json(WaitingJobs.self)
+        let answer = try await client.send(.get, "/internal/v1/waiting").decode(WaitingJobs.self)
         #expect(answer.classes == loads.withLock { $0 })
         let page = Metrics.shared.render()
         #expect(page.contains(#"auspex_scheduler_claimable_oldest_seconds{class="large"} 12.5"#))

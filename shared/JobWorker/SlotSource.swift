@@ -20,6 +20,7 @@ public protocol SlotSource: Sendable {
 
 /// A number of slots for each class, whatever the others do.
 public struct FixedSlots: SlotSource {
+    /// So many of each class.
     public let slots: [ResourceClass: Int]
 
     /// So many.
@@ -27,13 +28,17 @@ public struct FixedSlots: SlotSource {
         self.slots = slots
     }
 
+    /// The slots that no job has.
     public func room(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
         slots.merging(held) { $0 - $1 }.filter { $0.value > 0 && slots[$0.key] != nil }
     }
 
+    /// The same: all of them may be won at once.
     public func claim(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] { room(beside: held) }
 
+    /// No class stands back for another.
     public func hasMoreToAsk(beside held: [ResourceClass: Int]) -> Bool { false }
 
+    /// Nothing is shared, so nothing is counted.
     public func changed(held: [ResourceClass: Int], asked: [ResourceClass: Int]) {}
 }

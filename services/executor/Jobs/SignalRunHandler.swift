@@ -74,7 +74,7 @@ struct SignalRunHandler: JobHandler {
             packages: environment.packages?.folder,
             level: sandbox.host.level
         )
-        let extra = try await clock.stage("room") { try await resources.takeExtra(for: size, beyond: job.resourceClass) }
+        let extra = try await resources.takeExtra(for: size, beyond: job.resourceClass)
         defer { resources.giveBack(extra) }
         let gpu = resources.classes[size].gpus > 0 ? resources.takeGPU() : nil
         defer { if let gpu { resources.giveBack(gpu) } }

@@ -49,7 +49,8 @@ enum ProjectRules {
                 problems.append(UploadProblem(code: "duplicate_path", field: file.path, message: "this path, letter case apart, is there twice"))
             }
             if let folder = folders(of: file.path).first(where: { paths.contains($0) }) {
-                problems.append(UploadProblem(code: "bad_path", field: file.path, message: "'\(folder)' is a file as well as a folder, letter case apart"))
+                let fault = "'\(folder)' is a file as well as a folder, letter case apart"
+                problems.append(UploadProblem(code: "bad_path", field: file.path, message: fault))
             }
             if [ProjectFile.requirements, ProjectFile.manifest].contains(file.path), file.bytes > ProjectLimits.textBytes {
                 problems.append(UploadProblem(code: "file_too_large", field: file.path, message: "at most \(ProjectLimits.textBytes) bytes"))
