@@ -10,7 +10,7 @@ import Testing
         ("table-conversion-result", TableConversionResult.self), ("run-result-quantiles", SignalRunResult.self),
         ("manifest-cron", Manifest.self),
         ("manifest-interval", Manifest.self), ("credit-block-request", CreditBlockRequest.self), ("credit-block-answer", CreditBlockAnswer.self),
-        ("credit-return", CreditReturn.self),
+        ("credit-return", CreditReturn.self), ("worker-report", WorkerReport.self), ("workers-answer", WorkersAnswer.self),
     ]
 
     @Test(arguments: calls.map(\.0)) func readingAndWritingGivesTheSample(name: String) throws {

@@ -12,6 +12,7 @@ import Testing
         private var book: LeaseBook
         init(slots: [ResourceClass: Int]) { book = LeaseBook(slots: slots) }
         var runningCount: Int { book.runningCount }
+        var occupancy: [WorkerClass] { book.occupancy }
         var renewals: [LeaseRenewal] { book.renewals }
         func claim(now: UInt64) -> NextClaim? { book.claim(now: now) }
         func claimAnswered(_ id: ClaimID, jobs: [ClaimedJob], now: UInt64) -> [LeaseBook.Action] { book.claimAnswered(id, jobs: jobs, now: now) }
@@ -43,6 +44,14 @@ import Testing
         #expect(book.claim(now: 0)?.classes == [ClassSlots(class: .signal, slots: 1), ClassSlots(class: .small, slots: 2)])
         _ = try Self.started(book)
         #expect(book.claim(now: 0)?.classes == [ClassSlots(class: .signal, slots: 1), ClassSlots(class: .small, slots: 1)])
+    }
+
+    @Test func theBookKnowsWhatRunsInEachClass() throws {
+        let book = Book(slots: [.small: 2, .signal: 1])
+        let job = try Self.started(book)[0]
+        #expect(book.occupancy == [WorkerClass(class: .signal, slots: 1, busy: 0), WorkerClass(class: .small, slots: 2, busy: 1)])
+        #expect(book.finished(.sample(job)))
+        #expect(book.occupancy.allSatisfy { $0.busy == 0 }, "a result that waits for its delivery takes no room")
     }
 
     @Test func aFullWorkerClaimsNothing() throws {

@@ -27,6 +27,10 @@ final class FakePlatform: WakeupSource {
         var announcements: [Announcement]?
         var announcementRequests = 0
         var cancelled: Set<AttemptID> = []
+        /// Attempts that were given back.
+        var released: [AttemptID] = []
+        /// How often somebody asked for jobs, and for how many.
+        var claims: [[ClassSlots]] = []
     }
 
     private let state = Mutex(State())
@@ -43,7 +47,11 @@ final class FakePlatform: WakeupSource {
         router.post("/internal/v1/jobs/renew") { request in try holder.get().renew(request) }
         router.post("/internal/v1/jobs/finish") { request in try holder.get().finish(request) }
         router.post("/internal/v1/announcements") { request in try holder.get().announce(request) }
-        router.post("/internal/v1/jobs/release") { _ in .noContent }
+        router.post("/internal/v1/jobs/release") { request in
+            let body = try WireJSON.decode(ReleaseRequest.self, from: request.body)
+            try holder.get().change { $0.released += body.leases.map(\.attemptID) }
+            return .noContent
+        }
         router.get("/internal/v1/blobs/{sha256}") { request in try holder.get().blob(request) }
         router.get("/internal/v1/conversions/{id}/parts/{number}") { request in try holder.get().conversionPart(request) }
         router.put("/internal/v1/conversions/{id}/table", maximumBodyBytes: 8 << 20) { request in try holder.get().keepTable(request) }
@@ -70,6 +78,9 @@ final class FakePlatform: WakeupSource {
         await server.stop()
         await loops.stop()
     }
+
+    /// Where it answers.
+    var url: String { "http://127.0.0.1:\(server.boundPort)" }
 
     func client(_ audience: String) -> ServiceClient {
         ServiceClient(baseURLs: ["http://127.0.0.1:\(server.boundPort)"], audience: audience, tokens: nil, http: http)
@@ -211,7 +222,11 @@ final class FakePlatform: WakeupSource {
 
     private func claim(_ request: Request) throws -> Response {
         let body = try WireJSON.decode(ClaimRequest.self, from: request.body)
-        return try .json(ClaimAnswer(jobs: state.withLock { win(body.classes, &$0) }))
+        let jobs = state.withLock { state in
+            state.claims.append(body.classes)
+            return win(body.classes, &state)
+        }
+        return try .json(ClaimAnswer(jobs: jobs))
     }
 
     private func renew(_ request: Request) throws -> Response {

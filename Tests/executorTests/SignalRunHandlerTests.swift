@@ -45,7 +45,8 @@ import Testing
             sandbox: fixture.sandbox,
             runtime: fixture.runtime,
             cpu: fixture.cpu,
-            pool: pool
+            pool: pool,
+            resources: ResourceManager(plan: try CapacityPlan(settings: CapacitySettings(), machine: .plenty, gpus: 0))
         )
         let worker = JobWorker(
             worker: "executor-test",
@@ -137,6 +138,28 @@ import Testing
                 let finished = try await finished(platform, attempt)
                 #expect(finished.outcome == .failed && finished.failureKind == item.kind, "\(finished)")
                 #expect(finished.errorMessage?.contains(item.words) == true, "\(finished.errorMessage ?? "")")
+            }
+        }
+    }
+
+    /// What would reach beyond the index, the version's files or the line, were it handed to an installer as it is.
+    private static let hostileRequirements = [
+        "-r /etc/shadow", "-c http://evil/constraints.txt", "--index-url http://evil/simple", "--extra-index-url=http://evil", "--find-links /tmp",
+        "--trusted-host evil", "-e .", "-e git+https://evil/x.git", "numpy @ https://evil/numpy.whl", "evil @ file:///etc/passwd", "./evil",
+        "../evil.whl", "/tmp/evil.whl", "git+ssh://evil/x", "file:///etc/shadow", "numpy\\\n--index-url http://evil", "numpy --hash=sha256:0 --no-binary :all:",
+        "$(touch /tmp/evil)", "`id`", "numpy; import os", "numpy\u{0}evil", "numpy\r--index-url http://evil", "\u{1b}[2Jnumpy", "numpy\u{2028}-r x",
+        "n\u{0443}mpy @ x", "--", "-", "@/etc/passwd", "%2e%2e/evil", "${HOME}/evil", "~/evil",
+    ]
+
+    @Test func requirementsThatReachOutAreRefusedBeforeAnythingIsInstalled() async throws {
+        try await withExecutor { platform in
+            for line in Self.hostileRequirements {
+                let attempt = try platform.enqueue(["app.py": Self.app, "requirements.txt": line + "\n"], inputs: [])
+                let finished = try await finished(platform, attempt)
+                #expect(finished.outcome == .failed && finished.failureKind == .policy, "\(line.debugDescription): \(finished)")
+                let words = finished.errorMessage ?? ""
+                #expect(words.contains("line") && !words.contains("root:"), "\(words)")
+                #expect(!words.unicodeScalars.contains { HarmlessText.isDangerous($0) }, "\(words.debugDescription)")
             }
         }
     }

@@ -38,6 +38,9 @@ struct TestHouse: Sendable {
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())
         var inside = Router(problemOf: SchedulerRoutes.problem)
         routes.addInternalRoutes(to: &inside) { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
+        WorkerRoutes(book: WorkerBook(pool: pool)).add(to: &inside) {
+            ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0)
+        }
         internalRouter = inside
     }
 

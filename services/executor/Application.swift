@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import FoundationEssentials
+import Glibc
 import HTTPServing
 import JobWorker
 import Messaging
@@ -19,8 +20,26 @@ enum Application {
         let pythons = try await PythonInterpreter.discover(in: sandbox)
         guard !pythons.isEmpty else { throw SandboxError.refused("no Python works in the sandbox") }
 
+        // What of the machine jobs may take.
+        let gpus = settings.capacity.gpuDevices?.map { GPUDevice(files: [$0]) } ?? GPUDevice.detect()
+        let machine = MachineCapacity.detect(processors: MachineCapacity.processors)
+        let plan = try CapacityPlan(settings: settings.capacity, machine: machine, gpus: gpus.count)
+        let resources = ResourceManager(plan: plan, gpus: gpus)
+        announce(plan)
+
+        let watch = SandboxWatch(
+            host: host,
+            report: report,
+            interval: settings.sandboxCheckInterval,
+            resources: resources,
+            readiness: readiness,
+            time: environment.time,
+            loop: loops.control,
+            trial: { await ContainmentTrial(host: host, loops: loops.serving, cpu: cpu).run().complaint }
+        )
+
         // What lies on the disk.
-        let storage = ExecutorStorage(settings: settings, sandbox: sandbox, cpu: cpu)
+        let storage = ExecutorStorage(settings: settings, slots: plan.slots, sandbox: sandbox, cpu: cpu)
         let runtime = try await storage.prepare()
 
         let pool = WarmPool(bounds: settings.warm, loop: loops.control, time: environment.time)
@@ -43,7 +62,9 @@ enum Application {
             sandbox: sandbox,
             runtime: runtime,
             cpu: cpu,
-            pool: pool
+            pool: pool,
+            resources: resources,
+            onTrouble: { watch.trouble() }
         )
         let announcements = Announcements(
             worker: settings.workerName,
@@ -59,21 +80,63 @@ enum Application {
             pythons: pythons,
             sandbox: sandbox,
             runtime: runtime,
-            cpu: cpu
+            cpu: cpu,
+            classes: plan.classes
         )
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "executor", loop: loops.control, readiness: nil)
         let worker = JobWorker(
             worker: settings.workerName,
             scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(10)),
-            classes: settings.slots,
+            slots: resources,
             handlers: [handler, conversions, NoopHandler()],
             wakeups: wakeups,
             timeSource: environment.time,
             control: loops.control,
             loops: loops.serving,
-            readiness: readiness.register("scheduler")
+            readiness: readiness.register("scheduler"),
+            grace: settings.drainGrace
         )
-        return [OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, pool, announcements, wakeups, worker]
+        let room = WaitingWatch(
+            resources: resources,
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(3)),
+            time: environment.time,
+            loop: loops.control
+        )
+        let notice = PreemptionWatch(
+            file: settings.preemptionFile,
+            resources: resources,
+            readiness: readiness,
+            time: environment.time,
+            loop: loops.control
+        ) {
+            worker.setGrace(settings.preemptionGrace)
+            kill(getpid(), SIGTERM)
+        }
+        let reporter = WorkerReporter(
+            scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(5)),
+            time: environment.time,
+            loop: loops.control
+        ) {
+            WorkerReport(
+                worker: settings.workerName,
+                pythons: pythons.map(\.reported),
+                classes: await worker.occupancy,
+                sandboxLevel: host.level,
+                memoryBytes: Int64(resources.capacity.memoryBytes),
+                capacity: resources.capacity.reported,
+                used: resources.used.reported
+            )
+        }
+        return [
+            OperationalServer.make(settings.common, readiness: readiness, loops: loops.serving), storage, pool, announcements, watch, notice, wakeups,
+            room, worker, reporter,
+        ]
+    }
+
+    private static func announce(_ plan: CapacityPlan) {
+        let slots = plan.slots.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }.joined(separator: ", ")
+        Logger("resources").notice("room for jobs", ["capacity": .string("\(plan.capacity)"), "slots": .string(slots)])
+        for note in plan.notes { Logger("resources").warning(note) }
     }
 
     private static func announce(_ host: SandboxHost, _ report: SandboxDetection.Report) {

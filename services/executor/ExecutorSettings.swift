@@ -23,8 +23,8 @@ struct ExecutorSettings: ServiceSettings {
     let marketdataURLs: [String]
     /// How it names itself to the scheduler.
     let workerName: String
-    /// How many jobs of each class it runs at once.
-    let slots: [ResourceClass: Int]
+    /// What jobs get of the machine.
+    let capacity: CapacitySettings
     /// The folder of environments, code and the runner.
     let root: String
     /// What environments may take on the disk, in bytes.
@@ -35,6 +35,14 @@ struct ExecutorSettings: ServiceSettings {
     let uv: String?
     /// The folder that holds the SDK's `auspex` package; nil when it was not found.
     let sdkFolder: String?
+    /// How long running jobs may take to end after SIGTERM before they are given back.
+    let drainGrace: Duration
+    /// The same after the notice that the machine is about to be taken away.
+    let preemptionGrace: Duration
+    /// The file whose appearance is that notice; nil when nobody gives one.
+    let preemptionFile: String?
+    /// How often the sandbox is tried again while the executor runs.
+    let sandboxCheckInterval: Duration
     /// How sandboxes are made.
     let sandbox: SandboxConfiguration
     /// What sandboxes may cost that wait for their runs.
@@ -49,15 +57,7 @@ struct ExecutorSettings: ServiceSettings {
         workerName =
             reader.optionalString("AUSPEX_WORKER_NAME", help: "how it names itself to the scheduler; host and process by default")
             ?? "executor-\(Self.hostName)-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-        var slots: [ResourceClass: Int] = [:]
-        let defaults: [(ResourceClass, Int)] = [
-            (.signal, max(2, CPULane.processors)), (.small, max(2, CPULane.processors)), (.standard, 1), (.large, 0), (.gpu, 0),
-        ]
-        for (name, count) in defaults {
-            let key = "AUSPEX_SLOTS_\(name.rawValue.uppercased())"
-            slots[name] = reader.integer(key, help: "jobs of class \(name.rawValue) at once", default: count, range: 0...1000)
-        }
-        self.slots = slots.filter { $0.value > 0 }
+        var capacity = CapacitySettings(from: &reader)
         root = Self.absolute(
             reader.string("AUSPEX_EXECUTOR_ROOT", help: "folder of environments and code, kept between starts", default: "/var/tmp/auspex-executor")
         )
@@ -81,9 +81,31 @@ struct ExecutorSettings: ServiceSettings {
             ) << 20,
             count: reader.integer("AUSPEX_WARM_SANDBOXES", help: "sandboxes ahead of their runs at most", default: 100, range: 0...800)
         )
-        if self.slots.isEmpty { reader.report("all AUSPEX_SLOTS_… are 0: this executor would do nothing") }
+        capacity.warmBytes = warm.memoryBytes
+        self.capacity = capacity
+        drainGrace = reader.seconds("AUSPEX_DRAIN_SECONDS", help: "how long running jobs may take to end after SIGTERM", default: 3, range: 0...3600)
+        preemptionFile = reader.optionalString(
+            "AUSPEX_PREEMPTION_FILE",
+            help: "a file that appears when this machine is about to be taken away, such as a spot agent writes"
+        )
+        preemptionGrace = reader.seconds(
+            "AUSPEX_PREEMPTION_SECONDS",
+            help: "how long running jobs may take to end after that notice",
+            default: 15,
+            range: 0...3600
+        )
+        sandboxCheckInterval = reader.seconds(
+            "AUSPEX_SANDBOX_CHECK_SECONDS",
+            help: "how often the sandbox is tried again",
+            default: 60,
+            range: 1...86_400
+        )
+        if capacity.slots.values.allSatisfy({ $0 == 0 }) { reader.report("all AUSPEX_SLOTS_… are 0: this executor would do nothing") }
         if let uv, access(uv, X_OK) != 0 { reader.report("AUSPEX_UV names '\(uv)', which is no program") }
     }
+
+    /// Room for the grace, and for giving back and delivering after it.
+    var drainTimeout: Duration { max(drainGrace, preemptionFile == nil ? .zero : preemptionGrace) + .seconds(7) }
 
     /// The part that `doctor` needs too, which runs without the other settings.
     static func sandbox(from reader: inout SettingsReader, program: String = program) -> SandboxConfiguration {

@@ -85,7 +85,10 @@ enum Application {
             consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
             consumer(RunHandler(outbox: outbox)),
         ]
+        let waitingStore = WaitingStore(pool: pool)
+        let waiting = WaitingGauge(count: { try await waitingStore.loads() }, time: time, loop: loops.control)
         let background: [any Component] = [
+            waiting,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
             announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
@@ -95,16 +98,17 @@ enum Application {
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: loops.control, hint: hint),
-            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes),
             blobs: blobs,
             acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time))
         )
         let limits = HTTPLimits(accessLog: common.accessLog)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
         var internalRouter = Router(problemOf: SchedulerRoutes.problem)
-        routes.addInternalRoutes(to: &internalRouter) { callers in
-            ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: callers)
-        }
+        let services: ([String]) -> any Middleware = { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
+        routes.addInternalRoutes(to: &internalRouter, authenticating: services)
+        WorkerRoutes(book: WorkerBook(pool: pool)).add(to: &internalRouter, authenticating: services)
+        WaitingRoutes(gauge: waiting).add(to: &internalRouter, authenticating: services)
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
         let publicServer = HTTPServer(
             name: "public",

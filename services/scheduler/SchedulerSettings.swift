@@ -1,3 +1,4 @@
+import Contracts
 import KeyLimits
 import ServiceRuntime
 
@@ -8,6 +9,8 @@ struct SchedulerSettings: ServiceSettings {
     let brokerURL: String
     let keyLimits: KeyLimitSettings
     let blobRoot: String
+    /// How long jobs of each class may run; executors read the same settings for the rest.
+    let classes: ResourceClasses
     let authURLs: [String]
     let signalsURLs: [String]
     let marketdataURLs: [String]
@@ -17,6 +20,7 @@ struct SchedulerSettings: ServiceSettings {
         database = DatabaseSettings(from: &reader)
         brokerURL = PeerSettings.broker(from: &reader)
         keyLimits = KeyLimitSettings(from: &reader)
+        classes = reader.resourceClasses()
         blobRoot = PeerSettings.blobRoot(from: &reader)
         authURLs = PeerSettings.service("auth", from: &reader)
         signalsURLs = PeerSettings.service("signals", from: &reader)

@@ -1,24 +1,53 @@
 public import Contracts
 public import HTTPServing
 public import ServiceRuntime
+internal import Synchronization
 
 /// Takes jobs of some classes from the scheduler and does them: claims by free slots, renews leases, stops what is cancelled or lost.
 public final class JobWorker: Component {
     /// `worker`, in logs.
     public let name = "worker"
     private let core: WorkerCore
-    private let grace: Duration
+    private let grace: Mutex<Duration>
 
     /// A worker that begins to claim once it is started.
     ///
     /// - Parameters:
     ///   - worker: how it names itself to the scheduler: unique among running workers.
-    ///   - classes: how many jobs of each class it does at once.
+    ///   - slots: for how many jobs of each class it has room.
     ///   - control: the loop of claims and renewals: one that nothing slow shares.
     ///   - loops: where handlers run.
     ///   - readiness: says whether the scheduler answers.
     ///   - grace: how long running jobs may take to end when the worker stops, before they are given back.
     public init(
+        worker: String,
+        scheduler: ServiceClient,
+        slots: any SlotSource,
+        handlers: [any JobHandler],
+        wakeups: (any WakeupSource)? = nil,
+        timeSource: any TimeSource = SystemTimeSource(),
+        control: EventLoop,
+        loops: [EventLoop],
+        readiness: ReadinessCheck? = nil,
+        grace: Duration = .seconds(3)
+    ) {
+        precondition(!loops.isEmpty, "a worker needs a loop")
+        self.grace = Mutex(grace)
+        core = WorkerCore(
+            calls: SchedulerCalls(client: scheduler, worker: worker),
+            slots: slots,
+            handlers: handlers,
+            wakeups: wakeups,
+            time: timeSource,
+            control: control,
+            loops: loops,
+            readiness: readiness,
+            metrics: WorkerMetrics(worker: worker)
+        )
+    }
+
+    /// A worker with a number of slots for each class.
+    public convenience init(
         worker: String,
         scheduler: ServiceClient,
         classes: [ResourceClass: Int],
@@ -30,18 +59,17 @@ public final class JobWorker: Component {
         readiness: ReadinessCheck? = nil,
         grace: Duration = .seconds(3)
     ) {
-        precondition(!loops.isEmpty, "a worker needs a loop")
-        self.grace = grace
-        core = WorkerCore(
-            calls: SchedulerCalls(client: scheduler, worker: worker),
-            slots: classes,
+        self.init(
+            worker: worker,
+            scheduler: scheduler,
+            slots: FixedSlots(classes),
             handlers: handlers,
             wakeups: wakeups,
-            time: timeSource,
+            timeSource: timeSource,
             control: control,
             loops: loops,
             readiness: readiness,
-            metrics: WorkerMetrics(worker: worker)
+            grace: grace
         )
     }
 
@@ -72,6 +100,11 @@ public final class JobWorker: Component {
         )
     }
 
+    /// The slots of each class, and how many of them jobs have now.
+    public var occupancy: [WorkerClass] {
+        get async { await core.occupancy }
+    }
+
     /// Begins to claim; a scheduler that is away is tried again and again.
     public func start() async throws {
         await core.start()
@@ -79,6 +112,11 @@ public final class JobWorker: Component {
 
     /// Claims no more, lets short jobs end, gives the others back, delivers what is done.
     public func stop() async {
-        await core.stop(grace: grace)
+        await core.stop(grace: grace.withLock { $0 })
+    }
+
+    /// Changes how long running jobs may take to end when the worker stops: a notice may leave more time, or less, than an ordinary stop.
+    public func setGrace(_ grace: Duration) {
+        self.grace.withLock { $0 = grace }
     }
 }

@@ -41,23 +41,53 @@ struct LeaseBook {
         var firstSentAt: UInt64
     }
 
-    private let slots: [ResourceClass: Int]
+    private let slots: any SlotSource
     private var leases: [AttemptID: Lease] = [:]
     private var openClaim: OpenClaim?
     private(set) var isDraining = false
 
     /// A book for so many jobs of each class at once.
     init(slots: [ResourceClass: Int]) {
+        self.slots = FixedSlots(slots)
+    }
+
+    /// A book for as many jobs as there is room for.
+    init(slots: any SlotSource) {
         self.slots = slots
     }
 
     // MARK: Slots
 
-    /// How many more jobs of each class there is room for; a finished job takes no room.
-    var freeSlots: [ClassSlots] {
-        var free = slots
-        for lease in leases.values where lease.phase == .running || lease.phase == .stopping { free[lease.job.resourceClass, default: 0] -= 1 }
-        return free.filter { $0.value > 0 }.map { ClassSlots(class: $0.key, slots: $0.value) }.sorted { $0.class.rawValue < $1.class.rawValue }
+    /// The jobs of each class that take room; a finished job takes none.
+    private var held: [ResourceClass: Int] {
+        var held: [ResourceClass: Int] = [:]
+        for lease in leases.values where lease.phase == .running || lease.phase == .stopping { held[lease.job.resourceClass, default: 0] += 1 }
+        return held
+    }
+
+    /// How many more jobs of each class there is room for, each class by itself.
+    var freeSlots: [ClassSlots] { Self.list(slots.room(beside: held)) }
+
+    /// Whether the last claim left out a class with room for the sake of another.
+    var hasMoreToAsk: Bool { !isDraining && slots.hasMoreToAsk(beside: held) }
+
+    /// Tells whoever counts the machine's resources what is held and what may come.
+    func tellSlots() {
+        var asked: [ResourceClass: Int] = [:]
+        for wanted in openClaim?.claim.classes ?? [] { asked[wanted.class, default: 0] += wanted.slots }
+        slots.changed(held: held, asked: asked)
+    }
+
+    private static func list(_ slots: [ResourceClass: Int]) -> [ClassSlots] {
+        slots.filter { $0.value > 0 }.map { ClassSlots(class: $0.key, slots: $0.value) }.sorted { $0.class.rawValue < $1.class.rawValue }
+    }
+
+    /// The slots of each class, and how many of them jobs have now.
+    var occupancy: [WorkerClass] {
+        let busy = held
+        return slots.slots.map { WorkerClass(class: $0.key, slots: $0.value, busy: busy[$0.key] ?? 0) }.sorted {
+            $0.class.rawValue < $1.class.rawValue
+        }
     }
 
     /// How many jobs run now.
@@ -68,10 +98,12 @@ struct LeaseBook {
     /// The claim to send now: the open one again if its answer never came, so that jobs it won are not lost; nil when there is no room.
     mutating func claim(now: UInt64) -> NextClaim? {
         if let openClaim { return openClaim.claim }
-        let free = freeSlots
-        guard !isDraining, !free.isEmpty else { return nil }
+        guard !isDraining else { return nil }
+        let free = Self.list(slots.claim(beside: held))
+        if free.isEmpty { return nil }
         let claim = NextClaim(claimID: ClaimID.make(), classes: free)
         openClaim = OpenClaim(claim: claim, firstSentAt: now)
+        tellSlots()
         return claim
     }
 

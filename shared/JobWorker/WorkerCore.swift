@@ -54,7 +54,7 @@ actor WorkerCore {
 
     init(
         calls: SchedulerCalls,
-        slots: [ResourceClass: Int],
+        slots: any SlotSource,
         handlers: [any JobHandler],
         wakeups: (any WakeupSource)?,
         time: any TimeSource,
@@ -81,6 +81,9 @@ actor WorkerCore {
         self.handlers = byKind
         (kicks, kicker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
+
+    /// The slots of each class, and how many of them jobs have now.
+    var occupancy: [WorkerClass] { book.occupancy }
 
     // MARK: Life
 
@@ -225,7 +228,7 @@ actor WorkerCore {
                 readiness?.set(ready: true)
                 if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
-                if jobs.count < wanted || wanted == 0, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
+                if jobs.count < wanted || wanted == 0, !book.hasMoreToAsk, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
             } catch {
                 failed("exchange", error)
                 // Any of these results may be what is refused: they leave the claim's way, and go one to a call.
@@ -308,6 +311,7 @@ actor WorkerCore {
 
     /// Hears hints of the classes with a free slot and of no others: a hint that a full worker takes is lost to those who have room.
     private func listen() {
+        book.tellSlots()
         guard let wakeups else { return }
         let wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
         if wanted == listening { return }

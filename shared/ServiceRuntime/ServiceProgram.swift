@@ -126,7 +126,12 @@ public struct ServiceProgram<Settings: ServiceSettings>: Sendable {
         let environment = ServiceEnvironment(name: name, loops: try LoopGroup.start(count: settings.common.loops), cpu: try CPUPool())
         Metrics.shared.gauge("auspex_build_info", help: "Always 1.", labels: ["service": name, "version": Self.version]).set(1)
         let components = try await build(settings, environment)
-        try await Lifecycle(components: components, control: environment.loops.control, readiness: environment.readiness).run()
+        try await Lifecycle(
+            components: components,
+            control: environment.loops.control,
+            readiness: environment.readiness,
+            drainTimeout: settings.drainTimeout
+        ).run()
         return 0
     }
 

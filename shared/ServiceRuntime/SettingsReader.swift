@@ -182,4 +182,11 @@ public protocol ServiceSettings: Sendable {
     init(from reader: inout SettingsReader)
     /// What all services have.
     var common: CommonSettings { get }
+    /// How long a stop may take before the process leaves without waiting on.
+    var drainTimeout: Duration { get }
+}
+
+extension ServiceSettings {
+    /// What holds for services that finish what they serve in a moment.
+    public var drainTimeout: Duration { .seconds(10) }
 }

@@ -32,6 +32,8 @@ struct ProjectTests {
         #expect(ProjectRules.problems(in: base).isEmpty)
         #expect(ProjectRules.problems(in: [file("app.py")]).map(\.code) == ["missing_file"])
         #expect(ProjectRules.problems(in: base + [file("APP.py")]).map(\.code) == ["duplicate_path"])
+        #expect(ProjectRules.problems(in: base + [file("lib"), file("lib/a.py")]).map(\.code) == ["bad_path"])
+        #expect(ProjectRules.problems(in: base + [file("a/b/c.py"), file("A/b")]).map(\.code) == ["bad_path"])
         #expect(ProjectRules.problems(in: base + [file("w.bin", bytes: ProjectLimits.totalBytes)]).map(\.code) == ["project_too_large"])
         #expect(ProjectRules.problems(in: base + [file("requirements.txt", bytes: ProjectLimits.textBytes + 1)]).map(\.code) == ["file_too_large"])
     }

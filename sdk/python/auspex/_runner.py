@@ -132,7 +132,8 @@ def _describe(error):
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
-    print(text, file=sys.stderr)
+    # A message of megabytes would end the run as a flood of output instead of by its exception.
+    print(text if len(text) <= 16384 else text[:8192] + "\n…\n" + text[-8192:], file=sys.stderr)
     last = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()
     summary = last[-1] if last else type(error).__name__
     if len(text) > LONGEST_MESSAGE - 1000:

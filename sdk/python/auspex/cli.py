@@ -291,6 +291,14 @@ def _run_here(project: Project, frame: bytes) -> tuple:
         return answer, log, 1 if "error" in answer else 0
 
 
+def _harmless(text: str) -> str:
+    """Text of others for this terminal: what it would obey instead of show (escapes, returns, turned directions) becomes visible."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else chr(0x2400 + ord(character)) if character < " " else "\ufffd"
+        for character in text
+    )
+
+
 def _show_log(log: str) -> None:
     for line in plain(log).rstrip().split("\n") if log.strip() else ():
         print(f"  | {line}")

@@ -1,6 +1,7 @@
 // What running a child needs of Linux and Swift's Glibc module does not show: calls that glibc declares for _GNU_SOURCE only.
 // Declared by hand instead of by defining _GNU_SOURCE, which would give structures a second shape beside the one of other modules.
 #include <features.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,4 +63,31 @@ static inline ssize_t auspex_send(int socket, const void *bytes, size_t count, i
 static inline ssize_t auspex_receive(int socket, void *bytes, size_t capacity)
 {
     return recv(socket, bytes, capacity, MSG_DONTWAIT | MSG_TRUNC);
+}
+
+extern int sched_getaffinity(pid_t process, size_t bytes, void *set);
+
+/// The processors that this process may run on; 0 when the kernel does not say.
+static inline int auspex_allowed_processors(void)
+{
+    unsigned char set[1024] = {0};
+    int count = 0;
+    if (sched_getaffinity(0, sizeof set, set) < 0) return 0;
+    for (size_t i = 0; i < sizeof set; i++) count += __builtin_popcount(set[i]);
+    return count;
+}
+
+extern long syscall(long number, ...);
+extern int prctl(int operation, ...);
+
+/// The version of Landlock's interface; 0 and less when there is none.
+static inline int auspex_landlock_version(void)
+{
+    return (int)syscall(444, (void *)0, (size_t)0, 1U);  // landlock_create_ruleset, LANDLOCK_CREATE_RULESET_VERSION
+}
+
+/// 1 when the kernel has seccomp filters: with no program it says EFAULT, and EINVAL without the feature.
+static inline int auspex_has_seccomp_filter(void)
+{
+    return prctl(22, 2UL, (void *)0, 0UL, 0UL) == -1 && errno == EFAULT;  // PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 }

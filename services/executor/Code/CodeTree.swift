@@ -39,6 +39,7 @@ struct CodeTree: Sendable {
     /// The folder of exactly these files; `fetch` gives the bytes of a hash that is not here yet.
     func folder(of files: [CodeFile], fetch: @escaping @Sendable (SHA256Digest) async throws -> [UInt8]) async throws -> DiskCache.Lease {
         for file in files where !Self.isPlain(file.path) { throw CodeError.badPath(file.path) }
+        if let path = Self.collision(among: files.map(\.path)) { throw CodeError.badPath(path) }
         let total = files.reduce(0) { $0 + max(0, $1.bytes) }
         if total > Self.maximumBytes { throw CodeError.tooLarge(total) }
         let cpu = cpu
@@ -68,6 +69,20 @@ struct CodeTree: Sendable {
             return false
         }
         return path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !$0.isEmpty && $0.first != "." }
+    }
+
+    /// A path that is there twice, letter case apart, or is the folder of another: a file system could hold only one of the two.
+    static func collision(among paths: [String]) -> String? {
+        var seen: Set<String> = []
+        for path in paths where !seen.insert(path.lowercased()).inserted { return path }
+        for path in paths {
+            var folder = path.lowercased()[...]
+            while let slash = folder.lastIndex(of: "/") {
+                folder = folder[..<slash]
+                if seen.contains(String(folder)) { return path }
+            }
+        }
+        return nil
     }
 
     private static func write(_ bytes: [UInt8], _ file: CodeFile, into folder: String) throws {

@@ -1,3 +1,4 @@
+import Contracts
 import FoundationEssentials
 import Glibc
 import ServiceRuntime
@@ -14,7 +15,7 @@ final class ExecutorStorage: Component {
     private let settings: ExecutorSettings
     private let cpu: CPUPool
 
-    init(settings: ExecutorSettings, sandbox: Sandbox, cpu: CPUPool) {
+    init(settings: ExecutorSettings, slots: [ResourceClass: Int], sandbox: Sandbox, cpu: CPUPool) {
         self.settings = settings
         self.cpu = cpu
         let index = PackageIndex(environment: ProcessInfo.processInfo.environment) { path in
@@ -28,7 +29,7 @@ final class ExecutorStorage: Component {
             sandbox: sandbox,
             cpu: cpu,
             // Fewer than the slots of any class that has several, so that builds never take all processors from runs.
-            buildsAtOnce: max(1, min(4, (settings.slots.values.max() ?? 1) / 2))
+            buildsAtOnce: max(1, min(4, (slots.values.max() ?? 1) / 2))
         )
         codeCache = DiskCache(root: settings.root + "/code", capacityBytes: settings.codeCacheBytes, cpu: cpu)
         code = CodeTree(cache: codeCache, cpu: cpu)

@@ -10,6 +10,11 @@ struct PythonInterpreter: Sendable, Hashable {
     /// The path inside the sandbox.
     let path: String
 
+    /// As the scheduler is told.
+    var reported: WorkerPython {
+        WorkerPython(implementation: series.hasPrefix("pypy") ? "pypy" : "cpython", series: series, version: version)
+    }
+
     /// Finds the interpreters below the system's root by asking each in a sandbox.
     static func discover(in sandbox: Sandbox) async throws -> [PythonInterpreter] {
         let folder = sandbox.host.systemRoot == "/" ? "/usr/bin" : sandbox.host.systemRoot + "/usr/bin"

@@ -13,6 +13,9 @@ struct SignalRunHandler: JobHandler {
     let runtime: AuthorRuntime
     let cpu: CPUPool
     let pool: WarmPool
+    let resources: ResourceManager
+    /// Told when a run could not start, which says something about the machine.
+    var onTrouble: @Sendable () -> Void = {}
 
     private static let logger = Logger("runs")
 
@@ -40,6 +43,7 @@ struct SignalRunHandler: JobHandler {
             if case .wrongBytes = error { return .failed(.infra, "\(error)") }
             return .failed(.policy, "\(error)")
         } catch {
+            if error is SandboxError { onTrouble() }
             Self.logger.error("a run could not begin", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
             return .failed(.infra, "\(error)")
         }
@@ -50,14 +54,18 @@ struct SignalRunHandler: JobHandler {
         async let bars = clock.stage("bars") { try await inputs.bars(manifest, asOf: spec.asOf, jobToken: job.jobToken) }
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
         let size = job.resourceClass == .signal ? manifest.class : job.resourceClass
-        let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)))
+        let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)), classes: resources.classes)
         let key = WarmKey(accountID: job.accountID, versionSHA256: spec.versionSHA256, files: spec.files, resourceClass: size)
+        let extra = try await resources.takeExtra(for: size, beyond: job.resourceClass)
+        defer { resources.giveBack(extra) }
+        let gpu = resources.classes[size].gpus > 0 ? resources.takeGPU() : nil
+        defer { if let gpu { resources.giveBack(gpu) } }
         let started: WarmSandbox
-        if let warm = pool.take(key) {
+        if gpu == nil, let warm = pool.take(key) {
             started = warm
             clock.set("warm", 1)
         } else {
-            started = try await startCold(job, spec, limits, clock)
+            started = try await startCold(job, spec, limits, gpu, clock)
         }
         let gateway = BarsGateway(inputs: inputs, manifest: manifest, asOf: spec.asOf, jobToken: job.jobToken, loop: sandbox.firstLoop)
         let known: RunBars
@@ -84,21 +92,32 @@ struct SignalRunHandler: JobHandler {
     }
 
     /// Starts the sandbox while the bars are still on their way: it imports what it needs meanwhile.
-    private func startCold(_ job: ClaimedJob, _ spec: SignalRunSpec, _ limits: SandboxLimits, _ clock: StageClock) async throws -> WarmSandbox {
+    private func startCold(
+        _ job: ClaimedJob,
+        _ spec: SignalRunSpec,
+        _ limits: SandboxLimits,
+        _ gpu: GPUDevice?,
+        _ clock: StageClock
+    ) async throws -> WarmSandbox {
         let (folder, environment) = try await prepare(spec.files, spec.manifest, job.jobToken, within: limits.wallTime, clock)
         // The run begins when its bars are here, which may take as long as market data lets it wait.
         let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
         return try await clock.stage("start") {
-            try await start(spec.manifest, folder, environment, limits, waiting, isAhead: false, lane: .general)
+            try await start(spec.manifest, folder, environment, limits, waiting, gpu, isAhead: false, lane: .general)
         }
     }
 
+    /// Wants sandboxes ahead of runs; not of those that get a graphics processor, which nobody keeps from others while he waits.
+    func want(_ requests: [WarmRequest]) {
+        pool.want(requests.filter { resources.classes[$0.key.resourceClass].gpus == 0 }, make: warm)
+    }
+
     /// Makes a sandbox ahead of a run that is due later.
-    func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
+    private func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
         // Its run says how long it may take when it begins.
-        let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600))
+        let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
         let (folder, environment) = try await prepare(request.files, request.manifest, request.jobToken, within: .seconds(600), StageClock())
-        return try await start(request.manifest, folder, environment, limits, waiting, isAhead: true, lane: WarmPool.startingLane)
+        return try await start(request.manifest, folder, environment, limits, waiting, nil, isAhead: true, lane: WarmPool.startingLane)
     }
 
     private func start(
@@ -107,12 +126,14 @@ struct SignalRunHandler: JobHandler {
         _ environment: PythonEnvironment,
         _ limits: SandboxLimits,
         _ waiting: WaitingLimits,
+        _ gpu: GPUDevice?,
         isAhead: Bool,
         lane: CPULane
     ) async throws -> WarmSandbox {
         let program = RunProgram(entryPoint: manifest.entryPoint, limits: limits, python: environment.python)
         let packages = environment.packages?.folder
-        let command = program.command(code: folder.folder, runtime: runtime, packages: packages, level: sandbox.host.level, isAhead: isAhead)
+        var command = program.command(code: folder.folder, runtime: runtime, packages: packages, level: sandbox.host.level, isAhead: isAhead)
+        command.devices = gpu?.files ?? []
         return WarmSandbox(sandbox: try await sandbox.start(command, waiting: waiting, lane: lane), folder: folder, environment: environment)
     }
 
@@ -137,7 +158,7 @@ struct SignalRunHandler: JobHandler {
             manifest: spec.manifest,
             jobToken: job.jobToken
         )
-        pool.want([request], make: warm)
+        want([request])
     }
 
     /// After how long a schedule is due again, if that is within a minute, in seconds.

@@ -12,6 +12,7 @@ struct TableConversionHandler: JobHandler {
     let sandbox: Sandbox
     let runtime: AuthorRuntime
     let cpu: CPUPool
+    var classes = ResourceClasses.standard
 
     private static let logger = Logger("conversions")
     /// What an upload may have at most.
@@ -47,7 +48,7 @@ struct TableConversionHandler: JobHandler {
         let input = try await fetch(spec, job.jobToken) { reporter.progress($0 * 30 / 100) }
         let environment = try await environments.environment(lock: runtime.converterLock, python: python, within: limit)
         guard let packages = environment.packages else { throw RunObstacle(kind: .infra, reason: "the converter's packages are not there") }
-        var limits = SandboxLimits.of(.standard, wallTime: limit)
+        var limits = SandboxLimits.of(.standard, wallTime: limit, classes: classes)
         limits.resultBytes = Int(spec.maximumPackedBytes) + (1 << 20)
         reporter.progress(35)
         let outcome = try await sandbox.run(try command(spec, python, packages.folder, input, limits)) { reporter.log($0) }

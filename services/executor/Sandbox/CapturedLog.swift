@@ -1,3 +1,5 @@
+import Contracts
+
 /// The beginning and the end of what a program prints, within a bound: the middle of a flood tells nobody anything.
 struct CapturedLog: Sendable {
     private let capacity: Int
@@ -34,7 +36,7 @@ struct CapturedLog: Sendable {
     /// Whether something was left out.
     var isTruncated: Bool { totalBytes > headCapacity + tailCapacity }
 
-    /// What was kept, as text that any store can take: bytes that are no UTF-8 and NUL characters are replaced.
+    /// What was kept, as text that any store can take and any terminal can show: bytes that are no UTF-8 are replaced, controls made visible.
     var text: String {
         let kept = tail.suffix(tailCapacity)
         var bytes = head
@@ -42,14 +44,7 @@ struct CapturedLog: Sendable {
             bytes += "\n[… \(totalBytes - head.count - kept.count) bytes left out …]\n".utf8
         }
         bytes += kept
-        for index in bytes.indices where bytes[index] == 0 { bytes[index] = UInt8(ascii: "?") }
-        var text = String(decoding: bytes, as: UTF8.self)
-        // A replacement character is longer than the byte that it stands for.
-        if text.utf8.count > capacity {
-            var end = text.utf8.index(text.utf8.startIndex, offsetBy: capacity)
-            while end > text.startIndex, end.samePosition(in: text) == nil { end = text.utf8.index(before: end) }
-            text = String(text[..<end])
-        }
-        return text
+        // A replacement is longer than the byte that it stands for.
+        return HarmlessText.clean(String(decoding: bytes, as: UTF8.self)).prefix(utf8Bytes: capacity)
     }
 }

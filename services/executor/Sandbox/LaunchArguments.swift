@@ -65,8 +65,12 @@ struct LaunchArguments {
             "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid", "1000", "--gid", "1000",
             "--hostname", "sandbox", "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
             "--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev", "--size", "\(limits.temporaryBytes)", "--perms", "1777",
-            "--tmpfs", "/tmp", "--size", "\(limits.temporaryBytes)", "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
+            "--tmpfs", "/tmp", "--size", "\(limits.temporaryBytes)", "--perms", "1777", "--tmpfs", "/dev/shm",
         ]
+        for device in command.devices { list += ["--dev-bind", device, device] }
+        list += ["--remount-ro", "/dev"]
+        // After the mounts of /proc and /dev, whose files these cover: a device on a mount without devices can be opened by nobody.
+        for file in host.maskedFiles { list += ["--ro-bind", "/dev/null", file] }
         for (index, mount) in command.mounts.enumerated() {
             let source = host.firstUserID == nil ? mount.source : "/mnt/\(index)"
             list += [mount.writable ? "--bind" : "--ro-bind", source, mount.target]

@@ -1,3 +1,5 @@
+import Contracts
+
 /// Makes text of what a program prints while it prints it: characters that two reads divide stay whole, and what is no text is replaced as in ``CapturedLog``.
 struct PrintedText: Sendable {
     private var rest: [UInt8] = []
@@ -6,8 +8,7 @@ struct PrintedText: Sendable {
     mutating func take(_ bytes: some Collection<UInt8>) -> String {
         rest += bytes
         let end = rest.count - Self.unfinished(rest)
-        for index in 0..<end where rest[index] == 0 { rest[index] = UInt8(ascii: "?") }
-        let text = String(decoding: rest[..<end], as: UTF8.self)
+        let text = HarmlessText.clean(String(decoding: rest[..<end], as: UTF8.self))
         rest.removeFirst(end)
         return text
     }

@@ -28,6 +28,8 @@ struct SandboxCommand: Sendable {
     var input: InputFrame?
     /// For a program that takes its input over the channel at descriptor 4: the first message, about what is known before the run.
     var preparation: [UInt8]?
+    /// Device files of the graphics processor that it has to itself.
+    var devices: [String] = []
     /// What it is for.
     var purpose = Purpose.run
     /// What it may use.

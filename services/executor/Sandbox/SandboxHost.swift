@@ -1,4 +1,5 @@
 import Contracts
+import Glibc
 
 /// What this machine offers to runs, found once at start.
 struct SandboxHost: Sendable {
@@ -12,6 +13,13 @@ struct SandboxHost: Sendable {
     var systemRoot: String
     /// The user id of builds, with those of runs above it; nil when the executor is not root and all keep its own.
     var firstUserID: UInt32?
+
+    /// Files of `/proc` that tell a run about the machine and nothing that it needs, as far as this kernel has them.
+    var maskedFiles = Self.maskable.filter { access($0, F_OK) == 0 }
+
+    /// What is covered: the kernel's command line (it may name disks and hold tokens), its modules, and whose keys it holds. Few, because each
+    /// costs a third of a millisecond at every start; what else a run could learn there the kernel refuses or shows as zeros by itself.
+    static let maskable = ["cmdline", "modules", "key-users", "sched_debug"].map { "/proc/" + $0 }
 
     /// One folder in which the launcher makes a group for each run.
     struct CgroupFolder: Sendable, Hashable {

@@ -33,34 +33,15 @@ struct SandboxLimits: Sendable, Hashable {
     /// Output beyond which it is stopped, in bytes: reading it costs the executor time.
     var floodBytes = 8 << 20
 
-    /// The limits of a class; the time comes with the job.
-    static func of(_ class: ResourceClass, wallTime: Duration) -> SandboxLimits {
-        let mebibyte = 1 << 20
-        return switch `class` {
-        case .signal, .small, .marketdata, .signals:
-            SandboxLimits(
-                memoryBytes: 512 * mebibyte,
-                processes: 64,
-                cpuThousandths: 1000,
-                wallTime: wallTime,
-                temporaryBytes: 64 * mebibyte
-            )
-        case .standard:
-            SandboxLimits(
-                memoryBytes: 4096 * mebibyte,
-                processes: 128,
-                cpuThousandths: 1000,
-                wallTime: wallTime,
-                temporaryBytes: 512 * mebibyte
-            )
-        case .large, .gpu:
-            SandboxLimits(
-                memoryBytes: 16384 * mebibyte,
-                processes: 512,
-                cpuThousandths: 4000,
-                wallTime: wallTime,
-                temporaryBytes: 2048 * mebibyte
-            )
-        }
+    /// The limits of a class. The time comes with the job, from the scheduler; a class that this executor was given less time for keeps to that.
+    static func of(_ class: ResourceClass, wallTime: Duration, classes: ResourceClasses = .standard) -> SandboxLimits {
+        let limits = classes[`class`]
+        return SandboxLimits(
+            memoryBytes: limits.memoryBytes,
+            processes: limits.processes,
+            cpuThousandths: limits.cpuThousandths,
+            wallTime: min(wallTime, .seconds(limits.seconds)),
+            temporaryBytes: limits.temporaryBytes
+        )
     }
 }

@@ -28,12 +28,6 @@ static bool write_text(const char *folder, const char *file, const char *text) {
     return written == (ssize_t)strlen(text);
 }
 
-static bool write_number(const char *folder, const char *file, uint64_t value) {
-    char text[32];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    return write_text(folder, file, text);
-}
-
 /// Reads a small file; an empty text when it is not there.
 static void read_text(const char *folder, const char *file, char *text, size_t capacity) {
     char path[4352];
@@ -218,30 +212,82 @@ void cgroup_wake(const struct options *options) {
     }
 }
 
+/// One file of a group and what is written into it; a refusal of an optional one is no fault of the run.
+struct setting {
+    const char *file;
+    char value[64];
+    bool optional;
+};
+
+enum { most_settings = 8 };
+
+static void add_setting(struct setting *settings, int *count, const char *file, bool optional, const char *value) {
+    struct setting *setting = &settings[(*count)++];
+    setting->file = file;
+    setting->optional = optional;
+    snprintf(setting->value, sizeof setting->value, "%s", value);
+}
+
+static const char *decimal(char *text, size_t capacity, uint64_t value) {
+    snprintf(text, capacity, "%llu", (unsigned long long)value);
+    return text;
+}
+
+/// What is written into a group's files, in this order; under v1 only what the group's controller knows.
+static int settings_of(const struct options *options, const struct cgroup *group, struct setting *settings) {
+    int count = 0;
+    char text[64], quota[64];
+    bool all = options->unified;
+    if (options->waits_gently && (all || !strcmp(group->controller, "cpu")))
+        add_setting(settings, &count, all ? "cpu.weight" : "cpu.shares", true, all ? "1" : "2");
+    if (options->memory_bytes && (all || !strcmp(group->controller, "memory"))) {
+        const char *first = decimal(text, sizeof text, first_memory(options));
+        add_setting(settings, &count, all ? "memory.max" : "memory.limit_in_bytes", false, first);
+        // Without swap a run over its bound ends at once instead of making the disk busy. The files are absent where swap is not accounted.
+        const char *most = decimal(text, sizeof text, options->memory_bytes);
+        add_setting(settings, &count, all ? "memory.swap.max" : "memory.memsw.limit_in_bytes", true, all ? "0" : most);
+        if (all) add_setting(settings, &count, "memory.oom.group", true, "1");
+        else add_setting(settings, &count, "memory.swappiness", true, "0");
+    }
+    if (options->process_count && (all || !strcmp(group->controller, "pids")))
+        add_setting(settings, &count, "pids.max", false, decimal(text, sizeof text, options->process_count));
+    if (options->cpu_thousandths && (all || !strcmp(group->controller, "cpu"))) {
+        snprintf(quota, sizeof quota, all ? "%llu 100000" : "%llu", (unsigned long long)options->cpu_thousandths * 100);
+        if (!all) add_setting(settings, &count, "cpu.cfs_period_us", false, "100000");
+        add_setting(settings, &count, all ? "cpu.max" : "cpu.cfs_quota_us", false, quota);
+    }
+    return count;
+}
+
 static bool set_limits(const struct options *options, const struct cgroup *group) {
-    const char *folder = group->path;
-    bool fine = true;
-    if (options->waits_gently && (options->unified || !strcmp(group->controller, "cpu"))) set_share(options, group, true);
-    if (options->unified) {
-        if (options->memory_bytes) {
-            fine &= set_memory(options, group, first_memory(options));
-            write_text(folder, "memory.swap.max", "0");  // absent where the kernel does not account swap
-            write_text(folder, "memory.oom.group", "1");
-        }
-        if (options->process_count) fine &= write_number(folder, "pids.max", options->process_count);
-        if (options->cpu_thousandths) fine &= set_quota(options, group, options->cpu_thousandths * 100);
-        return fine;
+    struct setting settings[most_settings];
+    int count = settings_of(options, group, settings);
+    for (int i = 0; i < count; i++)
+        if (!write_text(group->path, settings[i].file, settings[i].value) && !settings[i].optional) return false;
+    return true;
+}
+
+/// Prints what `run` would write with the same options: files and values of every group, for tests and for a curious operator.
+void cgroup_print(const struct options *options) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        const struct cgroup *group = &options->cgroups[i];
+        struct setting settings[most_settings];
+        int count = settings_of(options, group, settings);
+        for (int k = 0; k < count; k++)
+            printf("%s/%s/%s = %s%s\n", group->parent, options->name, settings[k].file, settings[k].value, settings[k].optional ? " (if there)" : "");
     }
-    if (!strcmp(group->controller, "memory") && options->memory_bytes) {
-        fine &= set_memory(options, group, first_memory(options));
-        write_text(folder, "memory.swappiness", "0");
+}
+
+/// Prints what a group's files say of a run, as `run` reads them; the folders are those of `--cgroup-…` with the run's name.
+void cgroup_print_usage(struct options *options) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        struct cgroup *group = &options->cgroups[i];
+        snprintf(group->path, sizeof group->path, "%s/%s", group->parent, options->name);
+        group->made = true;
     }
-    if (!strcmp(group->controller, "pids") && options->process_count) fine &= write_number(folder, "pids.max", options->process_count);
-    if (!strcmp(group->controller, "cpu") && options->cpu_thousandths) {
-        fine &= write_number(folder, "cpu.cfs_period_us", period_microseconds);
-        fine &= set_quota(options, group, options->cpu_thousandths * 100);
-    }
-    return fine;
+    struct usage usage = cgroup_usage(options);
+    printf("memory_peak_bytes=%llu out_of_memory_kills=%llu process_limit_hits=%llu\n", (unsigned long long)usage.memory_peak_bytes,
+        (unsigned long long)usage.out_of_memory_kills, (unsigned long long)usage.process_limit_hits);
 }
 
 /// Makes the run's folders and sets its limits; false with a message when the kernel refused one.

@@ -36,6 +36,11 @@ static const char *const refused[] = {
     "epoll_ctl_old", "epoll_wait_old", NULL,
 };
 
+// Calls that this list was written before, and one libseccomp cannot name yet: they do not exist in a run until somebody has looked at
+// them. From 424 on numbers are the same on every architecture; 512 begins x32, which is a foreign one here. What is known to be harmless and in use
+// is let through: mseal (462), the xattr calls on descriptors (463-466).
+enum { first_unknown_call = 457, last_unknown_call = 511, first_known_again = 462, last_known_again = 466 };
+
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
 #endif
@@ -61,6 +66,10 @@ static int add_rules(scmp_filter_ctx context) {
     failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_INET6));
     for (unsigned family = AF_INET + 1; family < AF_INET6; family++)
         failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
+    // A pair leads to nobody outside, but vsock and TIPC have their own code for it in the kernel.
+    failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    for (int call = first_unknown_call; call <= last_unknown_call; call++)
+        if (call < first_known_again || call > last_known_again) failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), call, 0);
     // Typing into the terminal that started the service.
     failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffUL, TIOCSTI));
     failed |= seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffUL, TIOCLINUX));

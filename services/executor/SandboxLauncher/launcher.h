@@ -68,12 +68,15 @@ bool cgroup_make(struct options *options, char *message, size_t capacity);
 bool cgroup_join(const struct options *options, char *message, size_t capacity);
 void cgroup_kill(const struct options *options);
 struct usage cgroup_usage(const struct options *options);
+void cgroup_print(const struct options *options);
+void cgroup_print_usage(struct options *options);
 void cgroup_remove(struct options *options);
 uint64_t cgroup_idle(const struct options *options);
 void cgroup_wake(const struct options *options);
 
 // memory.c
 uint64_t memory_of_tree(pid_t root);
+uint64_t files_in_temporary_folders(pid_t process);
 
 // filter.c
 int filter_descriptor(void);

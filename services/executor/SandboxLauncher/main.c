@@ -9,6 +9,8 @@
 //
 //   sandbox-launch probe NAME                          prints which cgroup folders could be used
 //   sandbox-launch run OPTIONS -- BWRAP-ARGS -- COMMAND
+//   sandbox-launch limits OPTIONS -- -- COMMAND        prints what `run` would write into cgroups, without doing it
+//   sandbox-launch usage OPTIONS -- -- COMMAND         prints what the groups of a run say of it
 //
 // Descriptors on entry to `run`: 0 input, 1 output, 2 errors, 3 results (written by the command), 4 the command's input frame,
 // 5 status (one line, written here at the end), 6 control (read here: 'T' sends TERM to the command, 'I' and 'S' are for one that waits,
@@ -32,6 +34,14 @@ int main(int count, char **values) {
         struct options options = {0};
         options_parse(&options, count - 2, values + 2);
         return supervise(&options);
+    }
+    bool prints_limits = count > 2 && strcmp(values[1], "limits") == 0;
+    if (prints_limits || (count > 2 && strcmp(values[1], "usage") == 0)) {
+        struct options options = {0};
+        options_parse(&options, count - 2, values + 2);
+        if (prints_limits) cgroup_print(&options);
+        else cgroup_print_usage(&options);
+        return 0;
     }
     fprintf(stderr, "usage: sandbox-launch probe NAME | sandbox-launch run OPTIONS -- BWRAP-ARGUMENTS -- COMMAND\n");
     return 64;

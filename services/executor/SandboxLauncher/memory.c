@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { most_processes = 4096 };
@@ -53,6 +55,27 @@ uint64_t memory_of_tree(pid_t root) {
     for (int index = 0; index < count; index++) {
         total += private_bytes(list[index]);
         count = add_children(list[index], list, count);
+    }
+    return total;
+}
+
+/// Files and folders in the folders in memory that a run may write to; 0 where they cannot be looked at.
+///
+/// tmpfs bounds its bytes by the run's arguments, but a file without a byte costs the kernel a kilobyte. Under cgroups that is counted as
+/// the run's memory; where nothing counts it the launcher does. `process` lives in the sandbox: its root is the run's.
+uint64_t files_in_temporary_folders(pid_t process) {
+    static const char *const folders[] = {"tmp", "dev/shm"};
+    enum { tmpfs = 0x01021994 };
+    char path[64];
+    struct stat inside, outside;
+    snprintf(path, sizeof path, "/proc/%d/root/", (int)process);
+    // Before bubblewrap has changed its root, what is seen there is the machine's.
+    if (stat(path, &inside) != 0 || stat("/", &outside) != 0 || inside.st_dev == outside.st_dev) return 0;
+    uint64_t total = 0;
+    for (int i = 0; i < 2; i++) {
+        struct statfs found;
+        snprintf(path, sizeof path, "/proc/%d/root/%s", (int)process, folders[i]);
+        if (statfs(path, &found) == 0 && found.f_type == tmpfs && found.f_files > found.f_ffree) total += found.f_files - found.f_ffree;
     }
     return total;
 }

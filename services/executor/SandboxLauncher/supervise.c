@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { status_descriptor = 5, control_descriptor = 6, memory_look_milliseconds = 50 };
+enum { status_descriptor = 5, control_descriptor = 6, memory_look_milliseconds = 50, most_temporary_files = 65536 };
 
 struct run {
     pid_t child;
@@ -111,13 +111,21 @@ static bool collect(struct run *run) {
     }
 }
 
-/// Looks at the memory of a run that no cgroup counts; true when it is over its bound.
+/// The first process inside: bwrap's child, whose root is the run's; 0 when there is none.
+static pid_t process_inside(const struct run *run) {
+    pid_t first[16];
+    return children_of(run->child, first, 16) > 0 ? first[0] : 0;
+}
+
+/// Looks at the memory of a run that no cgroup counts, and at its files without bytes; true when it is over a bound.
 static bool is_too_large(const struct options *options, struct run *run) {
     uint64_t bytes = memory_of_tree(run->child);
     if (bytes > run->resident_peak_bytes) run->resident_peak_bytes = bytes;
     uint64_t bound = options->memory_bytes;
     if (run->waits && options->waiting_memory_bytes && options->waiting_memory_bytes < bound) bound = options->waiting_memory_bytes;
-    return bytes > bound;
+    if (bytes > bound) return true;
+    pid_t inside = process_inside(run);
+    return inside > 0 && files_in_temporary_folders(inside) > most_temporary_files;
 }
 
 static uint64_t deadline_of(const struct options *options, const struct run *run) {

@@ -59,7 +59,7 @@ final class Announcements: Component {
             logger.debug("nothing was announced", ["error": .string("\(error)")])
             return Self.period
         }
-        pool.want(answer.announcements.map(Self.request), make: handler.warm)
+        handler.want(answer.announcements.map(Self.request))
         return Self.period
     }
 

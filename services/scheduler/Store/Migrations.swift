@@ -11,6 +11,7 @@ enum Migrations {
             MessagingSchema.migration(version: 3, schema: schema), ("v004_index_results", PackageResources.v004_index_results_sql),
             ("v005_index_job_lists", PackageResources.v005_index_job_lists_sql),
             ("v007_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
+            ("v011_create_workers", PackageResources.v011_create_workers_sql),
         ])
     }
 }

@@ -10,13 +10,15 @@ struct ClaimDesk: Sendable {
     let blobs: any BlobStore
     let signingKey: SigningKey
     let time: any TimeSource
+    let classes: ResourceClasses
     private let answered = AnsweredClaims()
 
-    init(store: any SchedulerStore, blobs: any BlobStore, signingKey: SigningKey, time: any TimeSource) {
+    init(store: any SchedulerStore, blobs: any BlobStore, signingKey: SigningKey, time: any TimeSource, classes: ResourceClasses = .standard) {
         self.store = store
         self.blobs = blobs
         self.signingKey = signingKey
         self.time = time
+        self.classes = classes
     }
 
     /// Jobs for a worker, each with the token that lets it read what the job needs and nothing else.
@@ -30,7 +32,7 @@ struct ClaimDesk: Sendable {
 
     private func claimed(_ job: Job) throws -> ClaimedJob? {
         guard let attemptID = job.attemptID else { return nil }
-        let limit = JobLimits.timeLimitSeconds(resourceClass: job.resourceClass, kind: job.kind, spec: job.spec)
+        let limit = JobLimits.timeLimitSeconds(resourceClass: job.resourceClass, kind: job.kind, spec: job.spec, classes: classes)
         let now = time.now()
         let claims = JobReach(job).claims(job, attemptID: attemptID, now: now, lifetimeSeconds: Int64(limit + JobLimits.tokenGraceSeconds))
         return ClaimedJob(

@@ -65,13 +65,11 @@ public struct FinishedJob: Sendable, Hashable, Codable {
     /// The most of an error message that is kept, in bytes of UTF-8.
     public static let maximumMessageBytes = 4_096
 
-    /// Text for a job's owner as every store and every event can take it: at most ``maximumMessageBytes``, without NUL.
+    /// Text for a job's owner as every store, every event and every terminal can take it: at most ``maximumMessageBytes``, and harmless.
     public static func message(_ text: some StringProtocol) -> String { plain(text, maximumBytes: maximumMessageBytes) }
 
-    /// Text of at most so many bytes of UTF-8, with `?` for NUL, which databases refuse.
+    /// Text of at most so many bytes of UTF-8, without what databases refuse or terminals obey; see ``HarmlessText``.
     public static func plain(_ text: some StringProtocol, maximumBytes: Int) -> String {
-        let kept = text.prefix(utf8Bytes: maximumBytes)
-        guard kept.utf8.contains(0) else { return kept }
-        return String(decoding: kept.utf8.map { $0 == 0 ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+        HarmlessText.clean(text.prefix(utf8Bytes: maximumBytes)).prefix(utf8Bytes: maximumBytes)
     }
 }

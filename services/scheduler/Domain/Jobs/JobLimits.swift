@@ -10,16 +10,15 @@ enum JobLimits {
 
     /// How long the code of a job may run. A signal's run has the limit of the class that its manifest asks for; the class `signal` only says
     /// which slots it takes.
-    static func timeLimitSeconds(resourceClass: ResourceClass, kind: JobKind, spec: JSONValue) -> Int {
+    static func timeLimitSeconds(resourceClass: ResourceClass, kind: JobKind, spec: JSONValue, classes: ResourceClasses = .standard) -> Int {
         if kind == .resampleAll { return 600 }
         var effective = resourceClass
         if kind == .signalRun || kind == .dryRun, let name = spec["manifest"]?["class"]?.string, let wanted = ResourceClass(rawValue: name) {
             effective = wanted
         }
         return switch effective {
-        case .signal, .small: 60
-        case .standard: 600
-        case .large, .gpu, .marketdata, .signals: 3_600
+        case .marketdata, .signals: 3_600
+        default: classes[effective].seconds
         }
     }
 

@@ -41,11 +41,16 @@ enum ProjectRules {
     static func problems(in files: [ProjectFile]) -> [UploadProblem] {
         var problems: [UploadProblem] = []
         var seen: Set<String> = []
+        let paths = Set(files.map { $0.path.lowercased() })
         for file in files {
             if let fault = pathFault(file.path) {
                 problems.append(UploadProblem(code: "bad_path", field: file.path, message: fault))
             } else if !seen.insert(file.path.lowercased()).inserted {
                 problems.append(UploadProblem(code: "duplicate_path", field: file.path, message: "this path, letter case apart, is there twice"))
+            }
+            if let folder = folders(of: file.path).first(where: { paths.contains($0) }) {
+                let fault = "'\(folder)' is a file as well as a folder, letter case apart"
+                problems.append(UploadProblem(code: "bad_path", field: file.path, message: fault))
             }
             if [ProjectFile.requirements, ProjectFile.manifest].contains(file.path), file.bytes > ProjectLimits.textBytes {
                 problems.append(UploadProblem(code: "file_too_large", field: file.path, message: "at most \(ProjectLimits.textBytes) bytes"))
@@ -61,6 +66,12 @@ enum ProjectRules {
             problems.append(UploadProblem(code: "project_too_large", field: "files", message: "at most \(ProjectLimits.totalBytes) bytes in all"))
         }
         return problems
+    }
+
+    /// The folders above a path, in small letters.
+    private static func folders(of path: String) -> [String] {
+        let parts = path.lowercased().split(separator: "/")
+        return (1..<max(1, parts.count)).map { parts[..<$0].joined(separator: "/") }
     }
 
     /// Why a path is not allowed; the sandbox mounts files by their paths, so nothing may lead out of the folder.

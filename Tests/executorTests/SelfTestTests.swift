@@ -1,0 +1,209 @@
+import Contracts
+import FoundationEssentials
+import Glibc
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import executor
+
+/// What the executor finds out about its machine, says of it, and refuses.
+@Suite(.serialized) struct SelfTestTests {
+    private static var doctor: String { SandboxFixture.buildFolder + "/executor" }
+
+    private static func run(_ script: String, _ environment: [String: String] = [:]) throws -> (code: Int32, output: String) {
+        var variables = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "EXECUTOR": doctor, "AUSPEX_CGROUP_NAME": "auspex-doctor"]
+        variables.merge(environment) { $1 }
+        let (code, output) = try ChildProcess.run(path: "/bin/sh", arguments: ["-c", script], environment: variables)
+        return (code, output)
+    }
+
+    private static func probe(_ name: String, in output: String) throws -> JSONValue {
+        let answer = try WireJSON.parse(Array((output.split(separator: "\n").last { $0.hasPrefix("{") } ?? "").utf8))
+        return try #require(answer["probes"]?.array?.first { $0["name"]?.string == name }, "\(output)")
+    }
+
+    // MARK: doctor
+
+    @Test func doctorSaysHowStrongTheSandboxIs() throws {
+        let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor --json"#)
+        let answer = try WireJSON.parse(Array(output.utf8))
+        let level = try #require(answer["level"]?.string, "\(output)")
+        #expect(code == 0 && answer["works"] == .bool(true) && ["full", "reduced"].contains(level))
+        for name in ["launcher", "bubblewrap", "python", "user namespaces", "proc", "seccomp"] + ContainmentTrial.checks {
+            #expect(try Self.probe(name, in: output)["state"]?.string == "ok", "\(name)")
+        }
+        #expect(try Self.probe("landlock", in: output)["state"]?.string == "info")
+        #expect(answer["capacity"]?["memory_bytes"]?.integer ?? 0 > 0 && answer["classes"]?["signal"]?["slots"]?.integer ?? 0 > 0)
+        #expect(answer["pythons"]?.array?.isEmpty == false)
+    }
+
+    @Test func doctorShowsATableWithWhatToDo() throws {
+        let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": "/nonexistent/sandbox-launch"])
+        #expect(code == 1)
+        let lines = output.split(separator: "\n").map(String.init)
+        let row = try #require(
+            lines.firstIndex { $0.hasPrefix("missing  launcher") && $0.hasSuffix("/nonexistent/sandbox-launch is no program") },
+            "\(output)"
+        )
+        #expect(lines[row + 1].contains("→ build it (swift build) or name it by AUSPEX_SANDBOX_LAUNCHER"))
+        #expect(lines.last == "level: none, the executor will not work here")
+    }
+
+    @Test func anUnknownWordIsRefused() throws {
+        #expect(try Self.run(#"exec "$EXECUTOR" doctor --xml"#).code == 64)
+    }
+
+    // MARK: Failing closed
+
+    @Test(.enabled(if: geteuid() == 0)) func withoutBubblewrapThereIsNoSandbox() throws {
+        let (code, output) = try Self.run(#"exec unshare -m sh -c 'mount --bind /dev/null /usr/bin/bwrap && exec "$EXECUTOR" doctor --json'"#)
+        #expect(code == 1)
+        #expect(try Self.probe("bubblewrap", in: output)["remedy"]?.string == "install the package bubblewrap")
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func withoutUserNamespacesThereIsNoSandbox() throws {
+        let script =
+            #"exec unshare -U -r sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-setuid "$EXECUTOR" doctor --json'"#
+        let (code, output) = try Self.run(script)
+        #expect(code == 1, "\(output)")
+        #expect(output.contains(#""works":false"#), "\(output)")
+    }
+
+    @Test func belowTheDemandedLevelItSaysSo() throws {
+        // An executor whose launcher finds no groups: those of a machine that lends none.
+        let fake = SandboxFixture.temporaryFolder
+        defer { FileTree.remove(fake) }
+        let launcher = "\(fake)/sandbox-launch"
+        let text = "#!/bin/sh\n[ \"$1\" = probe ] && exit 0\nexec \(SandboxFixture.buildFolder)/sandbox-launch \"$@\"\n"
+        try Data(text.utf8).write(to: URL(filePath: launcher))
+        chmod(launcher, 0o755)
+        let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": launcher, "AUSPEX_SANDBOX_LEVEL": "full"])
+        #expect(
+            code == 1 && output.hasSuffix("level: reduced, but AUSPEX_SANDBOX_LEVEL demands full: the executor will not work here\n"),
+            "\(output)"
+        )
+        #expect(try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": launcher]).code == 0)
+    }
+
+    @Test func theServiceDoesNotStartBelowTheDemandedLevel() async throws {
+        let fixture = try await SandboxFixture.shared.get()
+        let configuration = SandboxConfiguration(
+            launcher: "/nonexistent/sandbox-launch",
+            leastLevel: .reduced,
+            systemRoot: "/",
+            firstUserID: 200_001,
+            cgroupName: "auspex-tests"
+        )
+        do {
+            _ = try await SandboxDetection(configuration: configuration, loops: fixture.loops.serving, cpu: fixture.cpu).require()
+            Issue.record("it would have started")
+        } catch let error as SandboxError {
+            #expect("\(error)".contains("no sandbox works on this machine") && "\(error)".contains("AUSPEX_SANDBOX_LAUNCHER"), "\(error)")
+        }
+    }
+
+    // MARK: While it runs
+
+    @Test func aSandboxThatStopsWorkingStopsTheClaims() async throws {
+        let fixture = try await SandboxFixture.shared.get()
+        let complaint = Mutex<String?>(nil)
+        let resources = ResourceManager(plan: try CapacityPlan(settings: CapacitySettings(), machine: .plenty, gpus: 0))
+        let readiness = Readiness()
+        let watch = SandboxWatch(
+            host: fixture.sandbox.host,
+            report: fixture.report,
+            interval: .seconds(3600),
+            resources: resources,
+            readiness: readiness,
+            time: SystemTimeSource(),
+            loop: fixture.loops.control,
+            trial: { complaint.withLock { $0 } }
+        )
+        try await watch.start()
+        #expect(readiness.report().ready)
+        #expect(readiness.report().states[0].detail.contains("level \(fixture.sandbox.host.level.rawValue)"), "\(readiness.report())")
+        #expect(readiness.report().states[0].detail.contains("launcher ok"))
+        complaint.withLock { $0 = "no network: there are lo eth0" }
+        await watch.look()
+        #expect(!readiness.report().ready && readiness.report().states[0].detail.contains("eth0"))
+        #expect(resources.room(beside: [:]).isEmpty)
+        #expect(Metrics.shared.render().contains("auspex_sandbox_works 0"))
+        complaint.withLock { $0 = nil }
+        // A run that could not start makes it look at once, long before its time.
+        watch.trouble()
+        for _ in 0..<2000 where !readiness.report().ready { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(readiness.report().ready && !resources.room(beside: [:]).isEmpty)
+        #expect(Metrics.shared.render().contains("auspex_sandbox_works 1"))
+        await watch.stop()
+    }
+
+    @Test func aTrialFindsWhatIsWrong() async throws {
+        let fixture = try await SandboxFixture.shared.get()
+        #expect(await ContainmentTrial(host: fixture.sandbox.host, loops: fixture.loops.serving, cpu: fixture.cpu).run().complaint == nil)
+        var broken = fixture.sandbox.host
+        broken.maskedFiles = []
+        let complaint = await ContainmentTrial(host: broken, loops: fixture.loops.serving, cpu: fixture.cpu).run().complaint
+        #expect(complaint == "kernel's command line hidden: /proc/cmdline can be read")
+        broken.launcher = "/nonexistent"
+        #expect(await ContainmentTrial(host: broken, loops: fixture.loops.serving, cpu: fixture.cpu).run().complaint != nil)
+    }
+
+    // MARK: Groups of both generations
+
+    private static func launch(_ arguments: [String]) throws -> [String] {
+        try ChildProcess.run(path: SandboxFixture.buildFolder + "/sandbox-launch", arguments: arguments + ["--", "--", "x"]).output
+            .split(separator: "\n").map(String.init)
+    }
+
+    private static let bounds = ["--memory-bytes", "1000000", "--processes", "64", "--cpu-thousandths", "1500"]
+
+    @Test func theSecondGenerationIsGivenEveryBound() throws {
+        #expect(
+            try Self.launch(["limits", "--name", "7-1", "--cgroup-v2", "/g"] + Self.bounds) == [
+                "/g/7-1/memory.max = 1000000", "/g/7-1/memory.swap.max = 0 (if there)", "/g/7-1/memory.oom.group = 1 (if there)",
+                "/g/7-1/pids.max = 64",
+                "/g/7-1/cpu.max = 150000 100000",
+            ]
+        )
+    }
+
+    @Test func theFirstGenerationIsGivenEveryBound() throws {
+        #expect(
+            try Self.launch(["limits", "--name", "7-1", "--cgroup-v1", "memory=/m", "--cgroup-v1", "pids=/p", "--cgroup-v1", "cpu=/c"] + Self.bounds)
+                == [
+                    "/m/7-1/memory.limit_in_bytes = 1000000", "/m/7-1/memory.memsw.limit_in_bytes = 1000000 (if there)",
+                    "/m/7-1/memory.swappiness = 0 (if there)", "/p/7-1/pids.max = 64", "/c/7-1/cpu.cfs_period_us = 100000",
+                    "/c/7-1/cpu.cfs_quota_us = 150000",
+                ]
+        )
+    }
+
+    @Test func bothGenerationsAreReadAlike() throws {
+        let root = SandboxFixture.temporaryFolder
+        defer { FileTree.remove(root) }
+        func write(_ path: String, _ text: String) throws {
+            let folder = "\(root)/\(path.split(separator: "/").dropLast().joined(separator: "/"))"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try Data(text.utf8).write(to: URL(filePath: "\(root)/\(path)"))
+        }
+        try write("two/r/memory.peak", "4096000\n")
+        try write("two/r/memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill 3\noom_group_kill 1\n")
+        try write("two/r/pids.events", "max 17\n")
+        try write("one/memory/r/memory.max_usage_in_bytes", "4096000\n")
+        try write("one/memory/r/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+        try write("one/pids/r/pids.events", "max 17\n")
+        let said = ["memory_peak_bytes=4096000 out_of_memory_kills=3 process_limit_hits=17"]
+        #expect(try Self.launch(["usage", "--name", "r", "--cgroup-v2", "\(root)/two"]) == said)
+        #expect(
+            try Self.launch(["usage", "--name", "r", "--cgroup-v1", "memory=\(root)/one/memory", "--cgroup-v1", "pids=\(root)/one/pids"]) == said
+        )
+        // A kernel before 5.19 has no memory.peak: the launcher then says what it saw of the processes.
+        #expect(
+            try Self.launch(["usage", "--name", "r", "--cgroup-v2", "\(root)/none"]) == [
+                "memory_peak_bytes=0 out_of_memory_kills=0 process_limit_hits=0"
+            ]
+        )
+    }
+}

@@ -1,0 +1,78 @@
+import Contracts
+import HTTPServing
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import scheduler
+
+/// The signal for adding and removing executors.
+@Suite(.enabled(if: TestServers.hasPostgres))
+struct WaitingTests {
+    @Test func everyClassIsCounted() async throws {
+        try await withPostgresStore { store, _ in
+            var later = Fixture.job("later")
+            later.availableAt = Timestamp.now() + .seconds(3600)
+            _ = try await store.insert([Fixture.job("a"), Fixture.job("b"), Fixture.job("c"), later])
+            try await store.pool.execute(
+                "UPDATE jobs SET available_at = clock_timestamp() - interval '90 seconds', estimated_seconds = 4 WHERE available_at <= clock_timestamp()"
+            )
+            let held = try await store.claim(Fixture.claim(1))
+            #expect(held.count == 1)
+            let loads = try await WaitingStore(pool: store.pool).loads()
+            #expect(loads.map(\.class).sorted { $0.rawValue < $1.rawValue } == ResourceClass.allCases.sorted { $0.rawValue < $1.rawValue })
+            let load = try #require(loads.first { $0.class == held[0].resourceClass })
+            #expect(load.claimable == 2 && load.running == 1, "what is not yet due cannot be claimed")
+            #expect(load.oldestAgeSeconds >= 90 && load.expectedSeconds == 8)
+            for other in loads where other.class != load.class { #expect(other == ClassLoad(class: other.class)) }
+        }
+    }
+
+    @Test func countingIsBounded() async throws {
+        try await withPostgresStore { store, _ in
+            let name = Fixture.job("a").resourceClass
+            _ = try await store.insert([Fixture.job("a")])
+            // Twelve thousand copies of it.
+            try await store.pool.execute(
+                """
+                INSERT INTO jobs (job_id, state, resource_class, priority, precedence, max_attempts, kind, account_id, queue_deadline, idempotency_key, input_sha256, spec)
+                SELECT gen_random_uuid(), state, resource_class, priority, precedence, max_attempts, kind, account_id, queue_deadline, 'copy-' || n, input_sha256, spec
+                FROM jobs CROSS JOIN generate_series(1, 12000) AS n
+                """
+            )
+            let load = try #require(try await WaitingStore(pool: store.pool).loads().first { $0.class == name })
+            #expect(load.claimable == WaitingJobs.mostCounted)
+        }
+    }
+
+    @Test func theRouteGivesWhatWasCountedLast() async throws {
+        let loads = Mutex<[ClassLoad]>([])
+        let gauge = WaitingGauge(count: { loads.withLock { $0 } }, time: SystemTimeSource(), loop: TestLoop.shared)
+        var router = Router(problemOf: SchedulerRoutes.problem)
+        WaitingRoutes(gauge: gauge).add(to: &router) { _ in Open() }
+        let client = RequestClient(router: router)
+        #expect(try await client.send(.get, "/internal/v1/waiting").status == 503)
+        loads.withLock { $0 = [ClassLoad(class: .large, claimable: 3, oldestAgeSeconds: 12.5, running: 1, expectedSeconds: 60)] }
+        await gauge.round()
+        let answer = try await client.send(.get, "/internal/v1/waiting").decode(WaitingJobs.self)
+        #expect(answer.classes == loads.withLock { $0 })
+        let page = Metrics.shared.render()
+        #expect(page.contains(#"auspex_scheduler_claimable_oldest_seconds{class="large"} 12.5"#))
+        #expect(page.contains(#"auspex_scheduler_claimable_jobs{class="large"} 3"#))
+    }
+
+    @Test func theTimeOfAClassIsTheSettings() throws {
+        var classes = ResourceClasses.standard
+        classes[.small] = try classes[.small].changed(by: "seconds=120")
+        #expect(JobLimits.timeLimitSeconds(resourceClass: .signal, kind: .signalRun, spec: ["manifest": ["class": "small"]], classes: classes) == 120)
+        #expect(JobLimits.timeLimitSeconds(resourceClass: .small, kind: .dryRun, spec: .object([:])) == 60)
+        #expect(JobLimits.timeLimitSeconds(resourceClass: .standard, kind: .dryRun, spec: .object([:])) == 600)
+        #expect(JobLimits.timeLimitSeconds(resourceClass: .large, kind: .dryRun, spec: .object([:])) == 3600)
+    }
+
+    private struct Open: Middleware {
+        func handle(_ request: Request, next: Handler) async throws -> Response { try await next(request) }
+    }
+}
