@@ -16,18 +16,26 @@ struct TestHouse: Sendable {
     let store: PostgresSchedulerStore
     let publicRouter: Router
     let internalRouter: Router
+    let logNews: LogNews
     let credentials: TestCredentials
 
-    init(pool: PostgresPool, blobs: any BlobStore) throws {
+    init(pool: PostgresPool, blobs: any BlobStore, logBytesPerDay: Int = 1 << 20) throws {
         self.pool = pool
         store = PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema))
         let credentials = try TestCredentials()
         self.credentials = credentials
+        let logs = LogStore(pool: pool, bytesPerDay: logBytesPerDay)
+        logNews = LogNews(logs: logs, time: SystemTimeSource(), loop: TestLoop.shared)
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: try SigningKey.generate(), time: SystemTimeSource()),
-            blobs: blobs
+            blobs: blobs,
+            logDoors: LogDoors(
+                logs: logs,
+                news: logNews,
+                door: StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: SystemTimeSource())
+            )
         )
         publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())

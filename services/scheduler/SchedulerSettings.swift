@@ -8,6 +8,7 @@ struct SchedulerSettings: ServiceSettings {
     let brokerURL: String
     let keyLimits: KeyLimitSettings
     let blobRoot: String
+    let logBytesPerDay: Int
     let authURLs: [String]
     let signalsURLs: [String]
     let marketdataURLs: [String]
@@ -18,6 +19,12 @@ struct SchedulerSettings: ServiceSettings {
         brokerURL = PeerSettings.broker(from: &reader)
         keyLimits = KeyLimitSettings(from: &reader)
         blobRoot = PeerSettings.blobRoot(from: &reader)
+        logBytesPerDay = reader.integer(
+            "AUSPEX_LOG_BYTES_PER_DAY",
+            help: "what an account's jobs may leave in logs on one day (UTC), in bytes; later logs of the day are cut",
+            default: 256 << 20,
+            range: (1 << 10)...(1 << 40)
+        )
         authURLs = PeerSettings.service("auth", from: &reader)
         signalsURLs = PeerSettings.service("signals", from: &reader)
         marketdataURLs = PeerSettings.service("marketdata", from: &reader)

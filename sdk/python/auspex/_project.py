@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from . import _parameters
 from .author import KINDS
 from .errors import AuspexError
 
@@ -138,6 +139,8 @@ class Manifest:
         inputs = tuple(_read_input(item, f"inputs[{index}].") for index, item in enumerate(top.take("inputs", list, [])))
         output = _read_output(_Table(top.take("output", dict, required=True), "output."))
         parameters = top.take("parameters", dict, {})
+        for field, reason in _parameters.faults(parameters):
+            raise ProjectError(f"{MANIFEST}: parameters.{field} {reason}")
         top.done()
         return cls(name, entry_point, python, resource_class, inputs, output, parameters)
 

@@ -63,6 +63,24 @@ def test_the_same_bars_give_the_same_rows_or_it_is_said(folder, capsys):
     assert "gave other rows" in capsys.readouterr().err
 
 
+def test_declared_parameters_may_differ_from_run_to_run(folder, capsys):
+    (folder / "auspex.toml").write_text(
+        textwrap.dedent(MANIFEST) + '[parameters]\nplain = 1\n[parameters.threshold]\ntype = "number"\ndefault = 0.5\nminimum = 0\nmaximum = 1\n')
+    (folder / "app.py").write_text(textwrap.dedent(APP).format(value='context.parameters["threshold"] + context.parameters["plain"]'))
+
+    def value(*arguments):
+        assert run("run", folder, "--json", *arguments) == 0
+        return json.loads(capsys.readouterr().out)["rows"][0]["value"]
+
+    assert value() == "1.5" and value("--set", "threshold=0.25") == "1.25"
+    assert run("run", folder, "--set", "threshold=2") == 2 and run("run", folder, "--set", "plain=2") == 2
+    assert "threshold must be at most 1" in capsys.readouterr().err
+    text = (folder / "auspex.toml").read_text()
+    (folder / "auspex.toml").write_text(text.replace("default = 0.5", 'default = "half"'))
+    assert run("check", folder) == 1
+    assert "parameters.threshold.default must be a number" in capsys.readouterr().err
+
+
 def test_check_says_what_an_upload_would_be_refused_for(folder, capsys):
     assert run("check", folder) == 0
     (folder / "requirements.txt").write_text("numpy\n-r other.txt\n")

@@ -13,8 +13,6 @@ struct SignalRunHandler: JobHandler {
     let runtime: AuthorRuntime
     let cpu: CPUPool
 
-    private static let logger = Logger("runs")
-
     var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
 
     func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
@@ -27,20 +25,8 @@ struct SignalRunHandler: JobHandler {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
             return try await clock.stage("total") { try await run(job, spec, clock, reporter) }
-        } catch is CancellationError {
-            return .failed(.infra, "the run was stopped")
-        } catch let obstacle as RunObstacle {
-            return .failed(obstacle.kind, obstacle.reason)
-        } catch let error as EnvironmentError {
-            return .failed(error.kind, error.reason)
-        } catch let error as RequirementsFile.Problem {
-            return .failed(.policy, "\(error)")
-        } catch let error as CodeError {
-            if case .wrongBytes = error { return .failed(.infra, "\(error)") }
-            return .failed(.policy, "\(error)")
         } catch {
-            Self.logger.error("a run could not begin", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
-            return .failed(.infra, "\(error)")
+            return SandboxedFailure.result(of: error, job)
         }
     }
 
@@ -57,7 +43,7 @@ struct SignalRunHandler: JobHandler {
         let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)))
         let plan = RunPlan(
             entryPoint: manifest.entryPoint,
-            parameters: manifest.parameters,
+            parameters: (try? DeclaredParameters.values(of: manifest.parameters)) ?? manifest.parameters,
             output: manifest.output,
             asOf: spec.asOf,
             series: known.series,
@@ -76,10 +62,7 @@ struct SignalRunHandler: JobHandler {
         let check = RowCheck(output: manifest.output, asOf: spec.asOf)
         let verdict = RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check)
         var result = try self.result(verdict, spec, known, environment, clock)
-        result.cpuSeconds = outcome.cpuSeconds
-        result.memoryPeakBytes = outcome.memoryPeakBytes
-        result.log = outcome.log.text
-        result.logTruncated = outcome.log.isTruncated
+        result.note(outcome)
         return result
     }
 
