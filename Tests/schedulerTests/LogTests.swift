@@ -1,5 +1,7 @@
+import BlobStore
 import Contracts
 import Cryptography
+import Foundation
 import HTTPServing
 import Postgres
 import ServiceRuntime
@@ -145,6 +147,35 @@ import Testing
             let rest = await back.rest()
             #expect(rest.map(\.name) == ["log", "end"] && rest.first?.data["text"] == "two\n")
             await back.finish()
+        }
+    }
+
+    @Test("What one replica is told, listeners of another hear, and go on there where they broke off")
+    func replicas() async throws {
+        try await withStreams { house, port, headers in
+            let root = FileManager.default.temporaryDirectory.appending(path: "auspex-scheduler-\(UUID().uuidString)")
+            let cpu = try CPUPool(threads: 1)
+            defer {
+                cpu.stop()
+                try? FileManager.default.removeItem(at: root)
+            }
+            // Takes the renewals, while the streams are the other's.
+            let other = try TestHouse(pool: house.pool, blobs: try FolderBlobStore(root: root.path(), service: "scheduler", pool: cpu))
+            try await other.logNews.start()
+            let job = try await running(house)
+            let path = "/api/jobs/\(job.id)/logs/stream"
+            let listener = try await EventListener.open(port: port, path: path, headers: headers)
+            try await renew(other, job, 0, "one\n")
+            let first = try #require(await listener.next())
+            #expect(first.data["text"] == "one\n")
+            await listener.finish()
+            try await renew(other, job, 4, "two\n")
+            let back = try await EventListener.open(port: port, path: path, headers: headers, lastEventID: first.id)
+            #expect(await back.next()?.data["text"] == "two\n")
+            try await finish(other, try Fixture.finished(job, log: "one\ntwo\nthree\n"))
+            #expect(await back.rest().map(\.name) == ["log", "end"])
+            await back.finish()
+            await other.logNews.stop()
         }
     }
 

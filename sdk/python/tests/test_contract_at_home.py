@@ -93,6 +93,21 @@ def test_check_says_what_an_upload_would_be_refused_for(folder, capsys):
     assert "app.py line 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("change, words", [
+    (('name = "At home"', f'name = "{"n" * 121}"'), "name must be a name of 1 to 120 characters"),
+    (('name =', 'python = "two"\nname ='), "python must be a version"),
+    (('name =', 'deadline_seconds = 86401\nname ='), "deadline_seconds must be at most 86400"),
+    (("horizon_seconds = 60", "horizon_seconds = 31622401"), "output.horizon_seconds must be at most 31622400"),
+    (("horizon_seconds = 60", "horizon_seconds = 60\nmaximum_rows = 1001"), "output.maximum_rows must be at most 1000"),
+    (("horizon_seconds = 60", f'horizon_seconds = 60\n[parameters]\nlong = "{"x" * 8192}"'), "parameters has at most 8192 bytes"),
+    (("lookback = 3", "lookback = 50001"), "lookback must be at most 50000"),
+])
+def test_check_has_the_bounds_of_the_platform(folder, capsys, change, words):
+    (folder / "auspex.toml").write_text(textwrap.dedent(MANIFEST).replace(*change))
+    assert run("check", folder) == 1
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", [
     "numpy", "", "# nothing\n\n   \n", "NumPy >= 1.26 , < 3  # fine\r\npandas==2.*", "scikit_learn[Tests, alldeps]~=1.4",
     "tomli ; python_version < \"3.11\" and (os_name == 'posix')", "zope.interface!=5.0.0", "torch==2.1.0+cpu",
