@@ -41,7 +41,12 @@ import Testing
             words: ["SyntaxError", "/app/app.py", "line 2"]
         ),
         Case(name: "a missing function", code: "def other(context): pass\n", kind: .exception, words: ["app.py has no function 'predict'"]),
-        Case(name: "an exit", code: "import sys\ndef predict(context):\n    sys.exit(3)\n", kind: .exception, words: ["exit(3)", "instead of returning"]),
+        Case(
+            name: "an exit",
+            code: "import sys\ndef predict(context):\n    sys.exit(3)\n",
+            kind: .exception,
+            words: ["exit(3)", "instead of returning"]
+        ),
         Case(
             name: "an end by force",
             code: "import os\ndef predict(context):\n    os._exit(3)\n",
