@@ -398,6 +398,9 @@ def _upload(client: Client, signal_id: str, item: Any) -> Dict[str, Any]:
 def _show_dry_run(run: DryRun) -> bool:
     print("in the sandbox:")
     _show_log(run.log)
+    if run.cpu_seconds is not None:
+        stages = "".join(f", {name} {milliseconds:.0f} ms" for name, milliseconds in run.stages_ms.items())
+        print(f"used {run.cpu_seconds:.2f} s CPU, {(run.memory_peak_bytes or 0) / 1e6:.0f} MB{stages}")
     if run.state != "completed":
         print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain((run.error_message or 'no reason given').splitlines()[0])}")
         return False

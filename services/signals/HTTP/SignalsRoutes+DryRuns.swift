@@ -93,6 +93,8 @@ extension SignalsRoutes {
             "refusal": Self.refusal(of: result, version: version),
             "log": job.log.map { .string($0) } ?? .null,
             "log_truncated": .bool(job.logTruncated ?? false),
+            "cpu_seconds": job.cpuSeconds.flatMap { JSONNumber($0) }.map { .number($0) } ?? .null,
+            "memory_peak_bytes": job.memoryPeakBytes.map { .integer($0) } ?? .null,
         ])
     }
 
