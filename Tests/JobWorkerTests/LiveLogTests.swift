@@ -27,6 +27,12 @@ struct LiveLogTests {
         #expect(log.next() == LogChunk(offset: 4, text: "two\n"))
     }
 
+    @Test func nothingInALogCanSpoilARenewal() {
+        let log = LiveLog()
+        log.append("a\0b")
+        #expect(log.next()?.text == "a?b")
+    }
+
     @Test func theBeginningComesWholeAndInPiecesBetweenCharacters() {
         let log = LiveLog()
         let text = String(repeating: "€", count: 12_000)

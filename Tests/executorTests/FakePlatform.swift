@@ -12,6 +12,7 @@ import Testing
 /// Scheduler, signals and market data as an executor sees them, over real HTTP on one port.
 final class FakePlatform: WakeupSource {
     struct State {
+        var renewals: [LeaseRenewal] = []
         var waiting: [ClaimedJob] = []
         var finished: [FinishedJob] = []
         var blobs: [SHA256Digest: [UInt8]] = [:]
@@ -232,6 +233,7 @@ final class FakePlatform: WakeupSource {
     private func renew(_ request: Request) throws -> Response {
         let body = try WireJSON.decode(RenewRequest.self, from: request.body)
         let cancelled = read { $0.cancelled }
+        change { $0.renewals += body.leases }
         return try .json(
             RenewAnswer(
                 leases: body.leases.map {

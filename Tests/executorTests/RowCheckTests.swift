@@ -28,8 +28,9 @@ import Testing
     @Test(
         arguments: [
             (["row": 1], "its number is not 0"),
-            (["instrument": "ETHUSD"], "its instrument is not the manifest's"),
-            (["kind": "direction"], "its kind is not the manifest's"),
+            (["instrument": "ETHUSD"], "instrument is 'ETHUSD', but the manifest promises 'BTCUSD'"),
+            (["kind": "direction"], "kind is 'direction', but the manifest promises 'price'"),
+            (["kind": "mood"], "kind is no kind at all"),
             (["value": .number(JSONNumber(616.53)!)], "value is not decimal text"),
             (["value": "1e5"], "value is not decimal text"),
             (["value": "NaN"], "value is not decimal text"),
@@ -54,7 +55,8 @@ import Testing
 
     @Test(arguments: [
         (OutputKind.direction, "2", false), (.direction, "0.5", false), (.direction, "-1", true), (.probability, "1.01", false),
-        (.probability, "-0.1", false), (.probability, "1", true), (.probability, "0.337", true), (.return, "-0.5", true), (.price, "-37.63", true),
+        (.probability, "-0.1", false), (.probability, "1", true), (.probability, "0.337", true), (.return, "-0.5", true), (.return, "-1", true),
+        (.return, "-1.01", false), (.price, "-37.63", true),
     ])
     func valuesFitTheirKind(kind: OutputKind, value: String, fits: Bool) {
         let row = Self.row(["kind": .string(kind.rawValue), "value": .string(value)])

@@ -112,7 +112,7 @@ import Testing
             """
         let (verdict, _) = try await SandboxFixture.shared.get().run(app)
         #expect(verdict.failureKind == .invalidOutput)
-        #expect(verdict.message == "row 0: its instrument is not the manifest's, 'BTCUSD'")
+        #expect(verdict.message == "row 0: instrument is 'ETHUSD', but the manifest promises 'BTCUSD'")
     }
 
     @Test func quantilesKeepTheirDigits() async throws {

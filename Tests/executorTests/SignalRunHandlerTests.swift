@@ -17,11 +17,19 @@ import Testing
             return Prediction(1 if context.bars().close[-1] > context.bars().close[0] else -1)
         """
 
-    private func withExecutor(_ body: (FakePlatform) async throws -> Void) async throws {
-        try await withExecutor { platform, _, _ in try await body(platform) }
+    func withExecutor(
+        classes: [ResourceClass: Int] = [.signal: 2],
+        further: (SandboxFixture) -> [any JobHandler] = { _ in [] },
+        _ body: (FakePlatform) async throws -> Void
+    ) async throws {
+        try await withExecutor(classes: classes, further: further) { platform, _, _ in try await body(platform) }
     }
 
-    private func withExecutor(_ body: (FakePlatform, SignalRunHandler, WarmPool) async throws -> Void) async throws {
+    private func withExecutor(
+        classes: [ResourceClass: Int] = [.signal: 2],
+        further: (SandboxFixture) -> [any JobHandler] = { _ in [] },
+        _ body: (FakePlatform, SignalRunHandler, WarmPool) async throws -> Void
+    ) async throws {
         let fixture = try await SandboxFixture.shared.get()
         let platform = try await FakePlatform()
         let root = SandboxFixture.temporaryFolder
@@ -51,8 +59,8 @@ import Testing
         let worker = JobWorker(
             worker: "executor-test",
             scheduler: platform.client("scheduler"),
-            classes: [.signal: 2],
-            handlers: [handler, NoopHandler()],
+            classes: classes,
+            handlers: [handler, NoopHandler()] + further(fixture),
             wakeups: platform,
             control: fixture.loops.control,
             loops: fixture.loops.serving,
@@ -72,7 +80,7 @@ import Testing
         FileTree.remove(root)
     }
 
-    private func finished(_ platform: FakePlatform, _ attempt: AttemptID) async throws -> FinishedJob {
+    func finished(_ platform: FakePlatform, _ attempt: AttemptID) async throws -> FinishedJob {
         try await eventuallyValue(timeout: .seconds(120)) { platform.read { $0.finished.first { $0.attemptID == attempt } } }
     }
 

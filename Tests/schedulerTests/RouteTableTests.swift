@@ -15,6 +15,7 @@ struct RouteTableTests {
     /// Public routes, with what an owner of nothing is answered.
     static let outside: [(route: String, whenOpen: String)] = [
         ("GET /api/jobs", "200"), ("GET /api/jobs/{id}", "404 not_found id"), ("GET /api/jobs/{id}/logs", "404 not_found id"),
+        ("GET /api/jobs/{id}/logs/stream", "404 not_found id"), ("GET /api/jobs/logs", "400 missing_parameter q"),
         ("DELETE /api/jobs/{id}", "404 not_found id"), ("GET /api/schedules", "200"), ("GET /api/schedules/{id}/occurrences", "404 not_found id"),
     ]
 

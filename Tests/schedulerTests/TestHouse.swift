@@ -16,23 +16,31 @@ struct TestHouse: Sendable {
     let store: PostgresSchedulerStore
     let publicRouter: Router
     let internalRouter: Router
+    let logNews: LogNews
     let credentials: TestCredentials
     /// What the service signs job tokens with.
     let signingKey: SigningKey
 
-    init(pool: PostgresPool, blobs: any BlobStore) throws {
+    init(pool: PostgresPool, blobs: any BlobStore, logBytesPerDay: Int = 1 << 20) throws {
         self.pool = pool
         store = PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema))
         let credentials = try TestCredentials()
         self.credentials = credentials
         let time = SystemTimeSource()
         signingKey = try SigningKey.generate()
+        let logs = LogStore(pool: pool, bytesPerDay: logBytesPerDay)
+        logNews = LogNews(logs: logs, time: time, loop: TestLoop.shared)
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
             blobs: blobs,
-            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time))
+            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time)),
+            logDoors: LogDoors(
+                logs: logs,
+                news: logNews,
+                door: StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: time)
+            )
         )
         publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())

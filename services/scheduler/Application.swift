@@ -94,13 +94,19 @@ enum Application {
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 
+        // Logs of running jobs.
+        let logs = LogStore(pool: pool, bytesPerDay: settings.logBytesPerDay)
+        let logNews = LogNews(logs: logs, time: time, loop: loops.control)
+        let door = StreamDoor(keys: apiKeys, denied: denied, time: time)
+
         // The doors.
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: loops.control, hint: hint),
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes),
             blobs: blobs,
-            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time))
+            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time)),
+            logDoors: LogDoors(logs: logs, news: logNews, door: door)
         )
         let limits = HTTPLimits(accessLog: common.accessLog)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
@@ -127,6 +133,8 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, wakeups, tokenKeys, limiter, credentials, news] + consumers + background + [internalServer, publicServer]
+        return [pool, publisher, relay, wakeups, tokenKeys, limiter, credentials, news, logNews] + consumers + background + [
+            internalServer, publicServer,
+        ]
     }
 }

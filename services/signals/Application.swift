@@ -77,7 +77,11 @@ enum Application {
             consumer(OccurrenceSettledHandler(store: store), pool, settings, environment),
             consumer(AccountCreatedHandler(store: store), pool, settings, environment),
             consumer(InstrumentChangedHandler(store: store), pool, settings, environment),
+            consumer(IncidentHandler(), pool, settings, environment),
         ]
+        let incidents = IncidentStore(pool: pool)
+        let door = StreamDoor(keys: apiKeys, denied: denied, time: time)
+        let incidentStreams = IncidentStreams(incidents: incidents, door: door, time: time, loop: loops.control)
         let idempotency = PostgresIdempotencyStore(pool: pool, time: time) { outbox.poke() }
         let sealer = Sealer(store: store, signer: LedgerSigner(key: signingKey), time: time, loop: loops.control)
         let settler = Settler(store: store, market: market, time: time)
@@ -86,7 +90,8 @@ enum Application {
             sealer, SettlementPlanner(store: store, jobs: jobs, time: time, loop: loops.control),
             wakeups,
             settlementWorker(settler, settings, environment, scheduler: scheduler, wakeups: wakeups),
-            Housekeeping(store: store, blobs: blobs, idempotency: idempotency, time: time, loop: loops.control),
+            Housekeeping(store: store, blobs: blobs, idempotency: idempotency, time: time, loop: loops.control) { try await incidents.cleanUp() },
+            incidentStreams,
         ]
 
         // The doors.
@@ -104,7 +109,9 @@ enum Application {
             exports: LedgerExports(store: store),
             signingKey: signingKey,
             cpu: environment.cpu,
-            time: time
+            time: time,
+            incidentDoors: IncidentDoors(store: incidents, streams: incidentStreams),
+            versionQuotas: VersionQuotas(usage: VersionUsage(pool: pool), limits: settings.versions)
         )
         let limits = HTTPLimits(accessLog: common.accessLog)
         let publicServer = HTTPServer(

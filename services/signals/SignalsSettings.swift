@@ -13,6 +13,7 @@ struct SignalsSettings: ServiceSettings {
     let marketdataURLs: [String]
     let settlementSlots: Int
     let dryRuns: DryRunLimits
+    let versions: VersionQuotas.Limits
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -31,6 +32,20 @@ struct SignalsSettings: ServiceSettings {
                 help: "dry runs that an account may begin in a minute",
                 default: 10,
                 range: 1...1_000
+            )
+        )
+        versions = VersionQuotas.Limits(
+            versionsPerSignal: reader.integer(
+                "AUSPEX_VERSIONS_PER_SIGNAL",
+                help: "versions that a signal may have",
+                default: 1_000,
+                range: 1...1_000_000
+            ),
+            bytesPerAccount: reader.integer(
+                "AUSPEX_VERSION_BYTES_PER_ACCOUNT",
+                help: "bytes that the files of an account's versions may hold; a file counts once however many versions name it",
+                default: 20 << 30,
+                range: (1 << 20)...(1 << 50)
             )
         )
     }

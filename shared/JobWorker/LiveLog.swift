@@ -21,6 +21,8 @@ final class LiveLog: Sendable {
     /// Takes what was printed next.
     func append(_ text: String) {
         if text.isEmpty { return }
+        // A NUL cannot travel: with it in a log the whole renewal would be refused, and every lease of the worker with it.
+        let text = FinishedJob.plain(text, maximumBytes: .max)
         state.withLock { state in
             var rest = text.utf8[...]
             if state.total < LogChunk.headBytes {

@@ -35,7 +35,6 @@ struct PredictionRuleTests {
     func good() throws {
         #expect(fault([]) == nil)
         #expect(fault([Self.row()]) == nil)
-        #expect(fault([Self.row(instrument: "ETHUSD")]) == nil)
         #expect(fault([Self.row(.single(try decimal("0.55")), kind: .probability)], .probability) == nil)
         #expect(fault([Self.row(.single(try decimal("-37.63")), kind: .price)], .price) == nil)
         let quantiles = PredictionValue.quantiles(["0.1": try decimal("1"), "0.5": try decimal("1"), "0.9": try decimal("20")])
@@ -46,16 +45,19 @@ struct PredictionRuleTests {
     @Test("One bad row is named with its number and reason")
     func bad() throws {
         let cases: [(PredictionRow, OutputKind, String)] = [
-            (Self.row(row: 1), .direction, "numbered"),
-            (Self.row(instrument: "EURUSD"), .direction, "not in the manifest"),
-            (Self.row(kind: .price), .direction, "the manifest says 'direction'"),
-            (Self.row(.single(try decimal("1.01"))), .direction, "-1 to 1"),
-            (Self.row(.single(try decimal("-0.1")), kind: .probability), .probability, "0 to 1"),
+            (Self.row(row: 1), .direction, "its number is not 0"),
+            (Self.row(instrument: "ETHUSD"), .direction, "the manifest promises 'BTCUSD'"),
+            (Self.row(kind: .price), .direction, "the manifest promises 'direction'"),
+            (Self.row(.single(try decimal("1.01"))), .direction, "a direction is -1, 0 or 1"),
+            (Self.row(.single(try decimal("-0.1")), kind: .probability), .probability, "between 0 and 1"),
             (Self.row(.single(try decimal("-1.5")), kind: .return), .return, "-1 or more"),
-            (Self.row(kind: .quantiles), .quantiles, "object"),
+            (Self.row(kind: .quantiles), .quantiles, "a mapping"),
             (Self.row(.quantiles(["1.5": .zero]), kind: .quantiles), .quantiles, "between 0 and 1"),
-            (Self.row(.quantiles(["0.1": try decimal("2"), "0.2": try decimal("1")]), kind: .quantiles), .quantiles, "below"),
-            (Self.row(.quantiles([:])), .direction, "one decimal"),
+            (
+                Self.row(.quantiles(["0.1": try decimal("2"), "0.2": try decimal("1")]), kind: .quantiles), .quantiles,
+                "is above the value at level 0.2"
+            ),
+            (Self.row(.quantiles([:])), .direction, "must be a number"),
             (Self.row(from: 60, to: 0), .direction, "after target_from"),
             (Self.row(from: 0, to: 61), .direction, "horizon_seconds"),
             (Self.row(from: -60, to: 0), .direction, "before as_of"),
@@ -65,7 +67,7 @@ struct PredictionRuleTests {
             #expect(found?.row == 0)
             #expect(found?.reason.contains(words) == true, "\(found?.reason ?? "passed"), wanted \(words)")
         }
-        #expect(fault([Self.row(), Self.row(row: 1)])?.row == nil)
+        #expect(fault([Self.row(), Self.row(row: 1)])?.row == 1)
         #expect(fault([Self.row(), Self.row(row: 5)], maximum: 2)?.row == 1)
         #expect(fault([Self.row(from: -3_600, to: -3_540)], feed: .replay) == nil)
     }

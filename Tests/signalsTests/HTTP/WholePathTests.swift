@@ -303,9 +303,18 @@ struct WholePathTests {
             let envelope = try await platform.completed(id)
             let result = try envelope.body(as: JobCompleted.self).result
             platform.jobs.state.withLock { state in
-                for job in state.standings.keys { state.standings[job] = JobStanding(state: .completed, result: result, log: "hello\n") }
+                for job in state.standings.keys {
+                    state.standings[job] = JobStanding(
+                        state: .completed,
+                        result: result,
+                        log: "hello\n",
+                        cpuSeconds: 0.25,
+                        memoryPeakBytes: 40_000_000
+                    )
+                }
             }
             let done = try await client.get("/api/signals/\(id)/dry-runs/\(jobID)").json()
+            #expect(done["cpu_seconds"]?.double == 0.25 && done["memory_peak_bytes"] == 40_000_000)
             #expect(done["log"] == "hello\n" && done["refusal"] == .null && done["result"]?["rows"]?[0]?["value"] == "1")
             #expect(try await platform.store.head(id)?.seq == 0)
             #expect(try await platform.client(Person.provider()).get("/api/signals/\(id)/dry-runs/\(jobID)").verdict == "403 not_owner")

@@ -85,13 +85,14 @@ struct TestPlatform: Sendable {
     let keys: CachingAPIKeyVerifier
     var denied: DenySet { people.denied }
     let credentials: CredentialNews
+    let incidentStreams: IncidentStreams
     let router: Router
     let internalRouter: Router
     let time: any TimeSource = SystemTimeSource()
     let executorFiles = ByteBudget(maximumBytes: 1_000_000)
 
     /// - Parameter limiter: what counts the use of keys, over the auth that it is given; nothing unless told.
-    init(pool: PostgresPool, limiter: (FakeAuth) -> KeyLimiter? = { _ in nil }) throws {
+    init(pool: PostgresPool, versions: VersionQuotas.Limits = Self.manyVersions, limiter: (FakeAuth) -> KeyLimiter? = { _ in nil }) throws {
         self.pool = pool
         let outbox = Outbox(schema: "signals")
         store = PostgresSignalsStore(pool: pool, outbox: outbox)
@@ -106,6 +107,9 @@ struct TestPlatform: Sendable {
         credentials = CredentialNews(keys: keys, denied: people.denied)
         credentials.subscriptionChanged(isSubscribed: true)
         entitlements.hearing(true)
+        let incidents = IncidentStore(pool: pool)
+        let door = StreamDoor(keys: keys, denied: people.denied, time: time)
+        incidentStreams = IncidentStreams(incidents: incidents, door: door, time: time, loop: TestLoop.shared)
         let tokens = people.accessTokens()
         let routes = SignalsRoutes(
             store: store,
@@ -122,7 +126,9 @@ struct TestPlatform: Sendable {
             signingKey: ledgerKey,
             cpu: try CPUPool(threads: 1),
             time: time,
-            executorFiles: executorFiles
+            executorFiles: executorFiles,
+            incidentDoors: IncidentDoors(store: incidents, streams: incidentStreams),
+            versionQuotas: VersionQuotas(usage: VersionUsage(pool: pool), limits: versions)
         )
         let limits = limiter(auth)
         router = routes.publicRouter(
@@ -139,6 +145,9 @@ struct TestPlatform: Sendable {
         )
         internalRouter = inside
     }
+
+    /// More than a test makes.
+    static let manyVersions = VersionQuotas.Limits(versionsPerSignal: 1_000, bytesPerAccount: 1 << 30)
 
     static let scheduler = (try? SigningKey.generate()).unsafelyUnwrapped
     static let executor = (try? SigningKey.generate()).unsafelyUnwrapped
@@ -279,11 +288,14 @@ struct TestPlatform: Sendable {
 
 /// Lends a platform on a database of its own.
 func withPlatform<Outcome>(
+    versions: VersionQuotas.Limits = TestPlatform.manyVersions,
     limiter: (FakeAuth) -> KeyLimiter? = { _ in nil },
     _ body: (TestPlatform) async throws -> Outcome
 ) async throws -> Outcome {
     try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
-        try await database.withPool(maximumConnections: 6) { pool in try await body(try TestPlatform(pool: pool, limiter: limiter)) }
+        try await database.withPool(maximumConnections: 6) { pool in
+            try await body(try TestPlatform(pool: pool, versions: versions, limiter: limiter))
+        }
     }
 }
 

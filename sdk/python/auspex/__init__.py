@@ -38,6 +38,7 @@ _LATER = {
     "bars": "_bar_reading",
     "Bar": "bar_history",
     "BarEvent": "_streaming",
+    "LogEvent": "_job_logs",
     "BarHistory": "bar_history",
     "BarCache": "_bar_cache",
     "verify_ledger": "ledger",

@@ -90,8 +90,9 @@ def create_version(signal_id: str, files: Sequence[Mapping[str, Any]], note: str
     return Call("POST", f"/api/signals/{segment(signal_id)}/versions", Version.read, json={"files": list(files), "note": note}, waits=60, **once())
 
 
-def start_dry_run(signal_id: str, version: int) -> Call:
-    return Call("POST", f"/api/signals/{segment(signal_id)}/versions/{int(version)}/dry-run", lambda answer: answer["id"], **once())
+def start_dry_run(signal_id: str, version: int, parameters: Optional[Mapping[str, Any]] = None) -> Call:
+    body = {"json": {"parameters": dict(parameters)}} if parameters else {}
+    return Call("POST", f"/api/signals/{segment(signal_id)}/versions/{int(version)}/dry-run", lambda answer: answer["id"], **body, **once())
 
 
 def dry_run(signal_id: str, run_id: str) -> Call:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from . import _parameters
 from .author import KINDS
 from .errors import AuspexError
 
@@ -22,6 +24,9 @@ MANIFEST = "auspex.toml"
 LARGEST_PROJECT = 200 * 1024 * 1024
 MOST_FILES = 100
 MOST_BARS = 50_000
+MOST_INPUTS = 20
+LONGEST_HORIZON = 366 * 86_400
+LARGEST_PARAMETERS = 8 * 1024
 LARGEST_PART = 8 * 1024 * 1024
 LARGEST_INLINE = 512 * 1024
 SKIPPED = {"__pycache__", "venv", "node_modules"}
@@ -128,16 +133,26 @@ class Manifest:
             raise ProjectError(f"{MANIFEST}: {error}") from None
         top = _Table(document, "")
         name = top.take("name", str, required=True)
+        if not 1 <= len(name) <= 120:
+            raise ProjectError(f"{MANIFEST}: name must be a name of 1 to 120 characters")
         entry_point = top.take("entry_point", str, "app:predict")
         if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", entry_point):
             raise ProjectError(f'{MANIFEST}: entry_point must be module:function, such as "app:predict"')
         python = top.take("python", str, "3.11")
+        if not re.fullmatch(r"3\.[0-9]{1,2}(\.[0-9]{1,3})?|pypy3[0-9.]*", python):
+            raise ProjectError(f'{MANIFEST}: python must be a version such as "3.11"')
         resource_class = top.word("class", tuple(TIME_LIMITS), "small")
-        top.number("deadline_seconds", 1, 60)
+        top.number("deadline_seconds", 1, 60, 86_400)
         _check_schedule(_Table(top.take("schedule", dict, required=True), "schedule."))
+        if len(top.take("inputs", list, [])) > MOST_INPUTS:
+            raise ProjectError(f"{MANIFEST}: inputs must be a list of at most {MOST_INPUTS} tables")
         inputs = tuple(_read_input(item, f"inputs[{index}].") for index, item in enumerate(top.take("inputs", list, [])))
         output = _read_output(_Table(top.take("output", dict, required=True), "output."))
         parameters = top.take("parameters", dict, {})
+        if len(json.dumps(parameters, default=str, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_PARAMETERS:
+            raise ProjectError(f"{MANIFEST}: parameters has at most {LARGEST_PARAMETERS} bytes as JSON")
+        for field, reason in _parameters.faults(parameters):
+            raise ProjectError(f"{MANIFEST}: parameters.{field} {reason}")
         top.done()
         return cls(name, entry_point, python, resource_class, inputs, output, parameters)
 
@@ -166,7 +181,7 @@ def _read_input(members: Any, path: str) -> Input:
 def _read_output(table: _Table) -> Dict[str, Any]:
     output = {
         "kind": table.word("kind", KINDS), "instrument": table.take("instrument", str, required=True),
-        "horizon_seconds": table.number("horizon_seconds", 1), "maximum_rows": table.number("maximum_rows", 1, 1),
+        "horizon_seconds": table.number("horizon_seconds", 1, highest=LONGEST_HORIZON), "maximum_rows": table.number("maximum_rows", 1, 1, 1_000),
     }
     table.done()
     return output

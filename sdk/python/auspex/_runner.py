@@ -127,7 +127,7 @@ def _describe(error):
 
     trace = error.__traceback__
     own = os.path.dirname(__file__)
-    while trace is not None and trace.tb_next is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) in (own, ""):
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) in (own, ""):
         trace = trace.tb_next
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
         trace = trace.tb_next

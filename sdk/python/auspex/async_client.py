@@ -172,9 +172,11 @@ class AsyncClient:
         """Uploads a version; see :meth:`auspex.Client.create_version`."""
         return await self.call(_calls.create_version(signal_id, files, note))
 
-    async def dry_run(self, signal_id: str, version: int, *, timeout: float = 900.0, poll: float = 0.5) -> DryRun:
-        """Runs a version once in the sandbox, records nothing, and waits for the end."""
-        run_id = await self.call(_calls.start_dry_run(signal_id, version))
+    async def dry_run(
+        self, signal_id: str, version: int, *, parameters: Optional[Mapping[str, Any]] = None, timeout: float = 900.0, poll: float = 0.5
+    ) -> DryRun:
+        """Runs a version once in the sandbox, records nothing, and waits for the end. ``parameters`` are other values of those that the manifest declares."""
+        run_id = await self.call(_calls.start_dry_run(signal_id, version, parameters))
         end = asyncio.get_running_loop().time() + timeout
         while True:
             run: DryRun = await self.call(_calls.dry_run(signal_id, run_id))

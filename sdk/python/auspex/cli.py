@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import _calls, _frame, _requirements
+from . import _calls, _frame, _parameters, _requirements
 from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, entry_point_faults, interval_seconds
 from ._sample_bars import SECOND, from_platform, inputs_at_home
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--platform", action="store_true", help="bars from the platform, as they were known (key: AUSPEX_API_KEY, scope bars:read)")
     run.add_argument("--url", help="the platform of --platform (default: AUSPEX_URL, or %s)" % DEFAULT_URL)
     run.add_argument("--as-of", metavar="TIME", help="the run's point in time, such as 2016-10-08T12:01:00Z (default: the last bar's end, or now)")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a parameter that the manifest declares")
     run.add_argument("--repeat", type=int, default=1, metavar="N", help="run it N times: the same bars should give the same rows")
     run.add_argument("--json", action="store_true", help="print the answer as JSON")
     run.set_defaults(run=run_project)
@@ -195,7 +196,7 @@ def run_project(options: argparse.Namespace) -> int:
     else:
         as_of, inputs = inputs_at_home(manifest.inputs, _bar_files(options.bars), time.time_ns() // 1000, wanted)
     header = {
-        "entry_point": manifest.entry_point, "parameters": manifest.parameters, "output": dict(manifest.output), "as_of_microseconds": as_of,
+        "entry_point": manifest.entry_point, "parameters": _given(manifest.parameters, options.set), "output": dict(manifest.output), "as_of_microseconds": as_of,
     }
     frame = _frame.encode({**header, "home": _home(manifest, options)}, inputs)
     answer, log, code = _run_here(project, frame)
@@ -215,6 +216,19 @@ def run_project(options: argparse.Namespace) -> int:
         print(f"note: this is Python {sys.version_info.major}.{sys.version_info.minor}; the sandbox will use {manifest.python}")
     _show_log(log)
     return _show_answer(answer, project) or code
+
+
+def _given(parameters: Any, texts: Sequence[str]) -> Dict[str, Any]:
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError("--set takes NAME=VALUE")
+        given[name] = _parameters.read(value, parameters.get(name))
+    try:
+        return _parameters.values(parameters, given)
+    except _parameters.ParameterFault as error:
+        raise UsageError(f"--set {error}") from None
 
 
 def _time(text: str) -> int:
@@ -405,6 +419,9 @@ def _upload(client: Client, signal_id: str, item: Any) -> Dict[str, Any]:
 def _show_dry_run(run: DryRun) -> bool:
     print("in the sandbox:")
     _show_log(run.log)
+    if run.cpu_seconds is not None:
+        stages = "".join(f", {name} {milliseconds:.0f} ms" for name, milliseconds in run.stages_ms.items())
+        print(f"used {run.cpu_seconds:.2f} s CPU, {(run.memory_peak_bytes or 0) / 1e6:.0f} MB{stages}")
     if run.state != "completed":
         print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain((run.error_message or 'no reason given').splitlines()[0])}")
         return False

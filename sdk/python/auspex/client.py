@@ -305,9 +305,11 @@ class Client:
         """Uploads a version. Each file is a path with one of ``text``, ``content_base64``, ``sha256``, or ``sha256`` and ``parts``."""
         return self.call(_calls.create_version(signal_id, files, note))
 
-    def dry_run(self, signal_id: str, version: int, *, timeout: float = 900.0, poll: float = 0.5) -> DryRun:
-        """Runs a version once in the sandbox, records nothing, and waits for the end."""
-        run_id = self.call(_calls.start_dry_run(signal_id, version))
+    def dry_run(
+        self, signal_id: str, version: int, *, parameters: Optional[Mapping[str, Any]] = None, timeout: float = 900.0, poll: float = 0.5
+    ) -> DryRun:
+        """Runs a version once in the sandbox, records nothing, and waits for the end. ``parameters`` are other values of those that the manifest declares."""
+        run_id = self.call(_calls.start_dry_run(signal_id, version, parameters))
         end = time.monotonic() + timeout
         while True:
             run: DryRun = self.call(_calls.dry_run(signal_id, run_id))

@@ -209,6 +209,13 @@ class DryRun:
     refusal: Optional[Mapping[str, Any]]
     log: str
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    cpu_seconds: Optional[float] = None
+    memory_peak_bytes: Optional[int] = None
+
+    @property
+    def stages_ms(self) -> Mapping[str, float]:
+        """How long its stages took, in milliseconds; empty when it failed."""
+        return (self.raw.get("result") or {}).get("stages_ms") or {}
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "DryRun":
@@ -216,7 +223,7 @@ class DryRun:
             result = raw.get("result") or {}
             return cls(
                 raw["id"], int(raw["version"]), raw["state"], raw.get("failure_kind"), raw.get("error_message"),
-                tuple(result.get("rows") or ()), raw.get("refusal"), raw.get("log") or "", raw,
+                tuple(result.get("rows") or ()), raw.get("refusal"), raw.get("log") or "", raw, raw.get("cpu_seconds"), raw.get("memory_peak_bytes"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UnreadableAnswer(f"a dry run without {error}") from None

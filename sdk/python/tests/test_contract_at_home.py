@@ -63,6 +63,24 @@ def test_the_same_bars_give_the_same_rows_or_it_is_said(folder, capsys):
     assert "gave other rows" in capsys.readouterr().err
 
 
+def test_declared_parameters_may_differ_from_run_to_run(folder, capsys):
+    (folder / "auspex.toml").write_text(
+        textwrap.dedent(MANIFEST) + '[parameters]\nplain = 1\n[parameters.threshold]\ntype = "number"\ndefault = 0.5\nminimum = 0\nmaximum = 1\n')
+    (folder / "app.py").write_text(textwrap.dedent(APP).format(value='context.parameters["threshold"] + context.parameters["plain"]'))
+
+    def value(*arguments):
+        assert run("run", folder, "--json", *arguments) == 0
+        return json.loads(capsys.readouterr().out)["rows"][0]["value"]
+
+    assert value() == "1.5" and value("--set", "threshold=0.25") == "1.25"
+    assert run("run", folder, "--set", "threshold=2") == 2 and run("run", folder, "--set", "plain=2") == 2
+    assert "threshold must be at most 1" in capsys.readouterr().err
+    text = (folder / "auspex.toml").read_text()
+    (folder / "auspex.toml").write_text(text.replace("default = 0.5", 'default = "half"'))
+    assert run("check", folder) == 1
+    assert "parameters.threshold.default must be a number" in capsys.readouterr().err
+
+
 def test_check_says_what_an_upload_would_be_refused_for(folder, capsys):
     assert run("check", folder) == 0
     (folder / "requirements.txt").write_text("numpy\n-r other.txt\n")
@@ -73,6 +91,21 @@ def test_check_says_what_an_upload_would_be_refused_for(folder, capsys):
     (folder / "app.py").write_text("def predict(:\n")
     assert run("check", folder) == 1
     assert "app.py line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change, words", [
+    (('name = "At home"', f'name = "{"n" * 121}"'), "name must be a name of 1 to 120 characters"),
+    (('name =', 'python = "two"\nname ='), "python must be a version"),
+    (('name =', 'deadline_seconds = 86401\nname ='), "deadline_seconds must be at most 86400"),
+    (("horizon_seconds = 60", "horizon_seconds = 31622401"), "output.horizon_seconds must be at most 31622400"),
+    (("horizon_seconds = 60", "horizon_seconds = 60\nmaximum_rows = 1001"), "output.maximum_rows must be at most 1000"),
+    (("horizon_seconds = 60", f'horizon_seconds = 60\n[parameters]\nlong = "{"x" * 8192}"'), "parameters has at most 8192 bytes"),
+    (("lookback = 3", "lookback = 50001"), "lookback must be at most 50000"),
+])
+def test_check_has_the_bounds_of_the_platform(folder, capsys, change, words):
+    (folder / "auspex.toml").write_text(textwrap.dedent(MANIFEST).replace(*change))
+    assert run("check", folder) == 1
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [

@@ -55,3 +55,16 @@ def test_a_token_that_has_ended_is_renewed():
         client = Client(platform.url, access_token="old", refresh_token="once")
         assert next(client.follow_bars(["1m:SPY"])).data["start"] == "a"
         assert platform.requests[2]["headers"]["authorization"] == "Bearer new"
+
+
+def test_a_log_is_followed_to_its_end_over_lost_connections():
+    def piece(number, text):
+        return f'id: a.{number}\nevent: log\ndata: {{"attempt":1,"attempt_id":"a","offset":0,"text":"{text}"}}\n\n'.encode()
+
+    end = b'id: a.9\nevent: end\ndata: {"attempt":1,"state":"failed","failure_kind":"exception","error_message":"no","truncated":false}\n\n'
+    answers = [stream(piece(3, "one"), b'event: log\ndata: {"attempt"'), None, stream(piece(6, "two"), b": alive\n\n", end)]
+    with PlatformDouble(lambda request: answers.pop(0)) as platform:
+        events = list(Client(platform.url, api_key="aus_x").follow_log("j1"))
+        assert [event.text for event in events] == ["one", "two", ""] and events[-1].state == "failed"
+        assert [question(request).get("after") for request in platform.requests] == [None, ["a.3"], ["a.3"]]
+        assert all(request["path"].startswith("/api/jobs/j1/logs/stream") for request in platform.requests)

@@ -27,7 +27,7 @@ enum RunVerdict: Sendable {
         case .outside: return .failure(.infra, "the run was ended from outside")
         case .order, nil: break
         }
-        if outcome.outOfMemory { return .failure(.outOfMemory, "the run needs more than the \(megabytes) MiB of its class") }
+        if outcome.outOfMemory { return .failure(.outOfMemory, "the run needs more memory than the \(megabytes) MiB of its class") }
         switch outcome.exitCode {
         case 128 + 24: return .failure(.timeLimit, "the run used more processor time than its class allows")
         case 128 + 31: return .failure(.policy, "the code made a system call that is not allowed (SIGSYS)")

@@ -17,8 +17,6 @@ struct SignalRunHandler: JobHandler {
     /// Told when a run could not start, which says something about the machine.
     var onTrouble: @Sendable () -> Void = {}
 
-    private static let logger = Logger("runs")
-
     var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
 
     func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
@@ -31,21 +29,9 @@ struct SignalRunHandler: JobHandler {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
             return try await clock.stage("total") { try await run(job, spec, clock, reporter) }
-        } catch is CancellationError {
-            return .failed(.infra, "the run was stopped")
-        } catch let obstacle as RunObstacle {
-            return .failed(obstacle.kind, obstacle.reason)
-        } catch let error as EnvironmentError {
-            return .failed(error.kind, error.reason)
-        } catch let error as RequirementsFile.Problem {
-            return .failed(.policy, "\(error)")
-        } catch let error as CodeError {
-            if case .wrongBytes = error { return .failed(.infra, "\(error)") }
-            return .failed(.policy, "\(error)")
         } catch {
             if error is SandboxError { onTrouble() }
-            Self.logger.error("a run could not begin", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
-            return .failed(.infra, "\(error)")
+            return SandboxedFailure.result(of: error, job)
         }
     }
 
@@ -84,10 +70,7 @@ struct SignalRunHandler: JobHandler {
         let check = RowCheck(output: manifest.output, asOf: spec.asOf)
         let verdict = RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check)
         var result = try self.result(verdict, spec, known, await gateway.reads, started.environment, clock)
-        result.cpuSeconds = outcome.cpuSeconds
-        result.memoryPeakBytes = outcome.memoryPeakBytes
-        result.log = outcome.log.text
-        result.logTruncated = outcome.log.isTruncated
+        result.note(outcome)
         return result
     }
 
@@ -140,7 +123,7 @@ struct SignalRunHandler: JobHandler {
     private static func plan(_ spec: SignalRunSpec, _ known: RunBars) -> RunPlan {
         RunPlan(
             entryPoint: spec.manifest.entryPoint,
-            parameters: spec.manifest.parameters,
+            parameters: (try? DeclaredParameters.values(of: spec.manifest.parameters)) ?? spec.manifest.parameters,
             output: spec.manifest.output,
             asOf: spec.asOf,
             series: known.series

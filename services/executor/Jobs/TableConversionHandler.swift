@@ -5,7 +5,7 @@ import JobWorker
 import ServiceRuntime
 
 /// Turns an uploaded file of a foreign format into text: a program of ours in Python, which reads a stranger's file, and so in the sandbox of strangers' code.
-struct TableConversionHandler: JobHandler {
+struct TableConversionHandler: SandboxedHandler {
     let files: ConversionFiles
     let environments: EnvironmentStore
     let pythons: [PythonInterpreter]
@@ -14,33 +14,18 @@ struct TableConversionHandler: JobHandler {
     let cpu: CPUPool
     var classes = ResourceClasses.standard
 
-    private static let logger = Logger("conversions")
     /// What an upload may have at most.
     static let maximumFileBytes: Int64 = 512 << 20
     private static let mountPoint = "/env"
 
     var kinds: [String] { [JobKind.tableConversion.rawValue] }
 
-    func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
-        do {
-            guard let spec = try? WireJSON.decode(TableConversionSpec.self, from: job.spec), (1...Self.maximumFileBytes).contains(spec.bytes),
-                (1...Int(spec.bytes)).contains(spec.parts)
-            else { return .failed(.policy, "the job's specification cannot be read") }
-            return try await convert(job, spec, reporter)
-        } catch is CancellationError {
-            return .failed(.infra, "the conversion was stopped")
-        } catch let error as EnvironmentError {
-            // The lock is ours, and so is what goes wrong with it.
-            return .failed(.infra, error.reason)
-        } catch let obstacle as RunObstacle {
-            return .failed(obstacle.kind, obstacle.reason)
-        } catch {
-            Self.logger.error("a file could not be converted", ["job_id": .string("\(job.jobID)"), "error": .string("\(error)")])
-            return .failed(.infra, "\(error)")
-        }
+    func refusal(of spec: TableConversionSpec) -> String? {
+        let isPlausible = (1...Self.maximumFileBytes).contains(spec.bytes) && (1...max(1, Int(clamping: spec.bytes))).contains(spec.parts)
+        return isPlausible ? nil : "the job's specification cannot be read"
     }
 
-    private func convert(_ job: ClaimedJob, _ spec: TableConversionSpec, _ reporter: JobReporter) async throws -> JobResult {
+    func prepare(_ job: ClaimedJob, _ spec: TableConversionSpec, _ reporter: JobReporter) async throws -> (SandboxCommand, PythonEnvironment) {
         guard let python = pythons.last(where: { Self.isKnown($0.series) }) else {
             throw RunObstacle(kind: .infra, reason: "this executor has no Python that conversions can use")
         }
@@ -48,19 +33,34 @@ struct TableConversionHandler: JobHandler {
         let input = try await fetch(spec, job.jobToken) { reporter.progress($0 * 30 / 100) }
         let environment = try await environments.environment(lock: runtime.converterLock, python: python, within: limit)
         guard let packages = environment.packages else { throw RunObstacle(kind: .infra, reason: "the converter's packages are not there") }
-        var limits = SandboxLimits.of(.standard, wallTime: limit, classes: classes)
-        limits.resultBytes = Int(spec.maximumPackedBytes) + (1 << 20)
         reporter.progress(35)
-        let outcome = try await sandbox.run(try command(spec, python, packages.folder, input, limits)) { reporter.log($0) }
-        withExtendedLifetime(environment) {}
-        try Task.checkCancellation()
+        return (try command(spec, python, packages.folder, input, limits(job, spec)), environment)
+    }
+
+    func result(
+        of outcome: SandboxOutcome,
+        _ job: ClaimedJob,
+        _ spec: TableConversionSpec,
+        _: PythonEnvironment,
+        _ reporter: JobReporter
+    ) async throws -> JobResult {
         reporter.progress(80)
-        var result = try await self.result(of: ConversionVerdict(outcome: outcome, limits: limits), spec, job.jobToken)
-        result.cpuSeconds = outcome.cpuSeconds
-        result.memoryPeakBytes = outcome.memoryPeakBytes
-        result.log = outcome.log.text
-        result.logTruncated = outcome.log.isTruncated
-        return result
+        return try await result(of: ConversionVerdict(outcome: outcome, limits: limits(job, spec)), spec, job.jobToken)
+    }
+
+    private func limits(_ job: ClaimedJob, _ spec: TableConversionSpec) -> SandboxLimits {
+        var limits = SandboxLimits.of(.standard, wallTime: .seconds(max(1, job.timeLimitSeconds)), classes: classes)
+        limits.resultBytes = Int(spec.maximumPackedBytes) + (1 << 20)
+        return limits
+    }
+
+    func failure(of error: any Error) -> JobResult? {
+        switch error {
+        case is CancellationError: .failed(.infra, "the conversion was stopped")
+        // The lock is ours, and so is what goes wrong with it.
+        case let error as EnvironmentError: .failed(.infra, error.reason)
+        default: nil
+        }
     }
 
     /// The series for which the lock has packages.

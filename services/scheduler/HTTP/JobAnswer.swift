@@ -72,6 +72,10 @@ struct LogAnswer: Encodable, Sendable {
     let attempt: Int
     let log: String
     let truncated: Bool
+    /// Whether the attempt's end has told the whole log; what is shown before is what came so far.
+    let final: Bool
+    /// The attempts of which something is kept, by their numbers.
+    let attempts: [Int]?
     let storedAt: Timestamp?
 
     /// A job that has printed nothing yet has an empty log.
@@ -80,6 +84,19 @@ struct LogAnswer: Encodable, Sendable {
         attempt = log?.attempt ?? job.attempt
         self.log = log?.text ?? ""
         truncated = log?.isTruncated ?? false
+        final = log != nil
+        attempts = nil
+        storedAt = log?.storedAt
+    }
+
+    /// What is known of an attempt's log, also while it runs.
+    init(_ log: AttemptLog?, of job: Job, attempts: [Int]) {
+        jobID = job.id
+        attempt = log?.attempt ?? job.attempt
+        self.log = log?.text ?? ""
+        truncated = log.map { $0.leftOutBytes > 0 || $0.isCut } ?? false
+        final = log?.isFinal ?? false
+        self.attempts = attempts
         storedAt = log?.storedAt
     }
 }

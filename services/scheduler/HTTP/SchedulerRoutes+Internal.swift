@@ -64,7 +64,9 @@ extension SchedulerRoutes {
     /// `POST /internal/v1/jobs/renew`
     func renew(_ request: Request) async throws -> Response {
         let wanted = try request.json(RenewRequest.self)
-        return try .json(RenewAnswer(leases: try await store.renew(wanted.leases)))
+        let standings = try await store.renew(wanted.leases)
+        await logDoors?.news.take(wanted.leases)
+        return try .json(RenewAnswer(leases: standings))
     }
 
     /// `POST /internal/v1/jobs/finish`
@@ -75,7 +77,8 @@ extension SchedulerRoutes {
         }
         // All that can be refused is refused before anything is done: who gets a refusal may believe that nothing was.
         let next = try wanted.next.map { try checked($0.claimID, wanted.worker, $0.classes, of: request) }
-        let receipts = try await desk.finish(wanted.finished)
+        let receipts = try await desk.finish(logDoors?.charged(wanted.finished) ?? wanted.finished)
+        await logDoors?.news.tell(wanted.finished.filter { $0.log != nil }.map(\.jobID))
         let jobs = if let next { try await desk.claim(next) } else { [ClaimedJob]() }
         return try .json(FinishAnswer(finished: receipts, jobs: jobs))
     }

@@ -24,12 +24,6 @@ extension SchedulerRoutes {
     /// `GET /api/jobs/{id}`
     func job(_ request: Request) async throws -> Response { try .json(JobAnswer(try await visibleJob(request))) }
 
-    /// `GET /api/jobs/{id}/logs`: what the last attempt printed.
-    func jobLog(_ request: Request) async throws -> Response {
-        let job = try await visibleJob(request)
-        return try .json(LogAnswer(try await store.log(of: job.id), of: job))
-    }
-
     /// `DELETE /api/jobs/{id}`: cancels; a running job's worker is told.
     func cancelJob(_ request: Request) async throws -> Response {
         let id = try await visibleJob(request).id
@@ -47,7 +41,7 @@ extension SchedulerRoutes {
         }
     }
 
-    private func visibleJob(_ request: Request) async throws -> Job {
+    func visibleJob(_ request: Request) async throws -> Job {
         let view = JobView(of: try request.jobReader())
         let id = try request.parameter("id", as: JobID.self)
         // A job that the caller may not see is not there at all.

@@ -11,6 +11,8 @@ struct SchedulerRoutes: Sendable {
     let blobs: any BlobStore
     /// Only beside a real database.
     var acts: ActRoutes?
+    /// Nothing where the store is in memory: logs of running jobs are then known at their end.
+    var logDoors: LogDoors?
 
     /// The public router; `people` finds out who asks.
     func publicRouter(_ people: any Middleware) -> Router {
@@ -20,6 +22,7 @@ struct SchedulerRoutes: Sendable {
         known.get("/api/jobs/{id}", job)
         known.get("/api/jobs/{id}/logs", jobLog)
         known.delete("/api/jobs/{id}", cancelJob)
+        addLogRoutes(to: known)
         known.get("/api/schedules", listSchedules)
         known.get("/api/schedules/{id}/occurrences", listOccurrences)
         return router
@@ -33,7 +36,8 @@ struct SchedulerRoutes: Sendable {
         askers.post("/internal/v1/jobs", createJob)
         askers.get("/internal/v1/jobs/{id}", internalJob)
         workers.post("/internal/v1/jobs/claim", claim)
-        workers.post("/internal/v1/jobs/renew", renew)
+        // Pieces of logs ride on it, and a control character takes six bytes of JSON.
+        workers.post("/internal/v1/jobs/renew", maximumBodyBytes: 4 * 1024 * 1024, renew)
         workers.post("/internal/v1/jobs/finish", maximumBodyBytes: 32 * 1024 * 1024, finish)
         workers.post("/internal/v1/jobs/release", release)
         signals.post("/internal/v1/jobs/{id}/cancel", internalCancel)

@@ -12,6 +12,7 @@ enum Migrations {
             ("v005_index_job_lists", PackageResources.v005_index_job_lists_sql),
             ("v007_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
             ("v011_create_workers", PackageResources.v011_create_workers_sql),
+            ("v012_create_live_logs", PackageResources.v012_create_live_logs_sql),
         ])
     }
 }

@@ -163,10 +163,10 @@ extension PostgresSchedulerStore {
 
     private func logSQL(_ finished: FinishedJob, attempt: Int) -> SQL {
         """
-        INSERT INTO job_logs (job_id, attempt, is_truncated, body)
-        VALUES (\(finished.jobID), \(Int16(clamping: attempt)), \(finished.logTruncated), \(JobLogText.capped(finished.log ?? "")))
+        INSERT INTO job_logs (job_id, attempt_id, attempt, is_truncated, body)
+        VALUES (\(finished.jobID), \(finished.attemptID), \(Int16(clamping: attempt)), \(finished.logTruncated), \(JobLogText.capped(finished.log ?? "")))
         ON CONFLICT (job_id) DO UPDATE SET
-            attempt = excluded.attempt, is_truncated = excluded.is_truncated, body = excluded.body, stored_at = clock_timestamp()
+            attempt_id = excluded.attempt_id, attempt = excluded.attempt, is_truncated = excluded.is_truncated, body = excluded.body, stored_at = clock_timestamp()
         """
     }
 

@@ -4,10 +4,27 @@ import HTTPServing
 import ServiceRuntime
 
 extension SignalsRoutes {
+    private struct DryRunBody: Decodable {
+        /// Values of declared parameters, for this run alone.
+        var parameters: [String: JSONValue]?
+    }
+
     /// `POST /api/signals/{id}/versions/{version}/dry-run`: runs once in the sandbox on the newest bars and records nothing.
     func startDryRun(_ request: Request) async throws -> Response {
         let (signal, version, caller) = try await ownVersion(request)
         if let answer = try await effects.earlierAnswer(to: request) { return answer }
+        var manifest = version.manifest
+        if !request.body.isEmpty, let given = try request.json(DryRunBody.self).parameters {
+            do throws(DeclaredParameters.Fault) {
+                manifest.parameters = try DeclaredParameters.values(of: manifest.parameters, given: given)
+            } catch {
+                throw Problem.unprocessable(
+                    code: "invalid_parameter",
+                    detail: "\(error.field) \(error.reason).",
+                    field: "parameters.\(error.field)"
+                )
+            }
+        }
         let feed = try await market.feed(of: version)
         let now = time.now()
         let spec = SignalRunSpec(
@@ -15,7 +32,7 @@ extension SignalsRoutes {
             versionID: version.id,
             versionSHA256: version.sha256,
             files: version.codeFiles,
-            manifest: version.manifest,
+            manifest: manifest,
             occurrenceID: nil,
             dueAt: now,
             asOf: now,
@@ -76,6 +93,8 @@ extension SignalsRoutes {
             "refusal": Self.refusal(of: result, version: version),
             "log": job.log.map { .string($0) } ?? .null,
             "log_truncated": .bool(job.logTruncated ?? false),
+            "cpu_seconds": job.cpuSeconds.flatMap { JSONNumber($0) }.map { .number($0) } ?? .null,
+            "memory_peak_bytes": job.memoryPeakBytes.map { .integer($0) } ?? .null,
         ])
     }
 

@@ -51,6 +51,7 @@ extension SignalsRoutes {
         }
         let descriptions = try body.files.enumerated().map { index, file in try Self.description(of: file, field: "files[\(index)]") }
         let draft = try await drafts.prepare(descriptions, note: note, signalID: signal.id, accountID: caller.accountID, userID: userID)
+        try await versionQuotas?.admit(draft, of: signal.accountID)
         return try await effects.run(request) { store in
             Self.json(SignalAnswers.version(try await store.addVersion(draft)), status: .created)
         }
@@ -124,6 +125,7 @@ extension SignalsRoutes {
     /// `POST /api/signals/{id}/versions/{version}/rollback`: the files of an old version become the newest one.
     func rollback(_ request: Request) async throws -> Response {
         let (signal, version, _) = try await ownVersion(request)
+        if let answer = try await effects.earlierAnswer(to: request) { return answer }
         let userID = try request.authenticated().userID
         let body = request.body.isEmpty ? RollbackBody() : try request.json(RollbackBody.self)
         let draft = NewVersion(
@@ -135,6 +137,7 @@ extension SignalsRoutes {
             createdBy: userID,
             createdAt: time.now()
         )
+        try await versionQuotas?.admit(draft, of: signal.accountID)
         return try await effects.run(request) { store in
             Self.json(SignalAnswers.version(try await store.addVersion(draft)), status: .created)
         }

@@ -23,6 +23,10 @@ struct SignalsRoutes: Sendable {
     /// Files on their way to providers, and those on their way to executors: slow readers among the first must not stop the second.
     var providerFiles = ByteBudget(maximumBytes: 256 * 1_048_576)
     var executorFiles = ByteBudget(maximumBytes: 256 * 1_048_576)
+    /// Nothing where the store is in memory.
+    var incidentDoors: IncidentDoors?
+    /// Nothing where versions are not counted.
+    var versionQuotas: VersionQuotas?
 
     /// The public router. `known` admits callers with a credential only, `anybody` also those without.
     func publicRouter(known: any Middleware, anybody: any Middleware) -> Router {
@@ -46,6 +50,8 @@ struct SignalsRoutes: Sendable {
         people.get("/api/signals/{id}/blobs/{sha256}", uploadedBlob)
         people.post("/api/signals/{id}/publish", publish)
         people.post("/api/signals/{id}/unpublish", unpublish)
+
+        addIncidentRoutes(to: people)
 
         people.get("/api/subscriptions", listSubscriptions)
         people.post("/api/subscriptions", subscribe)

@@ -12,9 +12,19 @@ final class Housekeeping: Component {
     private let idempotency: PostgresIdempotencyStore
     private let time: any TimeSource
     private let loop: EventLoop
+    /// What else there is to forget.
+    private let rest: @Sendable () async throws -> Void
     private let work = BackgroundTask()
 
-    init(store: any SignalsStore, blobs: any BlobStore, idempotency: PostgresIdempotencyStore, time: any TimeSource, loop: EventLoop) {
+    init(
+        store: any SignalsStore,
+        blobs: any BlobStore,
+        idempotency: PostgresIdempotencyStore,
+        time: any TimeSource,
+        loop: EventLoop,
+        rest: @escaping @Sendable () async throws -> Void = {}
+    ) {
+        self.rest = rest
         self.store = store
         self.blobs = blobs
         self.idempotency = idempotency
@@ -44,6 +54,7 @@ final class Housekeeping: Component {
             for digest in forgotten { try await blobs.delete(digest, olderThan: .seconds(86_400)) }
             try await store.forgetDryRunPlaces(before: time.now() - .seconds(86_400))
             try await idempotency.sweep()
+            try await rest()
         } catch {
             Logger("housekeeping").warning("not done; trying again in ten minutes", ["reason": .string("\(error)")])
         }

@@ -20,6 +20,8 @@ struct JobStanding: Sendable, Hashable, Decodable {
     var resultSHA256: SHA256Digest?
     var log: String?
     var logTruncated: Bool?
+    var cpuSeconds: Double?
+    var memoryPeakBytes: Int64?
 }
 
 /// The ledger behind the scheduler's internal API.

@@ -47,6 +47,7 @@ enum ManifestParser {
             reader.report("parameters", "has at most \(maximumParameterBytes) bytes as JSON")
         }
         if parameters.object == nil { reader.report("parameters", "must be a table") }
+        for fault in DeclaredParameters.faults(in: parameters) { reader.report("parameters.\(fault.field)", fault.reason) }
         guard let schedule, let output, let resourceClass else { return nil }
         return Manifest(
             name: name,

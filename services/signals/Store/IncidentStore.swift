@@ -1,0 +1,180 @@
+import Contracts
+import FoundationEssentials
+import Messaging
+import Postgres
+
+/// Where troubles of signals are kept for their providers. Apart from the store of signals: nothing else is decided by it.
+struct IncidentStore: Sendable {
+    let pool: PostgresPool
+
+    /// What is older is forgotten.
+    static let keptDays = 30
+
+    private static let columns = """
+        incident_id, signal_id, kind, failure_kind, reason, message, job_id, count, read_count, first_due_at, last_due_at, revision
+        """
+
+    // MARK: Writing
+
+    /// Takes what an event says of a due time, in the event's transaction. The same word again changes nothing.
+    static func note(_ said: Trouble, on connection: PostgresConnection) async throws {
+        // The account's row is locked first and by everybody: events about one due time take turns, and revisions rise as they are committed.
+        let row = try await connection.query(
+            """
+            INSERT INTO incident_heads (account_id, revision) SELECT account_id, 1 FROM signals WHERE id = \(said.signalID)
+            ON CONFLICT (account_id) DO UPDATE SET revision = incident_heads.revision + 1 RETURNING account_id, revision
+            """
+        ).first
+        guard let row else { return }
+        let (account, revision) = try row.decode(AccountID.self, Int64.self)
+        let known = try await connection.query(
+            """
+            SELECT kind, due_at, failure_kind, reason, message, job_id, incident_id FROM troubles WHERE trouble_id = \(said.id)
+            """
+        ).first
+        guard let known else {
+            return try await add(said, account, revision, on: connection)
+        }
+        let before = Trouble(
+            id: said.id,
+            signalID: said.signalID,
+            kind: try known.word(0),
+            dueAt: try known.column(1),
+            failureKind: try known.optionalWord(2),
+            reason: try known.column(3),
+            message: try known.column(4),
+            jobID: try known.column(5)
+        )
+        let now = before.merged(with: said)
+        if now == before { return }
+        let incident: UUID = try known.column(6)
+        try await connection.execute("DELETE FROM troubles WHERE trouble_id = \(said.id)")
+        try await leave(incident, revision, on: connection)
+        try await add(now, account, revision, on: connection)
+    }
+
+    /// When a run was due whose rows were refused: its row was written in the transaction that said so.
+    static func dueTime(of job: JobID, on connection: PostgresConnection) async throws -> Timestamp? {
+        try await connection.query("SELECT coalesce(due_at, ended_at) FROM runs WHERE job_id = \(job)").first?.column(0)
+    }
+
+    private static func add(_ trouble: Trouble, _ account: AccountID, _ revision: Int64, on connection: PostgresConnection) async throws {
+        let row = try await connection.query(
+            """
+            INSERT INTO incidents AS incident
+                (incident_id, kind, signal_id, account_id, day, likeness, failure_kind, count, first_due_at, last_due_at, reason, message, job_id, revision)
+            VALUES (\(UUIDv7.make()), \(trouble.kind.rawValue), \(trouble.signalID), \(account), (\(trouble.dueAt) AT TIME ZONE 'UTC')::date,
+                \(trouble.likeness), \(trouble.failureKind?.rawValue), 1, \(trouble.dueAt), \(trouble.dueAt), \(trouble.reason), \(trouble.message),
+                \(trouble.jobID), \(revision))
+            ON CONFLICT (signal_id, day, kind, likeness) DO UPDATE SET
+                count = incident.count + 1,
+                first_due_at = least(incident.first_due_at, excluded.first_due_at),
+                last_due_at = greatest(incident.last_due_at, excluded.last_due_at),
+                reason = CASE WHEN excluded.last_due_at >= incident.last_due_at THEN excluded.reason ELSE incident.reason END,
+                message = CASE WHEN excluded.last_due_at >= incident.last_due_at THEN excluded.message ELSE incident.message END,
+                job_id = CASE WHEN excluded.last_due_at >= incident.last_due_at THEN excluded.job_id ELSE incident.job_id END,
+                revision = excluded.revision
+            RETURNING incident_id
+            """
+        ).first
+        guard let incident: UUID = try row?.column(0) else { return }
+        try await connection.execute(
+            """
+            INSERT INTO troubles (trouble_id, kind, incident_id, due_at, failure_kind, reason, message, job_id)
+            VALUES (\(trouble.id), \(trouble.kind.rawValue), \(incident), \(trouble.dueAt), \(trouble.failureKind?.rawValue), \(trouble.reason),
+                \(trouble.message), \(trouble.jobID))
+            """
+        )
+    }
+
+    /// Counts an incident anew of which one trouble turned out to be something else.
+    private static func leave(_ incident: UUID, _ revision: Int64, on connection: PostgresConnection) async throws {
+        let gone = try await connection.execute(
+            "DELETE FROM incidents WHERE incident_id = \(incident) AND NOT EXISTS (SELECT FROM troubles WHERE incident_id = \(incident))"
+        )
+        if gone > 0 { return }
+        try await connection.execute(
+            """
+            UPDATE incidents SET count = rest.count, first_due_at = rest.first_due_at, last_due_at = last.due_at, reason = last.reason,
+                message = last.message, job_id = last.job_id, read_count = least(read_count, rest.count), revision = \(revision)
+            FROM (SELECT count(*) AS count, min(due_at) AS first_due_at FROM troubles WHERE incident_id = \(incident)) AS rest,
+                 (SELECT due_at, reason, message, job_id FROM troubles WHERE incident_id = \(incident) ORDER BY due_at DESC LIMIT 1) AS last
+            WHERE incidents.incident_id = \(incident)
+            """
+        )
+    }
+
+    /// Marks incidents of a signal as read; all of them when none are named. Gives how many were not read before.
+    func markRead(_ ids: [UUID]?, of signal: SignalID) async throws -> Int {
+        var sql: SQL = "UPDATE incidents SET read_count = count WHERE signal_id = \(signal) AND read_count < count"
+        if let ids { sql.append(" AND incident_id = ANY (\(ids))") }
+        return try await pool.execute(sql)
+    }
+
+    /// Forgets what is too old.
+    func cleanUp() async throws {
+        try await pool.execute("DELETE FROM troubles WHERE due_at < clock_timestamp() - interval '1 day' * \(Self.keptDays)")
+        try await pool.execute("DELETE FROM incidents WHERE last_due_at < clock_timestamp() - interval '1 day' * \(Self.keptDays)")
+    }
+
+    // MARK: Reading
+
+    /// A place in a signal's list.
+    struct Place: Sendable, Hashable {
+        var lastDueAt: Timestamp
+        var id: UUID
+    }
+
+    /// A signal's incidents, the latest first.
+    func incidents(of signal: SignalID, kind: TroubleKind?, unreadOnly: Bool, before: Place?, limit: Int) async throws -> [Incident] {
+        var sql: SQL = "SELECT \(unsafe: Self.columns) FROM incidents WHERE signal_id = \(signal)"
+        sql.append(" AND last_due_at >= clock_timestamp() - interval '1 day' * \(Self.keptDays)")
+        if let kind { sql.append(" AND kind = \(kind.rawValue)") }
+        if unreadOnly { sql.append(" AND read_count < count") }
+        if let before { sql.append(" AND (last_due_at, incident_id) < (\(before.lastDueAt)::timestamptz, \(before.id)::uuid)") }
+        sql.append(" ORDER BY last_due_at DESC, incident_id DESC LIMIT \(limit)")
+        return try await pool.query(sql).map(Self.incident)
+    }
+
+    /// How many incidents of a signal are not read.
+    func unreadCount(of signal: SignalID) async throws -> Int {
+        try await pool.query("SELECT count(*) FROM incidents WHERE signal_id = \(signal) AND read_count < count").first?.column(0) ?? 0
+    }
+
+    /// What has changed of an account's incidents since a revision, in the order of the changes.
+    func changes(of account: AccountID, after revision: Int64, limit: Int) async throws -> [Incident] {
+        try await pool.query(
+            """
+            SELECT \(unsafe: Self.columns) FROM incidents WHERE account_id = \(account) AND revision > \(revision) ORDER BY revision, incident_id
+            LIMIT \(limit)
+            """
+        ).map(Self.incident)
+    }
+
+    /// How far the incidents of these accounts have come.
+    func revisions(of accounts: [AccountID]) async throws -> [AccountID: Int64] {
+        var revisions: [AccountID: Int64] = [:]
+        for row in try await pool.query("SELECT account_id, revision FROM incident_heads WHERE account_id = ANY (\(accounts))") {
+            let (account, revision) = try row.decode(AccountID.self, Int64.self)
+            revisions[account] = revision
+        }
+        return revisions
+    }
+
+    private static func incident(_ row: PostgresRow) throws -> Incident {
+        Incident(
+            id: try row.column(0),
+            signalID: try row.column(1),
+            kind: try row.word(2),
+            failureKind: try row.optionalWord(3),
+            reason: try row.column(4),
+            message: try row.column(5),
+            jobID: try row.column(6),
+            count: try row.column(7),
+            readCount: try row.column(8),
+            firstDueAt: try row.column(9),
+            lastDueAt: try row.column(10),
+            revision: try row.column(11)
+        )
+    }
+}
