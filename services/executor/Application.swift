@@ -16,12 +16,12 @@ enum Application {
         let (host, report) = try await detection.require()
         announce(host, report)
         let sandbox = Sandbox(host: host, loops: loops.serving, cpu: cpu)
-        let pythons = try await PythonInterpreter.discover(in: sandbox)
+        let pythons = try await PythonInterpreter.discover(in: sandbox, folders: settings.pythonFolders)
         guard !pythons.isEmpty else { throw SandboxError.refused("no Python works in the sandbox") }
 
         // What lies on the disk.
         let storage = ExecutorStorage(settings: settings, sandbox: sandbox, cpu: cpu)
-        let runtime = try await storage.prepare()
+        let runtime = try await storage.prepare(for: pythons)
 
         // Who is asked for code, bars and jobs.
         let tokens = try ServiceTokenSource(service: "executor", keyFile: settings.common.serviceKeyFile)

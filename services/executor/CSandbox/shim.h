@@ -25,3 +25,38 @@ static inline int auspex_pipe(int descriptors[2])
 {
     return pipe2(descriptors, O_CLOEXEC);
 }
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/// Two connected sockets of whole messages, closed on exec.
+static inline int auspex_socket_pair(int descriptors[2])
+{
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, descriptors);
+}
+
+/// A socket for a connection, closed on exec, whose calls do not wait.
+static inline int auspex_stream_socket(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/// The descriptor that the next message carries, closed on exec; -1 with errno (0 at the end) when there is none.
+static inline int auspex_receive_descriptor(int socket)
+{
+    char text[8];
+    union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control;
+    struct iovec part = {.iov_base = text, .iov_len = sizeof text};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t length = recvmsg(socket, &message, 0x40000000);  // MSG_CMSG_CLOEXEC
+    if (length < 0) return -1;
+    struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+    if (length == 0 || !first || first->cmsg_level != SOL_SOCKET || first->cmsg_type != SCM_RIGHTS || first->cmsg_len != CMSG_LEN(sizeof(int))) {
+        errno = 0;
+        return -1;
+    }
+    int descriptor;
+    memcpy(&descriptor, CMSG_DATA(first), sizeof descriptor);
+    return descriptor;
+}

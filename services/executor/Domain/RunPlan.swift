@@ -27,7 +27,7 @@ struct RunPlan: Sendable {
             "entry_point": .string(entryPoint), "parameters": parameters, "as_of_microseconds": .integer(asOf.microseconds),
             "output": try WireJSON.value(of: output),
         ]
-        var mounts = [SandboxMount(source: runtime.folder, target: "/sdk"), SandboxMount(source: code, target: "/app")]
+        var mounts = [SandboxMount(source: runtime.folder, target: "/sdk"), SandboxMount(source: code, target: "/app")] + python.mounts
         if let packages {
             mounts.append(SandboxMount(source: packages + "/site", target: "/env"))
             header["packages"] = "/env"

@@ -1,6 +1,7 @@
 import Contracts
 import FoundationEssentials
 import JobWorker
+import Requirements
 import ServiceRuntime
 
 /// Runs an author's code once: `signal_run` for the record, `dry_run` for the author. Both are the same here; signals knows the difference.
@@ -32,7 +33,9 @@ struct SignalRunHandler: JobHandler {
         } catch let obstacle as RunObstacle {
             return .failed(obstacle.kind, obstacle.reason)
         } catch let error as EnvironmentError {
-            return .failed(error.kind, error.reason)
+            var result = JobResult.failed(error.kind, error.reason)
+            result.log = error.log.isEmpty ? nil : error.log
+            return result
         } catch let error as RequirementsFile.Problem {
             return .failed(.policy, "\(error)")
         } catch let error as CodeError {
@@ -80,11 +83,16 @@ struct SignalRunHandler: JobHandler {
         result.memoryPeakBytes = outcome.memoryPeakBytes
         result.log = outcome.log.text
         result.logTruncated = outcome.log.isTruncated
+        if let said = environment.buildLog {
+            // What the run itself printed has the room first.
+            let printed = outcome.log.text
+            result.log = said.prefix(utf8Bytes: max(0, FinishedJob.maximumLogBytes - printed.utf8.count - 1)) + "\n" + printed
+        }
         return result
     }
 
     private func interpreter(_ series: String) throws(RunObstacle) -> PythonInterpreter {
-        if let python = pythons.first(where: { $0.series == series || $0.version == series }) { return python }
+        if let python = pythons.first(where: { $0.reported.answers(to: series) }) { return python }
         let known = pythons.map(\.series).joined(separator: ", ")
         throw RunObstacle(kind: .policy, reason: "the manifest asks for Python \(series); this executor has \(known)")
     }
@@ -105,6 +113,7 @@ struct SignalRunHandler: JobHandler {
             try await environments.environment(
                 for: try await requirements(spec, folder.folder),
                 python: python,
+                version: inputs.lock(of: spec, jobToken: token),
                 within: .seconds(max(1, job.timeLimitSeconds))
             )
         }

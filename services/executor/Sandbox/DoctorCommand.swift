@@ -10,6 +10,7 @@ enum DoctorCommand {
     ) { _, _ in
         var reader = SettingsReader(environment: ProcessInfo.processInfo.environment)
         let configuration = ExecutorSettings.sandbox(from: &reader)
+        let folders = ExecutorSettings.pythonFolders(from: &reader)
         try reader.finish()
         let loops = try LoopGroup.start(count: 1)
         let cpu = try CPUPool()
@@ -19,7 +20,7 @@ enum DoctorCommand {
             print("level: none, the executor will not work here")
             return 1
         }
-        for python in try await PythonInterpreter.discover(in: Sandbox(host: host, loops: loops.serving, cpu: cpu)) {
+        for python in try await PythonInterpreter.discover(in: Sandbox(host: host, loops: loops.serving, cpu: cpu), folders: folders) {
             print("python: \(python.version) at \(python.path)")
         }
         print("level: \(host.level.rawValue)")

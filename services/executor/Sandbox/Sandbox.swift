@@ -44,10 +44,12 @@ final class Sandbox: Sendable {
         let launch = LaunchArguments(command: command, host: host)
         let (arguments, environment) = (launch.list(name: "\(getpid())-\(number)", slot: slot), launch.environment())
         try Task.checkCancellation()
-        let (launcher, input) = (host.launcher, command.input)
+        let launcher = host.launcher
         await run.attach(
             try await cpu.run {
-                try SandboxRun.spawn(launcher: launcher, arguments: arguments, environment: environment, input: input)
+                let input = command.input?.descriptor ?? command.door?.inside
+                defer { command.door?.closeInside() }
+                return try SandboxRun.spawn(launcher: launcher, arguments: arguments, environment: environment, input: input)
             }
         )
         let interruption = JobInterruption.current

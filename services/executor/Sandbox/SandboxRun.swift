@@ -46,8 +46,10 @@ actor SandboxRun {
 
     /// Starts the launcher; throws when the machine does not allow it. Blocks until the launcher's program is loaded: not for a loop.
     ///
-    /// - Parameter environment: bwrap's arguments about the environment, as the launcher reads them.
-    static func spawn(launcher: String, arguments: [String], environment: [UInt8], input: InputFrame?) throws(SandboxError) -> Started {
+    /// - Parameters:
+    ///   - environment: bwrap's arguments about the environment, as the launcher reads them.
+    ///   - input: what it has at descriptor 4.
+    static func spawn(launcher: String, arguments: [String], environment: [UInt8], input: Int32?) throws(SandboxError) -> Started {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         guard null >= 0 else { throw SandboxError.system(call: "open /dev/null", code: errno) }
         defer { close(null) }
@@ -62,7 +64,7 @@ actor SandboxRun {
                 arguments: arguments,
                 environment: [:],
                 descriptors: [
-                    null, output.writeEnd, output.writeEnd, results.writeEnd, input?.descriptor ?? null, status.writeEnd, control.readEnd,
+                    null, output.writeEnd, output.writeEnd, results.writeEnd, input ?? null, status.writeEnd, control.readEnd,
                     variables,
                 ]
             )
