@@ -156,6 +156,30 @@ import Testing
         }
     }
 
+    @Test func byteCodeIsCompiledOnceForAWheel() async throws {
+        try await Self.withHouse { house in
+            try house.index.publish("alpha", "1.0")
+            try house.index.publish("beta", "1.0", requires: ["alpha"])
+            let store = try house.store()
+            let first = try await store.environment(for: RequirementsFile(parsing: "alpha"), python: house.python)
+            #expect(first.buildLog?.contains("Byte code of 1 files, 1 of them new") == true, "\(first.buildLog ?? "")")
+            let second = try await store.environment(for: RequirementsFile(parsing: "beta"), python: house.python)
+            #expect(second.buildLog?.contains("Byte code of 2 files, 1 of them new") == true, "\(second.buildLog ?? "")")
+            // One file on the disk for both, and not a copy.
+            var numbers: Set<UInt64> = []
+            for environment in [first, second] {
+                let folder = try #require(environment.packages?.folder) + "/site/__pycache__"
+                let name = try #require(try FileManager.default.contentsOfDirectory(atPath: folder).first { $0.hasPrefix("alpha.cpython-") })
+                var found = stat()
+                #expect(stat("\(folder)/\(name)", &found) == 0)
+                numbers.insert(UInt64(found.st_ino))
+            }
+            #expect(numbers.count == 1)
+            let (verdict, _) = try await house.fixture.run(Self.app("alpha"), environment: second, output: Self.output)
+            #expect(verdict.values == ["1"])
+        }
+    }
+
     @Test func aBuildThatIsKilledLeavesNothingThatCounts() async throws {
         try await Self.withHouse { house in
             try house.index.publish("alpha", "1.0")

@@ -83,14 +83,15 @@ import Testing
         let own = PythonInterpreter(series: system.series, version: system.version, path: "/python/bin/\(name)", folder: root + "/own")
         let app = """
             import os, sys
+            from auspex import Prediction
             def predict(context):
                 assert sys.executable.startswith("/python/"), sys.executable
                 assert os.__file__.startswith("/python/lib/"), os.__file__
                 try:
                     open("/python/stranger", "w")
-                    return -1
+                    return Prediction(-1)
                 except OSError:
-                    return 1
+                    return Prediction(1)
             """
         let (verdict, outcome) = try await fixture.run(app, environment: Self.plain(own))
         #expect(verdict.values == ["1"], "\(verdict) \(outcome.log.text)")

@@ -39,9 +39,10 @@ struct EnvironmentStore: Sendable {
     /// The installer's flags; part of the key, because other flags could install other files.
     static let flags = "target no-build require-hashes compile-bytecode 1"
     static let mountPoint = "/env"
-    /// Both together bound how long one author's requirements can keep others waiting for theirs.
+    /// All together bound how long one author's requirements can keep others waiting for theirs.
     static let resolvingLimit = Duration.seconds(120)
-    static let installingLimit = Duration.seconds(480)
+    static let installingLimit = Duration.seconds(300)
+    static let compilingLimit = Duration.seconds(180)
 
     private let root: String
     private let cache: DiskCache
@@ -229,14 +230,12 @@ struct EnvironmentStore: Sendable {
         }
         try await installer(
             .installing,
-            [
-                "pip", "install", "-r", "/build/work/lock.txt", "--require-hashes", "--no-deps", "--target", "/build/work/site",
-                "--compile-bytecode",
-            ],
+            ["pip", "install", "-r", "/build/work/lock.txt", "--require-hashes", "--no-deps", "--target", "/build/work/site"],
             python,
             work: folder,
             log
         )
+        try await compile(python, work: folder, log)
         let text = log.text
         try await cpu.run(lane: FileTree.lane) { try Data(text.utf8).write(to: URL(filePath: folder + "/build.log")) }
     }
@@ -269,9 +268,15 @@ struct EnvironmentStore: Sendable {
 
     /// The two steps of a build.
     enum Step: String {
-        case resolving, installing
+        case resolving, installing, compiling
 
-        var limit: Duration { self == .resolving ? EnvironmentStore.resolvingLimit : EnvironmentStore.installingLimit }
+        var limit: Duration {
+            switch self {
+            case .resolving: EnvironmentStore.resolvingLimit
+            case .installing: EnvironmentStore.installingLimit
+            case .compiling: EnvironmentStore.compilingLimit
+            }
+        }
     }
 
     /// Runs uv in the build sandbox; throws with the reason when it did not succeed.
@@ -314,6 +319,21 @@ struct EnvironmentStore: Sendable {
         guard outcome.exitCode == 0 else {
             throw EnvironmentError.from(step: step.rawValue, outcome: outcome, refused: refused, unreached: unreached)
         }
+    }
+
+    /// Compiles what was installed, in a build sandbox without any way out.
+    private func compile(_ python: PythonInterpreter, work: String, _ log: BuildLog) async throws {
+        let site = "/build-root" + work.dropFirst(root.count) + "/site"
+        let limits = Self.limits(Step.compiling.limit)
+        let command = SandboxCommand(
+            arguments: [python.path, "-ISB", "-c", ByteCode.program, "/build-root/downloads", site, "\(limits.cpuThousandths / 1000)"],
+            mounts: [SandboxMount(source: root, target: "/build-root", writable: true)] + python.mounts,
+            purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
+            limits: limits
+        )
+        let outcome = try await sandbox.run(command)
+        log.append(outcome.log.text)
+        guard outcome.exitCode == 0 else { throw EnvironmentError.from(step: Step.compiling.rawValue, outcome: outcome) }
     }
 
     private static func limits(_ wallTime: Duration) -> SandboxLimits {

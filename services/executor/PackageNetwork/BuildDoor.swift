@@ -1,5 +1,6 @@
 internal import CSandbox
 import Glibc
+import Synchronization
 
 /// The one way out of a build sandbox: a socket that listens inside, on a loopback where nothing else is, and is served out here.
 ///
@@ -24,8 +25,9 @@ final class BuildDoor: Sendable {
 
     /// The end that the sandbox has at descriptor 4; to be closed out here once it was passed on.
     let inside: Int32
-    /// Our end.
+    /// Our end; whoever serves the door closes it.
     let outside: Int32
+    private let isInsideOpen = Mutex(true)
 
     init() throws(SandboxError) {
         var ends: [Int32] = [-1, -1]
@@ -35,7 +37,15 @@ final class BuildDoor: Sendable {
     }
 
     /// Closes the sandbox's end out here, so that its end in there is the last one.
-    func closeInside() { close(inside) }
+    func closeInside() {
+        let wasOpen = isInsideOpen.withLock { isOpen in
+            defer { isOpen = false }
+            return isOpen
+        }
+        if wasOpen { close(inside) }
+    }
+
+    deinit { closeInside() }
 
     /// The socket that came out; -1 while there is none, with `errno`, or 0 of it when the sandbox has closed its end.
     func receive() -> Int32 {
