@@ -1,13 +1,14 @@
 import Contracts
 import FoundationEssentials
 import Glibc
+import Requirements
 import Testing
 
 @testable import executor
 
 /// Environments from the real package index; without uv or the index these tests say so and end.
 @Suite(.serialized) struct EnvironmentStoreTests {
-    private static func installer() -> String? {
+    static func installer() -> String? {
         let environment = ProcessInfo.processInfo.environment
         let folders = (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/uv" }
         let ours = SandboxFixture.packageRoot + "/var/tools/bin/uv"

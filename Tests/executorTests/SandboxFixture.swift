@@ -74,7 +74,7 @@ struct SandboxFixture: Sendable {
             if level == .reduced { host.cgroups = [] }
         }
         let root = temporaryFolder
-        let runtime = try AuthorRuntime.install(from: sdkFolder, below: root, python: "/usr/bin/python3")
+        let runtime = try AuthorRuntime.install(from: sdkFolder, below: root, pythons: ["/usr/bin/python3"])
         return SandboxFixture(
             loops: loops,
             cpu: cpu,

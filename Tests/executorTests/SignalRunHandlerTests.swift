@@ -226,8 +226,7 @@ import Testing
             .map { CodeFile(path: $0.key, sha256: SHA256.digest(utf8: $0.value), bytes: Int64($0.value.utf8.count)) }
         let version = SHA256.digest(utf8: "version")
         return WarmRequest(
-            key: WarmKey(accountID: account, versionSHA256: version, files: code, resourceClass: .small),
-            signalID: FakePlatform.signal,
+            key: WarmKey(accountID: account, signalID: FakePlatform.signal, versionSHA256: version, files: code, resourceClass: .small),
             dueAt: Timestamp.now() + .seconds(10),
             files: code,
             manifest: Manifest(name: "test", schedule: .interval(seconds: 3600), inputs: [], output: SandboxFixture.output),
@@ -240,7 +239,7 @@ import Testing
             let files = ["app.py": "print('imported')\n" + Self.app]
             platform.change { $0.blobs[SHA256.digest(utf8: files["app.py"] ?? "")] = Array((files["app.py"] ?? "").utf8) }
             let account = AccountID.make()
-            pool.want([Self.request(files, account)], make: handler.warm)
+            handler.want([Self.request(files, account)])
             try await eventually { pool.size.idle == 1 }
             for isWarm in [true, false] {
                 let finished = try await finished(platform, try platform.enqueue(files, account: account))
@@ -258,7 +257,7 @@ import Testing
         try await withExecutor { platform, handler, pool in
             let (files, account) = (["app.py": Self.app], AccountID.make())
             platform.change { $0.blobs[SHA256.digest(utf8: Self.app)] = Array(Self.app.utf8) }
-            pool.want([Self.request(files, account)], make: handler.warm)
+            handler.want([Self.request(files, account)])
             try await eventually { pool.size.idle == 1 }
             for attempt in [try platform.enqueue(files), try platform.enqueue(["app.py": Self.app + "\n"], account: account)] {
                 let finished = try await finished(platform, attempt)

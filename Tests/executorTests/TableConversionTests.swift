@@ -66,7 +66,7 @@ import Testing
         )
         try environments.prepare()
         let pythons = try await PythonInterpreter.discover(in: fixture.sandbox)
-        let python = try #require(pythons.last)
+        let python = try #require(pythons.last { !$0.isPyPy })
         do {
             _ = try await environments.environment(lock: fixture.runtime.converterLock, python: python)
         } catch let error as EnvironmentError where error.kind == .infra {

@@ -47,8 +47,13 @@ import Testing
         time: any TimeSource = SystemTimeSource()
     ) -> WarmRequest {
         WarmRequest(
-            key: WarmKey(accountID: account, versionSHA256: SHA256.digest(utf8: version), files: [], resourceClass: .small),
-            signalID: signal,
+            key: WarmKey(
+                accountID: account,
+                signalID: signal,
+                versionSHA256: SHA256.digest(utf8: version),
+                files: [],
+                resourceClass: .small
+            ),
             dueAt: time.now() + .seconds(due),
             files: [],
             manifest: Manifest(name: "test", schedule: .interval(seconds: 60), inputs: [], output: SandboxFixture.output),

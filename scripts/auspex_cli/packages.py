@@ -48,7 +48,10 @@ BUILD = [
     Need("libtomlplusplus-dev", "/usr/include/toml++/toml.h", "reading auspex.toml"),
 ]
 
-TEST = [Need("openssl", "/usr/bin/openssl", "a certificate for a test of the gateway")]
+TEST = [
+    Need("openssl", "/usr/bin/openssl", "a certificate for a test of the gateway"),
+    Need("pypy3", "/usr/bin/pypy3", "runs of two Pythons side by side"),
+]
 
 
 def missing(needs: list[Need]) -> list[Need]:

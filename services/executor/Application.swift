@@ -17,7 +17,7 @@ enum Application {
         let (host, report) = try await detection.require()
         announce(host, report)
         let sandbox = Sandbox(host: host, loops: loops.serving, cpu: cpu)
-        let pythons = try await PythonInterpreter.discover(in: sandbox)
+        let pythons = try await PythonInterpreter.discover(in: sandbox, folders: settings.pythonFolders)
         guard !pythons.isEmpty else { throw SandboxError.refused("no Python works in the sandbox") }
 
         // What of the machine jobs may take.
@@ -40,7 +40,7 @@ enum Application {
 
         // What lies on the disk.
         let storage = ExecutorStorage(settings: settings, slots: plan.slots, sandbox: sandbox, cpu: cpu)
-        let runtime = try await storage.prepare()
+        let runtime = try await storage.prepare(for: pythons)
 
         let pool = WarmPool(bounds: settings.warm, loop: loops.control, time: environment.time)
 

@@ -33,6 +33,10 @@ struct ExecutorSettings: ServiceSettings {
     let codeCacheBytes: Int
     /// The installer of packages; nil when there is none.
     let uv: String?
+    /// Where packages come from; what is not said is taken from the machine's pip settings.
+    let packages: PackageIndex.Choice
+    /// Folders with Pythons besides those of the system.
+    let pythonFolders: [String]
     /// The folder that holds the SDK's `auspex` package; nil when it was not found.
     let sdkFolder: String?
     /// How long running jobs may take to end after SIGTERM before they are given back.
@@ -67,6 +71,14 @@ struct ExecutorSettings: ServiceSettings {
         uv =
             reader.optionalString("AUSPEX_UV", help: "the program uv, which installs packages; the one on PATH by default")
             ?? Self.onPath("uv")
+        packages = PackageIndex.Choice(
+            url: reader.optionalString("AUSPEX_PACKAGE_INDEX", help: "URL of the package index; the one of the machine's pip settings by default"),
+            fileHosts: (reader.optionalString(
+                "AUSPEX_PACKAGE_FILE_HOSTS",
+                help: "hosts of the index's files where it links to others, separated by blanks; builds reach these and the index, nothing else"
+            ) ?? "").split(separator: " ").map(String.init)
+        )
+        pythonFolders = Self.pythonFolders(from: &reader)
         let program = Self.program
         sdkFolder =
             reader.optionalString("AUSPEX_SDK_PATH", help: "folder that holds the Python package auspex; found beside the program by default")
@@ -101,11 +113,28 @@ struct ExecutorSettings: ServiceSettings {
             range: 1...86_400
         )
         if capacity.slots.values.allSatisfy({ $0 == 0 }) { reader.report("all AUSPEX_SLOTS_… are 0: this executor would do nothing") }
+        if let url = packages.url, IndexURL(url) == nil { reader.report("AUSPEX_PACKAGE_INDEX is no http:// or https:// address") }
+        for host in packages.fileHosts where Endpoint(authority: host, defaultPort: 443) == nil {
+            reader.report("AUSPEX_PACKAGE_FILE_HOSTS names '\(host)', which is no host")
+        }
         if let uv, access(uv, X_OK) != 0 { reader.report("AUSPEX_UV names '\(uv)', which is no program") }
     }
 
     /// Room for the grace, and for giving back and delivering after it.
     var drainTimeout: Duration { max(drainGrace, preemptionFile == nil ? .zero : preemptionGrace) + .seconds(7) }
+
+    /// Where Pythons besides the system's are; `doctor` needs it too.
+    static func pythonFolders(from reader: inout SettingsReader) -> [String] {
+        let text = reader.optionalString(
+            "AUSPEX_PYTHON_FOLDERS",
+            help: "bin folders of further Pythons, separated by ':'; the folder above each is shown to its runs, read-only"
+        )
+        let folders = (text ?? "").split(separator: ":").map { absolute(String($0)) }
+        for folder in folders where access(folder, R_OK | X_OK) != 0 {
+            reader.report("AUSPEX_PYTHON_FOLDERS names '\(folder)', which is no folder that can be read")
+        }
+        return folders
+    }
 
     /// The part that `doctor` needs too, which runs without the other settings.
     static func sandbox(from reader: inout SettingsReader, program: String = program) -> SandboxConfiguration {

@@ -49,6 +49,8 @@ enum Application {
         let market = MarketDataClient(marketdata: client(settings.marketdataURLs, "marketdata"))
         let jobs = SchedulerJobs(scheduler: scheduler)
 
+        let pythons = PythonDirectory(scheduler: scheduler, time: time)
+
         // Who asks.
         let tokenKeys = TokenKeyCache(auth: auth, control: loops.control, readiness: readiness, time: time)
         let denied = DenySet()
@@ -99,7 +101,7 @@ enum Application {
             store: store,
             effects: PostgresEffects(store: store, idempotency: idempotency),
             blobs: blobs,
-            drafts: VersionDrafts(store: store, blobs: blobs, time: time),
+            drafts: VersionDrafts(store: store, blobs: blobs, time: time) { await pythons.present() },
             reader: reader,
             entitlements: entitlements,
             hub: hub,
@@ -129,7 +131,7 @@ enum Application {
             name: "internal",
             address: common.listenAddress,
             port: common.internalPort,
-            router: try internalRouter(routes, common: common, readiness: readiness),
+            router: try internalRouter(routes, LockRoutes(locks: EnvironmentLocks(pool: pool), time: time), common: common, readiness: readiness),
             loops: loops.serving,
             limits: limits
         )
@@ -176,14 +178,17 @@ enum Application {
         )
     }
 
-    private static func internalRouter(_ routes: SignalsRoutes, common: CommonSettings, readiness: Readiness) throws -> Router {
+    private static func internalRouter(_ routes: SignalsRoutes, _ locks: LockRoutes, common: CommonSettings, readiness: Readiness) throws -> Router {
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
+        let services: ([String]) -> any Middleware = { ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: $0) }
+        let jobTokens = try JobTokenVerifier(path: common.servicesJWKSFile)
         var router = Router(problemOf: SignalsRoutes.problem)
         routes.addInternalRoutes(
             to: &router,
-            authenticating: { callers in ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: callers) },
-            jobTokens: try JobTokenVerifier(path: common.servicesJWKSFile)
+            authenticating: services,
+            jobTokens: jobTokens
         )
+        locks.add(to: &router, authenticating: services, jobTokens: jobTokens)
         OperationalRoutes(readiness: readiness).add(to: &router)
         return router
     }

@@ -1,5 +1,6 @@
 import Contracts
 import Cryptography
+import FoundationEssentials
 import HTTPServing
 import KeyLimits
 import Messaging
@@ -89,6 +90,8 @@ struct TestPlatform: Sendable {
     let router: Router
     let internalRouter: Router
     let time: any TimeSource = SystemTimeSource()
+    /// What executors have; nobody knows unless told.
+    let pythons = PythonShelf()
     let executorFiles = ByteBudget(maximumBytes: 1_000_000)
 
     /// - Parameter limiter: what counts the use of keys, over the auth that it is given; nothing unless told.
@@ -115,7 +118,7 @@ struct TestPlatform: Sendable {
             store: store,
             effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool) { outbox.poke() }),
             blobs: blobs,
-            drafts: VersionDrafts(store: store, blobs: blobs, time: time),
+            drafts: VersionDrafts(store: store, blobs: blobs, time: time) { [pythons] in pythons.present.withLock { $0 } },
             reader: reader,
             entitlements: entitlements,
             hub: hub,
@@ -138,10 +141,13 @@ struct TestPlatform: Sendable {
         var inside = Router(problemOf: SignalsRoutes.problem)
         let jwks = JWKSet(keys: [Self.scheduler.verifyingKey.jwk(service: "scheduler"), Self.executor.verifyingKey.jwk(service: "executor")])
         let verifier = try ServiceTokenVerifier(jwks: jwks)
+        let services: ([String]) -> any Middleware = { ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: $0) }
+        let jobTokens = JobTokenVerifier(keys: try ServiceKeys(jwks))
+        LockRoutes(locks: EnvironmentLocks(pool: pool), time: time).add(to: &inside, authenticating: services, jobTokens: jobTokens)
         routes.addInternalRoutes(
             to: &inside,
-            authenticating: { ServiceAuthentication(verifier: verifier, audience: "signals", allowedCallers: $0) },
-            jobTokens: JobTokenVerifier(keys: try ServiceKeys(jwks))
+            authenticating: services,
+            jobTokens: jobTokens
         )
         internalRouter = inside
     }
@@ -194,11 +200,13 @@ struct TestPlatform: Sendable {
         maximum_rows = 3
         """
 
-    static func files(app: String = "def predict(context):\n    return 1\n", manifest: String = manifest) -> JSONValue {
+    static func files(app: String = "def predict(context):\n    return 1\n", manifest: String = manifest, requirements: String = "numpy\n")
+        -> JSONValue
+    {
         [
             "files": [
                 ["path": "app.py", "text": .string(app)], ["path": "auspex.toml", "text": .string(manifest)],
-                ["path": "requirements.txt", "content_base64": "bnVtcHkK"],
+                ["path": "requirements.txt", "content_base64": .string(Data(requirements.utf8).base64EncodedString())],
             ], "note": "a try",
         ]
     }
@@ -307,4 +315,9 @@ extension RequestClient.Answer {
 extension RequestClient {
     /// A post without a body.
     func post(_ path: String) async throws -> Answer { try await send(.post, path) }
+}
+
+/// The Pythons that executors say they have.
+final class PythonShelf: Sendable {
+    let present = Mutex<[WorkerPython]>([])
 }

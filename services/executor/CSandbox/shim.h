@@ -91,3 +91,28 @@ static inline int auspex_has_seccomp_filter(void)
 {
     return prctl(22, 2UL, (void *)0, 0UL, 0UL) == -1 && errno == EFAULT;  // PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 }
+
+/// A socket for a connection, closed on exec, whose calls do not wait.
+static inline int auspex_stream_socket(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/// The descriptor that the next message carries, closed on exec; -1 with errno (0 at the end) when there is none.
+static inline int auspex_receive_descriptor(int socket)
+{
+    char text[8];
+    union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control;
+    struct iovec part = {.iov_base = text, .iov_len = sizeof text};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t length = recvmsg(socket, &message, 0x40000000);  // MSG_CMSG_CLOEXEC
+    if (length < 0) return -1;
+    struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+    if (length == 0 || !first || first->cmsg_level != SOL_SOCKET || first->cmsg_type != SCM_RIGHTS || first->cmsg_len != CMSG_LEN(sizeof(int))) {
+        errno = 0;
+        return -1;
+    }
+    int descriptor;
+    memcpy(&descriptor, CMSG_DATA(first), sizeof descriptor);
+    return descriptor;
+}

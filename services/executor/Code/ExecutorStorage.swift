@@ -18,7 +18,7 @@ final class ExecutorStorage: Component {
     init(settings: ExecutorSettings, slots: [ResourceClass: Int], sandbox: Sandbox, cpu: CPUPool) {
         self.settings = settings
         self.cpu = cpu
-        let index = PackageIndex(environment: ProcessInfo.processInfo.environment) { path in
+        let index = PackageIndex(environment: ProcessInfo.processInfo.environment, choice: settings.packages) { path in
             FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
         }
         environments = EnvironmentStore(
@@ -36,7 +36,7 @@ final class ExecutorStorage: Component {
     }
 
     /// Makes the folders, removes what a crash left, and installs the SDK for runs.
-    func prepare() async throws -> AuthorRuntime {
+    func prepare(for pythons: [PythonInterpreter]) async throws -> AuthorRuntime {
         guard let source = settings.sdkFolder else {
             throw SandboxError.refused("the Python package auspex was not found beside this program: AUSPEX_SDK_PATH names its folder")
         }
@@ -49,7 +49,7 @@ final class ExecutorStorage: Component {
             return try AuthorRuntime.install(
                 from: source,
                 below: root,
-                python: systemRoot == "/" ? "/usr/bin/python3" : "\(systemRoot)/usr/bin/python3"
+                pythons: pythons.map { $0.hostPath(systemRoot: systemRoot) }
             )
         }
     }

@@ -41,7 +41,7 @@ struct RunProgram: Sendable {
     func command(code: String, runtime: AuthorRuntime, packages: String?, level: SandboxLevel, isAhead: Bool = false) -> SandboxCommand {
         var known: [String: JSONValue] = ["entry_point": .string(entryPoint)]
         if isAhead { known["ahead"] = true }
-        var mounts = [SandboxMount(source: runtime.folder, target: "/sdk"), SandboxMount(source: code, target: "/app")]
+        var mounts = [SandboxMount(source: runtime.folder, target: "/sdk"), SandboxMount(source: code, target: "/app")] + python.mounts
         if let packages {
             mounts.append(SandboxMount(source: packages + "/site", target: "/env"))
             known["packages"] = "/env"

@@ -7,12 +7,32 @@ struct EnvironmentError: Error, Sendable, CustomStringConvertible {
     /// For the author.
     var reason: String
 
+    /// What the installer said, for the job's log.
+    var log = ""
+
     /// The reason.
     var description: String { reason }
 
     /// Reads what the installer said: a network that is away is ours, requirements that cannot be met are the author's.
-    static func from(step: String, outcome: SandboxOutcome) -> EnvironmentError {
+    ///
+    /// - Parameters:
+    ///   - refused: where the build wanted to go and may not.
+    ///   - unreached: where it may go and could not.
+    static func from(step: String, outcome: SandboxOutcome, refused: [String] = [], unreached: [String] = []) -> EnvironmentError {
         let said = outcome.log.text
+        if !refused.isEmpty {
+            return EnvironmentError(
+                kind: .infra,
+                reason: "requirements.txt: \(step) failed: the package index leads to \(refused.joined(separator: ", ")), where builds may not go; "
+                    + "this platform's AUSPEX_PACKAGE_FILE_HOSTS would allow it"
+            )
+        }
+        if !unreached.isEmpty, outcome.exitCode != 0 {
+            return EnvironmentError(
+                kind: .infra,
+                reason: "requirements.txt: \(step) failed: the package index cannot be reached at the moment (\(unreached.joined(separator: ", ")))"
+            )
+        }
         if outcome.killer == .deadline {
             return EnvironmentError(
                 kind: .timeLimit,

@@ -2,6 +2,7 @@ import Contracts
 import Cryptography
 import FoundationEssentials
 import Glibc
+import Requirements
 import ServiceRuntime
 import Synchronization
 
@@ -13,21 +14,35 @@ struct PythonEnvironment: Sendable {
     var python: PythonInterpreter
     /// The folder of installed packages to mount at `/env`; nil for the plain interpreter.
     var packages: DiskCache.Lease?
+    /// What the installer said, when it was made for whoever asked.
+    var buildLog: String?
+}
+
+/// Where the lock of a version lies for all executors and for good: the first one that was kept counts.
+struct VersionLock: Sendable {
+    /// Names the version among all.
+    var name: String
+    /// The lock that was kept for a series of Python on a platform.
+    var find: @Sendable (_ platform: String) async throws -> String?
+    /// Keeps a lock unless there is one; gives the one that counts.
+    var keep: @Sendable (_ platform: String, _ lock: String) async throws -> String
 }
 
 /// Python environments by the hash of what is in them: resolved once, built once, mounted read-only.
 ///
 /// Two steps with names of their own. *Resolving* turns a requirements file into a lock, a list of exact versions with the hashes of
-/// their files; the lock is kept by the hash of the requirements. *Building* installs a lock; its key is the hash of lock, interpreter,
-/// platform and flags, so two files that resolve to the same lock share an environment. Both run a trusted installer in a sandbox that
-/// has the network and may write to the environments' folder, and both refuse source packages: their setup would be a stranger's code.
+/// their files. It happens once for a version of a signal: the lock is kept with the version, and every executor builds what it says, for ever.
+/// *Building* installs a lock; its key is the hash of lock, interpreter, platform and flags, so two versions with the same lock share an
+/// environment. Both run a trusted installer in a sandbox that reaches the package index and nothing else (``PackageProxy``), and may write
+/// to the environments' folder; both refuse source packages: their setup would be a stranger's code.
 struct EnvironmentStore: Sendable {
     /// The installer's flags; part of the key, because other flags could install other files.
     static let flags = "target no-build require-hashes compile-bytecode 1"
     static let mountPoint = "/env"
-    /// Both together bound how long one author's requirements can keep others waiting for theirs.
+    /// All together bound how long one author's requirements can keep others waiting for theirs.
     static let resolvingLimit = Duration.seconds(120)
-    static let installingLimit = Duration.seconds(480)
+    static let installingLimit = Duration.seconds(300)
+    static let compilingLimit = Duration.seconds(180)
 
     private let root: String
     private let cache: DiskCache
@@ -36,6 +51,7 @@ struct EnvironmentStore: Sendable {
     private let sandbox: Sandbox
     private let cpu: CPUPool
     private let flights: EnvironmentFlights
+    private let routes: PackageRoutes
 
     /// A store below `root`; without `uv` only the plain interpreter can be used. At most `buildsAtOnce` environments are made at a time.
     init(root: String, capacityBytes: Int, uv: String?, index: PackageIndex, sandbox: Sandbox, cpu: CPUPool, buildsAtOnce: Int = 1) {
@@ -43,6 +59,7 @@ struct EnvironmentStore: Sendable {
         self.root = root
         self.uv = uv
         self.index = index
+        routes = PackageRoutes(index)
         self.sandbox = sandbox
         self.cpu = cpu
         cache = DiskCache(root: root + "/ready", capacityBytes: capacityBytes, cpu: cpu)
@@ -70,6 +87,7 @@ struct EnvironmentStore: Sendable {
     func environment(
         for requirements: RequirementsFile,
         python: PythonInterpreter,
+        version: VersionLock? = nil,
         within limit: Duration = .seconds(600)
     ) async throws -> PythonEnvironment {
         let platform = Self.platform(python)
@@ -77,12 +95,17 @@ struct EnvironmentStore: Sendable {
             return PythonEnvironment(sha256: SHA256.digest(utf8: "plain \(platform)"), python: python, packages: nil)
         }
         // What is here already waits for nobody's build.
-        if let ready = try await ready(requirements, python, platform) { return ready }
-        return try await flights.environment(lockName(requirements, platform), within: limit) { [self] in
-            let lock = try await lock(of: requirements, python, platform)
-            let key = Self.key(lock, platform)
-            let lease = try await cache.entry(key.hex) { folder in try await install(lock, python, into: folder) }
-            return PythonEnvironment(sha256: key, python: python, packages: lease)
+        let name = Self.lockName(requirements, python, version)
+        if let ready = try await ready(name, python, platform) { return ready }
+        return try await flights.environment("\(name) \(python.version)", within: limit) { [self] in
+            let log = BuildLog()
+            do {
+                let lock = try await lock(of: requirements, python, version, log)
+                return try await build(lock, python, log)
+            } catch var error as EnvironmentError {
+                error.log = log.text
+                throw error
+            }
         }
     }
 
@@ -95,16 +118,23 @@ struct EnvironmentStore: Sendable {
         let key = Self.key(lock, Self.platform(python))
         if let lease = try await cache.known(key.hex) { return PythonEnvironment(sha256: key, python: python, packages: lease) }
         return try await flights.environment(key.hex, within: limit) { [self] in
-            guard uv != nil else { throw Self.noInstaller }
-            let lease = try await cache.entry(key.hex) { folder in try await install(lock, python, into: folder) }
-            return PythonEnvironment(sha256: key, python: python, packages: lease)
+            return try await build(lock, python, BuildLog())
         }
+    }
+
+    private func build(_ lock: String, _ python: PythonInterpreter, _ log: BuildLog) async throws -> PythonEnvironment {
+        let key = Self.key(lock, Self.platform(python))
+        let lease = try await cache.entry(key.hex) { folder in try await install(lock, python, into: folder, log) }
+        return PythonEnvironment(sha256: key, python: python, packages: lease, buildLog: log.text.isEmpty ? nil : log.text)
     }
 
     private static func platform(_ python: PythonInterpreter) -> String { "\(python.version) linux-\(machine) \(flags)" }
 
-    private func ready(_ requirements: RequirementsFile, _ python: PythonInterpreter, _ platform: String) async throws -> PythonEnvironment? {
-        let path = lockPath(requirements, platform)
+    /// What a lock is for: other builds of the same series on the same kind of machine install the same files.
+    static func lockPlatform(_ python: PythonInterpreter) -> String { "\(python.series)-linux-\(machine)" }
+
+    private func ready(_ name: String, _ python: PythonInterpreter, _ platform: String) async throws -> PythonEnvironment? {
+        let path = lockPath(name)
         guard let lock = try await cpu.run(lane: FileTree.lane, { Self.read(path) }) else { return nil }
         let key = Self.key(lock, platform)
         return try await cache.known(key.hex).map { PythonEnvironment(sha256: key, python: python, packages: $0) }
@@ -112,13 +142,11 @@ struct EnvironmentStore: Sendable {
 
     private static func key(_ lock: String, _ platform: String) -> SHA256Digest { SHA256.digest(utf8: "\(platform)\n\(lock)") }
 
-    private func lockName(_ requirements: RequirementsFile, _ platform: String) -> String {
-        SHA256.digest(utf8: "\(platform)\n\(requirements.text)").hex
+    private static func lockName(_ requirements: RequirementsFile, _ python: PythonInterpreter, _ version: VersionLock?) -> String {
+        SHA256.digest(utf8: "\(lockPlatform(python))\n\(version?.name ?? "")\n\(requirements.text)").hex
     }
 
-    private func lockPath(_ requirements: RequirementsFile, _ platform: String) -> String {
-        "\(root)/locks/\(lockName(requirements, platform)).txt"
-    }
+    private func lockPath(_ name: String) -> String { "\(root)/locks/\(name).txt" }
 
     private static let machine: String = {
         var names = utsname()
@@ -133,60 +161,83 @@ struct EnvironmentStore: Sendable {
 
     // MARK: Resolving
 
-    private func lock(of requirements: RequirementsFile, _ python: PythonInterpreter, _ platform: String) async throws -> String {
-        let path = lockPath(requirements, platform)
+    /// The lock of a version: the one on this disk, the one that was kept for it, or a new one.
+    private func lock(
+        of requirements: RequirementsFile,
+        _ python: PythonInterpreter,
+        _ version: VersionLock?,
+        _ log: BuildLog
+    ) async throws -> String {
+        let path = lockPath(Self.lockName(requirements, python, version))
         if let known = try await cpu.run(lane: FileTree.lane, { Self.read(path) }) { return known }
-        guard uv != nil else { throw Self.noInstaller }
-        let work = try await workFolder()
-        let lock: String
-        do {
-            lock = try await resolve(requirements, python, work: work)
-        } catch {
-            try? await cpu.run(lane: FileTree.lane) { FileTree.remove(work) }
-            throw error
-        }
-        // Written whole or not at all; of two executors that resolved at once the first one's answer stays.
-        return try await cpu.run(lane: FileTree.lane) {
-            FileTree.remove(work)
-            let temporary = "\(path).\(getpid())"
+        guard let version else { return try await store(try await resolve(requirements, python, log), at: path) }
+        let platform = Self.lockPlatform(python)
+        if let kept = try await version.find(platform) { return try await store(kept, at: path) }
+        // What the same requirements were resolved to on this disk is as good an answer as a new one, and costs nothing.
+        let lock = try await lock(of: requirements, python, nil, log)
+        return try await store(try await version.keep(platform, lock), at: path)
+    }
+
+    /// Writes a lock whole or not at all; of two executors that resolved at once the first one's stays.
+    private func store(_ lock: String, at path: String) async throws -> String {
+        try await cpu.run(lane: FileTree.lane) {
+            let temporary = "\(path).\(getpid()).\(UUID().uuidString.prefix(8))"
+            defer { unlink(temporary) }
             try Data(lock.utf8).write(to: URL(filePath: temporary))
             if link(temporary, path) != 0, errno != EEXIST { throw SandboxError.system(call: "link", code: errno) }
-            unlink(temporary)
             return Self.read(path) ?? lock
         }
     }
 
-    private func resolve(_ requirements: RequirementsFile, _ python: PythonInterpreter, work: String) async throws -> String {
+    private func resolve(_ requirements: RequirementsFile, _ python: PythonInterpreter, _ log: BuildLog) async throws -> String {
+        guard uv != nil else { throw Self.noInstaller }
+        let work = try await workFolder()
+        do {
+            let lock = try await resolve(requirements, python, work: work, log)
+            try? await cpu.run(lane: FileTree.lane) { FileTree.remove(work) }
+            return lock
+        } catch {
+            try? await cpu.run(lane: FileTree.lane) { FileTree.remove(work) }
+            throw error
+        }
+    }
+
+    private func resolve(_ requirements: RequirementsFile, _ python: PythonInterpreter, work: String, _ log: BuildLog) async throws -> String {
         try await cpu.run(lane: FileTree.lane) { try Data(requirements.text.utf8).write(to: URL(filePath: work + "/requirements.in")) }
-        let outcome = try await installer(
-            ["pip", "compile", "/build/work/requirements.in", "-o", "/build/work/lock.txt", "--generate-hashes", "--no-header", "--no-annotate"],
+        try await installer(
+            .resolving,
+            [
+                "pip", "compile", "/build/work/requirements.in", "-o", "/build/work/lock.txt", "--generate-hashes", "--no-header", "--no-annotate",
+                "--quiet",
+            ],
             python,
             work: work,
-            wallTime: Self.resolvingLimit
+            log
         )
-        guard outcome.exitCode == 0, let lock = try await cpu.run(lane: FileTree.lane, { Self.read(work + "/lock.txt") }) else {
-            throw EnvironmentError.from(step: "resolving", outcome: outcome)
+        guard let lock = try await cpu.run(lane: FileTree.lane, { Self.read(work + "/lock.txt") }) else {
+            throw EnvironmentError(kind: .infra, reason: "the installer wrote no lock")
         }
         return lock
     }
 
     // MARK: Building
 
-    private func install(_ lock: String, _ python: PythonInterpreter, into folder: String) async throws {
+    private func install(_ lock: String, _ python: PythonInterpreter, into folder: String, _ log: BuildLog) async throws {
+        guard uv != nil else { throw Self.noInstaller }
         try await cpu.run(lane: FileTree.lane) {
             try Data(lock.utf8).write(to: URL(filePath: folder + "/lock.txt"))
             if let owner = builder, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
         }
-        let outcome = try await installer(
-            [
-                "pip", "install", "-r", "/build/work/lock.txt", "--require-hashes", "--no-deps", "--target", "/build/work/site",
-                "--compile-bytecode",
-            ],
+        try await installer(
+            .installing,
+            ["pip", "install", "-r", "/build/work/lock.txt", "--require-hashes", "--no-deps", "--target", "/build/work/site"],
             python,
             work: folder,
-            wallTime: Self.installingLimit
+            log
         )
-        guard outcome.exitCode == 0 else { throw EnvironmentError.from(step: "installing", outcome: outcome) }
+        try await compile(python, work: folder, log)
+        let text = log.text
+        try await cpu.run(lane: FileTree.lane) { try Data(text.utf8).write(to: URL(filePath: folder + "/build.log")) }
     }
 
     private func workFolder() async throws -> String {
@@ -215,17 +266,28 @@ struct EnvironmentStore: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func installer(_ arguments: [String], _ python: PythonInterpreter, work: String, wallTime: Duration) async throws -> SandboxOutcome {
+    /// The two steps of a build.
+    enum Step: String {
+        case resolving, installing, compiling
+
+        var limit: Duration {
+            switch self {
+            case .resolving: EnvironmentStore.resolvingLimit
+            case .installing: EnvironmentStore.installingLimit
+            case .compiling: EnvironmentStore.compilingLimit
+            }
+        }
+    }
+
+    /// Runs uv in the build sandbox; throws with the reason when it did not succeed.
+    private func installer(_ step: Step, _ arguments: [String], _ python: PythonInterpreter, work: String, _ log: BuildLog) async throws {
         guard let uv else { throw Self.noInstaller }
         // Work and downloads under one mount: a hard link from the one to the other cannot cross two mounts.
-        var mounts = [SandboxMount(source: root, target: "/build-root", writable: true), SandboxMount(source: uv, target: "/opt/uv")]
-        for file in ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"] where access(file, R_OK) == 0 {
-            mounts.append(SandboxMount(source: file, target: file))
-        }
+        var mounts = [SandboxMount(source: root, target: "/build-root", writable: true), SandboxMount(source: uv, target: "/opt/uv")] + python.mounts
         var environment = [
             "UV_CACHE_DIR": "/build-root/downloads", "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1",
-            "UV_LINK_MODE": "hardlink",
-        ].merging(index.proxies) { $1 }
+            "UV_LINK_MODE": "hardlink", "HTTP_PROXY": BuildDoor.address, "HTTPS_PROXY": BuildDoor.address,
+        ]
         if let certificates = index.certificates {
             mounts.append(SandboxMount(source: certificates, target: "/etc/certificates.pem"))
             environment["SSL_CERT_FILE"] = "/etc/certificates.pem"
@@ -233,20 +295,54 @@ struct EnvironmentStore: Sendable {
         if let url = index.url { environment["UV_DEFAULT_INDEX"] = url }
         if !index.extraURLs.isEmpty { environment["UV_INDEX"] = index.extraURLs.joined(separator: " ") }
         let inside = "/build-root" + work.dropFirst(root.count)
+        let door = try BuildDoor()
+        let command = SandboxCommand(
+            // Said as a flag: the variable of the same name is not heard by every command, and then a source package's setup would run.
+            arguments: BuildDoor.launch + ["/opt/uv"]
+                + arguments.map { $0.hasPrefix("/build/work") ? inside + $0.dropFirst("/build/work".count) : $0 } + [
+                    "--no-build", "--python", python.path,
+                ],
+            mounts: mounts,
+            environment: environment,
+            door: door,
+            purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
+            limits: Self.limits(step.limit)
+        )
+        let proxy = PackageProxy(routes: routes, loop: sandbox.firstLoop)
+        await proxy.serve(door)
+        let result: Result<SandboxOutcome, any Error>
+        do { result = .success(try await sandbox.run(command)) } catch { result = .failure(error) }
+        let (refused, unreached) = await (proxy.refused, proxy.unreached)
+        await proxy.close()
+        let outcome = try result.get()
+        log.append(outcome.log.text)
+        guard outcome.exitCode == 0 else {
+            throw EnvironmentError.from(step: step.rawValue, outcome: outcome, refused: refused, unreached: unreached)
+        }
+    }
+
+    /// Compiles what was installed, in a build sandbox without any way out.
+    private func compile(_ python: PythonInterpreter, work: String, _ log: BuildLog) async throws {
+        let site = "/build-root" + work.dropFirst(root.count) + "/site"
+        let limits = Self.limits(Step.compiling.limit)
+        let command = SandboxCommand(
+            arguments: [python.path, "-ISB", "-c", ByteCode.program, "/build-root/downloads", site, "\(limits.cpuThousandths / 1000)"],
+            mounts: [SandboxMount(source: root, target: "/build-root", writable: true)] + python.mounts,
+            purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
+            limits: limits
+        )
+        let outcome = try await sandbox.run(command)
+        log.append(outcome.log.text)
+        guard outcome.exitCode == 0 else { throw EnvironmentError.from(step: Step.compiling.rawValue, outcome: outcome) }
+    }
+
+    private static func limits(_ wallTime: Duration) -> SandboxLimits {
         var limits = SandboxLimits.of(.standard, wallTime: wallTime)
         limits.processes = 256
         limits.temporaryBytes = 2 << 30
         limits.openFiles = 4096
-        let command = SandboxCommand(
-            // Said as a flag: the variable of the same name is not heard by every command, and then a source package's setup would run.
-            arguments: ["/opt/uv"] + arguments.map { $0.hasPrefix("/build/work") ? inside + $0.dropFirst("/build/work".count) : $0 } + [
-                "--no-build", "--python", python.path,
-            ],
-            mounts: mounts,
-            environment: environment,
-            purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
-            limits: limits
-        )
-        return try await sandbox.run(command)
+        // Byte code is compiled by several processes at once, and who waits for an environment waits for that more than for anything else.
+        limits.cpuThousandths = 1000 * min(4, CPULane.processors)
+        return limits
     }
 }

@@ -6,13 +6,21 @@ struct PackageIndex: Sendable, Hashable {
     var url: String?
     /// Further indexes.
     var extraURLs: [String] = []
+    /// Hosts of the files that the indexes link to, where those are others: `host` or `host:port`.
+    var fileHosts: [String] = []
     /// The file of certificate authorities.
     var certificates: String?
-    /// Proxy variables, passed on as they are.
+    /// Proxy variables: by these the executor's own proxy reaches the world.
     var proxies: [String: String] = [:]
 
+    /// What an operator says about packages, before what the machine says.
+    struct Choice: Sendable, Hashable {
+        var url: String?
+        var fileHosts: [String] = []
+    }
+
     /// Reads `PIP_…`, `UV_…` and proxy variables, then pip's configuration files in pip's order.
-    init(environment: [String: String], readFile: (String) -> String?) {
+    init(environment: [String: String], choice: Choice = Choice(), readFile: (String) -> String?) {
         var settings: [String: String] = [:]
         let home = environment["HOME"] ?? ""
         let files =
@@ -25,6 +33,8 @@ struct PackageIndex: Sendable, Hashable {
         let usual = "/etc/ssl/certs/ca-certificates.crt"
         certificates =
             [environment["SSL_CERT_FILE"], environment["PIP_CERT"], settings["cert"], usual].compactMap { $0 }.first { readFile($0) != nil }
+        fileHosts = choice.fileHosts
+        if let chosen = choice.url { (url, extraURLs) = (chosen, []) }
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             if let value = environment[name] ?? environment[name.lowercased()] { proxies[name] = value }
         }

@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import Requirements
 import ServiceRuntime
 
 /// Whose fault it is that a run could not begin.
@@ -82,6 +83,31 @@ struct RunInputs: Sendable {
         do { return try await whenNotBusy { try await fetch(sha256, jobToken) } } catch let error as ServiceClientError {
             throw RunObstacle(kind: .infra, reason: "the code could not be fetched: \(error)")
         }
+    }
+
+    /// Where the lock of a version lies: with signals, which has it for every executor.
+    func lock(of signalID: SignalID, _ versionSHA256: SHA256Digest, jobToken: String) -> VersionLock {
+        let headers = Self.headers(jobToken)
+        @Sendable func path(_ platform: String) -> String { "/internal/v1/locks/\(platform)" }
+        @Sendable func asked(_ ask: () async throws -> [UInt8]?) async throws -> String? {
+            do {
+                return try await whenNotBusy(ask).map { String(decoding: $0, as: UTF8.self) }
+            } catch let error as ServiceClientError {
+                throw EnvironmentError(kind: .infra, reason: "the lock of the version's packages could not be read or kept: \(error)")
+            }
+        }
+        return VersionLock(
+            name: "\(signalID) \(versionSHA256.hex)",
+            find: { platform in try await asked { try await signals.getBytes(path(platform), headers: headers, maximumBytes: LockText.maximumBytes) }
+            },
+            keep: { platform, lock in
+                let kept = try await asked {
+                    // The first one stays: twice is as good as once.
+                    try await signals.send(.put, path(platform), headers: headers, body: Array(lock.utf8), isIdempotent: true).body
+                }
+                return kept ?? lock
+            }
+        )
     }
 
     private func fetch(_ sha256: SHA256Digest, _ jobToken: String) async throws -> [UInt8] {

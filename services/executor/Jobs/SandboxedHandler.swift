@@ -75,7 +75,10 @@ enum SandboxedFailure {
         switch error {
         case is CancellationError: return .failed(.infra, "the run was stopped")
         case let obstacle as RunObstacle: return .failed(obstacle.kind, obstacle.reason)
-        case let error as EnvironmentError: return .failed(error.kind, error.reason)
+        case let error as EnvironmentError:
+            var result = JobResult.failed(error.kind, error.reason)
+            result.log = error.log.isEmpty ? nil : error.log
+            return result
         case let error as RequirementsFile.Problem: return .failed(.policy, "\(error)")
         case CodeError.wrongBytes: return .failed(.infra, "\(error)")
         case is CodeError: return .failed(.policy, "\(error)")

@@ -1,6 +1,7 @@
 import Contracts
 import FoundationEssentials
 import JobWorker
+import Requirements
 import ServiceRuntime
 
 /// Runs an author's code once: `signal_run` for the record, `dry_run` for the author. Both are the same here; signals knows the difference.
@@ -41,7 +42,13 @@ struct SignalRunHandler: JobHandler {
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
         let size = job.resourceClass == .signal ? manifest.class : job.resourceClass
         let limits = SandboxLimits.of(size, wallTime: .seconds(max(1, job.timeLimitSeconds)), classes: resources.classes)
-        let key = WarmKey(accountID: job.accountID, versionSHA256: spec.versionSHA256, files: spec.files, resourceClass: size)
+        let key = WarmKey(
+            accountID: job.accountID,
+            signalID: spec.signalID,
+            versionSHA256: spec.versionSHA256,
+            files: spec.files,
+            resourceClass: size
+        )
         let extra = try await resources.takeExtra(for: size, beyond: job.resourceClass)
         defer { resources.giveBack(extra) }
         let gpu = resources.classes[size].gpus > 0 ? resources.takeGPU() : nil
@@ -71,6 +78,11 @@ struct SignalRunHandler: JobHandler {
         let verdict = RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check)
         var result = try self.result(verdict, spec, known, await gateway.reads, started.environment, clock)
         result.note(outcome)
+        if let said = started.environment.buildLog {
+            // What the run itself printed has the room first.
+            let printed = outcome.log.text
+            result.log = said.prefix(utf8Bytes: max(0, FinishedJob.maximumLogBytes - printed.utf8.count - 1)) + "\n" + printed
+        }
         return result
     }
 
@@ -82,7 +94,7 @@ struct SignalRunHandler: JobHandler {
         _ gpu: GPUDevice?,
         _ clock: StageClock
     ) async throws -> WarmSandbox {
-        let (folder, environment) = try await prepare(spec.files, spec.manifest, job.jobToken, within: limits.wallTime, clock)
+        let (folder, environment) = try await prepare(spec.signalID, spec.versionSHA256, spec.files, spec.manifest, job.jobToken, within: limits.wallTime, clock)
         // The run begins when its bars are here, which may take as long as market data lets it wait.
         let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
         return try await clock.stage("start") {
@@ -99,7 +111,7 @@ struct SignalRunHandler: JobHandler {
     private func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
         // Its run says how long it may take when it begins.
         let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
-        let (folder, environment) = try await prepare(request.files, request.manifest, request.jobToken, within: .seconds(600), StageClock())
+        let (folder, environment) = try await prepare(request.signalID, request.key.versionSHA256, request.files, request.manifest, request.jobToken, within: .seconds(600), StageClock())
         return try await start(request.manifest, folder, environment, limits, waiting, nil, isAhead: true, lane: WarmPool.startingLane)
     }
 
@@ -135,7 +147,6 @@ struct SignalRunHandler: JobHandler {
         guard job.kind == .signalRun, let seconds = Self.soon(spec.manifest.schedule) else { return }
         let request = WarmRequest(
             key: key,
-            signalID: spec.signalID,
             dueAt: spec.dueAt + .seconds(seconds),
             files: spec.files,
             manifest: spec.manifest,
@@ -154,13 +165,15 @@ struct SignalRunHandler: JobHandler {
     }
 
     private func interpreter(_ series: String) throws(RunObstacle) -> PythonInterpreter {
-        if let python = pythons.first(where: { $0.series == series || $0.version == series }) { return python }
+        if let python = pythons.first(where: { $0.reported.answers(to: series) }) { return python }
         let known = pythons.map(\.series).joined(separator: ", ")
         throw RunObstacle(kind: .policy, reason: "the manifest asks for Python \(series); this executor has \(known)")
     }
 
     /// The author's files and the environment that they ask for.
     private func prepare(
+        _ signalID: SignalID,
+        _ versionSHA256: SHA256Digest,
         _ files: [CodeFile],
         _ manifest: Manifest,
         _ token: String,
@@ -173,7 +186,12 @@ struct SignalRunHandler: JobHandler {
             try await code.folder(of: files) { try await inputs.file($0, jobToken: token) }
         }
         let environment = try await clock.stage("environment") {
-            try await environments.environment(for: try await requirements(files, folder.folder), python: python, within: limit)
+            try await environments.environment(
+                for: try await requirements(files, folder.folder),
+                python: python,
+                version: inputs.lock(of: signalID, versionSHA256, jobToken: token),
+                within: limit
+            )
         }
         return (folder, environment)
     }

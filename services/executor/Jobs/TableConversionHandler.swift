@@ -113,7 +113,7 @@ struct TableConversionHandler: SandboxedHandler {
             ],
             mounts: [
                 SandboxMount(source: runtime.converterFolder, target: "/sdk"), SandboxMount(source: packages + "/site", target: Self.mountPoint),
-            ],
+            ] + python.mounts,
             // The other allocators of Arrow reserve more than a bounded address space has.
             environment: ["ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"],
             input: input,

@@ -29,8 +29,8 @@ struct AuthorRuntime: Sendable {
     /// The program that starts a run, for `python -c`: a script would be compiled anew each time, a module is not.
     static let program = "import sys; sys.path.insert(0, '/sdk'); from auspex._runner import main; main()"
 
-    /// Copies the modules from `source` (the folder that holds `auspex/`) below `root` and compiles them. Blocks.
-    static func install(from source: String, below root: String, python: String) throws -> AuthorRuntime {
+    /// Copies the modules from `source` (the folder that holds `auspex/`) below `root` and compiles them for each Python. Blocks.
+    static func install(from source: String, below root: String, pythons: [String]) throws -> AuthorRuntime {
         let target = root + "/runner-\(getpid())"
         let (folder, converterFolder) = (target + "/sdk", target + "/converter")
         let package = folder + "/auspex"
@@ -43,12 +43,14 @@ struct AuthorRuntime: Sendable {
         guard let lock = files.contents(atPath: "\(source)/auspex/\(converterLockFile)") else {
             throw SandboxError.refused("\(source)/auspex/\(converterLockFile) is not there")
         }
-        let compiled = try ChildProcess.run(
-            path: python,
-            arguments: ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target]
-        )
-        guard compiled.exitCode == 0 else {
-            throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(utf8Bytes: 500))")
+        for python in pythons {
+            let compiled = try ChildProcess.run(
+                path: python,
+                arguments: ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target]
+            )
+            guard compiled.exitCode == 0 else {
+                throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(utf8Bytes: 500))")
+            }
         }
         try FileTree.makeReadable(target)
         return AuthorRuntime(folder: folder, converterFolder: converterFolder, converterLock: String(decoding: lock, as: UTF8.self))

@@ -59,10 +59,9 @@ struct LaunchArguments {
 
     private func bubblewrap() -> [String] {
         let system = host.systemRoot == "/" ? "" : host.systemRoot
-        var list = ["--unshare-user", "--unshare-all"]
-        if case .build = command.purpose { list.append("--share-net") }
-        list += [
-            "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid", "1000", "--gid", "1000",
+        var list = [
+            "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid",
+            "1000", "--gid", "1000",
             "--hostname", "sandbox", "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
             "--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev", "--size", "\(limits.temporaryBytes)", "--perms", "1777",
             "--tmpfs", "/tmp", "--size", "\(limits.temporaryBytes)", "--perms", "1777", "--tmpfs", "/dev/shm",

@@ -41,10 +41,13 @@ final class Sandbox: Sendable {
         let launch = LaunchArguments(command: command, host: host, waiting: waiting)
         let (arguments, environment) = (launch.list(name: "\(getpid())-\(slot.count)", slot: slot.number), launch.environment())
         try Task.checkCancellation()
-        let (launcher, input, hasChannel) = (host.launcher, command.input, command.preparation != nil)
+        let (launcher, hasChannel) = (host.launcher, command.preparation != nil)
         await run.attach(
             try await cpu.run(lane: lane) {
-                try SandboxRun.spawn(launcher: launcher, arguments: arguments, environment: environment, input: input, hasChannel: hasChannel)
+                let input = command.input?.descriptor ?? command.door?.inside
+                defer { command.door?.closeInside() }
+                return try SandboxRun.spawn(
+                    launcher: launcher, arguments: arguments, environment: environment, input: input, hasChannel: hasChannel)
             }
         )
         if let preparation = command.preparation { await run.prepare(preparation) }

@@ -14,7 +14,7 @@ struct SandboxCommand: Sendable {
     enum Purpose: Sendable {
         /// An author's code: no network, a user of its own.
         case run
-        /// The building of an environment by a trusted program: the host's network, the user that owns the folder of downloads.
+        /// The building of an environment by a trusted program: the user that owns the folder of downloads.
         case build(userID: UInt32?)
     }
 
@@ -30,6 +30,8 @@ struct SandboxCommand: Sendable {
     var preparation: [UInt8]?
     /// Device files of the graphics processor that it has to itself.
     var devices: [String] = []
+    /// Its way to the package index, handed out at descriptor 4; builds have one.
+    var door: BuildDoor?
     /// What it is for.
     var purpose = Purpose.run
     /// What it may use.

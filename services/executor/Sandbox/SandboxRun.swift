@@ -69,7 +69,7 @@ actor SandboxRun {
         launcher: String,
         arguments: [String],
         environment: [UInt8],
-        input: InputFrame?,
+        input: Int32?,
         hasChannel: Bool = false
     ) throws(SandboxError) -> Started {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -88,7 +88,7 @@ actor SandboxRun {
                 arguments: arguments,
                 environment: [:],
                 descriptors: [
-                    null, output.writeEnd, output.writeEnd, results.writeEnd, hasChannel ? channel.theirs : input?.descriptor ?? null,
+                    null, output.writeEnd, output.writeEnd, results.writeEnd, hasChannel ? channel.theirs : input ?? null,
                     status.writeEnd, control.readEnd, variables,
                 ]
             )

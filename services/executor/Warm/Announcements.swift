@@ -67,11 +67,11 @@ final class Announcements: Component {
         WarmRequest(
             key: WarmKey(
                 accountID: announcement.accountID,
+                signalID: announcement.signalID,
                 versionSHA256: announcement.versionSHA256,
                 files: announcement.files,
                 resourceClass: announcement.manifest.class
             ),
-            signalID: announcement.signalID,
             dueAt: announcement.dueAt,
             files: announcement.files,
             manifest: announcement.manifest,

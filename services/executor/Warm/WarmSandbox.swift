@@ -2,10 +2,12 @@ import Contracts
 import Cryptography
 import ServiceRuntime
 
-/// For which runs a sandbox may be used that was started ahead: those of one version, of one account, in one size and interpreter.
+/// For which runs a sandbox may be used that was started ahead: those of one version of one signal, in one size and interpreter.
 struct WarmKey: Sendable, Hashable {
     /// Whose signal it is.
     var accountID: AccountID
+    /// The signal: what its version's packages were resolved to is its own.
+    var signalID: SignalID
     /// The version, files and manifest.
     var versionSHA256: SHA256Digest
     /// The files by themselves, as the folder that is mounted knows them.
@@ -14,8 +16,9 @@ struct WarmKey: Sendable, Hashable {
     var resourceClass: ResourceClass
 
     /// That of a run in the given size.
-    init(accountID: AccountID, versionSHA256: SHA256Digest, files: [CodeFile], resourceClass: ResourceClass) {
+    init(accountID: AccountID, signalID: SignalID, versionSHA256: SHA256Digest, files: [CodeFile], resourceClass: ResourceClass) {
         self.accountID = accountID
+        self.signalID = signalID
         self.versionSHA256 = versionSHA256
         codeKey = CodeTree.key(files)
         self.resourceClass = resourceClass
@@ -26,8 +29,6 @@ struct WarmKey: Sendable, Hashable {
 struct WarmRequest: Sendable {
     /// What the sandbox would be of.
     var key: WarmKey
-    /// The signal; another version of it makes this one useless.
-    var signalID: SignalID
     /// When the run is due.
     var dueAt: Timestamp
     /// The code.
@@ -37,6 +38,8 @@ struct WarmRequest: Sendable {
     /// Lets the code be fetched.
     var jobToken: String
 
+    /// The signal; another version of it makes this one useless.
+    var signalID: SignalID { key.signalID }
     /// Whether packages come with the code: they make up most of what a warm sandbox keeps.
     var hasPackages: Bool { files.contains { $0.path == "requirements.txt" } }
 }

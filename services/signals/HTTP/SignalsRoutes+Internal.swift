@@ -8,15 +8,7 @@ extension SignalsRoutes {
     /// `GET /internal/v1/blobs/{sha256}`: a file of a version, for an executor, within the job's token.
     func internalBlob(_ request: Request, jobTokens: JobTokenVerifier) async throws -> Response {
         let sha256 = try request.parameter("sha256", as: SHA256Digest.self)
-        guard let token = request.headers["X-Auspex-Job"] else {
-            throw Problem.unauthorized(code: "job_token_missing", detail: "This needs a job token in X-Auspex-Job.")
-        }
-        let claims: JobTokenClaims
-        do {
-            claims = try jobTokens.verify(token, now: time.now())
-        } catch {
-            throw Problem.unauthorized(code: "invalid_job_token", detail: "The job token is not valid.")
-        }
+        let claims = try request.jobClaims(jobTokens, now: time.now())
         guard claims.files.contains(sha256) else {
             throw Problem.forbidden(code: "outside_job_token", detail: "The job token does not name this file.")
         }

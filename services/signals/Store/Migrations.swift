@@ -18,8 +18,8 @@ enum Migrations {
             ("v009_add_last_version", PackageResources.v009_add_last_version_sql),
             ("v010_index_instruments", PackageResources.v010_index_instruments_sql),
             ("v011_index_moments", PackageResources.v011_index_moments_sql),
-            // Stands for v013 until v012 is there: a catalogue has no gaps.
-            ("v012_create_incidents", PackageResources.v013_create_incidents_sql),
+            ("v012_create_environment_locks", PackageResources.v012_create_environment_locks_sql),
+            ("v013_create_incidents", PackageResources.v013_create_incidents_sql),
         ])
     }
 }

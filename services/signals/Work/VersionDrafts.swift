@@ -3,6 +3,7 @@ import Contracts
 import Cryptography
 import FoundationEssentials
 import HTTPServing
+import Requirements
 import ServiceRuntime
 
 /// Everything that is wrong with an upload.
@@ -29,6 +30,8 @@ struct VersionDrafts: Sendable {
     let store: any SignalsStore
     let blobs: any BlobStore
     let time: any TimeSource
+    /// The Pythons of the executors; none when nobody knows.
+    var pythons: @Sendable () async -> [WorkerPython] = { [] }
 
     /// Keeps one blob of an account.
     func upload(_ bytes: [UInt8], sha256: SHA256Digest, accountID: AccountID) async throws {
@@ -154,17 +157,33 @@ struct VersionDrafts: Sendable {
             if String(validating: requirements, as: UTF8.self) == nil {
                 problems.append(UploadProblem(code: "bad_requirement", field: ProjectFile.requirements, message: "the file is not UTF-8"))
             } else {
-                problems += RequirementsFile.problems(in: String(decoding: requirements, as: UTF8.self))
+                problems += RequirementsFile.problems(in: String(decoding: requirements, as: UTF8.self)).prefix(ProjectLimits.problems).map {
+                    problem in
+                    let field = problem.line.map { "\(ProjectFile.requirements):\($0)" } ?? ProjectFile.requirements
+                    return UploadProblem(code: "bad_requirement", field: field, message: problem.reason)
+                }
             }
         }
         let text = try await text(of: ProjectFile.manifest, in: files, descriptions) ?? []
         switch ManifestParser.parse(text) {
         case .manifest(let manifest):
             if let problem = ProjectRules.entryPointProblem(manifest.entryPoint, in: files) { problems.append(problem) }
+            if let problem = await pythonProblem(manifest.python) { problems.append(problem) }
             if !problems.isEmpty { throw UploadProblems(problems: problems) }
             return manifest
         case .problems(let found): throw UploadProblems(problems: found + problems)
         }
+    }
+
+    /// A Python that no executor has; where no executor is up, nobody can say, and the version is taken.
+    private func pythonProblem(_ wanted: String) async -> UploadProblem? {
+        let present = await pythons()
+        if present.isEmpty || present.contains(where: { $0.answers(to: wanted) }) { return nil }
+        return UploadProblem(
+            code: "unknown_python",
+            field: "\(ProjectFile.manifest): python",
+            message: "no executor has Python \(wanted); there are \(present.seriesText)"
+        )
     }
 
     private func text(of path: String, in files: [ProjectFile], _ descriptions: [FileDescription]) async throws -> [UInt8]? {

@@ -69,6 +69,23 @@ public struct WorkerPython: Sendable, Hashable, Codable {
         self.series = series
         self.version = version
     }
+
+    /// Whether a manifest that asks for `wanted` gets this one: its series or its whole version, character by character.
+    public func answers(to wanted: String) -> Bool { series == wanted || version == wanted }
+
+    /// Whether a text can name a Python: `3.11`, `3.11.2`, `pypy3.9`, `pypy3.9.16`; 3.9 and later.
+    public static func isName(_ text: String) -> Bool {
+        let numbers = (text.hasPrefix("pypy") ? text.dropFirst(4) : text[...]).split(separator: ".", omittingEmptySubsequences: false)
+        guard (2...3).contains(numbers.count), numbers[0] == "3" else { return false }
+        for number in numbers.dropFirst() {
+            let isNumber = (1...3).contains(number.utf8.count) && number.allSatisfy { $0.isASCII && $0.isNumber }
+            guard isNumber, number == "0" || number.first != "0" else { return false }
+        }
+        return (Int(numbers[1]) ?? 0) >= leastMinor
+    }
+
+    /// The SDK is written for 3.9 and later.
+    public static let leastMinor = 9
 }
 
 /// How much of a class a worker does at once.

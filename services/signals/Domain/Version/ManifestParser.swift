@@ -3,7 +3,6 @@ import Schedules
 
 /// Turns `auspex.toml` into a ``Contracts/Manifest``, or into the list of everything that is wrong with it.
 enum ManifestParser {
-    static let pythons = ["3.9", "3.10", "3.11", "3.12", "3.13"]
     static let maximumInputs = 20
     /// As many bars as marketdata gives in one answer.
     static let maximumLookback = 50_000
@@ -36,7 +35,9 @@ enum ManifestParser {
         let entryPoint = reader.string("entry_point", default: "app:predict", expected: "module:function, such as \"app:predict\"") {
             isEntryPoint($0)
         }
-        let python = reader.string("python", default: "3.11", expected: "one of \(pythons.joined(separator: ", "))") { pythons.contains($0) }
+        let python = reader.string("python", default: "3.11", expected: "a Python such as \"3.11\", \"3.11.2\" or \"pypy3.9\"") {
+            WorkerPython.isName($0)
+        }
         let resourceClass = reader.word("class", default: ResourceClass.small, among: [.small, .standard, .large, .gpu])
         let deadline = reader.integer("deadline_seconds", default: 60, range: 1...86_400, expected: "seconds after the due time")
         let schedule = reader.table("schedule", expected: "when the signal runs") { readSchedule(&$0) }

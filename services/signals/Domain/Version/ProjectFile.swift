@@ -33,6 +33,8 @@ enum ProjectLimits {
     static let partBytes = 8 * 1024 * 1024
     /// Files that the platform reads as text are small.
     static let textBytes = 256 * 1024
+    /// So many faults of one file are told at once.
+    static let problems = 50
 }
 
 /// The rules for a set of uploaded files as a whole.

@@ -1,59 +1,77 @@
-import Contracts
+internal import Contracts
 
 /// The lines of a `requirements.txt`, read strictly: names, extras, versions and markers, nothing else.
 ///
 /// Installers accept far more in that file (options, URLs, paths), some of which reads files of the machine that installs. So the file is
 /// never handed on: it is parsed here, and a canonical text is written from what was understood.
-struct RequirementsFile: Sendable, Hashable {
+public struct RequirementsFile: Sendable, Hashable {
     /// What is required, sorted by name.
-    let requirements: [Requirement]
+    public let requirements: [Requirement]
 
     /// What is wrong with a line, and what would be right.
-    struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
+    public struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
         /// The line, from 1; nil when it is about the file.
-        var line: Int?
+        public var line: Int?
         /// What is wrong.
-        var reason: String
+        public var reason: String
+
+        /// A problem of a line, or of the file.
+        public init(line: Int? = nil, reason: String) {
+            self.line = line
+            self.reason = reason
+        }
 
         /// In a line.
-        var description: String { "requirements.txt\(line.map { " line \($0)" } ?? ""): \(reason)" }
+        public var description: String { "requirements.txt\(line.map { " line \($0)" } ?? ""): \(reason)" }
     }
 
-    static let maximumBytes = 65_536
-    static let maximumRequirements = 200
+    /// The longest file.
+    public static let maximumBytes = 65_536
+    /// The most requirements.
+    public static let maximumRequirements = 200
     static let maximumLineBytes = 500
 
     /// No requirements: the plain interpreter.
-    static let none = RequirementsFile(requirements: [])
+    public static let none = RequirementsFile(requirements: [])
 
     private init(requirements: [Requirement]) {
         self.requirements = requirements
     }
 
     /// Reads the file's text; throws at the first line that is not a plain requirement.
-    init(parsing text: String) throws(Problem) {
-        if text.utf8.count > Self.maximumBytes {
-            throw Problem(reason: "it has \(text.utf8.count) bytes, but may have \(Self.maximumBytes)")
-        }
-        var found: [Requirement] = []
-        let text = text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text
-        for (index, raw) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-            do throws(RequirementError) {
-                if let requirement = try Requirement(line: raw) { found.append(requirement) }
-            } catch {
-                throw Problem(line: index + 1, reason: error.reason)
-            }
-        }
-        if found.count > Self.maximumRequirements {
-            throw Problem(reason: "it has \(found.count) requirements, but may have \(Self.maximumRequirements)")
-        }
+    public init(parsing text: String) throws(Problem) {
+        let (found, problems) = Self.read(text)
+        if let first = problems.first { throw first }
         var unique: [Requirement] = []
         for requirement in found.sorted(by: { $0.text < $1.text }) where requirement != unique.last { unique.append(requirement) }
         requirements = unique
     }
 
+    /// Everything that is wrong with the file, in the order of its lines: for an author who is to hear it at once.
+    public static func problems(in text: String) -> [Problem] { read(text).problems }
+
+    private static func read(_ text: String) -> (requirements: [Requirement], problems: [Problem]) {
+        if text.utf8.count > maximumBytes {
+            return ([], [Problem(reason: "it has \(text.utf8.count) bytes, but may have \(maximumBytes)")])
+        }
+        var found: [Requirement] = []
+        var problems: [Problem] = []
+        let text = text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text
+        for (index, raw) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+            do throws(RequirementError) {
+                if let requirement = try Requirement(line: raw) { found.append(requirement) }
+            } catch {
+                problems.append(Problem(line: index + 1, reason: error.reason))
+            }
+        }
+        if found.count > maximumRequirements {
+            problems.append(Problem(reason: "it has \(found.count) requirements, but may have \(maximumRequirements)"))
+        }
+        return (found, problems)
+    }
+
     /// One requirement a line, sorted: equal for files that ask for the same.
-    var text: String { requirements.map { $0.text + "\n" }.joined() }
+    public var text: String { requirements.map { $0.text + "\n" }.joined() }
 }
 
 /// Why a line is no plain requirement.
@@ -63,9 +81,9 @@ struct RequirementError: Error, Sendable, Hashable {
 }
 
 /// One line: `name[extras] specifiers ; marker`.
-struct Requirement: Sendable, Hashable {
+public struct Requirement: Sendable, Hashable {
     /// The canonical text of the line.
-    let text: String
+    public let text: String
 
     /// Reads a line; nil when it is blank or a comment.
     init?(line raw: Substring) throws(RequirementError) {
@@ -117,6 +135,7 @@ struct Requirement: Sendable, Hashable {
         if start.contains("://") || start.hasPrefix("git+") || start.hasPrefix("file:") {
             throw RequirementError(reason: "an address is not accepted; \(right)")
         }
+        if start.contains("$") || start.contains("%") { throw RequirementError(reason: "variables are not accepted; \(right)") }
         if start.contains("/") || start.hasPrefix(".") || start.hasPrefix("~") {
             throw RequirementError(reason: "a path is not accepted; \(right)")
         }

@@ -1,4 +1,4 @@
-import Contracts
+internal import Contracts
 
 /// Reads the parts of one requirement line from left to right.
 struct RequirementScanner {
@@ -88,6 +88,9 @@ struct RequirementScanner {
         guard let first = version.first, first.isNumber || first == "v" else {
             throw RequirementError(reason: "'\(comparison)\(version)' has no version")
         }
+        if let fault = VersionText.fault(in: version, after: comparison) {
+            throw RequirementError(reason: "'\(comparison)\(version)': \(fault)")
+        }
         if let star = version.firstIndex(of: "*") {
             let right = version[star...] == "*" && version[..<star].hasSuffix(".") && ["==", "!="].contains(comparison)
             if !right { throw RequirementError(reason: "'\(comparison)\(version)': a '*' may only end a version after == or !=") }
@@ -107,6 +110,11 @@ struct RequirementScanner {
             words.append(try markerWord(&depth))
         }
         guard !words.isEmpty, depth == 0 else { throw RequirementError(reason: "the marker after ';' is not complete") }
+        guard MarkerGrammar.accepts(words) else {
+            throw RequirementError(
+                reason: "the marker after ';' is no condition; comparisons such as python_version >= '3.11', joined by and and or, would be right"
+            )
+        }
         return words.joined(separator: " ")
     }
 

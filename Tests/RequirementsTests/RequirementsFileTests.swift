@@ -1,6 +1,6 @@
 import Testing
 
-@testable import executor
+@testable import Requirements
 
 /// A requirements file is understood whole or refused with its line.
 @Suite struct RequirementsFileTests {
@@ -14,6 +14,15 @@ import Testing
         ("tomli ; python_version < \"3.11\" and (os_name == 'posix')", "tomli ; python_version < '3.11' and ( os_name == 'posix' )\n"),
         ("zope.interface!=5.0.0", "zope-interface!=5.0.0\n"),
         ("torch==2.1.0+cpu", "torch==2.1.0+cpu\n"),
+        (
+            "a==1!2.0\nb>=1.0rc1\nc==1.0.post1.dev2\nd==v1.0\ne>=1.0-1\nf==1.0a\ng==2024.1",
+            "a==1!2.0\nb>=1.0rc1\nc==1.0.post1.dev2\nd==v1.0\ne>=1.0-1\nf==1.0a\ng==2024.1\n"
+        ),
+        (
+            "x ; 'linux' in sys_platform or os_name not in 'nt' and (python_version >= '3.9')",
+            "x ; 'linux' in sys_platform or os_name not in 'nt' and ( python_version >= '3.9' )\n"
+        ),
+        ("numpy<2\nnumpy>=1 ; os_name == 'posix'", "numpy<2\nnumpy>=1 ; os_name == 'posix'\n"),
         ("# Größe und 中文 dürfen in Kommentaren stehen\nnumpy", "numpy\n"),
     ])
     func plainLinesAreAccepted(text: String, canonical: String) throws {
@@ -48,8 +57,43 @@ import Testing
         ("nümpy", 1, "plain ASCII"),
         ("numpy; os.system('x')", 1, "not a word of markers"),
         ("numpy; (python_version < '3'", 1, "not complete"),
-        ("${HOME}", 1, "does not begin with a package's name"),
-        ("$(id)", 1, "does not begin with a package's name"),
+        ("${HOME}", 1, "variables are not accepted"),
+        ("$(id)", 1, "variables are not accepted"),
+        ("numpy==${VERSION}", 1, "variables are not accepted"),
+        ("%TEMP%", 1, "variables are not accepted"),
+        ("--requirement other.txt", 1, "'--requirement' is an option"),
+        ("--constraint=c.txt", 1, "'--constraint' is an option"),
+        ("--extra-index-url https://example.org", 1, "'--extra-index-url' is an option"),
+        ("--trusted-host example.org", 1, "is an option"),
+        ("--config-settings x", 1, "is an option"),
+        ("hg+ssh://example.org/x", 1, "an address is not accepted"),
+        ("numpy@file:///etc/passwd", 1, "from an address"),
+        ("file:etc", 1, "an address is not accepted"),
+        ("numpy; python_version @ '3'", 1, "not a word of markers"),
+        ("C:\\x", 1, "is no version condition"),
+        ("numpy\u{202E}", 1, "plain ASCII"),
+        ("ｎumpy", 1, "plain ASCII"),
+        ("numpy\u{301}", 1, "plain ASCII"),
+        ("numpy\u{200B}==1", 1, "plain ASCII"),
+        ("numpy #\u{301} x", 1, "plain ASCII"),
+        ("# fine\u{2028}-r other.txt", 2, "is an option"),
+        ("# fine\u{B}-r other.txt", 2, "is an option"),
+        ("numpy==banana", 1, "no version"),
+        ("numpy==1..2", 1, "this is no version"),
+        ("numpy==1.2.", 1, "this is no version"),
+        ("numpy==1.2x", 1, "this is no version"),
+        ("numpy==1!", 1, "this is no version"),
+        ("numpy>=1.0+cpu", 1, "a local version"),
+        ("numpy==1.0+", 1, "this is no version"),
+        ("numpy~=2", 1, "two numbers or more"),
+        ("numpy; python_version", 1, "no condition"),
+        ("numpy; python_version '3'", 1, "no condition"),
+        ("numpy; python_version < '3' and", 1, "no condition"),
+        ("numpy; and", 1, "no condition"),
+        ("numpy; ()", 1, "no condition"),
+        ("numpy; python_version not '3'", 1, "no condition"),
+        ("numpy; python_version < '3' os_name == 'x'", 1, "no condition"),
+        ("numpy; python_version < '3'; os_name == 'x'", 1, "not a word of markers"),
     ])
     func everythingElseIsRefusedWithItsLine(text: String, line: Int, words: String) {
         #expect {
@@ -58,6 +102,12 @@ import Testing
             guard let problem = error as? RequirementsFile.Problem else { return false }
             return problem.line == line && problem.reason.contains(words)
         }
+    }
+
+    @Test func everyBadLineIsToldAtOnce() {
+        let problems = RequirementsFile.problems(in: "numpy\n-r x\npandas\n./y\n")
+        #expect(problems.map(\.line) == [2, 4])
+        #expect(RequirementsFile.problems(in: "numpy\npandas").isEmpty)
     }
 
     @Test func boundsAreNamed() {

@@ -1,0 +1,48 @@
+import Contracts
+import HTTPServing
+import ServiceRuntime
+import Synchronization
+
+/// Which Pythons the executors have, as the scheduler knows it; asked when a version comes, and remembered for some seconds.
+final class PythonDirectory: Sendable {
+    /// Executors report every ten seconds: what is younger than this is no older than their own word.
+    static let memory: UInt64 = 5_000_000_000
+    private static let deadline = Duration.seconds(2)
+
+    private let scheduler: ServiceClient
+    private let time: any TimeSource
+    private let known = Mutex<(pythons: [WorkerPython], at: UInt64)?>(nil)
+    private let logger = Logger("pythons")
+
+    init(scheduler: ServiceClient, time: any TimeSource) {
+        self.scheduler = scheduler
+        self.time = time
+    }
+
+    /// What there is, each once; empty when no executor is up or the scheduler does not answer. Then nobody knows, and nothing is refused for it.
+    func present() async -> [WorkerPython] {
+        let now = time.monotonicNanoseconds()
+        if let known = known.withLock({ $0 }), now < known.at + Self.memory { return known.pythons }
+        do {
+            let response = try await scheduler.send(.get, "/internal/v1/workers", isIdempotent: true, deadline: Self.deadline)
+            var pythons: [WorkerPython] = []
+            for python in try response.json(WorkersAnswer.self).workers.flatMap(\.report.pythons) where !pythons.contains(python) {
+                pythons.append(python)
+            }
+            let found = pythons
+            known.withLock { $0 = (found, now) }
+            return found
+        } catch {
+            logger.info("nobody says which Pythons there are", ["error": .string("\(error)")])
+            return []
+        }
+    }
+}
+
+extension [WorkerPython] {
+    /// The series in an order that people expect, those of other implementations last.
+    var seriesText: String {
+        func key(_ series: String) -> (Int, Int) { (series.hasPrefix("3.") ? 0 : 1, Int(series.split(separator: ".").last ?? "") ?? 0) }
+        return Set(map(\.series)).sorted { key($0) < key($1) }.joined(separator: ", ")
+    }
+}
