@@ -286,7 +286,8 @@ final class FakePlatform: WakeupSource {
         if query["interval"] == "7s" { throw Problem.unavailable(detail: "Away.", retryAfterSeconds: 1) }
         let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 5)
         var response = Response.bytes(series.bars.bytes, contentType: "application/vnd.auspex.bars")
-        response.headers["X-Auspex-Data-SHA256"] = SHA256.digest(utf8: query["interval"] == "15s" ? "revisions" : "revisions of \(query["interval"] ?? "")").hex
+        response.headers["X-Auspex-Data-SHA256"] =
+            SHA256.digest(utf8: query["interval"] == "15s" ? "revisions" : "revisions of \(query["interval"] ?? "")").hex
         return response
     }
 }

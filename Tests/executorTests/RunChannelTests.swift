@@ -48,12 +48,13 @@ import Testing
     }
 
     @Test func garbageIsAQuestionLikeAnyOther() async throws {
-        let app = Self.taken + """
-            def predict(context):
-                for text in (b"\\xff\\x00\\xfe", b"[" * 4000, b"{}", b"null", b'{"bars":{"instrument":7}}'):
-                    channel.send(text)
-                    channel.recv(65536)
-            """
+        let app =
+            Self.taken + """
+                def predict(context):
+                    for text in (b"\\xff\\x00\\xfe", b"[" * 4000, b"{}", b"null", b'{"bars":{"instrument":7}}'):
+                        channel.send(text)
+                        channel.recv(65536)
+                """
         let gateway = CountingGateway()
         let (verdict, outcome) = try await run(app, gateway)
         #expect(verdict.failureKind == nil, "\(verdict) \(outcome.log.text)")
@@ -61,14 +62,15 @@ import Testing
     }
 
     @Test(arguments: ["b'x' * 100000", "b''"]) func whatNoRunnerSaysEndsTheChannel(_ message: String) async throws {
-        let app = Self.taken + """
-            def predict(context):
-                channel.send(\(message))
-                try: print("then", len(channel.recv(100)))
-                except OSError as error: print("then", error.errno)
-                try: channel.send(b"more")
-                except OSError: print("nobody listens")
-            """
+        let app =
+            Self.taken + """
+                def predict(context):
+                    channel.send(\(message))
+                    try: print("then", len(channel.recv(100)))
+                    except OSError as error: print("then", error.errno)
+                    try: channel.send(b"more")
+                    except OSError: print("nobody listens")
+                """
         let gateway = CountingGateway()
         let (_, outcome) = try await run(app, gateway)
         #expect(outcome.log.text.contains("nobody listens"), "\(outcome.log.text)")
@@ -76,19 +78,20 @@ import Testing
     }
 
     @Test func aFloodEndsTheChannelAndTheRunGoesOn() async throws {
-        let app = Self.taken + """
-            from auspex import Prediction
-            def predict(context):
-                count = 0
-                try:
-                    while True:
-                        channel.send(b"{}")
-                        channel.recv(65536)
-                        count += 1
-                except OSError:
-                    print("asked", count)
-                return Prediction(1)
-            """
+        let app =
+            Self.taken + """
+                from auspex import Prediction
+                def predict(context):
+                    count = 0
+                    try:
+                        while True:
+                            channel.send(b"{}")
+                            channel.recv(65536)
+                            count += 1
+                    except OSError:
+                        print("asked", count)
+                    return Prediction(1)
+                """
         let gateway = CountingGateway()
         let (verdict, outcome) = try await run(app, gateway)
         #expect(verdict.values == ["1"], "\(verdict) \(outcome.log.text)")
@@ -97,22 +100,23 @@ import Testing
 
     /// One answer waits for it, and until that is taken nothing more is read: what it costs us does not grow.
     @Test func whoNeverReadsIsNotReadEither() async throws {
-        let app = Self.taken + """
-            def predict(context):
-                channel.setblocking(False)
-                sent = 0
-                import time
-                end = time.monotonic() + 2
-                while time.monotonic() < end:
-                    try:
-                        channel.send(b"{}")
-                        sent += 1
-                    except BlockingIOError:
-                        time.sleep(0.01)
-                    except OSError:
-                        break
-                print("sent", sent)
-            """
+        let app =
+            Self.taken + """
+                def predict(context):
+                    channel.setblocking(False)
+                    sent = 0
+                    import time
+                    end = time.monotonic() + 2
+                    while time.monotonic() < end:
+                        try:
+                            channel.send(b"{}")
+                            sent += 1
+                        except BlockingIOError:
+                            time.sleep(0.01)
+                        except OSError:
+                            break
+                    print("sent", sent)
+                """
         let gateway = CountingGateway()
         let (verdict, outcome) = try await run(app, gateway)
         #expect(verdict.failureKind == nil, "\(verdict) \(outcome.log.text)")
@@ -121,15 +125,16 @@ import Testing
 
     @Test func descriptorsThatAreSentAreNotTaken() async throws {
         let before = try Self.descriptors()
-        let app = Self.taken + """
-            import array
-            def predict(context):
-                files = [os.open("/usr/bin/python3", os.O_RDONLY) for _ in range(50)]
-                for _ in range(100):
-                    channel.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
-                    channel.recv(65536)
-                print("sent")
-            """
+        let app =
+            Self.taken + """
+                import array
+                def predict(context):
+                    files = [os.open("/usr/bin/python3", os.O_RDONLY) for _ in range(50)]
+                    for _ in range(100):
+                        channel.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
+                        channel.recv(65536)
+                    print("sent")
+                """
         let gateway = CountingGateway()
         let (_, outcome) = try await run(app, gateway)
         #expect(outcome.log.text == "sent\n")
@@ -142,11 +147,12 @@ import Testing
 
     /// Code that takes the start message itself, or pretends to be ready, has only its own run to lose.
     @Test func codeThatTakesTheRunnersMessagesLosesItsRun() async throws {
-        let app = Self.taken + """
-            channel.send(b'{"ready":true}')
-            channel.recvmsg(65536, 1000)
-            def predict(context): pass
-            """
+        let app =
+            Self.taken + """
+                channel.send(b'{"ready":true}')
+                channel.recvmsg(65536, 1000)
+                def predict(context): pass
+                """
         let (verdict, _) = try await run(app, CountingGateway(), wallTime: .seconds(2))
         #expect(verdict.failureKind == .timeLimit, "\(verdict)")
     }

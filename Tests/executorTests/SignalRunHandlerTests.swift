@@ -287,12 +287,14 @@ import Testing
             let (files, account) = (["app.py": Self.app], AccountID.make())
             platform.change { $0.blobs[SHA256.digest(utf8: Self.app)] = Array(Self.app.utf8) }
             let request = Self.request(files, account)
+            let fixture = try await SandboxFixture.shared.get()
             let announcements = Announcements(
                 worker: "executor-test",
                 scheduler: platform.client("scheduler"),
                 handler: handler,
                 pool: pool,
-                loop: try await SandboxFixture.shared.get().loops.control,
+                cpu: fixture.cpu,
+                loop: fixture.loops.control,
                 time: SystemTimeSource()
             )
             #expect(await announcements.ask() == Announcements.periodWithout)

@@ -140,6 +140,11 @@ import Testing
             try await eventually { pool.size.idle == 2 }
             #expect(pool.size.count == 2)
             #expect(Set(maker.made.withLock { $0 }) == [Self.digest("0"), Self.digest("1")])
+            // What a run takes makes room for the next one.
+            let taken = try #require(pool.take(Self.request("0").key))
+            try await eventually { pool.size.idle == 2 }
+            #expect(maker.made.withLock { $0.last } == Self.digest("2"))
+            await taken.sandbox.discard()
         }
     }
 

@@ -166,7 +166,8 @@ import Testing
             """
         let hex = { (bytes: [UInt8]) in bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
         let arguments =
-            ["-c", parent, hex(command.preparation ?? []), hex(launch.environment()), fixture.sandbox.host.launcher] + launch.list(name: name, slot: 90)
+            ["-c", parent, hex(command.preparation ?? []), hex(launch.environment()), fixture.sandbox.host.launcher]
+            + launch.list(name: name, slot: 90)
         let ended = try await fixture.cpu.run { try ChildProcess.run(path: "/usr/bin/python3", arguments: arguments) }
         #expect(ended.exitCode == 128 + 9 && ended.output.contains("ready"), "\(ended)")
         try await eventually(timeout: .seconds(60)) { Self.leftovers(fixture, name).isEmpty }

@@ -42,7 +42,7 @@ enum Application {
         let storage = ExecutorStorage(settings: settings, slots: plan.slots, sandbox: sandbox, cpu: cpu)
         let runtime = try await storage.prepare(for: pythons)
 
-        let pool = WarmPool(bounds: settings.warm, loop: loops.control, time: environment.time)
+        let pool = WarmPool(bounds: settings.warm, loop: loops.serving[0], time: environment.time)
 
         // Who is asked for code, bars and jobs.
         let tokens = try ServiceTokenSource(service: "executor", keyFile: settings.common.serviceKeyFile)
@@ -71,7 +71,8 @@ enum Application {
             scheduler: client("scheduler", settings.schedulerURLs, deadline: .seconds(4)),
             handler: handler,
             pool: pool,
-            loop: loops.control,
+            cpu: cpu,
+            loop: loops.serving[0],
             time: environment.time
         )
         let conversions = TableConversionHandler(

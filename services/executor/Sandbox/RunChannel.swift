@@ -26,7 +26,11 @@ final class RunChannel {
         self.loop = loop
         self.descriptor = descriptor
         self.onMessage = onMessage
-        watcher = loop.watch(fileDescriptor: descriptor, onReadable: { [weak self] in self?.readable() }, onWritable: { [weak self] in self?.flush() })
+        watcher = loop.watch(
+            fileDescriptor: descriptor,
+            onReadable: { [weak self] in self?.readable() },
+            onWritable: { [weak self] in self?.flush() }
+        )
         watcher?.wantsRead = true
     }
 

@@ -18,13 +18,23 @@ final class Announcements: Component {
     private let scheduler: ServiceClient
     private let handler: SignalRunHandler
     private let pool: WarmPool
+    private let cpu: CPUPool
     private let loop: EventLoop
     private let time: any TimeSource
     private let logger = Logger("warm")
     private let task = BackgroundTask()
 
     /// Wants what `handler` will run from `pool`.
-    init(worker: String, scheduler: ServiceClient, handler: SignalRunHandler, pool: WarmPool, loop: EventLoop, time: any TimeSource) {
+    init(
+        worker: String,
+        scheduler: ServiceClient,
+        handler: SignalRunHandler,
+        pool: WarmPool,
+        cpu: CPUPool,
+        loop: EventLoop,
+        time: any TimeSource
+    ) {
+        self.cpu = cpu
         self.worker = worker
         self.scheduler = scheduler
         self.handler = handler
@@ -47,10 +57,15 @@ final class Announcements: Component {
 
     /// One round; gives the pause until the next.
     func ask() async -> Duration {
-        let answer: AnnouncementsAnswer
+        let requests: [WarmRequest]
         do {
-            let question = AnnouncementsRequest(worker: worker, horizonSeconds: Self.horizonSeconds)
-            answer = try await scheduler.post("/internal/v1/announcements", body: question, isIdempotent: true)
+            let question = try WireJSON.encode(AnnouncementsRequest(worker: worker, horizonSeconds: Self.horizonSeconds))
+            var headers = Headers()
+            headers["Content-Type"] = "application/json"
+            let path = "/internal/v1/announcements"
+            let answer = try await scheduler.send(.post, path, headers: headers, body: question, isIdempotent: true)
+            // A thousand manifests are too much for a loop.
+            requests = try await cpu.run { try WireJSON.decode(AnnouncementsAnswer.self, from: answer.body).announcements.map(Self.request) }
         } catch let error as ServiceClientError where error.status == 404 || error.status == 405 {
             logger.notice("the scheduler does not announce runs; they start cold")
             return Self.periodWithout
@@ -59,7 +74,7 @@ final class Announcements: Component {
             logger.debug("nothing was announced", ["error": .string("\(error)")])
             return Self.period
         }
-        handler.want(answer.announcements.map(Self.request))
+        handler.want(requests)
         return Self.period
     }
 

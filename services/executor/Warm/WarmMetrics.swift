@@ -5,7 +5,6 @@ struct WarmMetrics: Sendable {
     /// Why a sandbox was not used.
     enum Reason: String {
         case evicted, replaced, unused, failed, ended, draining
-        case noRoom = "no_room"
     }
 
     private let idle = Metrics.shared.gauge("auspex_warm_sandboxes", help: "Sandboxes ahead of their runs.", labels: ["state": "idle"])
@@ -29,7 +28,7 @@ struct WarmMetrics: Sendable {
     func discarded(_ reason: Reason) {
         Metrics.shared.counter(
             "auspex_warm_discarded_total",
-            help: "Warm sandboxes that no run used, and wishes for which there was no room.",
+            help: "Warm sandboxes that no run used.",
             labels: ["reason": reason.rawValue]
         ).increment()
     }

@@ -43,6 +43,10 @@ final class WarmPool: Component {
     static let memoryOfFailures = Duration.seconds(600)
     /// The same where its code or packages could not be had.
     static let memoryOfAbsence = Duration.seconds(30)
+    /// The same where imports hang: on a machine that is short of processors they may only have been slow.
+    static let memoryOfSlowness = Duration.seconds(60)
+    /// How long a run that took its sandbox may wait for its bars on top of the sandbox's age.
+    private static let patience = Duration.seconds(600)
     private static let mostRemembered = 10_000
     /// Starts of processes for warming: one at a time leaves the pool's other threads to runs.
     private static let lane = CPULane(name: "warm", maximumConcurrent: 1, maximumQueued: 64)
@@ -59,7 +63,8 @@ final class WarmPool: Component {
 
     private struct State {
         var entries: [Int: Entry] = [:]
-        var wanted: [WarmKey: (request: WarmRequest, make: Make)] = [:]
+        /// By signal: another version of it takes the place of the one before.
+        var wanted: [SignalID: (request: WarmRequest, make: Make)] = [:]
         var failures: [WarmKey: UInt64] = [:]
         var needs: [WarmKey: Int] = [:]
         var makers: [Int: Task<Void, Never>] = [:]
@@ -118,6 +123,8 @@ final class WarmPool: Component {
             note(state)
             return first.value.warm
         }
+        // Its room is another's.
+        if found != nil { pump() }
         metrics.taken(isHit: found != nil)
         return found
     }
@@ -134,12 +141,12 @@ final class WarmPool: Component {
                 for (id, entry) in state.entries where entry.request.signalID == request.signalID && entry.request.key != request.key {
                     discard(id, .replaced, &state)
                 }
-                for (key, wish) in state.wanted where wish.request.signalID == request.signalID && key != request.key { state.wanted[key] = nil }
                 if let id = state.entries.first(where: { $0.value.request.key == request.key })?.key {
                     if let due = state.entries[id]?.request.dueAt, due < request.dueAt { state.entries[id]?.request.dueAt = request.dueAt }
-                    continue
+                    state.wanted[request.signalID] = nil
+                } else if state.wanted[request.signalID] != nil || state.wanted.count < Self.mostRemembered {
+                    state.wanted[request.signalID] = (request, make)
                 }
-                if state.wanted.count < Self.mostRemembered { state.wanted[request.key] = (request, make) }
             }
         }
         pump()
@@ -171,20 +178,21 @@ final class WarmPool: Component {
     private func next(_ state: inout State) -> (Int, WarmRequest, Make, WaitingLimits)? {
         let now = time.monotonicNanoseconds()
         guard !state.isDraining else { return nil }
-        while state.makers.count < bounds.width, let (key, wish) = state.wanted.min(by: { $0.value.request.dueAt < $1.value.request.dueAt }) {
-            state.wanted[key] = nil
-            if wish.request.dueAt + bounds.lateness < time.now() { continue }
-            if let until = state.failures[key], now < until { continue }
-            let bytes = need(wish.request, state)
-            guard makeRoom(bytes, for: wish.request.dueAt, &state) else {
-                // Nothing that is due later fits either, but it is wanted again with the next announcement.
-                metrics.discarded(.noRoom)
+        while state.makers.count < bounds.width, let (signal, wish) = state.wanted.min(by: { $0.value.request.dueAt < $1.value.request.dueAt }) {
+            let isPast = wish.request.dueAt + bounds.lateness < time.now()
+            let isLeftAlone = state.failures[wish.request.key].map { now < $0 } ?? false
+            if isPast || isLeftAlone {
+                state.wanted[signal] = nil
                 continue
             }
+            let bytes = need(wish.request, state)
+            // Where this one has no room those that are due later have none either: all wait for a run to take one.
+            guard makeRoom(bytes, for: wish.request.dueAt, &state) else { return nil }
+            state.wanted[signal] = nil
             state.count += 1
             state.entries[state.count] = Entry(request: wish.request, bytes: bytes, startedAt: now)
             note(state)
-            let waiting = WaitingLimits(time: bounds.age + .seconds(30), memoryBytes: bytes, isGentle: true)
+            let waiting = WaitingLimits(time: bounds.age + Self.patience, memoryBytes: bytes, isGentle: true)
             return (state.count, wish.request, wish.make, waiting)
         }
         return nil
@@ -283,7 +291,7 @@ final class WarmPool: Component {
                 } else if age > bounds.age || entry.isIdle && entry.request.dueAt + bounds.lateness < moment {
                     discard(id, .unused, &state)
                 } else if !entry.isIdle, entry.warm != nil, age > bounds.importTime {
-                    remember(entry.request.key, &state)
+                    remember(entry.request.key, &state, for: Self.memoryOfSlowness)
                     discard(id, .failed, &state)
                 }
             }
