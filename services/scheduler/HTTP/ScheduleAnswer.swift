@@ -9,15 +9,23 @@ struct ScheduleAnswer: Encodable, Sendable {
     let invalidReason: String?
     let nextDueAt: Timestamp?
     let versionID: SignalVersionID?
+    let pausedAt: Timestamp?
+    let pausedBy: String?
+    let pauseReason: String?
+    let failuresInARow: Int
 
     init(_ schedule: Schedule) {
         scheduleID = schedule.id
         signalID = schedule.signalID
-        state = schedule.state.rawValue
+        state = schedule.shownState
         cadence = schedule.publication?.manifest.schedule
         invalidReason = schedule.invalidReason
-        nextDueAt = schedule.nextDueAt
+        nextDueAt = schedule.nextRunAt
         versionID = schedule.publication?.versionID
+        pausedAt = schedule.pause?.since
+        pausedBy = schedule.pause?.by.rawValue
+        pauseReason = schedule.pause?.reason
+        failuresInARow = schedule.failuresInARow
     }
 }
 
@@ -32,6 +40,8 @@ struct OccurrenceAnswer: Encodable, Sendable {
     let reason: String?
     let jobID: JobID?
     let recordedAt: Timestamp?
+    /// Whether it was recorded too late to count.
+    let recordedLate: Bool
     let madeAt: Timestamp
 
     init(_ occurrence: Occurrence) {
@@ -44,6 +54,7 @@ struct OccurrenceAnswer: Encodable, Sendable {
         reason = occurrence.reason
         jobID = occurrence.jobID
         recordedAt = occurrence.recordedAt
+        recordedLate = occurrence.isRecordedLate
         madeAt = occurrence.madeAt
     }
 }
@@ -58,10 +69,15 @@ struct CadenceAnswer: Encodable, Sendable {
     let nextDueAt: Timestamp?
 
     init(_ schedule: Schedule, last: Occurrence?) {
-        signalState = schedule.state.rawValue
+        signalState = schedule.shownState
         invalidReason = schedule.invalidReason
         lastDueAt = last.map { $0.rangeTo ?? $0.dueAt }
         lastOutcome = last?.outcome
-        nextDueAt = schedule.nextDueAt
+        nextDueAt = schedule.nextRunAt
     }
+}
+
+extension Schedule {
+    /// The state with `paused` as one of its words.
+    var shownState: String { state == .active && pause != nil ? "paused" : state.rawValue }
 }

@@ -5,9 +5,10 @@ ALTER TABLE schedules
     ADD COLUMN paused_at timestamptz,
     ADD COLUMN paused_by text CHECK (paused_by IN ('owner', 'administrator', 'failures')),
     ADD COLUMN pause_reason text CHECK (length(pause_reason) <= 500),
-    -- Runs that failed by the code's fault since the last one that was recorded; those of due times up to `failures_since` are not counted.
+    -- When the last pause was lifted: nothing that was due before it runs or counts as a failure any more.
+    ADD COLUMN resumed_at timestamptz,
+    -- Runs that failed by the code's fault since the last one that was recorded.
     ADD COLUMN failures_in_a_row integer NOT NULL DEFAULT 0 CHECK (failures_in_a_row >= 0),
-    ADD COLUMN failures_since timestamptz,
     -- The last job that was made by hand: a schedule has one of them open at most.
     ADD COLUMN run_now_job_id uuid,
     ADD CHECK ((paused_at IS NULL) = (paused_by IS NULL) AND (paused_at IS NOT NULL OR pause_reason IS NULL));

@@ -15,6 +15,14 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
     func lockedSchedule(of signal: SignalID) async throws -> Schedule? { state.withLock { $0.schedules.values.first { $0.signalID == signal } } }
 
+    func lockedSchedule(_ id: ScheduleID) async throws -> Schedule? { state.withLock { $0.schedules[id] } }
+
+    func setFailures(_ count: Int, of schedule: ScheduleID) async throws {
+        state.withLock { $0.schedules[schedule]?.failuresInARow = count }
+    }
+
+    func moment() async throws -> Timestamp { now }
+
     func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
         state.withLock { state in
             let due = state.schedules.values.filter { $0.state == .active && ($0.nextDueAt.map { $0 <= now } ?? false) }
@@ -72,7 +80,7 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     }
 
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int {
-        state.withLock { state in min(limit, state.schedules.values.filter { $0.state == .active && $0.nextDueAt == time }.count) }
+        state.withLock { state in min(limit, state.schedules.values.filter { $0.state == .active && $0.pause == nil && $0.nextDueAt == time }.count) }
     }
 
     func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID> {
@@ -108,7 +116,7 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     }
 
     func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
-        state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextDueAt }
+        state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextRunAt }
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {

@@ -10,7 +10,8 @@ enum Migrations {
             ("v001_create_schedules", PackageResources.v001_create_schedules_sql), ("v002_create_jobs", PackageResources.v002_create_jobs_sql),
             MessagingSchema.migration(version: 3, schema: schema), ("v004_index_results", PackageResources.v004_index_results_sql),
             ("v005_index_job_lists", PackageResources.v005_index_job_lists_sql),
-            ("v007_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
+            // Stands for v007 until v006 is there: a catalogue has no gaps.
+            ("v006_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
         ])
     }
 }

@@ -16,6 +16,23 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         ).first.map(ScheduleColumns.schedule)
     }
 
+    func lockedSchedule(_ id: ScheduleID) async throws -> Schedule? {
+        try await connection.query(
+            "SELECT \(unsafe: ScheduleColumns.list) FROM schedules WHERE schedule_id = \(id) FOR NO KEY UPDATE"
+        ).first.map(ScheduleColumns.schedule)
+    }
+
+    func setFailures(_ count: Int, of schedule: ScheduleID) async throws {
+        try await connection.execute(
+            "UPDATE schedules SET failures_in_a_row = \(count) WHERE schedule_id = \(schedule) AND failures_in_a_row <> \(count)"
+        )
+    }
+
+    func moment() async throws -> Timestamp {
+        guard let row = try await connection.query("SELECT clock_timestamp()").first else { return .now() }
+        return try row.column(0)
+    }
+
     func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
         try await connection.query(
             """
@@ -47,16 +64,16 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         try await connection.execute(
             """
             INSERT INTO schedules (schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at,
-                bar_instrument, bar_seconds, paused_at, paused_by, pause_reason, failures_in_a_row, failures_since)
+                bar_instrument, bar_seconds, paused_at, paused_by, pause_reason, resumed_at, failures_in_a_row)
             VALUES (\(schedule.id), \(schedule.signalID), \(schedule.accountID), \(schedule.state), \(schedule.subjectVersion), \(publication),
                 \(schedule.invalidReason), \(schedule.cursor), \(schedule.nextDueAt), \(bar?.instrument), \(bar.map { Int32($0.intervalSeconds) }),
-                \(schedule.pause?.since), \(schedule.pause?.by), \(schedule.pause?.reason), \(schedule.failures.count), \(schedule.failures.since))
+                \(schedule.pause?.since), \(schedule.pause?.by), \(schedule.pause?.reason), \(schedule.resumedAt), \(schedule.failuresInARow))
             ON CONFLICT (schedule_id) DO UPDATE SET
                 account_id = excluded.account_id, state = excluded.state, subject_version = excluded.subject_version, publication = excluded.publication,
                 invalid_reason = excluded.invalid_reason, cursor_at = excluded.cursor_at, next_due_at = excluded.next_due_at,
                 bar_instrument = excluded.bar_instrument, bar_seconds = excluded.bar_seconds, paused_at = excluded.paused_at,
-                paused_by = excluded.paused_by, pause_reason = excluded.pause_reason, failures_in_a_row = excluded.failures_in_a_row,
-                failures_since = excluded.failures_since
+                paused_by = excluded.paused_by, pause_reason = excluded.pause_reason, resumed_at = excluded.resumed_at,
+                failures_in_a_row = excluded.failures_in_a_row
             """
         )
     }
@@ -156,7 +173,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     }
 
     func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
-        try await connection.query("SELECT next_due_at FROM schedules WHERE signal_id = \(signal)").first?.column(0)
+        try await connection.query("SELECT next_due_at FROM schedules WHERE paused_at IS NULL AND signal_id = \(signal)").first?.column(0)
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {

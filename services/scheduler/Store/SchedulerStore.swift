@@ -31,6 +31,12 @@ struct WatchedBar: Sendable, Hashable, Codable {
 protocol SchedulerTransaction: Sendable {
     /// The schedule of a signal, locked.
     func lockedSchedule(of signal: SignalID) async throws -> Schedule?
+    /// The schedule with that id, locked.
+    func lockedSchedule(_ id: ScheduleID) async throws -> Schedule?
+    /// Writes how many runs of a schedule have failed in a row.
+    func setFailures(_ count: Int, of schedule: ScheduleID) async throws
+    /// The store's clock.
+    func moment() async throws -> Timestamp
     /// Active schedules that are due, the longest overdue first, locked; those that another replica has locked are left out.
     func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule]
     /// Active schedules that wait for these bars, locked.

@@ -25,7 +25,8 @@ enum BarCloseKeeper {
             )
             // What was known before the version went live is none of its due times.
             guard event.knownAt > schedule.cursor else { continue }
-            let runs = plan.outcome == .fired || plan.outcome == .late
+            let (outcome, reason) = schedule.sparing(plan, knownAt: event.knownAt)
+            let runs = outcome == .fired || outcome == .late
             let occurrence = Occurrence(
                 id: .make(),
                 scheduleID: schedule.id,
@@ -35,8 +36,8 @@ enum BarCloseKeeper {
                 asOf: plan.asOf,
                 barInstrument: instrument,
                 barEnd: event.closeAt,
-                outcome: plan.outcome,
-                reason: plan.reason,
+                outcome: outcome,
+                reason: reason,
                 jobID: runs ? .make() : nil,
                 madeAt: now
             )

@@ -32,6 +32,14 @@ struct OccurrenceMaker: Sendable {
             var made: [Made] = []
             for (index, schedule) in schedules.enumerated() {
                 guard let publication = schedule.publication, let grid = try? grids.grid(publication.manifest.schedule) else { continue }
+                if schedule.pause != nil {
+                    schedules[index].cursor = max(schedule.cursor, now)
+                    schedules[index].nextDueAt = PausePlan.nextLook(grid, after: max(schedule.cursor, now))
+                    for entry in PausePlan.skipped(grid, after: schedule.cursor, through: now) {
+                        made.append(Made(occurrence: Occurrence(entry, of: schedule, at: now), publication: publication, nextDueAt: nil))
+                    }
+                    continue
+                }
                 let plan = TickPlan(
                     grid: grid,
                     cursor: schedule.cursor,

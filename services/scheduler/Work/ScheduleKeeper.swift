@@ -55,7 +55,7 @@ enum ScheduleKeeper {
             OccurrenceMaker.Made(
                 occurrence: Occurrence(entry, of: current, at: now),
                 publication: publication,
-                nextDueAt: change.schedule.nextDueAt
+                nextDueAt: change.schedule.nextRunAt
             )
         }
         _ = try await OccurrenceMaker.write(owed, in: transaction)

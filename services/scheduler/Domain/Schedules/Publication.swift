@@ -32,7 +32,10 @@ enum Publication {
         var begins: ScheduleEra?
         do {
             let grid = try ScheduleGrid(event.manifest.schedule)
-            schedule.nextDueAt = grid.next(after: from)
+            // A pause outlives a republication, and the failures of the version that was live before count no more.
+            schedule.pause = current?.pause
+            schedule.resumedAt = current?.resumedAt
+            schedule.nextDueAt = schedule.pause == nil ? grid.next(after: from) : PausePlan.nextLook(grid, after: from)
             // That of bars begins when marketdata has heard that somebody waits for them: before that, no close is told to us.
             if case .barClose = grid {
                 begins = nil
@@ -64,13 +67,15 @@ enum Publication {
             state: .unpublished,
             subjectVersion: subjectVersion,
             publication: current?.publication,
-            cursor: endsEraAt ?? max(current?.cursor ?? time, time)
+            cursor: endsEraAt ?? max(current?.cursor ?? time, time),
+            pause: current?.pause,
+            resumedAt: current?.resumedAt
         )
         return Change(schedule: schedule, owed: owed, endsEraAt: endsEraAt, begins: nil)
     }
 
     /// What the running grid still owes up to `time`: what is young enough still runs, as it would have, had the grid been looked at in between.
-    private static func end(_ current: Schedule?, at time: Timestamp, now: Timestamp, hasOpenRun: Bool, reason: String)
+    static func end(_ current: Schedule?, at time: Timestamp, now: Timestamp, hasOpenRun: Bool, reason: String)
         -> (owed: [TickPlan.Entry], endsEraAt: Timestamp?)
     {
         guard let current, current.state == .active, let cadence = current.publication?.manifest.schedule, let grid = try? ScheduleGrid(cadence)
@@ -79,6 +84,7 @@ enum Publication {
         }
         // What is not due yet is owed by nobody, even if the clock of signals is ahead.
         let until = max(min(time, now), current.cursor)
+        if current.pause != nil { return (PausePlan.skipped(grid, after: current.cursor, through: until), until) }
         return (TickPlan.owed(grid, after: current.cursor, through: until, now: now, hasOpenRun: hasOpenRun, reason: reason), until)
     }
 }

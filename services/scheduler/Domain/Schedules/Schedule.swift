@@ -26,7 +26,10 @@ struct Schedule: Sendable, Hashable {
     var nextDueAt: Timestamp?
     /// While it is set nothing runs, and `nextDueAt` is when the skipped due times are next written down.
     var pause: SchedulePause?
-    var failures = FailureStreak()
+    /// When the last pause was lifted: what was due before it runs no more.
+    var resumedAt: Timestamp?
+    /// Runs that failed by the code's fault since the last one that was recorded.
+    var failuresInARow = 0
 
     /// When it runs next, as far as that is known.
     var nextRunAt: Timestamp? { pause == nil ? nextDueAt : nil }
