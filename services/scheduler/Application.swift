@@ -32,9 +32,9 @@ enum Application {
         let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "scheduler", readiness: readiness)
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "scheduler", loop: loops.control, readiness: readiness)
-        let store = PostgresSchedulerStore(pool: pool, outbox: outbox)
-        let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
         let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
+        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, hint: hint)
+        let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
 
         // The other services.
         let http = HTTPClient()

@@ -12,6 +12,10 @@ final class InMemorySchedulerStore: SchedulerStore {
         var leases: [JobID: Lease] = [:]
         var logs: [JobID: JobLog] = [:]
         var waitDeadlines: [JobID: Timestamp] = [:]
+        /// The ends that each job still waits for.
+        var dependencies: [JobID: [JobDependency]] = [:]
+        /// The moments that were wished for jobs that wait for others.
+        var wishes: [JobID: Timestamp] = [:]
         var eventVersions: [SignalID: Int64] = [:]
         var said: [Said] = []
     }
@@ -115,6 +119,9 @@ final class InMemorySchedulerStore: SchedulerStore {
     func expireLeases(limit: Int) async throws -> Int { try await change { try await $0.expireLeases(limit: limit) } }
 
     func expireWaits(limit: Int) async throws -> Int { try await change { try await $0.expireWaits(limit: limit) } }
+
+    /// An end lets all of them go at once.
+    func unblockLeftOver(limit: Int) async throws -> Int { 0 }
 
     /// Ranks by priority alone: the time that a test takes raises nothing.
     func raiseWaiting() async throws {}

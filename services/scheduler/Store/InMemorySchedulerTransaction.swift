@@ -130,17 +130,21 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     // MARK: Jobs
 
     func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
-        state.withLock { state in
-            jobs.map { new in
-                let known = state.jobs.values.first {
-                    $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey
+        var outcomes: [Insertion] = []
+        var ids: [JobID: JobID] = [:]
+        for new in jobs {
+            let outcome = state.withLock { $0.insert(new, renamed: ids, now: now) }
+            if case .existing(let id) = outcome { ids[new.id] = id }
+            if case .keyReused(let id) = outcome { ids[new.id] = id }
+            outcomes.append(outcome)
+            if case .created = outcome {
+                let ended = state.withLock { state in
+                    Set(state.dependencies[new.id, default: []].compactMap { state.jobs[$0.on] }.filter(\.state.isTerminal))
                 }
-                if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
-                state.jobs[new.id] = Job(new, at: now)
-                state.waitDeadlines[new.id] = (new.availableAt ?? now) + .seconds(JobLimits.queueTimeoutSeconds(kind: new.kind))
-                return .created(new.id)
+                for job in ended { try await letGo(of: job) }
             }
         }
+        return outcomes
     }
 
     func claim(_ claim: Claim) -> [Job] {
@@ -272,7 +276,54 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
             state.leases[job.id] = nil
             if job.state == .pending { state.waitDeadlines[job.id] = job.availableAt + .seconds(JobLimits.queueTimeoutSeconds(kind: job.kind)) }
         }
-        if job.state != .pending { try await JobSettlement.announce([job], in: self) }
+        if job.state == .pending { return }
+        state.withLock { $0.dependencies[job.id] = nil }
+        try await JobSettlement.announce([job], in: self)
+        try await letGo(of: job)
+    }
+
+    /// What the end of a job means for those that wait for it.
+    private func letGo(of ended: Job) async throws {
+        let waiting = state.withLock { state in state.dependencies.filter { $0.value.contains { $0.on == ended.id } }.keys.sorted() }
+        for id in waiting {
+            let unmeetable = state.withLock { $0.settleWait(of: id, for: ended, now: now) }
+            if let unmeetable { try await end(.unmeetable(unmeetable, because: ended.id, ended.state)) }
+        }
+    }
+}
+
+extension InMemorySchedulerStore.State {
+    /// Writes a job, unless it was there or waits for one that it may not wait for; `renamed` has those that were there under another id.
+    mutating func insert(_ new: NewJob, renamed: [JobID: JobID], now: Timestamp) -> Insertion {
+        let known = jobs.values.first { $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey }
+        if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
+        let waits = new.distinctWaits.map { JobDependency(on: renamed[$0.on] ?? $0.on, condition: $0.condition) }
+        for wait in waits {
+            guard let other = jobs[wait.on], new.mayWait(for: other.accountID) else { return .unknownDependency(wait.on) }
+        }
+        jobs[new.id] = Job(new, at: now)
+        if waits.isEmpty {
+            waitDeadlines[new.id] = (new.availableAt ?? now) + .seconds(JobLimits.queueTimeoutSeconds(kind: new.kind))
+        } else {
+            dependencies[new.id] = waits
+            wishes[new.id] = new.availableAt
+        }
+        return .created(new.id)
+    }
+
+    /// Counts an end that a job waited for; gives the job when its condition cannot be met any more.
+    fileprivate mutating func settleWait(of id: JobID, for ended: Job, now: Timestamp) -> Job? {
+        guard var job = jobs[id], job.state == .pending, let wait = dependencies[id]?.first(where: { $0.on == ended.id }) else { return nil }
+        guard wait.isMet(by: ended.state) else { return job }
+        dependencies[id]?.removeAll { $0.on == ended.id }
+        job.blockedBy -= 1
+        if job.blockedBy == 0 {
+            dependencies[id] = nil
+            job.availableAt = max(wishes[id] ?? now, now)
+            waitDeadlines[id] = job.availableAt + .seconds(JobLimits.queueTimeoutSeconds(kind: job.kind))
+        }
+        jobs[id] = job
+        return nil
     }
 }
 
@@ -287,7 +338,7 @@ extension Job {
             priority: new.priority,
             state: .pending,
             createdAt: now,
-            availableAt: new.availableAt ?? now,
+            availableAt: new.waitsFor.isEmpty ? new.availableAt ?? now : JobDependency.blockedUntil,
             attempt: 0,
             maximumAttempts: new.maximumAttempts,
             progress: 0,
@@ -297,7 +348,9 @@ extension Job {
             spec: new.spec,
             scheduleID: new.scheduleID,
             occurrenceID: new.occurrenceID,
-            traceparent: new.traceparent
+            traceparent: new.traceparent,
+            blockedBy: new.distinctWaits.count,
+            waitsFor: new.distinctWaits
         )
     }
 }

@@ -7,10 +7,13 @@ final class PostgresSchedulerStore: SchedulerStore {
     let pool: PostgresPool
     let outbox: Outbox
     let turns = ClaimTurns()
+    /// Told of classes in which jobs may be claimed that waited for others.
+    let hint: @Sendable (ResourceClass) -> Void
 
-    init(pool: PostgresPool, outbox: Outbox) {
+    init(pool: PostgresPool, outbox: Outbox, hint: @escaping @Sendable (ResourceClass) -> Void = { _ in }) {
         self.pool = pool
         self.outbox = outbox
+        self.hint = hint
     }
 
     /// What a connection to this schema is like.
@@ -30,7 +33,7 @@ final class PostgresSchedulerStore: SchedulerStore {
 
     func transaction<Outcome: Sendable>(_ body: @Sendable (any SchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
         try await outbox.transaction(on: pool) { connection in
-            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox))
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint))
         }
     }
 

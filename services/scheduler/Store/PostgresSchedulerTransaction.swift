@@ -7,6 +7,8 @@ import Schedules
 struct PostgresSchedulerTransaction: SchedulerTransaction {
     let connection: PostgresConnection
     let outbox: Outbox
+    /// Told after the commit of classes in which jobs may be claimed that waited for others.
+    var hint: @Sendable (ResourceClass) -> Void = { _ in }
 
     func lockedSchedule(of signal: SignalID) async throws -> Schedule? {
         // The lock also holds off a second first event of the same signal, for which there is no row to lock yet.
@@ -153,7 +155,10 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         )
     }
 
-    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await JobInsertion.run(jobs, on: connection) }
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+        if jobs.contains(where: { !$0.waitsFor.isEmpty }) { return try await DependentInsertion.run(jobs, in: self) }
+        return try await JobInsertion.run(jobs, on: connection)
+    }
 
     func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         if counts.isEmpty { return [:] }

@@ -90,6 +90,9 @@ protocol JobLedger: Sendable {
     func expireLeases(limit: Int) async throws -> Int
     /// Counts a wait that took too long as a failed attempt; gives how many.
     func expireWaits(limit: Int) async throws -> Int
+    /// Lets jobs go that waited for jobs with so many dependants that the transaction in which they ended did not work off all; gives how many ends
+    /// it looked at, `limit` at most.
+    func unblockLeftOver(limit: Int) async throws -> Int
     /// Raises what has waited for ten minutes by one step, never to urgent.
     func raiseWaiting() async throws
     /// The classes in which a job could be claimed now.
