@@ -32,7 +32,7 @@ struct TestHouse: Sendable {
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
             blobs: blobs,
-            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time))
+            acts: ActRoutes.make(store, signingKey: signingKey, time: time)
         )
         publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())

@@ -85,7 +85,15 @@ enum Application {
             consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
             consumer(RunHandler(outbox: outbox)),
         ]
+        let backfillKeeper = BackfillKeeper(store: BackfillStore(store: store), time: time, loop: loops.control, hint: hint)
+        let cadenceKeeper = CadenceKeeper(
+            cadence: CadenceStore(store: store),
+            archive: OccurrenceArchive(store: store),
+            time: time,
+            loop: loops.control
+        )
         let background: [any Component] = [
+            backfillKeeper, cadenceKeeper,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
             announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
@@ -97,7 +105,7 @@ enum Application {
             intake: JobIntake(store: store, loop: loops.control, hint: hint),
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
             blobs: blobs,
-            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time))
+            acts: ActRoutes.make(store, signingKey: signingKey, time: time, hint: hint, onBackfill: { backfillKeeper.poke() })
         )
         let limits = HTTPLimits(accessLog: common.accessLog)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)

@@ -3,7 +3,7 @@ import FoundationEssentials
 import JobWorker
 import ServiceRuntime
 
-/// Runs an author's code once: `signal_run` for the record, `dry_run` for the author. Both are the same here; signals knows the difference.
+/// Runs an author's code once: `signal_run` for the record, `dry_run` and `backfill_run` for the author. They are the same here; signals knows the difference.
 struct SignalRunHandler: JobHandler {
     let inputs: RunInputs
     let code: CodeTree
@@ -15,7 +15,7 @@ struct SignalRunHandler: JobHandler {
 
     private static let logger = Logger("runs")
 
-    var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
+    var kinds: [String] { JobKind.ofRuns.map(\.rawValue) }
 
     func run(_ job: ClaimedJob, progress: @escaping @Sendable (Int) -> Void) async -> JobResult {
         let clock = StageClock()

@@ -54,6 +54,10 @@ enum AuditCommand {
             faults += GridAudit.faults(of: era, from: from, to: to, occurrences: occurrences)
         }
         var checks = [Check(name: "every due time has one occurrence with one outcome", faults: faults)]
+        let lastWeek = CivilDate(daysSince1970: CivilDate(of: now).daysSince1970 - 7)
+        checks.append(
+            Check(name: "the counts of a day are those of its occurrences", faults: try await CadenceStore(store: store).faults(since: lastWeek))
+        )
         for (name, found) in try await store.jobFaults().sorted(by: { $0.key < $1.key }) { checks.append(Check(name: name, faults: found)) }
         return checks
     }

@@ -22,6 +22,7 @@ struct SchedulerRoutes: Sendable {
         known.delete("/api/jobs/{id}", cancelJob)
         known.get("/api/schedules", listSchedules)
         known.get("/api/schedules/{id}/occurrences", listOccurrences)
+        acts?.addPublicRoutes(to: known)
         return router
     }
 

@@ -63,8 +63,8 @@ GRANT SELECT, INSERT, UPDATE ON backfills, backfill_runs TO scheduler_app;
 CREATE TABLE cadence_days (
     schedule_id  uuid NOT NULL REFERENCES schedules,
     day          date NOT NULL,
-    -- Raised whenever the counts change; the version of the event that told them.
-    version      integer NOT NULL CHECK (version > 0),
+    -- Raised whenever the counts change; the version of the event that told them. 0 is a day that has not been counted yet.
+    version      integer NOT NULL CHECK (version >= 0),
     -- Something about the day's occurrences has changed since: it is to be counted again.
     is_stale     boolean NOT NULL DEFAULT false,
     due          bigint NOT NULL,
@@ -94,10 +94,13 @@ GRANT SELECT, INSERT, UPDATE ON cadence_days, cadence_walks TO scheduler_app;
 -- An occurrence of a day that has been counted is added or changes its outcome: the day is counted again. Ranges may cover several days.
 CREATE FUNCTION note_late_occurrences() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = scheduler, pg_temp AS $$
 BEGIN
-    UPDATE cadence_days SET is_stale = true
-    FROM (SELECT DISTINCT schedule_id, (due_at AT TIME ZONE 'UTC')::date AS first, (coalesce(range_to, due_at) AT TIME ZONE 'UTC')::date AS last
+    INSERT INTO cadence_days (schedule_id, day, version, is_stale, due, on_time, late, missed, skipped, failed, unrecorded, skipped_by_reason)
+    SELECT DISTINCT schedule_id, day, 0, true, 0, 0, 0, 0, 0, 0, 0, '{}'::jsonb
+    FROM (SELECT schedule_id, generate_series((due_at AT TIME ZONE 'UTC')::date,
+                  least((coalesce(range_to, due_at) AT TIME ZONE 'UTC')::date, (clock_timestamp() AT TIME ZONE 'UTC')::date - 1), '1 day')::date AS day
           FROM changed WHERE due_at < date_trunc('day', clock_timestamp(), 'UTC')) AS past
-    WHERE cadence_days.schedule_id = past.schedule_id AND cadence_days.day BETWEEN past.first AND past.last AND NOT cadence_days.is_stale;
+    ORDER BY schedule_id, day
+    ON CONFLICT (schedule_id, day) DO UPDATE SET is_stale = true WHERE NOT cadence_days.is_stale;
     RETURN NULL;
 END $$;
 CREATE TRIGGER occurrences_added AFTER INSERT ON occurrences REFERENCING NEW TABLE AS changed
@@ -113,6 +116,8 @@ CREATE TABLE occurrences_archive_rest PARTITION OF occurrences_archive DEFAULT;
 GRANT SELECT, INSERT ON occurrences_archive TO scheduler_app;
 GRANT DELETE ON occurrences TO scheduler_app;
 CREATE INDEX occurrences_due ON occurrences (due_at);
+CREATE INDEX occurrences_ranges ON occurrences (schedule_id, range_to) WHERE range_to IS NOT NULL;
+CREATE INDEX occurrences_archive_ranges ON occurrences_archive (schedule_id, range_to) WHERE range_to IS NOT NULL;
 
 -- Makes room for the occurrences of a month: tables belong to the owner, so the role that serves asks for them here.
 CREATE FUNCTION ensure_occurrence_month(month date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = scheduler, pg_temp AS $$

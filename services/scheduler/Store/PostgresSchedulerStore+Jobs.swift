@@ -53,7 +53,7 @@ extension PostgresSchedulerStore {
     func occurrences(of schedule: ScheduleID, after from: Timestamp, through to: Timestamp) async throws -> [Occurrence] {
         try await pool.query(
             """
-            SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences
+            SELECT \(unsafe: OccurrenceColumns.list) FROM all_occurrences
             WHERE schedule_id = \(schedule) AND due_at <= \(to) AND coalesce(range_to, due_at) > \(from) ORDER BY due_at
             """
         ).map(OccurrenceColumns.occurrence)
@@ -81,7 +81,7 @@ extension PostgresSchedulerStore {
                 WHERE outcome IN ('fired', 'late', 'failed') AND NOT EXISTS (SELECT FROM jobs WHERE jobs.job_id = occurrences.job_id)
                 UNION ALL
                 SELECT 'job ' || job_id || ' has no occurrence' FROM jobs WHERE kind = 'signal_run' AND occurrence_id IS NOT NULL
-                  AND NOT EXISTS (SELECT FROM occurrences WHERE occurrences.job_id = jobs.job_id)
+                  AND NOT EXISTS (SELECT FROM all_occurrences AS made WHERE made.occurrence_id = jobs.occurrence_id AND made.job_id = jobs.job_id)
                 UNION ALL
                 SELECT 'job ' || job_id || ' belongs to ' || count(*) || ' occurrences' FROM occurrences
                 WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1

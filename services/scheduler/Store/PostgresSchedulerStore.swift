@@ -89,7 +89,7 @@ final class PostgresSchedulerStore: SchedulerStore {
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence] {
         try await pool.query(
             """
-            SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences
+            SELECT \(unsafe: OccurrenceColumns.list) FROM all_occurrences
             WHERE schedule_id = \(schedule) AND due_at < \(before ?? .distantFuture) ORDER BY due_at DESC LIMIT \(limit)
             """
         ).map(OccurrenceColumns.occurrence)
