@@ -12,11 +12,16 @@ ALTER TABLE schedules
     -- The last job that was made by hand: a schedule has one of them open at most.
     ADD COLUMN run_now_job_id uuid,
     ADD CHECK ((paused_at IS NULL) = (paused_by IS NULL) AND (paused_at IS NOT NULL OR pause_reason IS NULL));
+-- Each due time rewrites the row: what was published lies beside it, so that a few bytes are rewritten and not a manifest.
+ALTER TABLE schedules SET (fillfactor = 70, toast_tuple_target = 256, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000);
 -- Announcements look for the lengths of bars whose end is near.
 CREATE INDEX schedules_bar_seconds ON schedules (bar_seconds) WHERE state = 'active' AND bar_instrument IS NOT NULL;
 
 -- Signals recorded the run, but its rows came after their deadline.
 ALTER TABLE occurrences ADD COLUMN recorded_late boolean NOT NULL DEFAULT false;
+
+-- Most are changed once, when their run is recorded; later they move to the archive.
+ALTER TABLE occurrences SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 
 -- Runs of a schedule's past due times, made in slices as earlier ones end.
 CREATE TABLE backfills (

@@ -65,17 +65,14 @@ struct CadenceStore: Sendable {
         return try await store.onConnection { transaction in
             let connection = transaction.connection
             // The first day is that of the first occurrence, as far back as days are settled at all.
+            let next: SQL = """
+                greatest(coalesce((SELECT max(day) - date '1970-01-01' + 1 FROM cadence_walks),
+                    (SELECT (min(due_at) AT TIME ZONE 'UTC')::date - date '1970-01-01' FROM occurrences), \(Int32(over))), \(Int32(over - Self.reach)))
+                """
             try await connection.execute(
                 """
-                INSERT INTO cadence_walks (day)
-                SELECT date '1970-01-01' + greatest(coalesce(
-                        (SELECT max(day) - date '1970-01-01' + 1 FROM cadence_walks),
-                        (SELECT (min(due_at) AT TIME ZONE 'UTC')::date - date '1970-01-01' FROM occurrences)), \(Int32(over - Self.reach)))
-                WHERE greatest(coalesce(
-                        (SELECT max(day) - date '1970-01-01' + 1 FROM cadence_walks),
-                        (SELECT (min(due_at) AT TIME ZONE 'UTC')::date - date '1970-01-01' FROM occurrences)), \(Int32(over - Self.reach))) <= \(Int32(over))
-                  AND NOT EXISTS (SELECT FROM cadence_walks WHERE done_at IS NULL)
-                ON CONFLICT DO NOTHING
+                INSERT INTO cadence_walks (day) SELECT date '1970-01-01' + number FROM (SELECT \(next) AS number) AS next
+                WHERE number <= \(Int32(over)) AND NOT EXISTS (SELECT FROM cadence_walks WHERE done_at IS NULL) ON CONFLICT DO NOTHING
                 """
             )
             guard
