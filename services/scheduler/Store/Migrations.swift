@@ -10,8 +10,9 @@ enum Migrations {
             ("v001_create_schedules", PackageResources.v001_create_schedules_sql), ("v002_create_jobs", PackageResources.v002_create_jobs_sql),
             MessagingSchema.migration(version: 3, schema: schema), ("v004_index_results", PackageResources.v004_index_results_sql),
             ("v005_index_job_lists", PackageResources.v005_index_job_lists_sql),
-            // Stands for v010 until v006 to v009 are there: a catalogue has no gaps.
-            ("v006_extend_jobs", PackageResources.v010_extend_jobs_sql),
+            ("v006_extend_schedules", PackageResources.v006_extend_schedules_sql),
+            // Stands for v010 until v007 to v009 are there: a catalogue has no gaps.
+            ("v007_extend_jobs", PackageResources.v010_extend_jobs_sql),
         ])
     }
 }
