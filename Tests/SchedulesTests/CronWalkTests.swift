@@ -34,7 +34,10 @@ struct CronWalkTests {
     @Test("Moved days over ten years are those of Foundation's calendar", arguments: ["L", "L-30", "31W", "1W", "LW", "30W", "15W,L", "29,L-1"])
     func daysOfMonth(field: String) throws { try holdDays("0 0 \(field) * *") }
 
-    @Test("Weekdays of a month over ten years are those of Foundation's calendar", arguments: ["MON#1", "5#5", "0L", "7#4,THUL", "satL", "tue,fri#3"])
+    @Test(
+        "Weekdays of a month over ten years are those of Foundation's calendar",
+        arguments: ["MON#1", "5#5", "0L", "7#4,THUL", "satL", "tue,fri#3"]
+    )
     func daysOfWeek(field: String) throws { try holdDays("0 0 * * \(field)") }
 
     private func holdDays(_ expression: String) throws {
@@ -52,7 +55,8 @@ struct CronWalkTests {
     }
 
     @Test(arguments: [
-        "0 0 L-31 * *", "0 0 L-0 * *", "0 0 32W * *", "0 0 W * *", "0 0 0W * *", "0 0 * * L", "0 0 * * 8L", "0 0 * * MON#6", "0 0 * * MON#0", "0 0 * * #2",
+        "0 0 L-31 * *", "0 0 L-0 * *", "0 0 32W * *", "0 0 W * *", "0 0 0W * *", "0 0 * * L", "0 0 * * 8L", "0 0 * * MON#6", "0 0 * * MON#0",
+        "0 0 * * #2",
         "0 0 * * 1#", "0 0 * * 1#2#3", "0 0 1-5W * *", "0 0 LL * *", "0 0 L,,1 * *", "0 0 * * sun-sat#2", "L * * * *", "0 0 L/2 * *",
     ]) func badMovedDaysAreRefused(expression: String) {
         #expect(throws: ScheduleError.self) { try ScheduleGrid(.cron(expression: expression, zone: "UTC")) }

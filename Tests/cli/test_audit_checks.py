@@ -80,6 +80,9 @@ class BarCloses(unittest.TestCase):
         found = self.faults(name)
         self.assertEqual(len(found), 1, found)
         self.assertIn("10:02:00.000001", found[0])
+        # One that says so itself is no fault.
+        psql(self.url, "UPDATE scheduler.occurrences SET outcome = 'missed', reason = 'no_close_heard' WHERE bar_end > '2020-05-05T10:02:00Z'")
+        self.assertEqual(self.faults(name), [])
         psql(self.url, "UPDATE scheduler.occurrences SET bar_instrument = NULL, bar_end = NULL WHERE bar_end > '2020-05-05T10:02:00Z'")
         found = self.faults(name)
         self.assertEqual(len(found), 1, found)

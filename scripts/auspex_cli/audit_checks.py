@@ -98,7 +98,7 @@ CHECKS = [
         f"""WITH closes AS ({CLOSES}), eras AS ({ERAS})
             SELECT 'occurrence ' || occurrence_id || ' of schedule ' || schedule_id || ' is about the bar of ' || bar_instrument || ' that ended at ' || bar_end
                 || ', whose close nobody announced'
-            FROM scheduler.occurrences WHERE bar_end IS NOT NULL AND made_at > clock_timestamp() - {ANNOUNCED_FOR}
+            FROM scheduler.occurrences WHERE bar_end IS NOT NULL AND reason IS DISTINCT FROM 'no_close_heard' AND made_at > clock_timestamp() - {ANNOUNCED_FOR}
               AND NOT EXISTS (SELECT FROM closes WHERE instrument = bar_instrument AND close_at = bar_end)
             UNION ALL
             SELECT 'occurrence ' || occurrence_id || ' of schedule ' || schedule_id || ', due at ' || due_at || ', is about no bar'

@@ -95,7 +95,9 @@ enum Application {
         let background: [any Component] = [
             backfillKeeper, cadenceKeeper,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
-            announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
+            announcer, CalendarKeeper(store: store, marketdata: marketdata, time: time, loop: loops.control),
+            CloseDeadlines(store: CloseDeadlineStore(pool: pool, outbox: outbox), marketdata: marketdata, time: time, loop: loops.control),
+            ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 

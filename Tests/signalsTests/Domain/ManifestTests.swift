@@ -156,14 +156,18 @@ struct ManifestTests {
             ("jitter_seconds = 59", nil), ("jitter_seconds = 60", "schedule.jitter_seconds"), ("jitter_seconds = 3601", "schedule.jitter_seconds"),
             ("jitter_seconds = \"5\"", "schedule.jitter_seconds"), ("start_at = 2026-01-31T08:00:00Z", nil),
             ("start_at = 2026-01-31T08:00:00+02:00", nil), ("start_at = \"2026-01-31T08:00:00Z\"", nil),
-            ("start_at = 2026-01-31T08:00:00", "schedule.start_at"), ("start_at = 2026-01-31", "schedule.start_at"), ("end_at = 5", "schedule.end_at"),
+            ("start_at = 2026-01-31T08:00:00", "schedule.start_at"), ("start_at = 2026-01-31", "schedule.start_at"),
+            ("end_at = 5", "schedule.end_at"),
             ("start_at = 2026-02-01T00:00:00Z\nend_at = 2026-01-01T00:00:00Z", "schedule.end_at"), ("pause_after_failures = 3", nil),
-            ("pause_after_failures = 0", "schedule.pause_after_failures"), ("in_session = \"SPY\"", nil), ("in_session = \"\"", "schedule.in_session"),
+            ("pause_after_failures = 0", "schedule.pause_after_failures"), ("in_session = \"SPY\"", nil),
+            ("in_session = \"\"", "schedule.in_session"),
             ("in_session = true", "schedule.in_session"),
         ] as [(String, String?)]
     )
     func policies(text: String, field: String?) {
-        let found = problems("name = \"n\"\n[schedule]\nkind = \"interval\"\nseconds = 60\n\(text)\n[output]\nkind = \"price\"\ninstrument = \"X\"\nhorizon_seconds = 60\n")
+        let found = problems(
+            "name = \"n\"\n[schedule]\nkind = \"interval\"\nseconds = 60\n\(text)\n[output]\nkind = \"price\"\ninstrument = \"X\"\nhorizon_seconds = 60\n"
+        )
         #expect(found.map(\.field) == (field.map { ["auspex.toml: \($0)"] } ?? []), "\(found)")
     }
 
@@ -202,6 +206,15 @@ struct ManifestTests {
                     inSession: "QQQ"
                 )
         )
+    }
+
+    @Test("The market that a schedule follows is an instrument that has to exist") func marketOfASchedule() throws {
+        var manifest = Fixtures.manifest()
+        manifest.schedule = .session(instrument: "SPY", moment: .afterOpen(seconds: 60))
+        #expect(try Fixtures.newVersion(Fixtures.signal(), manifest: manifest).numbered(1).instruments == ["BTCUSD", "SPY"])
+        manifest.schedule = .interval(seconds: 60)
+        manifest.policy.inSession = "QQQ"
+        #expect(try Fixtures.newVersion(Fixtures.signal(), manifest: manifest).numbered(1).instruments == ["BTCUSD", "QQQ"])
     }
 
     @Test("As many bars can be looked back on as a run can get", arguments: [(50_000, true), (50_001, false)])

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// A schedule as the API shows it.
 struct ScheduleAnswer: Encodable, Sendable {
@@ -6,6 +7,10 @@ struct ScheduleAnswer: Encodable, Sendable {
     let signalID: SignalID
     let state: String
     let cadence: Cadence?
+    /// Absent where all of it is the default.
+    let policy: SchedulePolicy?
+    /// Absent where it follows none.
+    let market: MarketAnswer?
     let invalidReason: String?
     let nextDueAt: Timestamp?
     let versionID: SignalVersionID?
@@ -14,7 +19,19 @@ struct ScheduleAnswer: Encodable, Sendable {
     let pauseReason: String?
     let failuresInARow: Int
 
-    init(_ schedule: Schedule) {
+    /// The market that a schedule follows or keeps to.
+    struct MarketAnswer: Encodable, Sendable {
+        let instrument: String
+        let knownThrough: Timestamp?
+        let fault: String?
+    }
+
+    init(_ schedule: Schedule, market: (sessions: MarketSessions, fault: String?)?) {
+        policy = schedule.publication.map(\.manifest.policy).flatMap { $0 == SchedulePolicy() ? nil : $0 }
+        self.market = schedule.market.map { instrument in
+            let known = market?.sessions.knownThrough ?? .distantPast
+            return MarketAnswer(instrument: instrument, knownThrough: known == .distantPast ? nil : known, fault: market?.fault)
+        }
         scheduleID = schedule.id
         signalID = schedule.signalID
         state = schedule.shownState

@@ -18,6 +18,14 @@ final class InMemorySchedulerStore: SchedulerStore {
         var wishes: [JobID: Timestamp] = [:]
         var eventVersions: [SignalID: Int64] = [:]
         var said: [Said] = []
+        var markets: [String: Market] = [:]
+    }
+
+    /// What is known of a market.
+    struct Market: Sendable {
+        var sessions = MarketSessions.unknown
+        var refreshedAt: Timestamp?
+        var fault: String?
     }
 
     struct Lease: Sendable {
@@ -94,6 +102,19 @@ final class InMemorySchedulerStore: SchedulerStore {
     func schedule(_ id: ScheduleID) async throws -> Schedule? { read { $0.schedules[id] } }
 
     func schedule(of signal: SignalID) async throws -> Schedule? { read { $0.schedules.values.first { $0.signalID == signal } } }
+
+    func markets(unansweredSince time: Timestamp) async throws -> [String] {
+        read { state in
+            Set(state.schedules.values.compactMap(\.market)).filter { market in (state.markets[market]?.refreshedAt).map { $0 < time } ?? true }
+                .sorted()
+        }
+    }
+
+    func note(fault: String, ofMarket market: String) async throws { state.withLock { $0.markets[market, default: Market()].fault = fault } }
+
+    func market(_ market: String) async throws -> (sessions: MarketSessions, fault: String?)? {
+        read { $0.markets[market].map { ($0.sessions, $0.fault) } }
+    }
 
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence] {
         read { state in

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 import Synchronization
 
 /// A copy of the rows that takes the place of the others when its transaction commits.
@@ -60,7 +61,8 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
                 guard let bar = schedule.watchedBar, watches.contains(bar), let cadence = schedule.publication?.manifest.schedule,
                     !state.eras.contains(where: { $0.scheduleID == schedule.id && $0.to == nil })
                 else { continue }
-                state.eras.append(ScheduleEra(scheduleID: schedule.id, cadence: cadence, from: max(schedule.cursor, now), to: nil))
+                let policy = schedule.publication?.manifest.policy ?? SchedulePolicy()
+                state.eras.append(ScheduleEra(scheduleID: schedule.id, cadence: cadence, policy: policy, from: max(schedule.cursor, now), to: nil))
             }
         }
     }
@@ -68,14 +70,52 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     func endEra(of schedule: ScheduleID, at time: Timestamp) async throws {
         state.withLock { state in
             for (index, era) in state.eras.enumerated() where era.scheduleID == schedule && era.to == nil {
-                state.eras[index] = ScheduleEra(scheduleID: schedule, cadence: era.cadence, from: era.from, to: max(era.from, time))
+                state.eras[index] = ScheduleEra(
+                    scheduleID: schedule,
+                    cadence: era.cadence,
+                    policy: era.policy,
+                    from: era.from,
+                    to: max(era.from, time)
+                )
             }
         }
     }
 
-    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID> {
+    func openRuns(among schedules: [ScheduleID], locked: Bool) async throws -> [OpenRun] {
         state.withLock { state in
-            Set(state.jobs.values.filter { !$0.state.isTerminal }.compactMap(\.scheduleID)).intersection(schedules)
+            state.jobs.values.filter { !$0.state.isTerminal }.sorted { $0.id < $1.id }.compactMap { job in
+                guard let schedule = job.scheduleID, schedules.contains(schedule) else { return nil }
+                return OpenRun(id: job.id, scheduleID: schedule, standing: job.state == .running ? .running : job.blockedBy > 0 ? .waiting : .pending)
+            }
+        }
+    }
+
+    func cancelRuns(_ jobs: [JobID]) async throws {
+        try await endRuns(jobs.filter { id in state.withLock { $0.jobs[id]?.state == .pending } })
+        for id in jobs { _ = try await cancel(id) }
+    }
+
+    func endRuns(_ jobs: [JobID]) async throws {
+        for id in jobs {
+            guard let job = state.withLock({ $0.jobs[id] }), !job.state.isTerminal else { continue }
+            try await end(JobEnding(job: job, state: .cancelled, errorMessage: JobEnding.forALaterRun))
+        }
+    }
+
+    func sessions(of markets: Set<String>) async throws -> [String: MarketSessions] {
+        state.withLock { state in state.markets.filter { markets.contains($0.key) }.mapValues(\.sessions) }
+    }
+
+    func lockedSessions(of market: String) async throws -> MarketSessions { state.withLock { $0.markets[market]?.sessions ?? .unknown } }
+
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws {
+        state.withLock { $0.markets[market] = .init(sessions: sessions, refreshedAt: time) }
+    }
+
+    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+        state.withLock { state in
+            let own = state.schedules.values.filter { schedule in schedule.market == market && (after.map { schedule.id > $0 } ?? true) }
+            return Array(own.sorted { $0.id < $1.id }.prefix(limit))
         }
     }
 

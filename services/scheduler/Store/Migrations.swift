@@ -10,9 +10,10 @@ enum Migrations {
             ("v001_create_schedules", PackageResources.v001_create_schedules_sql), ("v002_create_jobs", PackageResources.v002_create_jobs_sql),
             MessagingSchema.migration(version: 3, schema: schema), ("v004_index_results", PackageResources.v004_index_results_sql),
             ("v005_index_job_lists", PackageResources.v005_index_job_lists_sql),
-            // Stand for v007 and v010 until those between are there: a catalogue has no gaps.
-            ("v006_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
-            ("v007_extend_jobs", PackageResources.v010_extend_jobs_sql),
+            ("v006_extend_schedules", PackageResources.v006_extend_schedules_sql),
+            ("v007_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
+            // Stands for v010 until v008 and v009 are there: a catalogue has no gaps.
+            ("v008_extend_jobs", PackageResources.v010_extend_jobs_sql),
         ])
     }
 }

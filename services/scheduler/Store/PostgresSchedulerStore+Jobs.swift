@@ -40,12 +40,13 @@ extension PostgresSchedulerStore {
     func eras(since: Timestamp) async throws -> [(era: ScheduleEra, workedOffTo: Timestamp)] {
         try await pool.query(
             """
-            SELECT schedule_id, cadence, from_at, to_at, cursor_at FROM schedule_eras JOIN schedules USING (schedule_id)
+            SELECT schedule_id, cadence, from_at, to_at, cursor_at, policy FROM schedule_eras JOIN schedules USING (schedule_id)
             WHERE coalesce(to_at, cursor_at) > \(since) ORDER BY schedule_id, from_at
             """
         ).map { row in
             let (id, cadence, from, to, cursor) = try row.decode(ScheduleID.self, PostgresJSON.self, Timestamp.self, Timestamp?.self, Timestamp.self)
-            return (ScheduleEra(scheduleID: id, cadence: try cadence.decode(), from: from, to: to), cursor)
+            let policy: SchedulePolicy? = try row.column(5, as: PostgresJSON?.self)?.decode()
+            return (ScheduleEra(scheduleID: id, cadence: try cadence.decode(), policy: policy ?? SchedulePolicy(), from: from, to: to), cursor)
         }
     }
 

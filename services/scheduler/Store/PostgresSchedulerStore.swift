@@ -62,8 +62,9 @@ final class PostgresSchedulerStore: SchedulerStore {
                       unnest(\(watches.map(\.instrument)), \(watches.map { Int32($0.intervalSeconds) })) AS bar (instrument, seconds))
                   AND NOT EXISTS (SELECT FROM schedule_eras AS era WHERE era.schedule_id = schedules.schedule_id AND era.to_at IS NULL)
                 ORDER BY schedule_id FOR NO KEY UPDATE)
-            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence)
-            SELECT schedule_id, greatest(cursor_at, clock_timestamp()), NULL, publication -> 'manifest' -> 'schedule' FROM armed
+            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence, policy)
+            SELECT schedule_id, greatest(cursor_at, clock_timestamp()), NULL, publication -> 'manifest' -> 'schedule', publication -> 'manifest' -> 'policy'
+            FROM armed
             ON CONFLICT DO NOTHING
             """
         )

@@ -26,7 +26,9 @@ extension Cadence {
 }
 
 extension Cadence: Codable {
-    private enum CodingKeys: CodingKey { case kind, seconds, expression, zone, instrument, interval, everySeconds, afterOpenSeconds, beforeCloseSeconds }
+    private enum CodingKeys: CodingKey {
+        case kind, seconds, expression, zone, instrument, interval, everySeconds, afterOpenSeconds, beforeCloseSeconds
+    }
     private enum Kind: String, Codable {
         case interval, cron, session
         case barClose = "bar_close"

@@ -95,8 +95,13 @@ extension Backfill {
     ) throws(Refusal) -> Backfill {
         guard from <= to else { throw .backwards }
         guard to <= now else { throw .notPast }
+        // The grid without bounds: a policy says when it runs live, and the past before a start is what a backfill is for.
         guard let grid = try? ScheduleGrid(publication.manifest.schedule) else { throw .notAGrid }
-        if case .barClose = grid { throw .notAGrid }
+        switch grid {
+        case .interval, .cron: break
+        // Which bars closed, and when a market was open long ago, is not known here.
+        default: throw .notAGrid
+        }
         let before = from - .microseconds(1)
         let count = grid.count(after: before, through: to)
         guard count > 0, let first = grid.next(after: before), let last = grid.last(after: before, through: to) else { throw .nothingDue }

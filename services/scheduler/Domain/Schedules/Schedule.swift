@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// When a published signal runs.
 struct Schedule: Sendable, Hashable {
@@ -35,10 +36,19 @@ struct Schedule: Sendable, Hashable {
     var nextRunAt: Timestamp? { pause == nil ? nextDueAt : nil }
 }
 
+extension Schedule {
+    /// The instrument whose market it follows or keeps to; nil for most, and for what does not run.
+    var market: String? {
+        guard state == .active, let manifest = publication?.manifest else { return nil }
+        return DueTimes.market(of: manifest.schedule, manifest.policy)
+    }
+}
+
 /// From when to when a grid was in force: what an audit counts against.
 struct ScheduleEra: Sendable, Hashable {
     let scheduleID: ScheduleID
     let cadence: Cadence
+    var policy = SchedulePolicy()
     /// Due times after this belong to the era.
     let from: Timestamp
     /// Due times up to this; nil while it lasts.

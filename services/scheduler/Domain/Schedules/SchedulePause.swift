@@ -23,15 +23,19 @@ enum PausePlan {
     static let rhythm = Duration.seconds(3_600)
     static let reason = "paused"
 
-    /// The due times in `(cursor, end]` as outcomes; more than a thousand are one row.
-    static func skipped(_ grid: ScheduleGrid, after cursor: Timestamp, through end: Timestamp) -> [TickPlan.Entry] {
-        TickPlan.lost(grid, after: cursor, before: end + .microseconds(1), reason: reason).map { lost in
-            TickPlan.Entry(dueAt: lost.dueAt, rangeTo: lost.rangeTo, count: lost.count, outcome: .skipped, reason: reason)
+    /// The due times in `(cursor, end]` as outcomes; more than a thousand are one row. What a closed market would have left out anyway keeps its reason.
+    static func skipped(_ due: DueTimes, after cursor: Timestamp, through end: Timestamp) -> [TickPlan.Entry] {
+        TickPlan.lost(due, after: cursor, before: end + .microseconds(1), reason: reason).map { entry in
+            TickPlan.Entry(dueAt: entry.dueAt, rangeTo: entry.rangeTo, count: entry.count, outcome: .skipped, reason: entry.reason)
         }
     }
 
-    /// When it is looked at again; nil for bar closes, which are written down as they come.
-    static func nextLook(_ grid: ScheduleGrid, after now: Timestamp) -> Timestamp? { grid.next(after: now + rhythm - .microseconds(1)) }
+    /// When it is looked at again; nil for bar closes, which are written down as they come, and when nothing more is due.
+    static func nextLook(_ due: DueTimes, after now: Timestamp) -> Timestamp? {
+        if let look = TickPlan.armed(due, after: now + rhythm - .microseconds(1)) { return look }
+        // The last before the schedule's end, or before what is known of its market.
+        return due.last(after: now, through: min(now + rhythm, due.knownThrough))
+    }
 }
 
 extension Schedule {

@@ -20,7 +20,7 @@ struct SchedulePreview: Encodable, Sendable {
     let note: String?
 
     /// Throws what keeps the cadence from being armed.
-    init(_ cadence: Cadence, policy: SchedulePolicy, after now: Timestamp) throws(ScheduleError) {
+    init(_ cadence: Cadence, policy: SchedulePolicy, sessions: MarketSessions = .unknown, after now: Timestamp) throws(ScheduleError) {
         self.cadence = cadence
         let grid = try ScheduleGrid(cadence)
         if case .barClose(let instrument, let seconds) = grid {
@@ -35,16 +35,32 @@ struct SchedulePreview: Encodable, Sendable {
                 """ : "Due whenever a bar of \(instrument) closes, at the end of its market's day: bars say themselves when that is."
             return
         }
-        let start = max(now, policy.startAt.map { $0 - .microseconds(1) } ?? .distantPast)
-        let points = grid.points(after: start, through: policy.endAt ?? .distantFuture, limit: Self.length)
+        let due = DueTimes(grid, policy, sessions: sessions)
+        var points = due.points(after: now, through: due.knownThrough, limit: Self.length)
+        // Of those that keep to a market only those that would run.
+        if policy.inSession != nil, due.knownThrough > now {
+            points = []
+            var position = now
+            for _ in 0..<10_000 where points.count < Self.length {
+                guard let next = due.next(after: position), next <= due.knownThrough else { break }
+                if due.isInSession(next) { points.append(next) }
+                position = next
+            }
+        }
         nextDueTimes = points.map { due in
             let local = grid.localTime(of: due)
             return Line(dueAt: due, localTime: local.text, zone: local.zone, note: local.note)
         }
         var notes: [String] = []
         if policy.jitterSeconds > 0 { notes.append("Each run becomes claimable up to \(policy.jitterSeconds) s after its due time.") }
-        if let market = policy.inSession { notes.append("Those that fall outside the sessions of \(market) are skipped.") }
-        if points.count < Self.length, policy.endAt != nil { notes.append("The schedule ends after these.") }
+        if let market = DueTimes.market(of: cadence, policy) {
+            notes.append(
+                due.knownThrough > now
+                    ? "The sessions of \(market) are known up to \(due.knownThrough), and may still change."
+                    : "When the market of \(market) is open is known once the schedule is live."
+            )
+        }
+        if points.count < Self.length, let end = policy.endAt, end < due.knownThrough { notes.append("The schedule ends after these.") }
         note = notes.isEmpty ? nil : notes.joined(separator: " ")
     }
 }

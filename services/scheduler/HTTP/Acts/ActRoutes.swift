@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import Schedules
 import ServiceRuntime
 
 /// What owners do with their schedules, and what executors and signals ask about them. Beside `SchedulerRoutes`, over stores that only Postgres has.
@@ -50,7 +51,11 @@ struct ActRoutes: Sendable {
     // MARK: Pause, resume, run
 
     /// `GET /api/schedules/{id}`
-    private func schedule(_ request: Request) async throws -> Response { try .json(ScheduleAnswer(try await visible(request))) }
+    private func schedule(_ request: Request) async throws -> Response { try await answer(try await visible(request)) }
+
+    private func answer(_ schedule: Schedule) async throws -> Response {
+        try .json(ScheduleAnswer(schedule, market: try await acts.market(of: schedule)))
+    }
 
     private struct Reason: Decodable {
         var reason: String?
@@ -61,14 +66,14 @@ struct ActRoutes: Sendable {
         let principal = try request.jobReader()
         let wanted = request.body.isEmpty ? Reason() : try request.json(Reason.self)
         let id = try request.parameter("id", as: ScheduleID.self)
-        return try .json(ScheduleAnswer(try await acts.pause(id, reason: wanted.reason, by: principal)))
+        return try await answer(try await acts.pause(id, reason: wanted.reason, by: principal))
     }
 
     /// `POST /api/schedules/{id}/resume`: the same again changes nothing.
     private func resume(_ request: Request) async throws -> Response {
         let principal = try request.jobReader()
         try refuseBody(request)
-        return try .json(ScheduleAnswer(try await acts.resume(try request.parameter("id", as: ScheduleID.self), by: principal)))
+        return try await answer(try await acts.resume(try request.parameter("id", as: ScheduleID.self), by: principal))
     }
 
     private struct RunAnswer: Encodable {
@@ -99,6 +104,9 @@ struct ActRoutes: Sendable {
     private func previewUnsaved(_ request: Request) async throws -> Response {
         _ = try request.jobReader()
         let wanted = try request.json(Unsaved.self)
+        if let policy = wanted.policy, let fault = SchedulePolicyRules.fault(in: policy, of: wanted.schedule, deadlineSeconds: 86_400) {
+            throw Problem.unprocessable(code: "invalid_schedule", detail: fault.message, field: "policy.\(fault.key)")
+        }
         do {
             return try .json(SchedulePreview(wanted.schedule, policy: wanted.policy ?? SchedulePolicy(), after: time.now()))
         } catch {
@@ -111,8 +119,9 @@ struct ActRoutes: Sendable {
         let schedule = try await visible(request)
         guard let manifest = schedule.publication?.manifest, schedule.state == .active else { throw ScheduleActs.notLive }
         do {
-            return try .json(SchedulePreview(manifest.schedule, policy: manifest.policy, after: time.now()))
-        } catch {
+            let sessions = try await acts.market(of: schedule)?.sessions ?? .unknown
+            return try .json(SchedulePreview(manifest.schedule, policy: manifest.policy, sessions: sessions, after: time.now()))
+        } catch let error as ScheduleError {
             throw Problem.unprocessable(code: "invalid_schedule", detail: "\(error)", field: "id")
         }
     }

@@ -12,14 +12,9 @@ enum PauseKeeper {
         in transaction: any SchedulerTransaction
     ) async throws -> Schedule {
         guard schedule.state == .active, schedule.pause == nil, let publication = schedule.publication else { return schedule }
-        let hasOpenRun = try await !transaction.schedulesWithOpenRuns(among: [schedule.id]).isEmpty
-        let (owed, _) = Publication.end(schedule, at: now, now: now, hasOpenRun: hasOpenRun, reason: "downtime")
         var paused = schedule
         paused.pause = SchedulePause(since: now, by: author, reason: reason)
-        try moveOn(&paused, publication, now: now)
-        try await write(owed, of: schedule, paused, publication, now: now, in: transaction)
-        try await say(paused, by: author, since: now, in: transaction)
-        return paused
+        return try await change(schedule, to: paused, publication, by: author, now: now, in: transaction)
     }
 
     /// Lets it go on from the grid: nothing that was due in the pause runs. A schedule that is not paused stays as it is.
@@ -27,15 +22,11 @@ enum PauseKeeper {
         -> Schedule
     {
         guard schedule.state == .active, schedule.pause != nil, let publication = schedule.publication else { return schedule }
-        let (skipped, _) = Publication.end(schedule, at: now, now: now, hasOpenRun: false, reason: PausePlan.reason)
         var resumed = schedule
         resumed.pause = nil
         resumed.resumedAt = now
         resumed.failuresInARow = 0
-        try moveOn(&resumed, publication, now: now)
-        try await write(skipped, of: schedule, resumed, publication, now: now, in: transaction)
-        try await say(resumed, by: author, since: now, in: transaction)
-        return resumed
+        return try await change(schedule, to: resumed, publication, by: author, now: now, in: transaction)
     }
 
     /// Counts a run that failed by the code's fault, and pauses the schedule when its manifest says that so many in a row are enough.
@@ -55,27 +46,33 @@ enum PauseKeeper {
         _ = try await pause(failing, by: .failures, reason: reason, now: try await transaction.moment(), in: transaction)
     }
 
-    /// Everything up to now has its outcome by what is written in the same transaction. Bars say themselves when they are due.
-    private static func moveOn(_ schedule: inout Schedule, _ publication: SignalPublished, now: Timestamp) throws {
-        let grid = try ScheduleGrid(publication.manifest.schedule)
-        if case .barClose = grid { return }
-        schedule.cursor = max(schedule.cursor, now)
-        schedule.nextDueAt = schedule.pause == nil ? grid.next(after: schedule.cursor) : PausePlan.nextLook(grid, after: schedule.cursor)
-    }
-
-    private static func write(
-        _ entries: [TickPlan.Entry],
-        of schedule: Schedule,
-        _ changed: Schedule,
+    /// Writes the schedule, the outcomes of what it owes up to now as it was, and the event.
+    private static func change(
+        _ schedule: Schedule,
+        to wanted: Schedule,
         _ publication: SignalPublished,
+        by author: SchedulePause.Author,
         now: Timestamp,
         in transaction: any SchedulerTransaction
-    ) async throws {
-        try await transaction.save(changed)
-        let made = entries.map { entry in
-            OccurrenceMaker.Made(occurrence: Occurrence(entry, of: schedule, at: now), publication: publication, nextDueAt: changed.nextRunAt)
+    ) async throws -> Schedule {
+        let markets = [schedule.market].compactMap(\.self)
+        let surroundings = try await ScheduleKeeper.surroundings(of: schedule, markets, now: now, in: transaction)
+        let (owed, until) = Publication.end(schedule, at: now, surroundings.known, reason: "downtime")
+        var changed = wanted
+        let grid = try ScheduleGrid(publication.manifest.schedule)
+        if case .barClose = grid {
+            // Bars say themselves when they are due.
+        } else {
+            let sessions = schedule.market.flatMap { surroundings.known.sessions[$0] } ?? .unknown
+            let due = DueTimes(grid, publication.manifest.policy, sessions: sessions)
+            changed.cursor = until ?? schedule.cursor
+            changed.nextDueAt = changed.pause == nil ? TickPlan.armed(due, after: changed.cursor) : PausePlan.nextLook(due, after: changed.cursor)
         }
-        _ = try await OccurrenceMaker.write(made, in: transaction)
+        try await transaction.save(changed)
+        let made = owed.compactMap { OccurrenceMaker.Made($0, of: schedule, at: now, nextDueAt: changed.nextRunAt) }
+        _ = try await OccurrenceMaker.write(made, meeting: surroundings.open, in: transaction)
+        try await say(changed, by: author, since: now, in: transaction)
+        return changed
     }
 
     private static func say(_ schedule: Schedule, by author: SchedulePause.Author, since: Timestamp, in transaction: any SchedulerTransaction)

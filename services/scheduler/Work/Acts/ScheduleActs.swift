@@ -1,6 +1,7 @@
 import Contracts
 import Cryptography
 import HTTPServing
+import Schedules
 import ServiceRuntime
 
 /// What a caller does with a schedule that it may touch.
@@ -13,6 +14,12 @@ struct ScheduleActs: Sendable {
     func schedule(_ id: ScheduleID, for principal: Principal) async throws -> Schedule {
         guard let schedule = try await store.schedule(id), ScheduleView(of: principal).shows(schedule) else { throw Problem.notFound(field: "id") }
         return schedule
+    }
+
+    /// What is known of the market that a schedule follows or keeps to.
+    func market(of schedule: Schedule) async throws -> (sessions: MarketSessions, fault: String?)? {
+        guard let market = schedule.market else { return nil }
+        return try await store.market(market)
     }
 
     func pause(_ id: ScheduleID, reason: String?, by principal: Principal) async throws -> Schedule {

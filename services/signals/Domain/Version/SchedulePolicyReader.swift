@@ -12,10 +12,12 @@ enum SchedulePolicyReader {
         policy.endAt = moment("end_at", &reader)
         policy.pauseAfterFailures = number("pause_after_failures", SchedulePolicy.failureRange, "failed runs in a row that pause it", &reader)
         if let value = reader.value("in_session", optional: true, expected: "an instrument") {
-            policy.inSession = value.string
-            if !ManifestParser.isSymbol(value.string ?? "") { reader.report("in_session", "must be an instrument's symbol, such as \"SPY\"") }
+            policy.inSession = value.string.flatMap { ManifestParser.isSymbol($0) ? $0 : nil }
+            if policy.inSession == nil { reader.report("in_session", "must be an instrument's symbol, such as \"SPY\"") }
         }
-        if let fault = SchedulePolicyRules.fault(in: policy, of: cadence, deadlineSeconds: deadlineSeconds) { reader.report(fault.key, fault.message) }
+        if let fault = SchedulePolicyRules.fault(in: policy, of: cadence, deadlineSeconds: deadlineSeconds) {
+            reader.report(fault.key, fault.message)
+        }
         return policy
     }
 
