@@ -97,7 +97,9 @@ struct ActRouteTests {
             let unsaved: JSONValue = ["schedule": ["kind": "cron", "expression": "30 2 * * *", "zone": "Europe/Berlin"]]
             let preview = try await owner.post("/api/schedules/preview", json: unsaved).json()
             let lines = try #require(preview["next_due_times"]?.array)
-            #expect(lines.count == 10 && lines.allSatisfy { $0["zone"] == "Europe/Berlin" && $0["local_time"]?.string?.contains("T02:30:00+0") == true })
+            #expect(
+                lines.count == 10 && lines.allSatisfy { $0["zone"] == "Europe/Berlin" && $0["local_time"]?.string?.contains("T02:30:00+0") == true }
+            )
             let (schedule, _) = try await arm(house)
             let own = try await owner.get("/api/schedules/\(schedule.id)/preview").json()
             #expect(own["next_due_times"]?.array?.first?["due_at"]?.string == schedule.nextDueAt?.iso8601)
@@ -158,7 +160,9 @@ struct ActRouteTests {
             let again = try await owner.with(header: "Idempotency-Key", "k").post(path, json: wanted)
             #expect(try again.status == 200 && again.json()["backfill_id"]?.string == id)
             let other: JSONValue = ["from": "2016-10-08T00:00:00Z", "to": "2016-10-08T01:30:00Z"]
-            #expect(try await owner.with(header: "Idempotency-Key", "k").post(path, json: other).verdict == "422 idempotency_key_reused Idempotency-Key")
+            #expect(
+                try await owner.with(header: "Idempotency-Key", "k").post(path, json: other).verdict == "422 idempotency_key_reused Idempotency-Key"
+            )
             #expect(try await owner.post(path, json: other).verdict == "409 backfill_under_way id")
             #expect(try await house.person(.make()).get("\(path)/\(id)").verdict == "404 not_found id")
             var asOf: [String] = []

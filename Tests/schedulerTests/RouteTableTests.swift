@@ -39,7 +39,10 @@ struct RouteTableTests {
 
     private func send(_ client: RequestClient, _ route: String, id: String = nothing) async throws -> RequestClient.Answer {
         let words = route.split(separator: " ").map(String.init)
-        let path = words[1].replacing("{id}", with: id).replacing("{backfill}", with: id).replacing("{signal_id}", with: id).replacing("{sha256}", with: SHA256.digest(utf8: "x").hex)
+        let path = words[1].replacing("{id}", with: id).replacing("{backfill}", with: id).replacing("{signal_id}", with: id).replacing(
+            "{sha256}",
+            with: SHA256.digest(utf8: "x").hex
+        )
         return try await client.send(#require(HTTPServing.Method(rawValue: words[0])), path)
     }
 

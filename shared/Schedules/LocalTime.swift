@@ -34,7 +34,8 @@ extension CronGrid {
         let local = instant + offset
         let minutes = abs(change.after - change.before) / 60
         if change.instant == instant, !change.gap.isEmpty, !names(local) {
-            return "clocks go forward by \(minutes) minutes: the time that the expression names does not exist, so it is due at the first moment after"
+            return
+                "clocks go forward by \(minutes) minutes: the time that the expression names does not exist, so it is due at the first moment after"
         }
         if change.repeated.contains(local) {
             return expression.hours.isWildcard

@@ -148,9 +148,15 @@ struct ActRoutes: Sendable {
         let last = try query.value("to", as: CivilDate.self) ?? today
         let first = try query.value("from", as: CivilDate.self) ?? CivilDate(daysSince1970: last.daysSince1970 - 29)
         guard first <= last, last.daysSince1970 - first.daysSince1970 < 366 else {
-            throw Problem.badRequest(code: "invalid_range", detail: "At most 366 days, the first of them before the last, would be right.", field: "from")
+            throw Problem.badRequest(
+                code: "invalid_range",
+                detail: "At most 366 days, the first of them before the last, would be right.",
+                field: "from"
+            )
         }
-        return try .json(CadenceLedgerAnswer(schedule, from: first, to: last, days: try await cadence.days(of: schedule.id, from: first, through: last)))
+        return try .json(
+            CadenceLedgerAnswer(schedule, from: first, to: last, days: try await cadence.days(of: schedule.id, from: first, through: last))
+        )
     }
 
     // MARK: Backfills
@@ -281,7 +287,11 @@ extension Backfill.Refusal {
     var problem: Problem {
         switch self {
         case .notAGrid:
-            .unprocessable(code: "not_a_grid", detail: "Bars say when this schedule is due; only intervals and cron schedules can be backfilled.", field: "id")
+            .unprocessable(
+                code: "not_a_grid",
+                detail: "Bars say when this schedule is due; only intervals and cron schedules can be backfilled.",
+                field: "id"
+            )
         case .nothingDue: .unprocessable(code: "nothing_due", detail: "The schedule was never due in this range.", field: "from")
         case .tooMany(let count):
             .unprocessable(

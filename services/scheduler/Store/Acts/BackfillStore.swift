@@ -24,7 +24,9 @@ struct BackfillStore: Sendable {
         try await store.onConnection { transaction in
             let connection = transaction.connection
             // One wish of an account after the other, so that its number is right.
-            _ = try await connection.query("SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.backfills/" + backfill.accountID.description), 0))")
+            _ = try await connection.query(
+                "SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.backfills/" + backfill.accountID.description), 0))"
+            )
             if let known = try await connection.query(
                 "SELECT \(unsafe: BackfillColumns.list) FROM backfills WHERE account_id = \(backfill.accountID) AND idempotency_key = \(key)"
             ).first.map(BackfillColumns.backfill) {
