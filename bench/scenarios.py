@@ -11,6 +11,7 @@ import environment_scenarios
 import market_scenarios
 import redis
 import sandbox_scenarios
+import schedule_scenarios
 from auspex_demo.api import API
 from line import Line
 from stage import KeyRevoker
@@ -220,4 +221,4 @@ def _timed(connection: http.client.HTTPConnection, method: str, path: str) -> tu
 # Memory first: idle is what comes before work.
 ALL = {
     "memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "historical": historical, "jobs": jobs,
-} | market_scenarios.ALL | sandbox_scenarios.ALL | environment_scenarios.ALL
+} | market_scenarios.ALL | sandbox_scenarios.ALL | environment_scenarios.ALL | schedule_scenarios.ALL

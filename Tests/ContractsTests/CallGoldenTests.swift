@@ -9,8 +9,9 @@ import Testing
         ("run-spec", SignalRunSpec.self), ("resample-all-spec", ResampleAllSpec.self), ("table-conversion-spec", TableConversionSpec.self),
         ("table-conversion-result", TableConversionResult.self), ("run-result-quantiles", SignalRunResult.self),
         ("manifest-cron", Manifest.self),
-        ("manifest-interval", Manifest.self), ("credit-block-request", CreditBlockRequest.self), ("credit-block-answer", CreditBlockAnswer.self),
-        ("credit-return", CreditReturn.self), ("worker-report", WorkerReport.self), ("workers-answer", WorkersAnswer.self),
+        ("manifest-interval", Manifest.self), ("manifest-session", Manifest.self), ("credit-block-request", CreditBlockRequest.self),
+        ("credit-block-answer", CreditBlockAnswer.self), ("credit-return", CreditReturn.self), ("worker-report", WorkerReport.self),
+        ("workers-answer", WorkersAnswer.self),
     ]
 
     @Test(arguments: calls.map(\.0)) func readingAndWritingGivesTheSample(name: String) throws {
@@ -32,6 +33,14 @@ import Testing
         #expect(spec.manifest.schedule == .barClose(instrument: "BTCUSD", interval: "15s"))
         #expect(spec.manifest.parameters["fastLength"] == 12)
         #expect(JobSpecSummary(of: spec).output == spec.manifest.output)
+    }
+
+    @Test("A manifest from before there were policies has none, and one without any is written as it was") func defaultsOfPolicies() throws {
+        let cron = try WireJSON.decode(Manifest.self, from: try GoldenFolder.sample("call.manifest-cron"))
+        #expect(cron.policy == SchedulePolicy())
+        #expect(try WireJSON.value(of: cron)["policy"] == nil)
+        let partial = try WireJSON.decode(SchedulePolicy.self, from: ["overlap": "buffer_all", "catch_up_seconds": 60])
+        #expect(partial == SchedulePolicy(overlap: .bufferAll, catchUpSeconds: 60))
     }
 
     @Test func onlyOurFaultsAreRetried() {

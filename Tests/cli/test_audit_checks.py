@@ -31,7 +31,8 @@ class BarCloses(unittest.TestCase):
         tables = "\n".join(line for line in MIGRATION.read_text().splitlines() if not line.startswith("GRANT"))
         psql(self.url, f"""CREATE SCHEMA marketdata; CREATE SCHEMA scheduler;
             CREATE TABLE marketdata.outbox (type text, envelope bytea, appended_at timestamptz DEFAULT now() - interval '1 hour');
-            SET search_path TO scheduler; {tables}""")
+            SET search_path TO scheduler; {tables}
+            CREATE VIEW all_occurrences AS SELECT * FROM occurrences""")
         self.schedule = str(uuid.uuid4())
         psql(self.url, f"""INSERT INTO scheduler.schedules (schedule_id, state, signal_id, account_id, subject_version, publication, cursor_at)
                 VALUES ('{self.schedule}', 'active', gen_random_uuid(), gen_random_uuid(), 1, '{{}}', '2026-01-01T00:00:00Z');
@@ -80,6 +81,9 @@ class BarCloses(unittest.TestCase):
         found = self.faults(name)
         self.assertEqual(len(found), 1, found)
         self.assertIn("10:02:00.000001", found[0])
+        # One that says so itself is no fault.
+        psql(self.url, "UPDATE scheduler.occurrences SET outcome = 'missed', reason = 'no_close_heard' WHERE bar_end > '2020-05-05T10:02:00Z'")
+        self.assertEqual(self.faults(name), [])
         psql(self.url, "UPDATE scheduler.occurrences SET bar_instrument = NULL, bar_end = NULL WHERE bar_end > '2020-05-05T10:02:00Z'")
         found = self.faults(name)
         self.assertEqual(len(found), 1, found)

@@ -74,6 +74,10 @@ struct Doors: Sendable {
         routes.addInternalRoutes(to: &inside, jobTokens: JobTokenVerifier(keys: known)) { callers in
             ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: callers)
         }
+        ExpectedCloseRoutes(store: store, subscriptions: LiveSubscriptionStore(pool: pool), reader: bench.reader, time: time).add(
+            to: &inside,
+            authentication: ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: ["scheduler"])
+        )
         ConversionRoutes(store: conversionStore, blobs: blobs, jobTokens: JobTokenVerifier(keys: known), time: time).add(
             to: &inside,
             authentication: ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: ["executor"])

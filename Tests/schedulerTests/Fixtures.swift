@@ -17,6 +17,7 @@ enum Fixture {
         signal: SignalID = .make(),
         account: AccountID = account,
         at time: Timestamp = start,
+        policy: SchedulePolicy = SchedulePolicy(),
         feed: FeedKind = .live
     ) -> SignalPublished {
         let digest = SHA256.digest(utf8: "app.py")
@@ -29,11 +30,24 @@ enum Fixture {
             manifest: Manifest(
                 name: "test",
                 schedule: cadence,
+                policy: policy,
                 inputs: [ManifestInput(instrument: "BTCUSD", interval: "15s", lookback: 10)],
                 output: ManifestOutput(kind: .direction, instrument: "BTCUSD", horizonSeconds: 60, maximumRows: 1)
             ),
             feed: feed,
             publishedAt: time
+        )
+    }
+
+    /// The close of a bar of 15 s of these instruments, known at once.
+    static func closed(_ instruments: [String], at end: Timestamp) throws -> BarsClosed {
+        let price = try #require(Price("1"))
+        let bar = ClosedBar.Bar(start: end - .seconds(15), end: end, open: price, high: price, low: price, close: price, volume: nil)
+        return BarsClosed(
+            intervalSeconds: 15,
+            closeAt: end,
+            knownAt: end,
+            bars: instruments.map { ClosedBar(instrumentID: .make(), symbol: $0, feed: .live, revision: 1, bar: bar) }
         )
     }
 

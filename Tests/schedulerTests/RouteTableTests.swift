@@ -17,6 +17,13 @@ struct RouteTableTests {
         ("GET /api/jobs", "200"), ("GET /api/jobs/{id}", "404 not_found id"), ("GET /api/jobs/{id}/logs", "404 not_found id"),
         ("GET /api/jobs/{id}/logs/stream", "404 not_found id"), ("GET /api/jobs/logs", "400 missing_parameter q"),
         ("DELETE /api/jobs/{id}", "404 not_found id"), ("GET /api/schedules", "200"), ("GET /api/schedules/{id}/occurrences", "404 not_found id"),
+        ("GET /api/schedules/{id}", "404 not_found id"), ("GET /api/schedules/{id}/preview", "404 not_found id"),
+        ("POST /api/schedules/preview", "400 invalid_json"), ("POST /api/schedules/{id}/pause", "404 not_found id"),
+        ("POST /api/schedules/{id}/resume", "404 not_found id"), ("POST /api/schedules/{id}/run", "404 not_found id"),
+        ("GET /api/schedules/{id}/cadence", "404 not_found id"), ("POST /api/schedules/{id}/backfills", "400 invalid_json"),
+        ("GET /api/schedules/{id}/backfills", "404 not_found id"), ("GET /api/schedules/{id}/backfills/{backfill}", "404 not_found id"),
+        ("GET /api/schedules/{id}/backfills/{backfill}/runs", "404 not_found id"),
+        ("DELETE /api/schedules/{id}/backfills/{backfill}", "404 not_found id"),
     ]
 
     /// Internal routes, with the services that may call.
@@ -30,11 +37,15 @@ struct RouteTableTests {
         ("GET /internal/v1/signals/{signal_id}/cadence", ["signals"]), ("POST /internal/v1/announcements", ["executor"]),
         ("POST /internal/v1/workers/report", ["executor"]),
         ("GET /internal/v1/workers", ["signals"]),
+        ("GET /internal/v1/signals/{signal_id}/cadence/days", ["signals"]),
     ]
 
     private func send(_ client: RequestClient, _ route: String, id: String = nothing) async throws -> RequestClient.Answer {
         let words = route.split(separator: " ").map(String.init)
-        let path = words[1].replacing("{id}", with: id).replacing("{signal_id}", with: id).replacing("{sha256}", with: SHA256.digest(utf8: "x").hex)
+        let path = words[1].replacing("{id}", with: id).replacing("{backfill}", with: id).replacing("{signal_id}", with: id).replacing(
+            "{sha256}",
+            with: SHA256.digest(utf8: "x").hex
+        )
         return try await client.send(#require(HTTPServing.Method(rawValue: words[0])), path)
     }
 

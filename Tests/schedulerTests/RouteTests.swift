@@ -394,6 +394,17 @@ struct RouteTests {
         }
     }
 
+    @Test func aScheduleSaysWhatKeepsItWaiting() async throws {
+        try await withHouse { house in
+            let event = Fixture.publication(.session(instrument: "SPY", moment: .every(seconds: 300)), policy: SchedulePolicy(overlap: .allowAll))
+            _ = try await house.store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
+            try await house.store.note(fault: "marketdata is away", ofMarket: "SPY")
+            let waiting = try await house.people.get("/api/schedules").json()["items"]?[0]
+            #expect(waiting?["cadence"]?["kind"] == "session" && waiting?["policy"]?["overlap"] == "allow_all")
+            #expect(waiting?["market"] == ["instrument": "SPY", "fault": "marketdata is away"] && waiting?["next_due_at"] == nil)
+        }
+    }
+
     @Test func badJobRequestsAreNamed() async throws {
         try await withHouse { house in
             var wanted = JobRequest(

@@ -35,7 +35,7 @@ struct TestHouse: Sendable {
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
             blobs: blobs,
-            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time)),
+            acts: ActRoutes.make(store, signingKey: signingKey, time: time),
             logDoors: LogDoors(
                 logs: logs,
                 news: logNews,

@@ -87,7 +87,7 @@ struct TickPlanTests {
                 hasBar: hasBar,
                 isReplay: replay,
                 now: start + .milliseconds(250) + age,
-                hasOpenRun: open
+                open: open ? OpenRuns(running: 1) : OpenRuns()
             )
         }
         #expect(plan(age: .milliseconds(5)).outcome == .fired && plan(age: .milliseconds(5)).dueAt == start)
@@ -103,5 +103,14 @@ struct TickPlanTests {
         #expect(RetryPolicy.verdict(.lostWorker, attempt: 1, maximumAttempts: 3, random: 1) == .retry(after: .seconds(5)))
         #expect(RetryPolicy.verdict(.queueTimeout, attempt: 2, maximumAttempts: 3, random: 1) == .retry(after: .seconds(15)))
         #expect(RetryPolicy.pause(afterAttempt: 50) == .seconds(3_600))
+    }
+}
+
+extension TickPlan {
+    /// A look at a schedule without a policy.
+    fileprivate init(grid: ScheduleGrid, cursor: Timestamp, now: Timestamp, hasOpenRun: Bool, isCrowded: Bool = false) {
+        self.init(
+            Look(due: DueTimes(grid), cursor: cursor, now: now, open: OpenRuns(running: hasOpenRun ? 1 : 0), isCrowded: isCrowded)
+        )
     }
 }

@@ -62,7 +62,7 @@ CHECKS = [
         "every prediction comes from a recorded run of an occurrence",
         """SELECT 'prediction ' || prediction.signal_id || ' seq ' || prediction.seq || ' has no occurrence'
            FROM signals.predictions AS prediction
-           LEFT JOIN scheduler.occurrences AS occurrence ON occurrence.job_id = prediction.job_id
+           LEFT JOIN scheduler.all_occurrences AS occurrence ON occurrence.job_id = prediction.job_id
            WHERE occurrence.occurrence_id IS NULL""",
     ),
     Check(
@@ -90,7 +90,7 @@ CHECKS = [
             SELECT 'schedule ' || schedule_id || ' has nothing for the bar of ' || instrument || ' that ended at ' || close_at
             FROM closes JOIN eras USING (instrument, seconds)
             WHERE appended_at < clock_timestamp() - {GRACE} AND known_at > from_at AND known_at <= coalesce(to_at - {GRACE}, 'infinity')
-              AND NOT EXISTS (SELECT FROM scheduler.occurrences AS occurrence
+              AND NOT EXISTS (SELECT FROM scheduler.all_occurrences AS occurrence
                   WHERE occurrence.schedule_id = eras.schedule_id AND bar_instrument = instrument AND bar_end = close_at)""",
     ),
     Check(
@@ -98,11 +98,11 @@ CHECKS = [
         f"""WITH closes AS ({CLOSES}), eras AS ({ERAS})
             SELECT 'occurrence ' || occurrence_id || ' of schedule ' || schedule_id || ' is about the bar of ' || bar_instrument || ' that ended at ' || bar_end
                 || ', whose close nobody announced'
-            FROM scheduler.occurrences WHERE bar_end IS NOT NULL AND made_at > clock_timestamp() - {ANNOUNCED_FOR}
+            FROM scheduler.all_occurrences WHERE bar_end IS NOT NULL AND reason IS DISTINCT FROM 'no_close_heard' AND made_at > clock_timestamp() - {ANNOUNCED_FOR}
               AND NOT EXISTS (SELECT FROM closes WHERE instrument = bar_instrument AND close_at = bar_end)
             UNION ALL
             SELECT 'occurrence ' || occurrence_id || ' of schedule ' || schedule_id || ', due at ' || due_at || ', is about no bar'
-            FROM scheduler.occurrences JOIN eras USING (schedule_id)
+            FROM scheduler.all_occurrences JOIN eras USING (schedule_id)
             WHERE bar_end IS NULL AND due_at > from_at AND due_at <= coalesce(to_at, 'infinity')""",
     ),
     *(
@@ -116,11 +116,11 @@ CHECKS = [
     Check(
         "what the scheduler counts as recorded is what signals recorded",
         f"""SELECT 'occurrence ' || occurrence.occurrence_id || ' of job ' || occurrence.job_id || ' is recorded, the scheduler has not heard it'
-            FROM scheduler.occurrences AS occurrence JOIN signals.runs AS run ON run.job_id = occurrence.job_id AND run.outcome = 'recorded'
+            FROM scheduler.all_occurrences AS occurrence JOIN signals.runs AS run ON run.job_id = occurrence.job_id AND run.outcome = 'recorded'
             WHERE occurrence.recorded_at IS NULL AND run.ended_at < clock_timestamp() - {GRACE}
             UNION ALL
             SELECT 'occurrence ' || occurrence.occurrence_id || ' counts as recorded, signals has no such run'
-            FROM scheduler.occurrences AS occurrence LEFT JOIN signals.runs AS run ON run.job_id = occurrence.job_id AND run.outcome = 'recorded'
+            FROM scheduler.all_occurrences AS occurrence LEFT JOIN signals.runs AS run ON run.job_id = occurrence.job_id AND run.outcome = 'recorded'
             WHERE occurrence.recorded_at IS NOT NULL AND run.job_id IS NULL""",
     ),
 ]

@@ -155,6 +155,10 @@ enum Application {
             to: &internalRouter,
             authentication: ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: ["executor"])
         )
+        ExpectedCloseRoutes(store: store, subscriptions: LiveSubscriptionStore(pool: pool), reader: reader, time: time).add(
+            to: &internalRouter,
+            authentication: ServiceAuthentication(verifier: verifier, audience: "marketdata", allowedCallers: ["scheduler"])
+        )
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
         var publicLimits = limits
         publicLimits.secretPathPrefixes = ChartRoutes.secretPathPrefixes

@@ -32,9 +32,9 @@ enum Application {
         let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "scheduler", readiness: readiness)
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "scheduler", loop: loops.control, readiness: readiness)
-        let store = PostgresSchedulerStore(pool: pool, outbox: outbox)
-        let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
         let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
+        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, hint: hint)
+        let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
 
         // The other services.
         let http = HTTPClient()
@@ -87,10 +87,19 @@ enum Application {
         ]
         let waitingStore = WaitingStore(pool: pool)
         let waiting = WaitingGauge(count: { try await waitingStore.loads() }, time: time, loop: loops.control)
+        let backfillKeeper = BackfillKeeper(store: BackfillStore(store: store), time: time, loop: loops.control, hint: hint)
+        let cadenceKeeper = CadenceKeeper(
+            cadence: CadenceStore(store: store),
+            archive: OccurrenceArchive(store: store),
+            time: time,
+            loop: loops.control
+        )
         let background: [any Component] = [
-            waiting,
+            waiting, backfillKeeper, cadenceKeeper,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
-            announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
+            announcer, CalendarKeeper(store: store, marketdata: marketdata, time: time, loop: loops.control),
+            CloseDeadlines(store: CloseDeadlineStore(pool: pool, outbox: outbox), marketdata: marketdata, time: time, loop: loops.control),
+            ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 
@@ -105,7 +114,7 @@ enum Application {
             intake: JobIntake(store: store, loop: loops.control, hint: hint),
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes),
             blobs: blobs,
-            acts: ActRoutes(announcements: AnnouncementDesk(reader: AnnouncementReader(pool: pool), signingKey: signingKey, time: time)),
+            acts: ActRoutes.make(store, signingKey: signingKey, time: time, hint: hint, onBackfill: { backfillKeeper.poke() }),
             logDoors: LogDoors(logs: logs, news: logNews, door: door)
         )
         let limits = HTTPLimits(accessLog: common.accessLog)

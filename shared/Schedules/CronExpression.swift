@@ -2,7 +2,8 @@ import Contracts
 
 /// A cron expression of five fields (minute, hour, day of month, month, day of week) or six (seconds first), or a name such as `@hourly`.
 ///
-/// As in every cron, a day matches when either of the two day fields does, if both say something.
+/// As in every cron, a day matches when either of the two day fields does, if both say something. Both know days that each month places anew,
+/// see ``MovingDays``.
 struct CronExpression: Sendable, Hashable {
     let seconds: CronField
     let minutes: CronField
@@ -10,6 +11,7 @@ struct CronExpression: Sendable, Hashable {
     let days: CronField
     let months: CronField
     let weekdays: CronField
+    let moving: MovingDays
 
     private static let nicknames = [
         "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0", "@daily": "0 0 * * *",
@@ -31,17 +33,24 @@ struct CronExpression: Sendable, Hashable {
         seconds = try CronField(parts[0], range: 0...59, field: "second")
         minutes = try CronField(parts[1], range: 0...59, field: "minute")
         hours = try CronField(parts[2], range: 0...23, field: "hour")
-        days = try CronField(parts[3], range: 1...31, field: "day of month")
         months = try CronField(parts[4], range: 1...12, names: Self.monthNames, field: "month")
-        weekdays = try CronField(parts[5], range: 0...7, names: Self.weekdayNames, field: "day of week")
+        var moving = MovingDays()
+        let plainDays = moving.takeDays(from: parts[3])
+        let plainWeekdays = moving.takeWeekdays(from: parts[5], names: Self.weekdayNames)
+        days = try plainDays.map { text throws(ScheduleError) in try CronField(text, range: 1...31, field: "day of month") } ?? CronField()
+        weekdays =
+            try plainWeekdays.map { text throws(ScheduleError) in
+                try CronField(text, range: 0...7, names: Self.weekdayNames, field: "day of week")
+            } ?? CronField()
+        self.moving = moving
     }
 
     /// Whether the expression is due on a date at all.
     func matches(_ date: CalendarDate) -> Bool {
         guard months.contains(date.month) else { return false }
-        let byDay = days.contains(date.day)
+        let byDay = days.contains(date.day) || moving.matchesDay(date)
         let weekday = date.weekday
-        let byWeekday = weekdays.contains(weekday) || (weekday == 0 && weekdays.contains(7))
+        let byWeekday = weekdays.contains(weekday) || (weekday == 0 && weekdays.contains(7)) || moving.matchesWeekday(date)
         if days.isWildcard || weekdays.isWildcard { return byDay && byWeekday }
         return byDay || byWeekday
     }
@@ -66,27 +75,4 @@ struct CronExpression: Sendable, Hashable {
 
     /// How often the expression is due on a day without a change of the clocks.
     var timesPerDay: Int { hours.count * minutes.count * seconds.count }
-}
-
-/// A date of the Gregorian calendar, counted in days since 1970.
-struct CalendarDate: Sendable, Hashable, Comparable {
-    let daysSince1970: Int
-
-    static func < (left: CalendarDate, right: CalendarDate) -> Bool { left.daysSince1970 < right.daysSince1970 }
-
-    /// 0 is Sunday.
-    var weekday: Int { ((daysSince1970 + 4) % 7 + 7) % 7 }
-    var month: Int { civil.month }
-    var day: Int { civil.day }
-
-    /// Howard Hinnant's days-to-civil: exact for every year.
-    private var civil: (month: Int, day: Int) {
-        let shifted = daysSince1970 + 719_468
-        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * dayOfYear + 2) / 153
-        return (shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
-    }
 }

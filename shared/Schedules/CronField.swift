@@ -15,7 +15,10 @@ struct CronField: Sendable, Hashable {
         return rest == 0 ? nil : start + rest.trailingZeroBitCount
     }
 
-    /// Lists, ranges and steps: `1,5`, `1-5`, `*/15`, `10-40/5`, `mon-fri`.
+    /// No value at all.
+    init() {}
+
+    /// Lists, ranges and steps: `1,5`, `1-5`, `*/15`, `10-40/5`, `mon-fri`, `sat-sun`.
     init(_ text: Substring, range: ClosedRange<Int>, names: [String] = [], field: String) throws(ScheduleError) {
         func fail() -> ScheduleError { .badCron(field: field, text: String(text)) }
         func value(_ part: Substring) throws(ScheduleError) -> Int {
@@ -45,7 +48,9 @@ struct CronField: Sendable, Hashable {
             } else if span.contains("-") {
                 let ends = span.split(separator: "-", omittingEmptySubsequences: false)
                 guard ends.count == 2 else { throw fail() }
-                (low, high) = (try value(ends[0]), try value(ends[1]))
+                let (first, last) = (try value(ends[0]), try value(ends[1]))
+                // Sunday is 7 as well as 0, so it can end a range.
+                (low, high) = (first, last == 0 && range.upperBound == 7 && first > 0 ? 7 : last)
             } else {
                 low = try value(span)
                 high = pieces.count == 2 ? range.upperBound : low

@@ -10,6 +10,8 @@ public enum ScheduleError: Error, Sendable, Hashable, CustomStringConvertible {
     case barTooShort(String)
     /// The symbol of an instrument.
     case badInstrument(String)
+    /// What a policy says.
+    case badPolicy(key: String, message: String)
 
     /// In words for who wrote the schedule.
     public var description: String {
@@ -19,6 +21,7 @@ public enum ScheduleError: Error, Sendable, Hashable, CustomStringConvertible {
         case .badInterval(let text): "'\(text)' is no interval of 1 s to 366 days"
         case .barTooShort(let text): "bars of '\(text)' set off no runs: the shortest that do are 5s"
         case .badInstrument(let text): "'\(text)' is no instrument"
+        case .badPolicy(let key, let message): "\(key) \(message)"
         }
     }
 }

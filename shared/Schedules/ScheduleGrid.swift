@@ -8,6 +8,8 @@ public enum ScheduleGrid: Sendable, Hashable {
     case cron(CronGrid)
     /// Not a grid of times: bars say when.
     case barClose(instrument: String, intervalSeconds: Int)
+    /// Moments of a market's sessions; nothing is due until these are known.
+    case session(SessionGrid)
 
     /// The grid of a cadence; throws what keeps it from ever being armed.
     public init(_ cadence: Cadence) throws(ScheduleError) {
@@ -25,7 +27,15 @@ public enum ScheduleGrid: Sendable, Hashable {
             // The close of a finer bar is told to nobody.
             guard seconds >= 5 else { throw .barTooShort(interval) }
             self = .barClose(instrument: instrument, intervalSeconds: seconds)
+        case .session(let instrument, let moment): self = .session(try SessionGrid(instrument: instrument, moment: moment))
         }
+    }
+
+    /// The same grid with what is known of its market; grids that follow no market stay as they are.
+    public func knowing(_ sessions: MarketSessions) -> ScheduleGrid {
+        guard case .session(var grid) = self else { return self }
+        grid.sessions = sessions
+        return .session(grid)
     }
 
     /// The first due time after `time`; nil for bar closes.
@@ -38,6 +48,7 @@ public enum ScheduleGrid: Sendable, Hashable {
             return Timestamp(seconds: Int64(second - remainder + seconds))
         case .cron(let grid): return grid.next(after: second).map { Timestamp(seconds: Int64($0)) }
         case .barClose: return nil
+        case .session(let grid): return grid.next(after: time)
         }
     }
 
@@ -73,6 +84,11 @@ public enum ScheduleGrid: Sendable, Hashable {
             return index(through) - index(after)
         case .cron(let grid): return grid.count(after: Int(after.seconds), through: Int(through.seconds))
         case .barClose: return 0
+        case .session:
+            var total = 0
+            var position = after
+            while let due = next(after: position), due <= through { (total, position) = (total + 1, due) }
+            return total
         }
     }
 

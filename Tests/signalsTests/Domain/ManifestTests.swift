@@ -132,12 +132,89 @@ struct ManifestTests {
             ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"5s\"", nil),
             ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"4s\"", "schedule.interval"),
             ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"100000s\"", "schedule.interval"),
+            ("kind = \"session\"\ninstrument = \"SPY\"\nevery_seconds = 300", nil),
+            ("kind = \"session\"\ninstrument = \"SPY\"\nafter_open_seconds = 0", nil),
+            ("kind = \"session\"\ninstrument = \"SPY\"\nbefore_close_seconds = 86401", "schedule.before_close_seconds"),
+            ("kind = \"session\"\ninstrument = \"SPY\"", "schedule.kind"),
+            ("kind = \"session\"\ninstrument = \"SPY\"\nafter_open_seconds = 5\nin_session = \"SPY\"", "schedule.in_session"),
+            ("kind = \"bar_close\"\ninstrument = \"X\"\ninterval = \"5s\"\nin_session = \"X\"", "schedule.in_session"),
+            ("kind = \"interval\"\nseconds = 5\njitter_seconds = 5", "schedule.jitter_seconds"),
+            ("kind = \"session\"\ninstrument = \"SPY\"\nevery_seconds = 5\nafter_open_seconds = 5", "schedule.kind"),
             ("kind = \"interval\"\nseconds = 1", nil), ("kind = \"interval\"\nseconds = 31622401", "schedule.seconds"),
         ] as [(String, String?)]
     )
     func schedules(text: String, field: String?) {
         let found = problems("name = \"n\"\n[schedule]\n\(text)\n[output]\nkind = \"price\"\ninstrument = \"X\"\nhorizon_seconds = 60\n")
         #expect(found.map(\.field) == (field.map { ["auspex.toml: \($0)"] } ?? []), "\(found)")
+    }
+
+    @Test(
+        "What a schedule says besides its due times is read, and refused by its key where it is wrong",
+        arguments: [
+            ("overlap = \"buffer_one\"", nil), ("overlap = \"queue\"", "schedule.overlap"), ("catch_up_seconds = 3600", nil),
+            ("catch_up_seconds = 9", "schedule.catch_up_seconds"), ("catch_up_seconds = 2678401", "schedule.catch_up_seconds"),
+            ("jitter_seconds = 59", nil), ("jitter_seconds = 60", "schedule.jitter_seconds"), ("jitter_seconds = 3601", "schedule.jitter_seconds"),
+            ("jitter_seconds = \"5\"", "schedule.jitter_seconds"), ("start_at = 2026-01-31T08:00:00Z", nil),
+            ("start_at = 2026-01-31T08:00:00+02:00", nil), ("start_at = \"2026-01-31T08:00:00Z\"", nil),
+            ("start_at = 2026-01-31T08:00:00", "schedule.start_at"), ("start_at = 2026-01-31", "schedule.start_at"),
+            ("end_at = 5", "schedule.end_at"),
+            ("start_at = 2026-02-01T00:00:00Z\nend_at = 2026-01-01T00:00:00Z", "schedule.end_at"), ("pause_after_failures = 3", nil),
+            ("pause_after_failures = 0", "schedule.pause_after_failures"), ("in_session = \"SPY\"", nil),
+            ("in_session = \"\"", "schedule.in_session"),
+            ("in_session = true", "schedule.in_session"),
+        ] as [(String, String?)]
+    )
+    func policies(text: String, field: String?) {
+        let found = problems(
+            "name = \"n\"\n[schedule]\nkind = \"interval\"\nseconds = 60\n\(text)\n[output]\nkind = \"price\"\ninstrument = \"X\"\nhorizon_seconds = 60\n"
+        )
+        #expect(found.map(\.field) == (field.map { ["auspex.toml: \($0)"] } ?? []), "\(found)")
+    }
+
+    @Test("A policy reaches the manifest") func policyOfAManifest() {
+        let text = """
+            name = "n"
+            [schedule]
+            kind = "cron"
+            expression = "@daily"
+            overlap = "cancel_other"
+            catch_up_seconds = 600
+            jitter_seconds = 7
+            start_at = 2026-01-31T08:00:00+02:00
+            end_at = 2026-12-31T00:00:00Z
+            pause_after_failures = 4
+            in_session = "QQQ"
+            [output]
+            kind = "price"
+            instrument = "X"
+            horizon_seconds = 60
+            """
+        guard case .manifest(let manifest) = ManifestParser.parse(Array(text.utf8)) else {
+            Issue.record("not read")
+            return
+        }
+        #expect(manifest.schedule == .cron(expression: "@daily", zone: "UTC"))
+        #expect(
+            manifest.policy
+                == SchedulePolicy(
+                    overlap: .cancelOther,
+                    catchUpSeconds: 600,
+                    jitterSeconds: 7,
+                    startAt: Timestamp(iso8601: "2026-01-31T06:00:00Z"),
+                    endAt: Timestamp(iso8601: "2026-12-31T00:00:00Z"),
+                    pauseAfterFailures: 4,
+                    inSession: "QQQ"
+                )
+        )
+    }
+
+    @Test("The market that a schedule follows is an instrument that has to exist") func marketOfASchedule() throws {
+        var manifest = Fixtures.manifest()
+        manifest.schedule = .session(instrument: "SPY", moment: .afterOpen(seconds: 60))
+        #expect(try Fixtures.newVersion(Fixtures.signal(), manifest: manifest).numbered(1).instruments == ["BTCUSD", "SPY"])
+        manifest.schedule = .interval(seconds: 60)
+        manifest.policy.inSession = "QQQ"
+        #expect(try Fixtures.newVersion(Fixtures.signal(), manifest: manifest).numbered(1).instruments == ["BTCUSD", "QQQ"])
     }
 
     @Test("As many bars can be looked back on as a run can get", arguments: [(50_000, true), (50_001, false)])

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import _parameters
+from ._schedule import check_schedule
+from ._table import MANIFEST, ProjectError, Table, interval_seconds
 from .author import KINDS
-from .errors import AuspexError
 
 try:
     import tomllib
 except ModuleNotFoundError:  # before Python 3.11
     import tomli as tomllib  # type: ignore[import-not-found, no-redef]
 
-MANIFEST = "auspex.toml"
 LARGEST_PROJECT = 200 * 1024 * 1024
 MOST_FILES = 100
 MOST_BARS = 50_000
@@ -31,66 +31,6 @@ LARGEST_PART = 8 * 1024 * 1024
 LARGEST_INLINE = 512 * 1024
 SKIPPED = {"__pycache__", "venv", "node_modules"}
 TIME_LIMITS = {"small": 60, "standard": 600, "large": 3600, "gpu": 3600}
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-class ProjectError(AuspexError):
-    """Something in the folder is not as it has to be; the text says where and what would be right."""
-
-
-def interval_seconds(text: str) -> int:
-    """A bar length in seconds.
-
-    >>> interval_seconds("15s"), interval_seconds("4h")
-    (15, 14400)
-    """
-    found = re.fullmatch(r"([1-9][0-9]{0,6})([smhdw])", text) if isinstance(text, str) else None
-    if not found:
-        raise ProjectError(f"{text!r} is not a bar length such as 15s, 1m, 4h or 1d")
-    return int(found[1]) * UNITS[found[2]]
-
-
-class _Table:
-    """Reads one table of the manifest; what nobody asked for is most likely misspelt."""
-
-    def __init__(self, members: Any, path: str):
-        if not isinstance(members, dict):
-            raise ProjectError(f"{MANIFEST}: {path or 'the file'} must be a table")
-        self._members = members
-        self._path = path
-        self._known: List[str] = []
-
-    def take(self, key: str, kind: type, default: Any = None, required: bool = False) -> Any:
-        self._known.append(key)
-        if key not in self._members:
-            if required:
-                raise ProjectError(f"{MANIFEST}: {self._path}{key} is missing")
-            return default
-        value = self._members[key]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be {_NAMES[kind]}")
-        return value
-
-    def number(self, key: str, lowest: int, default: Optional[int] = None, highest: Optional[int] = None) -> int:
-        value = self.take(key, int, default, required=default is None)
-        if value < lowest:
-            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be at least {lowest}")
-        if highest is not None and value > highest:
-            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be at most {highest}")
-        return value
-
-    def word(self, key: str, words: Tuple[str, ...], default: Optional[str] = None) -> str:
-        value = self.take(key, str, default, required=default is None)
-        if value not in words:
-            raise ProjectError(f"{MANIFEST}: {self._path}{key} must be one of {', '.join(words)}")
-        return value
-
-    def done(self) -> None:
-        for key in sorted(set(self._members) - set(self._known)):
-            raise ProjectError(f"{MANIFEST}: {self._path}{key} is not a key that is known here; known are {', '.join(sorted(self._known))}")
-
-
-_NAMES = {str: "text", int: "a whole number", dict: "a table", list: "a list of tables"}
 
 
 @dataclass(frozen=True)
@@ -125,13 +65,13 @@ class Manifest:
         >>> Manifest.parse('name = "a"\\n[schedule]\\nkind="interval"\\nseconds=60\\n[output]\\nkind="prize"\\n')
         Traceback (most recent call last):
         ...
-        auspex._project.ProjectError: auspex.toml: output.kind must be one of direction, probability, price, return, quantiles
+        auspex._table.ProjectError: auspex.toml: output.kind must be one of direction, probability, price, return, quantiles
         """
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ProjectError(f"{MANIFEST}: {error}") from None
-        top = _Table(document, "")
+        top = Table(document, "")
         name = top.take("name", str, required=True)
         if not 1 <= len(name) <= 120:
             raise ProjectError(f"{MANIFEST}: name must be a name of 1 to 120 characters")
@@ -142,12 +82,12 @@ class Manifest:
         if not re.fullmatch(r"3\.[0-9]{1,2}(\.[0-9]{1,3})?|pypy3[0-9.]*", python):
             raise ProjectError(f'{MANIFEST}: python must be a version such as "3.11"')
         resource_class = top.word("class", tuple(TIME_LIMITS), "small")
-        top.number("deadline_seconds", 1, 60, 86_400)
-        _check_schedule(_Table(top.take("schedule", dict, required=True), "schedule."))
+        deadline = top.number("deadline_seconds", 1, 60, 86_400)
+        check_schedule(Table(top.take("schedule", dict, required=True), "schedule."), deadline)
         if len(top.take("inputs", list, [])) > MOST_INPUTS:
             raise ProjectError(f"{MANIFEST}: inputs must be a list of at most {MOST_INPUTS} tables")
         inputs = tuple(_read_input(item, f"inputs[{index}].") for index, item in enumerate(top.take("inputs", list, [])))
-        output = _read_output(_Table(top.take("output", dict, required=True), "output."))
+        output = _read_output(Table(top.take("output", dict, required=True), "output."))
         parameters = top.take("parameters", dict, {})
         if len(json.dumps(parameters, default=str, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_PARAMETERS:
             raise ProjectError(f"{MANIFEST}: parameters has at most {LARGEST_PARAMETERS} bytes as JSON")
@@ -157,28 +97,15 @@ class Manifest:
         return cls(name, entry_point, python, resource_class, inputs, output, parameters)
 
 
-def _check_schedule(table: _Table) -> None:
-    kind = table.word("kind", ("interval", "cron", "bar_close"))
-    if kind == "interval":
-        table.number("seconds", 1)
-    elif kind == "cron":
-        table.take("expression", str, required=True)
-        table.take("zone", str, "UTC")
-    else:
-        table.take("instrument", str, required=True)
-        interval_seconds(table.take("interval", str, required=True))
-    table.done()
-
-
 def _read_input(members: Any, path: str) -> Input:
-    table = _Table(members, path)
+    table = Table(members, path)
     found = Input(table.take("instrument", str, required=True), table.take("interval", str, required=True), table.number("lookback", 1, 100, MOST_BARS))
     interval_seconds(found.interval)
     table.done()
     return found
 
 
-def _read_output(table: _Table) -> Dict[str, Any]:
+def _read_output(table: Table) -> Dict[str, Any]:
     output = {
         "kind": table.word("kind", KINDS), "instrument": table.take("instrument", str, required=True),
         "horizon_seconds": table.number("horizon_seconds", 1, highest=LONGEST_HORIZON), "maximum_rows": table.number("maximum_rows", 1, 1, 1_000),

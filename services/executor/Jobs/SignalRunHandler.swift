@@ -4,7 +4,7 @@ import JobWorker
 import Requirements
 import ServiceRuntime
 
-/// Runs an author's code once: `signal_run` for the record, `dry_run` for the author. Both are the same here; signals knows the difference.
+/// Runs an author's code once: `signal_run` for the record, `dry_run` and `backfill_run` for the author. They are the same here; signals knows the difference.
 struct SignalRunHandler: JobHandler {
     let inputs: RunInputs
     let code: CodeTree
@@ -18,7 +18,7 @@ struct SignalRunHandler: JobHandler {
     /// Told when a run could not start, which says something about the machine.
     var onTrouble: @Sendable () -> Void = {}
 
-    var kinds: [String] { [JobKind.signalRun.rawValue, JobKind.dryRun.rawValue] }
+    var kinds: [String] { JobKind.ofRuns.map(\.rawValue) }
 
     func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         let clock = StageClock()

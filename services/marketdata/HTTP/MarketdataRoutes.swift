@@ -44,6 +44,7 @@ struct MarketdataRoutes: Sendable {
     func addInternalRoutes(to router: inout Router, jobTokens: JobTokenVerifier, authenticating callers: ([String]) -> any Middleware) {
         router.grouped(callers(["executor", "signals"])).get("/internal/v1/bars") { try await internalBars($0, jobTokens: jobTokens) }
         router.grouped(callers(["signals", "scheduler"])).get("/internal/v1/instruments/{symbol}", internalInstrument)
+        router.grouped(callers(["signals", "scheduler"])).get("/internal/v1/instruments/{symbol}/sessions", internalSessions)
         router.grouped(callers(["executor", "signals", "scheduler"])).get("/internal/v1/datasets/{name}") {
             try await internalDataset($0, jobTokens: jobTokens)
         }

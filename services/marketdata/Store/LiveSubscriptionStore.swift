@@ -111,6 +111,11 @@ struct LiveSubscriptionStore: Sendable {
         )
     }
 
+    /// The one of an instrument.
+    func subscription(of instrument: InstrumentID) async throws -> LiveSubscription? {
+        try await pool.query("\(Self.select)WHERE s.instrument_id = \(instrument)").first.map(Self.subscription)
+    }
+
     /// Whether a step was the last one to be recorded, asked by a feed that does not know what became of it: whoever still records it holds the feed's row, and
     /// is awaited.
     func isRecorded(_ step: LiveStep, feed source: String) async throws -> Bool {

@@ -1,6 +1,7 @@
 import Contracts
 import Messaging
 import Postgres
+import Schedules
 import ServiceRuntime
 
 /// `scheduler audit`: this service's part of the proof that nothing was lost and nothing doubled.
@@ -47,14 +48,37 @@ enum AuditCommand {
     static func run(on store: PostgresSchedulerStore, now: Timestamp) async throws -> [Check] {
         var faults: [String] = []
         let since = now - reach
+        var known = KnownMarkets(store: store)
         for (era, workedOffTo) in try await store.eras(since: since) {
             let from = max(era.from, since)
             let to = min(era.to ?? workedOffTo, workedOffTo)
             let occurrences = try await store.occurrences(of: era.scheduleID, after: from, through: to)
-            faults += GridAudit.faults(of: era, from: from, to: to, occurrences: occurrences)
+            let market = DueTimes.market(of: era.cadence, era.policy)
+            let sessions = try await known.sessions(of: market)
+            faults += GridAudit.faults(of: era, from: from, to: to, occurrences: occurrences, sessions: sessions)
         }
         var checks = [Check(name: "every due time has one occurrence with one outcome", faults: faults)]
+        let lastWeek = CivilDate(daysSince1970: CivilDate(of: now).daysSince1970 - 7)
+        checks.append(
+            Check(name: "the counts of a day are those of its occurrences", faults: try await CadenceStore(store: store).faults(since: lastWeek))
+        )
         for (name, found) in try await store.jobFaults().sorted(by: { $0.key < $1.key }) { checks.append(Check(name: name, faults: found)) }
         return checks
+    }
+}
+
+/// What is known of markets, each read once.
+private struct KnownMarkets {
+    let store: PostgresSchedulerStore
+    private var known: [String: MarketSessions] = [:]
+
+    init(store: PostgresSchedulerStore) { self.store = store }
+
+    mutating func sessions(of market: String?) async throws -> MarketSessions {
+        guard let market else { return .unknown }
+        if let found = known[market] { return found }
+        let read = try await store.market(market)?.sessions ?? .unknown
+        known[market] = read
+        return read
     }
 }

@@ -25,7 +25,9 @@ struct RunHandler: EventHandler {
             occurrence.recordedAt == nil, occurrence.outcome == .fired || occurrence.outcome == .late
         else { return }
         occurrence.recordedAt = event.recordedAt
+        occurrence.isRecordedLate = event.late
         try await transaction.update(occurrence)
+        try await transaction.setFailures(0, of: occurrence.scheduleID)
     }
 
     static func apply(_ event: RunRejected, in transaction: any SchedulerTransaction) async throws {
@@ -33,6 +35,6 @@ struct RunHandler: EventHandler {
             return
         }
         let row = event.row.map { "row \($0): " } ?? ""
-        try await JobSettlement.fail(id, reason: "rejected: \(row)\(event.reason.prefix(500))", in: transaction)
+        try await JobSettlement.fail(id, reason: "rejected: \(row)\(event.reason.prefix(500))", isCodesFault: true, in: transaction)
     }
 }

@@ -12,7 +12,10 @@ struct JobAnswer: Encodable, Sendable {
     let maxAttempts: Int
     let progress: Int
     let createdAt: Timestamp
-    let availableAt: Timestamp
+    /// Nil while it waits for others, or when it was cancelled doing so.
+    let availableAt: Timestamp?
+    let blockedBy: Int
+    let waitsFor: [JobDependency]?
     let startedAt: Timestamp?
     let completedAt: Timestamp?
     let estimatedSeconds: Double?
@@ -42,7 +45,9 @@ struct JobAnswer: Encodable, Sendable {
         maxAttempts = job.maximumAttempts
         progress = job.progress
         createdAt = job.createdAt
-        availableAt = job.availableAt
+        availableAt = job.availableAt < JobDependency.blockedUntil ? job.availableAt : nil
+        blockedBy = job.blockedBy
+        waitsFor = job.waitsFor.isEmpty ? nil : job.waitsFor
         startedAt = job.startedAt
         completedAt = job.completedAt
         estimatedSeconds = job.estimatedSeconds

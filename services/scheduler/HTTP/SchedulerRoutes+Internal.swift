@@ -18,6 +18,10 @@ extension SchedulerRoutes {
             throw Problem.badRequest(code: "invalid_value", detail: "The name of a kind of job would be right.", field: "kind")
         }
         guard wanted.spec.hasStorableNumbers else { throw Self.unstorable("spec") }
+        let waits = wanted.waitsFor ?? []
+        guard waits.count <= JobDependency.most else {
+            throw Problem.badRequest(code: "too_many_items", detail: "At most \(JobDependency.most) jobs would be right.", field: "waits_for")
+        }
         let job = NewJob(
             accountID: wanted.accountID,
             kind: wanted.kind,
@@ -29,7 +33,8 @@ extension SchedulerRoutes {
             maximumAttempts: wanted.maxAttempts,
             availableAt: wanted.availableAt,
             parentJobID: wanted.parentJobID,
-            traceparent: RequestContext.current?.trace.traceparent
+            traceparent: RequestContext.current?.trace.traceparent,
+            waitsFor: waits
         )
         switch try await intake.insert(job) {
         case .created(let id): return try .json(JobReceipt(jobID: id, created: true), status: .created)
@@ -39,6 +44,12 @@ extension SchedulerRoutes {
                 code: "idempotency_key_reused",
                 detail: "This idempotency_key came with another spec before.",
                 field: "idempotency_key"
+            )
+        case .unknownDependency(let id):
+            throw Problem.unprocessable(
+                code: "unknown_job",
+                detail: "There is no job \(id) of this account or of the platform's own that could be waited for.",
+                field: "waits_for[\(waits.firstIndex { $0.on == id } ?? 0)].on"
             )
         }
     }

@@ -1,5 +1,6 @@
 import Contracts
 import HTTPServing
+import Schedules
 
 extension SchedulerRoutes {
     /// `GET /api/schedules`: those of the caller's own signals.
@@ -9,7 +10,10 @@ extension SchedulerRoutes {
         let limit = try query.integer("limit", range: 1...200, default: 50)
         let after = try query.cursor(parts: 1).map { try place($0, as: ScheduleID.self) }
         let schedules = try await store.schedules(of: request.jobReader().accountID, after: after, limit: limit + 1)
-        return try .json(CursorPage(found: schedules.map { ScheduleAnswer($0) }, limit: limit) { Cursor([$0.scheduleID.description]) })
+        var markets: [String: (sessions: MarketSessions, fault: String?)] = [:]
+        for market in Set(schedules.compactMap(\.market)) { markets[market] = try await store.market(market) }
+        let answers = schedules.map { schedule in ScheduleAnswer(schedule, market: schedule.market.flatMap { markets[$0] }) }
+        return try .json(CursorPage(found: answers, limit: limit) { Cursor([$0.scheduleID.description]) })
     }
 
     /// `GET /api/schedules/{id}/occurrences`: the latest first.

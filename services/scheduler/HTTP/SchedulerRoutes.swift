@@ -25,6 +25,7 @@ struct SchedulerRoutes: Sendable {
         addLogRoutes(to: known)
         known.get("/api/schedules", listSchedules)
         known.get("/api/schedules/{id}/occurrences", listOccurrences)
+        acts?.addPublicRoutes(to: known)
         return router
     }
 

@@ -5,17 +5,23 @@ ALTER TABLE schedules
     ADD COLUMN paused_at timestamptz,
     ADD COLUMN paused_by text CHECK (paused_by IN ('owner', 'administrator', 'failures')),
     ADD COLUMN pause_reason text CHECK (length(pause_reason) <= 500),
-    -- Runs that failed by the code's fault since the last one that was recorded; those of due times up to `failures_since` are not counted.
+    -- When the last pause was lifted: nothing that was due before it runs or counts as a failure any more.
+    ADD COLUMN resumed_at timestamptz,
+    -- Runs that failed by the code's fault since the last one that was recorded.
     ADD COLUMN failures_in_a_row integer NOT NULL DEFAULT 0 CHECK (failures_in_a_row >= 0),
-    ADD COLUMN failures_since timestamptz,
     -- The last job that was made by hand: a schedule has one of them open at most.
     ADD COLUMN run_now_job_id uuid,
     ADD CHECK ((paused_at IS NULL) = (paused_by IS NULL) AND (paused_at IS NOT NULL OR pause_reason IS NULL));
+-- Each due time rewrites the row: what was published lies beside it, so that a few bytes are rewritten and not a manifest.
+ALTER TABLE schedules SET (fillfactor = 70, toast_tuple_target = 256, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000);
 -- Announcements look for the lengths of bars whose end is near.
 CREATE INDEX schedules_bar_seconds ON schedules (bar_seconds) WHERE state = 'active' AND bar_instrument IS NOT NULL;
 
 -- Signals recorded the run, but its rows came after their deadline.
 ALTER TABLE occurrences ADD COLUMN recorded_late boolean NOT NULL DEFAULT false;
+
+-- Most are changed once, when their run is recorded; later they move to the archive.
+ALTER TABLE occurrences SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 
 -- Runs of a schedule's past due times, made in slices as earlier ones end.
 CREATE TABLE backfills (
@@ -62,8 +68,8 @@ GRANT SELECT, INSERT, UPDATE ON backfills, backfill_runs TO scheduler_app;
 CREATE TABLE cadence_days (
     schedule_id  uuid NOT NULL REFERENCES schedules,
     day          date NOT NULL,
-    -- Raised whenever the counts change; the version of the event that told them.
-    version      integer NOT NULL CHECK (version > 0),
+    -- Raised whenever the counts change; the version of the event that told them. 0 is a day that has not been counted yet.
+    version      integer NOT NULL CHECK (version >= 0),
     -- Something about the day's occurrences has changed since: it is to be counted again.
     is_stale     boolean NOT NULL DEFAULT false,
     due          bigint NOT NULL,
@@ -93,10 +99,13 @@ GRANT SELECT, INSERT, UPDATE ON cadence_days, cadence_walks TO scheduler_app;
 -- An occurrence of a day that has been counted is added or changes its outcome: the day is counted again. Ranges may cover several days.
 CREATE FUNCTION note_late_occurrences() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = scheduler, pg_temp AS $$
 BEGIN
-    UPDATE cadence_days SET is_stale = true
-    FROM (SELECT DISTINCT schedule_id, (due_at AT TIME ZONE 'UTC')::date AS first, (coalesce(range_to, due_at) AT TIME ZONE 'UTC')::date AS last
+    INSERT INTO cadence_days (schedule_id, day, version, is_stale, due, on_time, late, missed, skipped, failed, unrecorded, skipped_by_reason)
+    SELECT DISTINCT schedule_id, day, 0, true, 0, 0, 0, 0, 0, 0, 0, '{}'::jsonb
+    FROM (SELECT schedule_id, generate_series((due_at AT TIME ZONE 'UTC')::date,
+                  least((coalesce(range_to, due_at) AT TIME ZONE 'UTC')::date, (clock_timestamp() AT TIME ZONE 'UTC')::date - 1), '1 day')::date AS day
           FROM changed WHERE due_at < date_trunc('day', clock_timestamp(), 'UTC')) AS past
-    WHERE cadence_days.schedule_id = past.schedule_id AND cadence_days.day BETWEEN past.first AND past.last AND NOT cadence_days.is_stale;
+    ORDER BY schedule_id, day
+    ON CONFLICT (schedule_id, day) DO UPDATE SET is_stale = true WHERE NOT cadence_days.is_stale;
     RETURN NULL;
 END $$;
 CREATE TRIGGER occurrences_added AFTER INSERT ON occurrences REFERENCING NEW TABLE AS changed
@@ -112,6 +121,8 @@ CREATE TABLE occurrences_archive_rest PARTITION OF occurrences_archive DEFAULT;
 GRANT SELECT, INSERT ON occurrences_archive TO scheduler_app;
 GRANT DELETE ON occurrences TO scheduler_app;
 CREATE INDEX occurrences_due ON occurrences (due_at);
+CREATE INDEX occurrences_ranges ON occurrences (schedule_id, range_to) WHERE range_to IS NOT NULL;
+CREATE INDEX occurrences_archive_ranges ON occurrences_archive (schedule_id, range_to) WHERE range_to IS NOT NULL;
 
 -- Makes room for the occurrences of a month: tables belong to the owner, so the role that serves asks for them here.
 CREATE FUNCTION ensure_occurrence_month(month date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = scheduler, pg_temp AS $$

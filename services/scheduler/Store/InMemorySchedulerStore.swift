@@ -12,8 +12,20 @@ final class InMemorySchedulerStore: SchedulerStore {
         var leases: [JobID: Lease] = [:]
         var logs: [JobID: JobLog] = [:]
         var waitDeadlines: [JobID: Timestamp] = [:]
+        /// The ends that each job still waits for.
+        var dependencies: [JobID: [JobDependency]] = [:]
+        /// The moments that were wished for jobs that wait for others.
+        var wishes: [JobID: Timestamp] = [:]
         var eventVersions: [SignalID: Int64] = [:]
         var said: [Said] = []
+        var markets: [String: Market] = [:]
+    }
+
+    /// What is known of a market.
+    struct Market: Sendable {
+        var sessions = MarketSessions.unknown
+        var refreshedAt: Timestamp?
+        var fault: String?
     }
 
     struct Lease: Sendable {
@@ -91,6 +103,19 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     func schedule(of signal: SignalID) async throws -> Schedule? { read { $0.schedules.values.first { $0.signalID == signal } } }
 
+    func markets(unansweredSince time: Timestamp) async throws -> [String] {
+        read { state in
+            Set(state.schedules.values.compactMap(\.market)).filter { market in (state.markets[market]?.refreshedAt).map { $0 < time } ?? true }
+                .sorted()
+        }
+    }
+
+    func note(fault: String, ofMarket market: String) async throws { state.withLock { $0.markets[market, default: Market()].fault = fault } }
+
+    func market(_ market: String) async throws -> (sessions: MarketSessions, fault: String?)? {
+        read { $0.markets[market].map { ($0.sessions, $0.fault) } }
+    }
+
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence] {
         read { state in
             let own = state.occurrences.values.filter { $0.scheduleID == schedule && $0.dueAt < before ?? .distantFuture }
@@ -115,6 +140,9 @@ final class InMemorySchedulerStore: SchedulerStore {
     func expireLeases(limit: Int) async throws -> Int { try await change { try await $0.expireLeases(limit: limit) } }
 
     func expireWaits(limit: Int) async throws -> Int { try await change { try await $0.expireWaits(limit: limit) } }
+
+    /// An end lets all of them go at once.
+    func unblockLeftOver(limit: Int) async throws -> Int { 0 }
 
     /// Ranks by priority alone: the time that a test takes raises nothing.
     func raiseWaiting() async throws {}

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 import Synchronization
 
 /// A copy of the rows that takes the place of the others when its transaction commits.
@@ -14,6 +15,14 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     // MARK: Schedules
 
     func lockedSchedule(of signal: SignalID) async throws -> Schedule? { state.withLock { $0.schedules.values.first { $0.signalID == signal } } }
+
+    func lockedSchedule(_ id: ScheduleID) async throws -> Schedule? { state.withLock { $0.schedules[id] } }
+
+    func setFailures(_ count: Int, of schedule: ScheduleID) async throws {
+        state.withLock { $0.schedules[schedule]?.failuresInARow = count }
+    }
+
+    func moment() async throws -> Timestamp { now }
 
     func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
         state.withLock { state in
@@ -52,7 +61,8 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
                 guard let bar = schedule.watchedBar, watches.contains(bar), let cadence = schedule.publication?.manifest.schedule,
                     !state.eras.contains(where: { $0.scheduleID == schedule.id && $0.to == nil })
                 else { continue }
-                state.eras.append(ScheduleEra(scheduleID: schedule.id, cadence: cadence, from: max(schedule.cursor, now), to: nil))
+                let policy = schedule.publication?.manifest.policy ?? SchedulePolicy()
+                state.eras.append(ScheduleEra(scheduleID: schedule.id, cadence: cadence, policy: policy, from: max(schedule.cursor, now), to: nil))
             }
         }
     }
@@ -60,19 +70,57 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     func endEra(of schedule: ScheduleID, at time: Timestamp) async throws {
         state.withLock { state in
             for (index, era) in state.eras.enumerated() where era.scheduleID == schedule && era.to == nil {
-                state.eras[index] = ScheduleEra(scheduleID: schedule, cadence: era.cadence, from: era.from, to: max(era.from, time))
+                state.eras[index] = ScheduleEra(
+                    scheduleID: schedule,
+                    cadence: era.cadence,
+                    policy: era.policy,
+                    from: era.from,
+                    to: max(era.from, time)
+                )
             }
         }
     }
 
-    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID> {
+    func openRuns(among schedules: [ScheduleID], locked: Bool) async throws -> [OpenRun] {
         state.withLock { state in
-            Set(state.jobs.values.filter { !$0.state.isTerminal }.compactMap(\.scheduleID)).intersection(schedules)
+            state.jobs.values.filter { !$0.state.isTerminal }.sorted { $0.id < $1.id }.compactMap { job in
+                guard let schedule = job.scheduleID, schedules.contains(schedule) else { return nil }
+                return OpenRun(id: job.id, scheduleID: schedule, standing: job.state == .running ? .running : job.blockedBy > 0 ? .waiting : .pending)
+            }
+        }
+    }
+
+    func cancelRuns(_ jobs: [JobID]) async throws {
+        try await endRuns(jobs.filter { id in state.withLock { $0.jobs[id]?.state == .pending } })
+        for id in jobs { _ = try await cancel(id) }
+    }
+
+    func endRuns(_ jobs: [JobID]) async throws {
+        for id in jobs {
+            guard let job = state.withLock({ $0.jobs[id] }), !job.state.isTerminal else { continue }
+            try await end(JobEnding(job: job, state: .cancelled, errorMessage: JobEnding.forALaterRun))
+        }
+    }
+
+    func sessions(of markets: Set<String>) async throws -> [String: MarketSessions] {
+        state.withLock { state in state.markets.filter { markets.contains($0.key) }.mapValues(\.sessions) }
+    }
+
+    func lockedSessions(of market: String) async throws -> MarketSessions { state.withLock { $0.markets[market]?.sessions ?? .unknown } }
+
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws {
+        state.withLock { $0.markets[market] = .init(sessions: sessions, refreshedAt: time) }
+    }
+
+    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+        state.withLock { state in
+            let own = state.schedules.values.filter { schedule in schedule.market == market && (after.map { schedule.id > $0 } ?? true) }
+            return Array(own.sorted { $0.id < $1.id }.prefix(limit))
         }
     }
 
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int {
-        state.withLock { state in min(limit, state.schedules.values.filter { $0.state == .active && $0.nextDueAt == time }.count) }
+        state.withLock { state in min(limit, state.schedules.values.filter { $0.state == .active && $0.pause == nil && $0.nextDueAt == time }.count) }
     }
 
     func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID> {
@@ -108,7 +156,7 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     }
 
     func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
-        state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextDueAt }
+        state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextRunAt }
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {
@@ -122,17 +170,21 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     // MARK: Jobs
 
     func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
-        state.withLock { state in
-            jobs.map { new in
-                let known = state.jobs.values.first {
-                    $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey
+        var outcomes: [Insertion] = []
+        var ids: [JobID: JobID] = [:]
+        for new in jobs {
+            let outcome = state.withLock { $0.insert(new, renamed: ids, now: now) }
+            if case .existing(let id) = outcome { ids[new.id] = id }
+            if case .keyReused(let id) = outcome { ids[new.id] = id }
+            outcomes.append(outcome)
+            if case .created = outcome {
+                let ended = state.withLock { state in
+                    Set(state.dependencies[new.id, default: []].compactMap { state.jobs[$0.on] }.filter(\.state.isTerminal))
                 }
-                if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
-                state.jobs[new.id] = Job(new, at: now)
-                state.waitDeadlines[new.id] = (new.availableAt ?? now) + .seconds(JobLimits.queueTimeoutSeconds(kind: new.kind))
-                return .created(new.id)
+                for job in ended { try await letGo(of: job) }
             }
         }
+        return outcomes
     }
 
     func claim(_ claim: Claim) -> [Job] {
@@ -264,7 +316,54 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
             state.leases[job.id] = nil
             if job.state == .pending { state.waitDeadlines[job.id] = job.availableAt + .seconds(JobLimits.queueTimeoutSeconds(kind: job.kind)) }
         }
-        if job.state != .pending { try await JobSettlement.announce([job], in: self) }
+        if job.state == .pending { return }
+        state.withLock { $0.dependencies[job.id] = nil }
+        try await JobSettlement.announce([job], in: self)
+        try await letGo(of: job)
+    }
+
+    /// What the end of a job means for those that wait for it.
+    private func letGo(of ended: Job) async throws {
+        let waiting = state.withLock { state in state.dependencies.filter { $0.value.contains { $0.on == ended.id } }.keys.sorted() }
+        for id in waiting {
+            let unmeetable = state.withLock { $0.settleWait(of: id, for: ended, now: now) }
+            if let unmeetable { try await end(.unmeetable(unmeetable, because: ended.id, ended.state)) }
+        }
+    }
+}
+
+extension InMemorySchedulerStore.State {
+    /// Writes a job, unless it was there or waits for one that it may not wait for; `renamed` has those that were there under another id.
+    mutating func insert(_ new: NewJob, renamed: [JobID: JobID], now: Timestamp) -> Insertion {
+        let known = jobs.values.first { $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey }
+        if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
+        let waits = new.distinctWaits.map { JobDependency(on: renamed[$0.on] ?? $0.on, condition: $0.condition) }
+        for wait in waits {
+            guard let other = jobs[wait.on], new.mayWait(for: other.accountID) else { return .unknownDependency(wait.on) }
+        }
+        jobs[new.id] = Job(new, at: now)
+        if waits.isEmpty {
+            waitDeadlines[new.id] = (new.availableAt ?? now) + .seconds(JobLimits.queueTimeoutSeconds(kind: new.kind))
+        } else {
+            dependencies[new.id] = waits
+            wishes[new.id] = new.availableAt
+        }
+        return .created(new.id)
+    }
+
+    /// Counts an end that a job waited for; gives the job when its condition cannot be met any more.
+    fileprivate mutating func settleWait(of id: JobID, for ended: Job, now: Timestamp) -> Job? {
+        guard var job = jobs[id], job.state == .pending, let wait = dependencies[id]?.first(where: { $0.on == ended.id }) else { return nil }
+        guard wait.isMet(by: ended.state) else { return job }
+        dependencies[id]?.removeAll { $0.on == ended.id }
+        job.blockedBy -= 1
+        if job.blockedBy == 0 {
+            dependencies[id] = nil
+            job.availableAt = max(wishes[id] ?? now, now)
+            waitDeadlines[id] = job.availableAt + .seconds(JobLimits.queueTimeoutSeconds(kind: job.kind))
+        }
+        jobs[id] = job
+        return nil
     }
 }
 
@@ -279,7 +378,7 @@ extension Job {
             priority: new.priority,
             state: .pending,
             createdAt: now,
-            availableAt: new.availableAt ?? now,
+            availableAt: new.waitsFor.isEmpty ? new.availableAt ?? now : JobDependency.blockedUntil,
             attempt: 0,
             maximumAttempts: new.maximumAttempts,
             progress: 0,
@@ -289,7 +388,9 @@ extension Job {
             spec: new.spec,
             scheduleID: new.scheduleID,
             occurrenceID: new.occurrenceID,
-            traceparent: new.traceparent
+            traceparent: new.traceparent,
+            blockedBy: new.distinctWaits.count,
+            waitsFor: new.distinctWaits
         )
     }
 }

@@ -8,7 +8,8 @@ enum JobColumns {
         jobs.job_id, jobs.account_id, jobs.kind, jobs.resource_class, jobs.priority, jobs.state, jobs.created_at, jobs.available_at, jobs.started_at,
         jobs.completed_at, jobs.attempt, jobs.max_attempts, jobs.claim_id, jobs.worker, jobs.attempt_id, jobs.cancel_requested_at, jobs.failure_kind,
         jobs.error_message, jobs.progress, jobs.parent_job_id, jobs.idempotency_key, jobs.input_sha256, jobs.spec, jobs.result, jobs.result_sha256,
-        jobs.estimated_seconds, jobs.cpu_seconds, jobs.memory_peak_bytes, jobs.schedule_id, jobs.occurrence_id, jobs.traceparent
+        jobs.estimated_seconds, jobs.cpu_seconds, jobs.memory_peak_bytes, jobs.schedule_id, jobs.occurrence_id, jobs.traceparent,
+        jobs.blocked_by, jobs.waits_for
         """
 
     static func job(_ row: PostgresRow) throws -> Job {
@@ -43,7 +44,9 @@ enum JobColumns {
             memoryPeakBytes: try row.column(27),
             scheduleID: try row.column(28),
             occurrenceID: try row.column(29),
-            traceparent: try row.column(30)
+            traceparent: try row.column(30),
+            blockedBy: try row.column(31),
+            waitsFor: try row.column(32, as: PostgresJSON?.self)?.decode([JobDependency].self) ?? []
         )
     }
 }
@@ -63,5 +66,6 @@ extension Priority {
 extension ResourceClass: PostgresEncodable, PostgresDecodable, PostgresArrayElement {}
 extension JobState: PostgresEncodable, PostgresDecodable, PostgresArrayElement {}
 extension FailureKind: PostgresEncodable, PostgresDecodable, PostgresArrayElement {}
+extension JobDependency.Condition: PostgresEncodable, PostgresDecodable, PostgresArrayElement {}
 extension OccurrenceOutcome: PostgresEncodable, PostgresDecodable, PostgresArrayElement {}
 extension Schedule.State: PostgresEncodable, PostgresDecodable {}

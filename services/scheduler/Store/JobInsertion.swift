@@ -8,17 +8,25 @@ enum JobInsertion {
         let specs = jobs.map { PostgresJSON(bytes: WireJSON.encode($0.spec)) }
         let signals = jobs.map { job in job.spec["signal_id"]?.string.flatMap { SignalID($0) } }
         let waits = jobs.map { Double(JobLimits.queueTimeoutSeconds(kind: $0.kind)) }
+        let others = jobs.map(\.distinctWaits)
+        let waitsFor = try others.map { $0.isEmpty ? nil : try PostgresJSON(encoding: $0) }
+        // Who waits for others is available when they have ended, and not before the moment that was wished for it.
+        let available = jobs.map { $0.waitsFor.isEmpty ? $0.availableAt : JobDependency.blockedUntil }
+        let wished = jobs.map { $0.waitsFor.isEmpty ? nil : $0.availableAt }
         let inserted = try await connection.query(
             """
             INSERT INTO jobs (job_id, state, resource_class, priority, precedence, max_attempts, kind, account_id, available_at, queue_deadline,
-                parent_job_id, schedule_id, occurrence_id, signal_id, idempotency_key, input_sha256, traceparent, spec)
+                parent_job_id, schedule_id, occurrence_id, signal_id, idempotency_key, input_sha256, traceparent, spec,
+                blocked_by, waits_for, not_before)
             SELECT job_id, 'pending', class, priority, priority, attempts, kind, account, coalesce(available, clock_timestamp()),
-                coalesce(available, clock_timestamp()) + make_interval(secs => wait), parent, schedule, occurrence, signal, key, input, trace, spec
+                coalesce(available, clock_timestamp()) + make_interval(secs => wait), parent, schedule, occurrence, signal, key, input, trace, spec,
+                blocked, waits_for, wished
             FROM unnest(\(jobs.map(\.id)), \(jobs.map(\.resourceClass)), \(jobs.map(\.priority.ordinal)), \(jobs.map { Int16($0.maximumAttempts) }),
-                \(jobs.map(\.kind.rawValue)), \(jobs.map(\.accountID)), \(jobs.map(\.availableAt)), \(waits), \(jobs.map(\.parentJobID)),
+                \(jobs.map(\.kind.rawValue)), \(jobs.map(\.accountID)), \(available), \(waits), \(jobs.map(\.parentJobID)),
                 \(jobs.map(\.scheduleID)), \(jobs.map(\.occurrenceID)), \(signals), \(jobs.map(\.idempotencyKey)), \(jobs.map(\.inputSHA256)),
-                \(jobs.map(\.traceparent)), \(specs))
-                AS new (job_id, class, priority, attempts, kind, account, available, wait, parent, schedule, occurrence, signal, key, input, trace, spec)
+                \(jobs.map(\.traceparent)), \(specs), \(others.map { Int16($0.count) }), \(waitsFor), \(wished))
+                AS new (job_id, class, priority, attempts, kind, account, available, wait, parent, schedule, occurrence, signal, key, input, trace, spec,
+                    blocked, waits_for, wished)
             ON CONFLICT (account_id, kind, idempotency_key) DO NOTHING RETURNING job_id
             """
         )
@@ -30,16 +38,22 @@ enum JobInsertion {
                 outcomes.append(.created(job.id))
                 continue
             }
-            let rows = try await connection.query(
-                """
-                SELECT job_id, input_sha256 FROM jobs
-                WHERE account_id = \(job.accountID) AND kind = \(job.kind.rawValue) AND idempotency_key = \(job.idempotencyKey)
-                """
-            )
-            guard let row = rows.first else { throw PostgresError(.server(sqlState: "40001"), message: "a job vanished while it was looked up") }
-            let (known, input) = try row.decode(JobID.self, SHA256Digest.self)
-            outcomes.append(input == job.inputSHA256 ? .existing(known) : .keyReused(known))
+            guard let known = try await made(before: job, on: connection) else {
+                throw PostgresError(.server(sqlState: "40001"), message: "a job vanished while it was looked up")
+            }
+            outcomes.append(known)
         }
         return outcomes
+    }
+    /// The job that the same account made with the same key before.
+    static func made(before job: NewJob, on connection: PostgresConnection) async throws -> Insertion? {
+        let rows = try await connection.query(
+            """
+            SELECT job_id, input_sha256 FROM jobs
+            WHERE account_id = \(job.accountID) AND kind = \(job.kind.rawValue) AND idempotency_key = \(job.idempotencyKey)
+            """
+        )
+        guard let (known, input) = try rows.first?.decode(JobID.self, SHA256Digest.self) else { return nil }
+        return input == job.inputSHA256 ? .existing(known) : .keyReused(known)
     }
 }

@@ -7,12 +7,13 @@ enum JobSettlement {
         for job in jobs where job.state != .completed {
             guard let occurrenceID = job.occurrenceID else { continue }
             let reason = job.state == .cancelled ? "cancelled" : job.failureKind?.rawValue ?? "failed"
-            try await fail(occurrenceID, reason: reason, in: transaction)
+            let isCodesFault = job.state == .failed && !(job.failureKind ?? .infra).isRetried
+            try await fail(occurrenceID, reason: reason, isCodesFault: isCodesFault, in: transaction)
         }
     }
 
     /// A due time that was fired and did not end well.
-    static func fail(_ id: OccurrenceID, reason: String, in transaction: any SchedulerTransaction) async throws {
+    static func fail(_ id: OccurrenceID, reason: String, isCodesFault: Bool, in transaction: any SchedulerTransaction) async throws {
         guard var occurrence = try await transaction.lockedOccurrence(id), occurrence.recordedAt == nil,
             occurrence.outcome == .fired || occurrence.outcome == .late
         else { return }
@@ -20,6 +21,7 @@ enum JobSettlement {
         occurrence.reason = reason
         try await transaction.update(occurrence)
         try await announce([(occurrence, try await transaction.nextDueTime(of: occurrence.signalID))], in: transaction)
+        if isCodesFault { try await PauseKeeper.noteFailure(of: occurrence, in: transaction) }
     }
 
     /// Says what became of due times, those of one signal in the order of time.

@@ -3,7 +3,8 @@ import Postgres
 
 extension PostgresSchedulerStore {
     func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
-        try await pool.withConnection { try await JobInsertion.run(jobs, on: $0) }
+        if jobs.contains(where: { !$0.waitsFor.isEmpty }) { return try await onConnection { try await $0.insert(jobs) } }
+        return try await pool.withConnection { try await JobInsertion.run(jobs, on: $0) }
     }
 
     /// One round trip: a lock on the claim's id (a repeated call waits for the first and then sees what it got), then a statement a class.
@@ -139,7 +140,7 @@ extension PostgresSchedulerStore {
                 WHERE jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
                 """
             ).map(JobColumns.job)
-            try await self.end(running.filter { $0.cancelRequestedAt != nil }.map { JobEnding(job: $0, state: .cancelled) }, transaction)
+            try await Self.end(running.filter { $0.cancelRequestedAt != nil }.map { JobEnding(job: $0, state: .cancelled) }, transaction)
             let waiting = running.filter { $0.cancelRequestedAt == nil }
             // The wait begins anew: what the job has waited and run so far is not its fault.
             let waits = waiting.map { Double(JobLimits.queueTimeoutSeconds(kind: $0.kind)) }

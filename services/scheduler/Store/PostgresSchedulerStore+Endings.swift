@@ -30,7 +30,7 @@ extension PostgresSchedulerStore {
                 }
                 return FinishReceipt(jobID: finished.jobID, attemptID: finished.attemptID, state: .accepted)
             }
-            try await self.end(endings, transaction, logs: logs.map { logSQL($0.1, attempt: jobs[$0.0]?.attempt ?? 0) })
+            try await Self.end(endings, transaction, logs: logs.map { logSQL($0.1, attempt: jobs[$0.0]?.attempt ?? 0) })
             return receipts
         }
     }
@@ -43,7 +43,7 @@ extension PostgresSchedulerStore {
             guard let job = try rows.first.map(JobColumns.job) else { return .unknown }
             switch job.state {
             case .pending:
-                try await self.end([JobEnding(job: job, state: .cancelled)], transaction)
+                try await Self.end([JobEnding(job: job, state: .cancelled)], transaction)
                 return .cancelled
             case .running:
                 try await transaction.connection.execute(
@@ -106,7 +106,7 @@ extension PostgresSchedulerStore {
         do {
             return try await onConnection { transaction in
                 let ended = try await endings(ids, transaction)
-                try await self.end(ended, transaction)
+                try await Self.end(ended, transaction)
                 return ended.count
             }
         } catch let error as PostgresError where ids.count > 1 && !error.isPassing {
@@ -122,9 +122,17 @@ extension PostgresSchedulerStore {
         }
     }
 
-    /// Writes what became of jobs whose rows are locked, lets go of their leases, and says the events.
-    func end(_ endings: [JobEnding], _ transaction: any SchedulerTransaction, logs: [SQL] = []) async throws {
-        guard !endings.isEmpty, let transaction = transaction as? PostgresSchedulerTransaction else { return }
+    /// Writes what became of jobs whose rows are locked, lets go of their leases and of those that wait for their ends, and says the events.
+    ///
+    /// - Returns: how many more waits the transaction may work off.
+    @discardableResult
+    static func end(
+        _ endings: [JobEnding],
+        _ transaction: any SchedulerTransaction,
+        logs: [SQL] = [],
+        waitLimit: Int = JobUnblocking.most
+    ) async throws -> Int {
+        guard !endings.isEmpty, let transaction = transaction as? PostgresSchedulerTransaction else { return waitLimit }
         let pauses = endings.map { Double($0.retryAfter.wholeMicroseconds) / 1e6 }
         let results = endings.map { ending in ending.result.map { PostgresJSON(bytes: WireJSON.encode($0)) } }
         let waits = endings.map { Double(JobLimits.queueTimeoutSeconds(kind: $0.job.kind)) }
@@ -154,11 +162,17 @@ extension PostgresSchedulerStore {
             """,
         ]
         statements += logs
+        let blocked = endings.filter { $0.job.blockedBy > 0 }.map(\.job.id)
+        if !blocked.isEmpty { statements.append(JobUnblocking.forgetting(waitsOf: blocked)) }
+        let states = Dictionary(endings.filter { $0.state != .pending }.map { ($0.job.id, $0.state) }) { first, _ in first }
+        if !states.isEmpty { statements.append(JobUnblocking.taking(waitsFor: states.keys.sorted(), limit: waitLimit)) }
         let answers = try await transaction.connection.pipeline(statements)
         var times: [JobID: Timestamp] = [:]
         for row in answers[0] { times[try row.column(0)] = try row.column(1, as: Timestamp?.self) }
         let ended = endings.filter { $0.state != .pending }.map { ending in ending.applied(at: times[ending.job.id] ?? ending.job.createdAt) }
         try await JobSettlement.announce(ended, in: transaction)
+        guard !states.isEmpty, let taken = answers.last else { return waitLimit }
+        return try await JobUnblocking.apply(try JobUnblocking.waits(taken), of: states, limit: waitLimit, in: transaction)
     }
 
     private func logSQL(_ finished: FinishedJob, attempt: Int) -> SQL {
@@ -172,7 +186,7 @@ extension PostgresSchedulerStore {
 
     func onConnection<Outcome: Sendable>(_ body: @Sendable (PostgresSchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
         try await outbox.transaction(on: pool) { connection in
-            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox))
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint))
         }
     }
 }

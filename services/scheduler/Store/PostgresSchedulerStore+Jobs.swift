@@ -40,12 +40,13 @@ extension PostgresSchedulerStore {
     func eras(since: Timestamp) async throws -> [(era: ScheduleEra, workedOffTo: Timestamp)] {
         try await pool.query(
             """
-            SELECT schedule_id, cadence, from_at, to_at, cursor_at FROM schedule_eras JOIN schedules USING (schedule_id)
+            SELECT schedule_id, cadence, from_at, to_at, cursor_at, policy FROM schedule_eras JOIN schedules USING (schedule_id)
             WHERE coalesce(to_at, cursor_at) > \(since) ORDER BY schedule_id, from_at
             """
         ).map { row in
             let (id, cadence, from, to, cursor) = try row.decode(ScheduleID.self, PostgresJSON.self, Timestamp.self, Timestamp?.self, Timestamp.self)
-            return (ScheduleEra(scheduleID: id, cadence: try cadence.decode(), from: from, to: to), cursor)
+            let policy: SchedulePolicy? = try row.column(5, as: PostgresJSON?.self)?.decode()
+            return (ScheduleEra(scheduleID: id, cadence: try cadence.decode(), policy: policy ?? SchedulePolicy(), from: from, to: to), cursor)
         }
     }
 
@@ -53,7 +54,7 @@ extension PostgresSchedulerStore {
     func occurrences(of schedule: ScheduleID, after from: Timestamp, through to: Timestamp) async throws -> [Occurrence] {
         try await pool.query(
             """
-            SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences
+            SELECT \(unsafe: OccurrenceColumns.list) FROM all_occurrences
             WHERE schedule_id = \(schedule) AND due_at <= \(to) AND coalesce(range_to, due_at) > \(from) ORDER BY due_at
             """
         ).map(OccurrenceColumns.occurrence)
@@ -81,7 +82,7 @@ extension PostgresSchedulerStore {
                 WHERE outcome IN ('fired', 'late', 'failed') AND NOT EXISTS (SELECT FROM jobs WHERE jobs.job_id = occurrences.job_id)
                 UNION ALL
                 SELECT 'job ' || job_id || ' has no occurrence' FROM jobs WHERE kind = 'signal_run' AND occurrence_id IS NOT NULL
-                  AND NOT EXISTS (SELECT FROM occurrences WHERE occurrences.job_id = jobs.job_id)
+                  AND NOT EXISTS (SELECT FROM all_occurrences AS made WHERE made.occurrence_id = jobs.occurrence_id AND made.job_id = jobs.job_id)
                 UNION ALL
                 SELECT 'job ' || job_id || ' belongs to ' || count(*) || ' occurrences' FROM occurrences
                 WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1

@@ -7,10 +7,13 @@ final class PostgresSchedulerStore: SchedulerStore {
     let pool: PostgresPool
     let outbox: Outbox
     let turns = ClaimTurns()
+    /// Told of classes in which jobs may be claimed that waited for others.
+    let hint: @Sendable (ResourceClass) -> Void
 
-    init(pool: PostgresPool, outbox: Outbox) {
+    init(pool: PostgresPool, outbox: Outbox, hint: @escaping @Sendable (ResourceClass) -> Void = { _ in }) {
         self.pool = pool
         self.outbox = outbox
+        self.hint = hint
     }
 
     /// What a connection to this schema is like.
@@ -30,7 +33,7 @@ final class PostgresSchedulerStore: SchedulerStore {
 
     func transaction<Outcome: Sendable>(_ body: @Sendable (any SchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
         try await outbox.transaction(on: pool) { connection in
-            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox))
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint))
         }
     }
 
@@ -59,8 +62,9 @@ final class PostgresSchedulerStore: SchedulerStore {
                       unnest(\(watches.map(\.instrument)), \(watches.map { Int32($0.intervalSeconds) })) AS bar (instrument, seconds))
                   AND NOT EXISTS (SELECT FROM schedule_eras AS era WHERE era.schedule_id = schedules.schedule_id AND era.to_at IS NULL)
                 ORDER BY schedule_id FOR NO KEY UPDATE)
-            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence)
-            SELECT schedule_id, greatest(cursor_at, clock_timestamp()), NULL, publication -> 'manifest' -> 'schedule' FROM armed
+            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence, policy)
+            SELECT schedule_id, greatest(cursor_at, clock_timestamp()), NULL, publication -> 'manifest' -> 'schedule', publication -> 'manifest' -> 'policy'
+            FROM armed
             ON CONFLICT DO NOTHING
             """
         )
@@ -86,7 +90,7 @@ final class PostgresSchedulerStore: SchedulerStore {
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence] {
         try await pool.query(
             """
-            SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences
+            SELECT \(unsafe: OccurrenceColumns.list) FROM all_occurrences
             WHERE schedule_id = \(schedule) AND due_at < \(before ?? .distantFuture) ORDER BY due_at DESC LIMIT \(limit)
             """
         ).map(OccurrenceColumns.occurrence)

@@ -7,6 +7,8 @@ import Schedules
 struct PostgresSchedulerTransaction: SchedulerTransaction {
     let connection: PostgresConnection
     let outbox: Outbox
+    /// Told after the commit of classes in which jobs may be claimed that waited for others.
+    var hint: @Sendable (ResourceClass) -> Void = { _ in }
 
     func lockedSchedule(of signal: SignalID) async throws -> Schedule? {
         // The lock also holds off a second first event of the same signal, for which there is no row to lock yet.
@@ -14,6 +16,23 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         return try await connection.query(
             "SELECT \(unsafe: ScheduleColumns.list) FROM schedules WHERE signal_id = \(signal) FOR NO KEY UPDATE"
         ).first.map(ScheduleColumns.schedule)
+    }
+
+    func lockedSchedule(_ id: ScheduleID) async throws -> Schedule? {
+        try await connection.query(
+            "SELECT \(unsafe: ScheduleColumns.list) FROM schedules WHERE schedule_id = \(id) FOR NO KEY UPDATE"
+        ).first.map(ScheduleColumns.schedule)
+    }
+
+    func setFailures(_ count: Int, of schedule: ScheduleID) async throws {
+        try await connection.execute(
+            "UPDATE schedules SET failures_in_a_row = \(count) WHERE schedule_id = \(schedule) AND failures_in_a_row <> \(count)"
+        )
+    }
+
+    func moment() async throws -> Timestamp {
+        guard let row = try await connection.query("SELECT clock_timestamp()").first else { return .now() }
+        return try row.column(0)
     }
 
     func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
@@ -43,20 +62,24 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         if schedule.state == .active, let cadence = schedule.publication?.manifest.schedule, case .barClose(let instrument, let interval) = cadence {
             bar = WatchedBar(instrument: instrument, intervalSeconds: try BarLength.seconds(of: interval))
         }
+        let window = bar.flatMap { bar in
+            schedule.publication.map { BarClosePlan.window($0.manifest.policy, intervalSeconds: bar.intervalSeconds) }
+        }.map { Int32($0.components.seconds) }
         let publication = try schedule.publication.map { try PostgresJSON(encoding: $0) }
         try await connection.execute(
             """
             INSERT INTO schedules (schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at,
-                bar_instrument, bar_seconds, paused_at, paused_by, pause_reason, failures_in_a_row, failures_since)
+                bar_instrument, bar_seconds, bar_window_seconds, market, paused_at, paused_by, pause_reason, resumed_at, failures_in_a_row)
             VALUES (\(schedule.id), \(schedule.signalID), \(schedule.accountID), \(schedule.state), \(schedule.subjectVersion), \(publication),
                 \(schedule.invalidReason), \(schedule.cursor), \(schedule.nextDueAt), \(bar?.instrument), \(bar.map { Int32($0.intervalSeconds) }),
-                \(schedule.pause?.since), \(schedule.pause?.by), \(schedule.pause?.reason), \(schedule.failures.count), \(schedule.failures.since))
+                \(window), \(schedule.market), \(schedule.pause?.since), \(schedule.pause?.by), \(schedule.pause?.reason), \(schedule.resumedAt),
+                \(schedule.failuresInARow))
             ON CONFLICT (schedule_id) DO UPDATE SET
                 account_id = excluded.account_id, state = excluded.state, subject_version = excluded.subject_version, publication = excluded.publication,
                 invalid_reason = excluded.invalid_reason, cursor_at = excluded.cursor_at, next_due_at = excluded.next_due_at,
-                bar_instrument = excluded.bar_instrument, bar_seconds = excluded.bar_seconds, paused_at = excluded.paused_at,
-                paused_by = excluded.paused_by, pause_reason = excluded.pause_reason, failures_in_a_row = excluded.failures_in_a_row,
-                failures_since = excluded.failures_since
+                bar_instrument = excluded.bar_instrument, bar_seconds = excluded.bar_seconds, bar_window_seconds = excluded.bar_window_seconds,
+                market = excluded.market, paused_at = excluded.paused_at, paused_by = excluded.paused_by, pause_reason = excluded.pause_reason,
+                resumed_at = excluded.resumed_at, failures_in_a_row = excluded.failures_in_a_row
             """
         )
     }
@@ -72,11 +95,12 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     }
 
     func begin(_ era: ScheduleEra) async throws {
+        let policy = era.policy == SchedulePolicy() ? nil : try PostgresJSON(encoding: era.policy)
         try await connection.execute(
             """
-            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence)
-            VALUES (\(era.scheduleID), \(era.from), \(era.to), \(try PostgresJSON(encoding: era.cadence)))
-            ON CONFLICT (schedule_id, from_at) DO UPDATE SET to_at = excluded.to_at, cadence = excluded.cadence
+            INSERT INTO schedule_eras (schedule_id, from_at, to_at, cadence, policy)
+            VALUES (\(era.scheduleID), \(era.from), \(era.to), \(try PostgresJSON(encoding: era.cadence)), \(policy))
+            ON CONFLICT (schedule_id, from_at) DO UPDATE SET to_at = excluded.to_at, cadence = excluded.cadence, policy = excluded.policy
             """
         )
     }
@@ -84,17 +108,6 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     func endEra(of schedule: ScheduleID, at time: Timestamp) async throws {
         try await connection.execute(
             "UPDATE schedule_eras SET to_at = greatest(from_at, \(time)) WHERE schedule_id = \(schedule) AND to_at IS NULL"
-        )
-    }
-
-    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID> {
-        Set(
-            try await connection.query(
-                """
-                SELECT DISTINCT schedule_id FROM jobs
-                WHERE schedule_id IS NOT NULL AND state IN ('pending', 'running') AND schedule_id = ANY (\(schedules))
-                """
-            ).map { try $0.column(0, as: ScheduleID.self) }
         )
     }
 
@@ -136,7 +149,10 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         )
     }
 
-    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await JobInsertion.run(jobs, on: connection) }
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+        if jobs.contains(where: { !$0.waitsFor.isEmpty }) { return try await DependentInsertion.run(jobs, in: self) }
+        return try await JobInsertion.run(jobs, on: connection)
+    }
 
     func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         if counts.isEmpty { return [:] }
@@ -156,7 +172,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     }
 
     func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
-        try await connection.query("SELECT next_due_at FROM schedules WHERE signal_id = \(signal)").first?.column(0)
+        try await connection.query("SELECT next_due_at FROM schedules WHERE paused_at IS NULL AND signal_id = \(signal)").first?.column(0)
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {

@@ -6,7 +6,7 @@ enum ScheduleColumns {
     static let list =
         """
         schedule_id, signal_id, account_id, state, subject_version, publication, invalid_reason, cursor_at, next_due_at, \
-        paused_at, paused_by, pause_reason, failures_in_a_row, failures_since
+        paused_at, paused_by, pause_reason, resumed_at, failures_in_a_row
         """
 
     static func schedule(_ row: PostgresRow) throws -> Schedule {
@@ -22,7 +22,8 @@ enum ScheduleColumns {
             cursor: try row.column(7),
             nextDueAt: try row.column(8),
             pause: try pause(row, from: 9),
-            failures: FailureStreak(count: try row.column(12), since: try row.column(13))
+            resumedAt: try row.column(12),
+            failuresInARow: try row.column(13)
         )
     }
 

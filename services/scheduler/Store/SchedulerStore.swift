@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// Where the scheduler keeps what it owns. Two versions pass one contract suite: `PostgresSchedulerStore` serves, `InMemorySchedulerStore` is for tests.
 protocol SchedulerStore: JobLedger {
@@ -17,6 +18,12 @@ protocol SchedulerStore: JobLedger {
     func schedule(_ id: ScheduleID) async throws -> Schedule?
     /// The schedule of a signal.
     func schedule(of signal: SignalID) async throws -> Schedule?
+    /// The markets that active schedules follow or keep to, of which marketdata has not answered since `time`.
+    func markets(unansweredSince time: Timestamp) async throws -> [String]
+    /// Writes why marketdata could say nothing of a market.
+    func note(fault: String, ofMarket market: String) async throws
+    /// What is known of a market, and what kept marketdata from saying more; nil if it was never asked.
+    func market(_ market: String) async throws -> (sessions: MarketSessions, fault: String?)?
     /// A schedule's occurrences, the latest first, from before `before`.
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence]
 }
@@ -31,6 +38,12 @@ struct WatchedBar: Sendable, Hashable, Codable {
 protocol SchedulerTransaction: Sendable {
     /// The schedule of a signal, locked.
     func lockedSchedule(of signal: SignalID) async throws -> Schedule?
+    /// The schedule with that id, locked.
+    func lockedSchedule(_ id: ScheduleID) async throws -> Schedule?
+    /// Writes how many runs of a schedule have failed in a row.
+    func setFailures(_ count: Int, of schedule: ScheduleID) async throws
+    /// The store's clock.
+    func moment() async throws -> Timestamp
     /// Active schedules that are due, the longest overdue first, locked; those that another replica has locked are left out.
     func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule]
     /// Active schedules that wait for these bars, locked.
@@ -43,8 +56,21 @@ protocol SchedulerTransaction: Sendable {
     func begin(_ era: ScheduleEra) async throws
     /// Ends the era of a schedule that lasts.
     func endEra(of schedule: ScheduleID, at time: Timestamp) async throws
-    /// Which of these schedules have a run that has not ended.
-    func schedulesWithOpenRuns(among schedules: [ScheduleID]) async throws -> Set<ScheduleID>
+    /// The runs of these schedules that have not ended, in the order of their ids; `locked` holds them as they are until the commit.
+    func openRuns(among schedules: [ScheduleID], locked: Bool) async throws -> [OpenRun]
+    /// Cancels those of these jobs that nobody runs yet, and asks the others to stop.
+    func cancelRuns(_ jobs: [JobID]) async throws
+    /// Cancels jobs here and now; a worker that runs one learns that it has lost it.
+    func endRuns(_ jobs: [JobID]) async throws
+
+    /// What is known of the sessions of markets; one of which nothing is known is left out.
+    func sessions(of markets: Set<String>) async throws -> [String: MarketSessions]
+    /// Holds a market, known or new, against others who want to change it, and gives what is known of it.
+    func lockedSessions(of market: String) async throws -> MarketSessions
+    /// Writes what is known of a market and that marketdata has answered at `time`.
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws
+    /// Active schedules that follow or keep to this market, locked, in the order of their ids, from after `after`.
+    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule]
 
     /// How many active schedules are due next at this time, those included that another replica has locked; counts no further than `limit`.
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int
@@ -84,6 +110,9 @@ protocol JobLedger: Sendable {
     func expireLeases(limit: Int) async throws -> Int
     /// Counts a wait that took too long as a failed attempt; gives how many.
     func expireWaits(limit: Int) async throws -> Int
+    /// Lets jobs go that waited for jobs with so many dependants that the transaction in which they ended did not work off all; gives how many ends
+    /// it looked at, `limit` at most.
+    func unblockLeftOver(limit: Int) async throws -> Int
     /// Raises what has waited for ten minutes by one step, never to urgent.
     func raiseWaiting() async throws
     /// The classes in which a job could be claimed now.

@@ -111,7 +111,7 @@ struct JobReach: Sendable, Hashable {
         if job.kind == .tableConversion {
             files = (try? WireJSON.decode(TableConversionSpec.self, from: job.spec)).map { [$0.fileSHA256] } ?? []
         }
-        guard job.kind == .signalRun || job.kind == .dryRun, let spec = try? WireJSON.decode(SignalRunSpec.self, from: job.spec) else { return }
+        guard JobKind.ofRuns.contains(job.kind), let spec = try? WireJSON.decode(SignalRunSpec.self, from: job.spec) else { return }
         signalID = spec.signalID
         codeSHA256 = spec.versionSHA256
         files = spec.files.map(\.sha256)

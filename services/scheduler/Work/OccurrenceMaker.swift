@@ -18,37 +18,49 @@ struct OccurrenceMaker: Sendable {
     ///
     /// The clock is read when the transaction begins, and again when it is tried again: a run that waited for a connection is not on time.
     func makeDue(at clock: @autoclosure @escaping @Sendable () -> Timestamp) async throws -> (schedules: Int, jobs: Int) {
-        try await store.transaction { transaction in
-            let now = clock()
-            var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
-            if schedules.isEmpty { return (0, 0) }
-            // Those count as well that another replica works off at this moment.
-            if let second = Crowd.busiest(schedules.compactMap(\.nextDueAt)),
-                try await transaction.countSchedules(dueAt: second, limit: TickPlan.crowd + 1) > TickPlan.crowd
-            {
-                crowd.note(second)
-            }
-            let open = try await transaction.schedulesWithOpenRuns(among: schedules.map(\.id))
-            var made: [Made] = []
-            for (index, schedule) in schedules.enumerated() {
-                guard let publication = schedule.publication, let grid = try? grids.grid(publication.manifest.schedule) else { continue }
-                let plan = TickPlan(
-                    grid: grid,
-                    cursor: schedule.cursor,
-                    now: now,
-                    hasOpenRun: open.contains(schedule.id),
-                    isCrowded: crowd.contains(schedule.nextDueAt)
-                )
-                schedules[index].cursor = plan.cursor
-                schedules[index].nextDueAt = plan.nextDueAt
-                for entry in plan.entries {
-                    made.append(Made(occurrence: Occurrence(entry, of: schedule, at: now), publication: publication, nextDueAt: plan.nextDueAt))
-                }
-            }
-            let jobs = try await Self.write(made, in: transaction)
-            try await transaction.advance(schedules)
-            return (schedules.count, jobs)
+        try await store.transaction { transaction in try await makeDue(at: clock(), in: transaction) }
+    }
+
+    /// The same within a transaction.
+    func makeDue(at now: Timestamp, in transaction: any SchedulerTransaction) async throws -> (schedules: Int, jobs: Int) {
+        var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
+        if schedules.isEmpty { return (0, 0) }
+        // Those count as well that another replica works off at this moment.
+        if let second = Crowd.busiest(schedules.compactMap(\.nextDueAt)),
+            try await transaction.countSchedules(dueAt: second, limit: TickPlan.crowd + 1) > TickPlan.crowd
+        {
+            crowd.note(second)
         }
+        let open = try await transaction.openRuns(of: schedules)
+        let sessions = try await transaction.sessions(of: schedules)
+        var made: [Made] = []
+        for (index, schedule) in schedules.enumerated() {
+            guard let manifest = schedule.publication?.manifest, let grid = try? grids.grid(manifest.schedule) else { continue }
+            let due = DueTimes(grid, manifest.policy, sessions: schedule.market.flatMap { sessions[$0] } ?? .unknown)
+            if schedule.pause != nil {
+                let end = max(schedule.cursor, min(now, due.knownThrough))
+                schedules[index].cursor = end
+                schedules[index].nextDueAt = PausePlan.nextLook(due, after: end)
+                made += PausePlan.skipped(due, after: schedule.cursor, through: end).compactMap { Made($0, of: schedule, at: now, nextDueAt: nil) }
+                continue
+            }
+            let look = TickPlan.Look(
+                due: due,
+                policy: manifest.policy,
+                schedule: schedule.id.description,
+                cursor: schedule.cursor,
+                now: now,
+                open: OpenRuns(open[schedule.id] ?? []),
+                isCrowded: crowd.contains(schedule.nextDueAt)
+            )
+            let plan = TickPlan(look)
+            schedules[index].cursor = plan.cursor
+            schedules[index].nextDueAt = plan.nextDueAt
+            made += plan.entries.compactMap { Made($0, of: schedule, at: now, nextDueAt: plan.nextDueAt) }
+        }
+        let jobs = try await Self.write(made, meeting: open, in: transaction)
+        try await transaction.advance(schedules)
+        return (schedules.count, jobs)
     }
 
     /// An occurrence with what its job and its event need.
@@ -56,17 +68,50 @@ struct OccurrenceMaker: Sendable {
         let occurrence: Occurrence
         let publication: SignalPublished
         let nextDueAt: Timestamp?
+        /// How its run meets those that have not ended.
+        var start = OverlapPlan.Start.now
+        /// When its run may be claimed; nil is at once.
+        var availableAt: Timestamp?
     }
 
     /// Writes occurrences, the jobs of those that run, and the events; what was there already is left alone. Gives how many jobs were made.
-    static func write(_ made: [Made], in transaction: any SchedulerTransaction) async throws -> Int {
+    ///
+    /// - Parameter open: the runs of these schedules that have not ended.
+    static func write(_ made: [Made], meeting open: [ScheduleID: [OpenRun]], in transaction: any SchedulerTransaction) async throws -> Int {
         let added = try await transaction.add(made.map(\.occurrence))
         let new = made.filter { added.contains($0.occurrence.id) }
+        let runs = new.filter { $0.occurrence.jobID != nil }
+        let meeting = RunMeeting(runs, open)
+        if !meeting.cancelled.isEmpty { try await transaction.cancelRuns(meeting.cancelled) }
+        if !meeting.ended.isEmpty { try await transaction.endRuns(meeting.ended) }
         let trace = RequestContext.current?.trace.traceparent
-        let jobs = try new.filter { $0.occurrence.jobID != nil }.map { try RunJob.make($0.occurrence, of: $0.publication, traceparent: trace) }
+        let jobs = try runs.map { made in
+            try RunJob.make(
+                made.occurrence,
+                of: made.publication,
+                availableAt: made.availableAt,
+                after: made.occurrence.jobID.flatMap { meeting.waits[$0] } ?? [],
+                traceparent: trace
+            )
+        }
         _ = try await transaction.insert(jobs)
         try await JobSettlement.announce(new.map { ($0.occurrence, $0.nextDueAt) }, in: transaction)
         return jobs.count
+    }
+}
+
+extension OccurrenceMaker.Made {
+    /// A due time of a grid; nil without anything published.
+    init?(_ entry: TickPlan.Entry, of schedule: Schedule, at now: Timestamp, nextDueAt: Timestamp?) {
+        guard let publication = schedule.publication else { return nil }
+        let moved = entry.dueAt + entry.jitter
+        self.init(
+            occurrence: Occurrence(entry, of: schedule, at: now),
+            publication: publication,
+            nextDueAt: nextDueAt,
+            start: entry.start,
+            availableAt: moved > now ? moved : nil
+        )
     }
 }
 

@@ -11,6 +11,8 @@ final class Sweeper: Component {
     let name = "sweeper"
     static let interval = Duration.seconds(1)
     static let batch = 500
+    /// How many transactions of a round let dependants go that an end left over.
+    static let unblockings = 20
 
     private let store: any SchedulerStore
     private let time: any TimeSource
@@ -76,6 +78,12 @@ final class Sweeper: Component {
             return rounds
         }
         if count % 5 == 0 { await step("waits") { _ = try await store.expireWaits(limit: Self.batch) } }
+        await step("dependants") {
+            for _ in 0..<Self.unblockings {
+                let ends = try await store.unblockLeftOver(limit: 10)
+                if ends == 0 { return }
+            }
+        }
         if count % 30 == 0 { await step("ranks") { try await store.raiseWaiting() } }
         await step("hints") { for resourceClass in try await store.claimableClasses() { hint(resourceClass) } }
     }

@@ -61,6 +61,10 @@ struct RunCompletedHandler: EventHandler {
             _ = try await store.record(ended(event, summary, .failed, rows: 0, row: nil, reason: reason), now: time.now())
             return .done
         }
+        // Backfills have a kind of their own that nobody here hears; what says of itself that it is one has no place in a record, whatever its kind.
+        if summary.feed == .backfill {
+            return try await reject(event, summary, rows: 0, RowFault(row: nil, reason: "a backfill is never recorded"), store)
+        }
         let json: JSONValue
         switch found.result {
         case .found(let found): json = found

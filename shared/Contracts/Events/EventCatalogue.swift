@@ -5,7 +5,7 @@ public enum EventCatalogue {
         AccountCreated.self, UserChanged.self, SessionRevoked.self, KeyChanged.self,
         InstrumentChanged.self, BarsClosed.self, BarsRevised.self,
         SignalPublished.self, SignalUnpublished.self, RunRecorded.self, RunRejected.self, PredictionRecorded.self, SubscriptionChanged.self,
-        JobCompleted.self, OccurrenceSettled.self,
+        JobCompleted.self, OccurrenceSettled.self, ScheduleChanged.self, CadenceSettled.self,
     ]
 
     /// The body type of an event type's name; nil for a name that is not ours.

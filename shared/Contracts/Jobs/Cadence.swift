@@ -6,6 +6,18 @@ public enum Cadence: Sendable, Hashable {
     case cron(expression: String, zone: String)
     /// When a bar of an instrument closes.
     case barClose(instrument: String, interval: String)
+    /// Within the sessions of an instrument's market, by its calendar.
+    case session(instrument: String, moment: SessionMoment)
+}
+
+/// Which moments of a session are due.
+public enum SessionMoment: Sendable, Hashable {
+    /// The open and every so many seconds after it, before the close.
+    case every(seconds: Int)
+    /// Once, so many seconds after the open, in a session that lasts longer.
+    case afterOpen(seconds: Int)
+    /// Once, so many seconds before the close, in a session that lasts as long.
+    case beforeClose(seconds: Int)
 }
 
 extension Cadence {
@@ -14,13 +26,15 @@ extension Cadence {
 }
 
 extension Cadence: Codable {
-    private enum CodingKeys: CodingKey { case kind, seconds, expression, zone, instrument, interval }
+    private enum CodingKeys: CodingKey {
+        case kind, seconds, expression, zone, instrument, interval, everySeconds, afterOpenSeconds, beforeCloseSeconds
+    }
     private enum Kind: String, Codable {
-        case interval, cron
+        case interval, cron, session
         case barClose = "bar_close"
     }
 
-    /// Reads `{"kind": "interval" | "cron" | "bar_close", …}`.
+    /// Reads `{"kind": "interval" | "cron" | "bar_close" | "session", …}`.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         switch try container.decode(Kind.self, forKey: .kind) {
@@ -33,6 +47,16 @@ extension Cadence: Codable {
                 instrument: try container.decode(String.self, forKey: .instrument),
                 interval: try container.decode(String.self, forKey: .interval)
             )
+        case .session:
+            let moment: SessionMoment
+            if let seconds = try container.decodeIfPresent(Int.self, forKey: .everySeconds) {
+                moment = .every(seconds: seconds)
+            } else if let seconds = try container.decodeIfPresent(Int.self, forKey: .afterOpenSeconds) {
+                moment = .afterOpen(seconds: seconds)
+            } else {
+                moment = .beforeClose(seconds: try container.decode(Int.self, forKey: .beforeCloseSeconds))
+            }
+            self = .session(instrument: try container.decode(String.self, forKey: .instrument), moment: moment)
         }
     }
 
@@ -51,6 +75,14 @@ extension Cadence: Codable {
             try container.encode(Kind.barClose, forKey: .kind)
             try container.encode(instrument, forKey: .instrument)
             try container.encode(interval, forKey: .interval)
+        case .session(let instrument, let moment):
+            try container.encode(Kind.session, forKey: .kind)
+            try container.encode(instrument, forKey: .instrument)
+            switch moment {
+            case .every(let seconds): try container.encode(seconds, forKey: .everySeconds)
+            case .afterOpen(let seconds): try container.encode(seconds, forKey: .afterOpenSeconds)
+            case .beforeClose(let seconds): try container.encode(seconds, forKey: .beforeCloseSeconds)
+            }
         }
     }
 }

@@ -20,6 +20,8 @@ public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessSt
     public static let signalRun = JobKind("signal_run")
     /// Runs a signal's code once, for its author only.
     public static let dryRun = JobKind("dry_run")
+    /// Runs a signal's code as of a moment of the past: for its author, and for no record.
+    public static let backfillRun = JobKind("backfill_run")
     /// Resolves predictions whose outcome window has closed.
     public static let settlement = JobKind("settlement")
     /// Imports bars from a source.
@@ -33,5 +35,7 @@ public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessSt
 
     /// Kinds that are an account's own doing: it sees them and may cancel them. All others are the platform's work, whoever's account they are done for:
     /// above all nobody may call off the measuring of his own record.
-    public static let ofOwners: [JobKind] = [.signalRun, .dryRun]
+    public static let ofOwners: [JobKind] = [.signalRun, .dryRun, .backfillRun]
+    /// Kinds whose spec is that of a run of a signal's code.
+    public static let ofRuns: [JobKind] = [.signalRun, .dryRun, .backfillRun]
 }

@@ -12,6 +12,8 @@ public struct Manifest: Sendable, Hashable, Codable {
     public var deadlineSeconds: Int
     /// When it runs.
     public var schedule: Cadence
+    /// What becomes of due times that meet a run, come late or lie outside its bounds; absent in JSON where all of it is the default.
+    public var policy: SchedulePolicy
     /// The bars that it reads.
     public var inputs: [ManifestInput]
     /// What it gives.
@@ -27,6 +29,7 @@ public struct Manifest: Sendable, Hashable, Codable {
         class: ResourceClass = .small,
         deadlineSeconds: Int = 60,
         schedule: Cadence,
+        policy: SchedulePolicy = SchedulePolicy(),
         inputs: [ManifestInput],
         output: ManifestOutput,
         parameters: JSONValue = .object([:])
@@ -37,6 +40,7 @@ public struct Manifest: Sendable, Hashable, Codable {
         self.class = `class`
         self.deadlineSeconds = deadlineSeconds
         self.schedule = schedule
+        self.policy = policy
         self.inputs = inputs
         self.output = output
         self.parameters = parameters

@@ -34,6 +34,9 @@ struct Job: Sendable, Hashable {
     let scheduleID: ScheduleID?
     let occurrenceID: OccurrenceID?
     let traceparent: String?
+    /// How many of the jobs that it waits for have not ended yet; while there are any, nobody can claim it.
+    var blockedBy = 0
+    var waitsFor: [JobDependency] = []
 }
 
 /// A job that is to be written into the ledger.
@@ -53,6 +56,8 @@ struct NewJob: Sendable, Hashable {
     var scheduleID: ScheduleID?
     var occurrenceID: OccurrenceID?
     var traceparent: String?
+    /// Jobs that have to end first: existing ones, or such as stand before it among those that are written with it.
+    var waitsFor: [JobDependency] = []
 }
 
 /// What became of a request for a job.
@@ -62,6 +67,8 @@ enum Insertion: Sendable, Hashable {
     case existing(JobID)
     /// Another request came with the same key before.
     case keyReused(JobID)
+    /// It was to wait for a job that there is not, or that is not its account's; nothing was written.
+    case unknownDependency(JobID)
 }
 
 /// What became of a request to cancel.

@@ -45,6 +45,9 @@ struct JobEnding: Sendable, Hashable {
         return ending
     }
 
+    /// Why a run was cancelled for the sake of the next.
+    static let forALaterRun = "a later due time took its place"
+
     /// Its lease has ended.
     static func lost(_ job: Job) -> JobEnding {
         if job.cancelRequestedAt != nil { return JobEnding(job: job, state: .cancelled) }

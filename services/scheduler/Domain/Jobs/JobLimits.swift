@@ -13,7 +13,7 @@ enum JobLimits {
     static func timeLimitSeconds(resourceClass: ResourceClass, kind: JobKind, spec: JSONValue, classes: ResourceClasses = .standard) -> Int {
         if kind == .resampleAll { return 600 }
         var effective = resourceClass
-        if kind == .signalRun || kind == .dryRun, let name = spec["manifest"]?["class"]?.string, let wanted = ResourceClass(rawValue: name) {
+        if JobKind.ofRuns.contains(kind), let name = spec["manifest"]?["class"]?.string, let wanted = ResourceClass(rawValue: name) {
             effective = wanted
         }
         return switch effective {

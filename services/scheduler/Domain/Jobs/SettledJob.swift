@@ -12,7 +12,7 @@ struct SettledJob: Sendable, Hashable {
             case .cancelled: .cancelled
             default: .failed
             }
-        let isRun = job.kind == .signalRun || job.kind == .dryRun
+        let isRun = JobKind.ofRuns.contains(job.kind)
         let spec: SignalRunSpec? = isRun ? try? WireJSON.decode(from: job.spec) : nil
         return JobCompleted(
             jobID: job.id,

@@ -4,10 +4,13 @@ import Schedules
 /// Holds the occurrences of an era against its grid.
 enum GridAudit {
     /// Due times in `(from, to]` without an occurrence, and occurrences that no due time asked for, in words.
-    static func faults(of era: ScheduleEra, from: Timestamp, to: Timestamp, occurrences: [Occurrence]) -> [String] {
-        guard to > from, let grid = try? ScheduleGrid(era.cadence) else { return [] }
+    static func faults(of era: ScheduleEra, from: Timestamp, to: Timestamp, occurrences: [Occurrence], sessions: MarketSessions = .unknown)
+        -> [String]
+    {
+        guard to > from, let cadence = try? ScheduleGrid(era.cadence) else { return [] }
         // Bars say when, so there is no grid to count: `auspex audit` counts against the closes that marketdata announced.
-        if case .barClose = grid { return [] }
+        if case .barClose = cadence { return [] }
+        let grid = DueTimes(cadence, era.policy, sessions: sessions)
         var faults: [String] = []
         var expected = from
         for occurrence in occurrences {
@@ -17,6 +20,11 @@ enum GridAudit {
             if let due = grid.next(after: expected), due < first { faults.append("schedule \(era.scheduleID) has nothing for \(due)") }
             if grid.next(after: first - .microseconds(1)) != first {
                 faults.append("schedule \(era.scheduleID) has an occurrence at \(first), where none was due")
+            }
+            // A range lies between two changes of the market as a whole.
+            let isWrong = grid.isInSession(first) ? occurrence.reason == "calendar" : occurrence.outcome != .skipped
+            if isWrong {
+                faults.append("occurrence \(occurrence.id), due at \(first), mistakes whether the market was open")
             }
             if occurrence.rangeTo != nil, occurrence.dueAt >= from {
                 let due = grid.count(after: occurrence.dueAt - .microseconds(1), through: last)

@@ -14,8 +14,17 @@ enum Publication {
         let begins: ScheduleEra?
     }
 
+    /// What is known besides the schedule's row.
+    struct Surroundings: Sendable {
+        /// The runs of the schedule that have not ended.
+        var open = OpenRuns()
+        /// What is known of the market of what is published, and of that of what was.
+        var sessions: [String: MarketSessions] = [:]
+        let now: Timestamp
+    }
+
     /// A version went live. Nil when a later event has been applied already.
-    static func published(_ event: SignalPublished, subjectVersion: Int64, current: Schedule?, hasOpenRun: Bool, now: Timestamp) -> Change? {
+    static func published(_ event: SignalPublished, subjectVersion: Int64, current: Schedule?, _ surroundings: Surroundings) -> Change? {
         if let current, current.subjectVersion >= subjectVersion { return nil }
         // Never before what has its outcome already: a due time must not get a second one.
         let from = max(current?.cursor ?? event.publishedAt, event.publishedAt)
@@ -28,16 +37,25 @@ enum Publication {
             publication: event,
             cursor: from
         )
-        let (owed, endsEraAt) = end(current, at: event.publishedAt, now: now, hasOpenRun: hasOpenRun, reason: "republished")
+        let (owed, endsEraAt) = end(current, at: event.publishedAt, surroundings, reason: "republished")
         var begins: ScheduleEra?
-        do {
-            let grid = try ScheduleGrid(event.manifest.schedule)
-            schedule.nextDueAt = grid.next(after: from)
+        do throws(ScheduleError) {
+            let (cadence, policy) = (event.manifest.schedule, event.manifest.policy)
+            let grid = try ScheduleGrid(cadence)
+            if let fault = SchedulePolicyRules.fault(in: policy, of: cadence, deadlineSeconds: event.manifest.deadlineSeconds) {
+                throw ScheduleError.badPolicy(key: fault.key, message: fault.message)
+            }
+            let sessions = schedule.market.flatMap { surroundings.sessions[$0] } ?? .unknown
+            let due = DueTimes(grid, policy, sessions: sessions)
+            // A pause outlives a republication, and the failures of the version that was live before count no more.
+            schedule.pause = current?.pause
+            schedule.resumedAt = current?.resumedAt
+            schedule.nextDueAt = schedule.pause == nil ? TickPlan.armed(due, after: from) : PausePlan.nextLook(due, after: from)
             // That of bars begins when marketdata has heard that somebody waits for them: before that, no close is told to us.
             if case .barClose = grid {
                 begins = nil
             } else {
-                begins = ScheduleEra(scheduleID: schedule.id, cadence: event.manifest.schedule, from: from, to: nil)
+                begins = ScheduleEra(scheduleID: schedule.id, cadence: cadence, policy: policy, from: from, to: nil)
             }
         } catch {
             schedule.state = .invalid
@@ -52,11 +70,10 @@ enum Publication {
         subjectVersion: Int64,
         at time: Timestamp,
         current: Schedule?,
-        hasOpenRun: Bool,
-        now: Timestamp
+        _ surroundings: Surroundings
     ) -> Change? {
         if let current, current.subjectVersion >= subjectVersion { return nil }
-        let (owed, endsEraAt) = end(current, at: time, now: now, hasOpenRun: hasOpenRun, reason: "unpublished")
+        let (owed, endsEraAt) = end(current, at: time, surroundings, reason: "unpublished")
         let schedule = Schedule(
             id: current?.id ?? .make(),
             signalID: event.signalID,
@@ -64,21 +81,33 @@ enum Publication {
             state: .unpublished,
             subjectVersion: subjectVersion,
             publication: current?.publication,
-            cursor: endsEraAt ?? max(current?.cursor ?? time, time)
+            cursor: endsEraAt ?? max(current?.cursor ?? time, time),
+            pause: current?.pause,
+            resumedAt: current?.resumedAt
         )
         return Change(schedule: schedule, owed: owed, endsEraAt: endsEraAt, begins: nil)
     }
 
     /// What the running grid still owes up to `time`: what is young enough still runs, as it would have, had the grid been looked at in between.
-    private static func end(_ current: Schedule?, at time: Timestamp, now: Timestamp, hasOpenRun: Bool, reason: String)
+    static func end(_ current: Schedule?, at time: Timestamp, _ surroundings: Surroundings, reason: String)
         -> (owed: [TickPlan.Entry], endsEraAt: Timestamp?)
     {
-        guard let current, current.state == .active, let cadence = current.publication?.manifest.schedule, let grid = try? ScheduleGrid(cadence)
+        guard let current, current.state == .active, let manifest = current.publication?.manifest, let grid = try? ScheduleGrid(manifest.schedule)
         else {
             return ([], nil)
         }
-        // What is not due yet is owed by nobody, even if the clock of signals is ahead.
-        let until = max(min(time, now), current.cursor)
-        return (TickPlan.owed(grid, after: current.cursor, through: until, now: now, hasOpenRun: hasOpenRun, reason: reason), until)
+        let sessions = current.market.flatMap { surroundings.sessions[$0] } ?? .unknown
+        let look = TickPlan.Look(
+            due: DueTimes(grid, manifest.policy, sessions: sessions),
+            policy: manifest.policy,
+            schedule: current.id.description,
+            cursor: current.cursor,
+            now: surroundings.now,
+            open: surroundings.open
+        )
+        // What is not due yet is owed by nobody, even if the clock of signals is ahead. Of a market that is not known nothing is owed either.
+        let until = max(min(time, surroundings.now, look.due.knownThrough), current.cursor)
+        if current.pause != nil { return (PausePlan.skipped(look.due, after: current.cursor, through: until), until) }
+        return (TickPlan.owed(look, through: until, reason: reason), until)
     }
 }

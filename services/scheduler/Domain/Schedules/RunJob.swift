@@ -6,7 +6,16 @@ enum RunJob {
     /// Runs of live signals go before what people wait for less impatiently.
     static let priority = Priority.high
 
-    static func make(_ occurrence: Occurrence, of publication: SignalPublished, traceparent: String?) throws -> NewJob {
+    /// - Parameters:
+    ///   - availableAt: when it may be claimed; nil is at once.
+    ///   - others: runs that have to end first, however they end.
+    static func make(
+        _ occurrence: Occurrence,
+        of publication: SignalPublished,
+        availableAt: Timestamp? = nil,
+        after others: [JobID] = [],
+        traceparent: String?
+    ) throws -> NewJob {
         let spec = SignalRunSpec(
             signalID: publication.signalID,
             versionID: publication.versionID,
@@ -28,9 +37,11 @@ enum RunJob {
             spec: json,
             inputSHA256: SHA256.digest(WireJSON.encode(json)),
             idempotencyKey: occurrence.id.description,
+            availableAt: availableAt,
             scheduleID: occurrence.scheduleID,
             occurrenceID: occurrence.id,
-            traceparent: traceparent
+            traceparent: traceparent,
+            waitsFor: others.map { JobDependency(on: $0, condition: .ended) }
         )
     }
 }

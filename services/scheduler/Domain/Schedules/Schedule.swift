@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// When a published signal runs.
 struct Schedule: Sendable, Hashable {
@@ -26,16 +27,28 @@ struct Schedule: Sendable, Hashable {
     var nextDueAt: Timestamp?
     /// While it is set nothing runs, and `nextDueAt` is when the skipped due times are next written down.
     var pause: SchedulePause?
-    var failures = FailureStreak()
+    /// When the last pause was lifted: what was due before it runs no more.
+    var resumedAt: Timestamp?
+    /// Runs that failed by the code's fault since the last one that was recorded.
+    var failuresInARow = 0
 
     /// When it runs next, as far as that is known.
     var nextRunAt: Timestamp? { pause == nil ? nextDueAt : nil }
+}
+
+extension Schedule {
+    /// The instrument whose market it follows or keeps to; nil for most, and for what does not run.
+    var market: String? {
+        guard state == .active, let manifest = publication?.manifest else { return nil }
+        return DueTimes.market(of: manifest.schedule, manifest.policy)
+    }
 }
 
 /// From when to when a grid was in force: what an audit counts against.
 struct ScheduleEra: Sendable, Hashable {
     let scheduleID: ScheduleID
     let cadence: Cadence
+    var policy = SchedulePolicy()
     /// Due times after this belong to the era.
     let from: Timestamp
     /// Due times up to this; nil while it lasts.

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// Why a schedule does not run for the time being. Its grid goes on: what is due in a pause is skipped and counted, and never caught up.
 struct SchedulePause: Sendable, Hashable {
@@ -17,9 +18,32 @@ struct SchedulePause: Sendable, Hashable {
     static let maximumReasonLength = 500
 }
 
-/// Runs that failed by the code's fault since the last one that was recorded.
-struct FailureStreak: Sendable, Hashable {
-    var count = 0
-    /// Runs of due times up to here count no more: the pause that they led to was lifted.
-    var since: Timestamp?
+/// What looks at a paused schedule bring. Nothing runs, so they need not come at each due time: one an hour writes down what has been skipped.
+enum PausePlan {
+    static let rhythm = Duration.seconds(3_600)
+    static let reason = "paused"
+
+    /// The due times in `(cursor, end]` as outcomes; more than a thousand are one row. What a closed market would have left out anyway keeps its reason.
+    static func skipped(_ due: DueTimes, after cursor: Timestamp, through end: Timestamp) -> [TickPlan.Entry] {
+        TickPlan.lost(due, after: cursor, before: end + .microseconds(1), reason: reason).map { entry in
+            TickPlan.Entry(dueAt: entry.dueAt, rangeTo: entry.rangeTo, count: entry.count, outcome: .skipped, reason: entry.reason)
+        }
+    }
+
+    /// When it is looked at again; nil for bar closes, which are written down as they come, and when nothing more is due.
+    static func nextLook(_ due: DueTimes, after now: Timestamp) -> Timestamp? {
+        if let look = TickPlan.armed(due, after: now + rhythm - .microseconds(1)) { return look }
+        // The last before the schedule's end, or before what is known of its market.
+        return due.last(after: now, through: min(now + rhythm, due.knownThrough))
+    }
+}
+
+extension Schedule {
+    /// What a bar's close means when the pauses of the schedule are taken into account, wherever in the queue it was held up meanwhile.
+    func sparing(_ plan: BarClosePlan, knownAt: Timestamp) -> (outcome: OccurrenceOutcome, reason: String?) {
+        let isInPause = pause.map { knownAt > $0.since } ?? false
+        let isBeforeResumption = resumedAt.map { knownAt <= $0 } ?? false
+        guard plan.reason != "no_bar", isInPause || isBeforeResumption else { return (plan.outcome, plan.reason) }
+        return (.skipped, PausePlan.reason)
+    }
 }

@@ -1,4 +1,5 @@
 import Contracts
+import Schedules
 
 /// One immutable state of a signal's code and data.
 struct SignalVersion: Sendable, Hashable {
@@ -22,6 +23,7 @@ struct SignalVersion: Sendable, Hashable {
     var instruments: [String] {
         var names = Set(manifest.inputs.map(\.instrument) + [manifest.output.instrument])
         if case .barClose(let instrument, _) = manifest.schedule { names.insert(instrument) }
+        if let market = DueTimes.market(of: manifest.schedule, manifest.policy) { names.insert(market) }
         return names.sorted()
     }
 

@@ -40,7 +40,12 @@ enum ManifestParser {
         }
         let resourceClass = reader.word("class", default: ResourceClass.small, among: [.small, .standard, .large, .gpu])
         let deadline = reader.integer("deadline_seconds", default: 60, range: 1...86_400, expected: "seconds after the due time")
-        let schedule = reader.table("schedule", expected: "when the signal runs") { readSchedule(&$0) }
+        let schedule = reader.table("schedule", expected: "when the signal runs") { table in
+            // Both are read, so that the faults of both are told.
+            let cadence = readSchedule(&table)
+            let policy = SchedulePolicyReader.read(&table, of: cadence, deadlineSeconds: deadline)
+            return cadence.map { (cadence: $0, policy: policy) }
+        }
         let inputs = reader.tables("inputs", maximum: maximumInputs, expected: "the bars that the signal reads") { readInput(&$0) }
         let output = reader.table("output", expected: "what the signal predicts") { readOutput(&$0) }
         let parameters = reader.value("parameters", optional: true, expected: "a table of the author's own") ?? .object([:])
@@ -56,14 +61,15 @@ enum ManifestParser {
             python: python,
             class: resourceClass,
             deadlineSeconds: deadline,
-            schedule: schedule,
+            schedule: schedule.cadence,
+            policy: schedule.policy,
             inputs: inputs,
             output: output,
             parameters: parameters
         )
     }
 
-    private enum ScheduleKind: String, CaseIterable { case interval, cron, barClose = "bar_close" }
+    private enum ScheduleKind: String, CaseIterable { case interval, cron, barClose = "bar_close", session }
 
     private static func readSchedule(_ reader: inout ManifestReader) -> Cadence? {
         switch reader.word("kind", among: ScheduleKind.allCases) {
@@ -80,6 +86,7 @@ enum ManifestParser {
             let (instrument, interval) = (instrument("instrument", &reader), interval("interval", &reader))
             if !interval.isEmpty { check(.barClose(instrument: "any", interval: interval), "interval", &reader) }
             return .barClose(instrument: instrument, interval: interval)
+        case .session: return SessionCadenceReader.read(&reader)
         case nil: return nil
         }
     }
@@ -106,7 +113,7 @@ enum ManifestParser {
         return ManifestOutput(kind: kind, instrument: symbol, horizonSeconds: horizon, maximumRows: rows)
     }
 
-    private static func instrument(_ key: String, _ reader: inout ManifestReader) -> String {
+    static func instrument(_ key: String, _ reader: inout ManifestReader) -> String {
         reader.string(key, expected: "an instrument's symbol, such as \"BTCUSD\"") { isSymbol($0) }
     }
 

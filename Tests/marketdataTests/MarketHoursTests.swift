@@ -1,0 +1,93 @@
+import Bars
+import Contracts
+import HTTPServing
+import TestSupport
+import Testing
+
+@testable import marketdata
+
+/// When markets are open and when bars close, as the scheduler is told.
+struct MarketHoursTests {
+    private func at(_ text: String) throws -> Int64 { try #require(Timestamp(iso8601: text)).microseconds }
+
+    private func text(_ sessions: [Range<Int64>]) -> [String] {
+        sessions.map {
+            "\(Timestamp(microseconds: $0.lowerBound).iso8601.prefix(16)) \(Timestamp(microseconds: $0.upperBound).iso8601.dropFirst(11).prefix(5))"
+        }
+    }
+
+    @Test func holidaysAndHalfDays() throws {
+        let hours = MarketHours(try TradingClock(CalendarCatalogue.usEquity))
+        let thanksgiving = hours.sessions(from: try at("2026-11-25T00:00:00Z"), through: try at("2026-11-30T14:30:00Z"))
+        #expect(text(thanksgiving) == ["2026-11-25T14:30 21:00", "2026-11-27T14:30 18:00", "2026-11-30T14:30 21:00"])
+        // Both bounds are about the open.
+        let none = hours.sessions(from: try at("2026-11-25T14:30:00.000001Z"), through: try at("2026-11-27T14:29:59Z"))
+        #expect(none.isEmpty)
+        // The clocks change, the bell does not.
+        let spring = hours.sessions(from: try at("2026-03-06T00:00:00Z"), through: try at("2026-03-09T23:00:00Z"))
+        #expect(text(spring) == ["2026-03-06T14:30 21:00", "2026-03-09T13:30 20:00"])
+    }
+
+    @Test func daysThatBeginTheEveningBefore() throws {
+        let hours = MarketHours(try TradingClock(CalendarCatalogue.forex))
+        let found = hours.sessions(from: try at("2026-01-04T00:00:00Z"), through: try at("2026-01-06T00:00:00Z"))
+        #expect(text(found) == ["2026-01-04T22:00 22:00", "2026-01-05T22:00 22:00"])
+    }
+
+    @Test func aPauseDividesASession() throws {
+        var calendar = CalendarCatalogue.eurex
+        calendar.breaks = (0..<7).map { $0 < 5 ? SessionHours(open: 43_200, close: 46_800) : nil }
+        let found = MarketHours(try TradingClock(calendar)).sessions(from: try at("2026-01-05T00:00:00Z"), through: try at("2026-01-05T23:00:00Z"))
+        #expect(text(found) == ["2026-01-05T08:00 11:00", "2026-01-05T12:00 16:30"])
+    }
+
+    @Test func barsOfSessionsAndOfEverAndEver() throws {
+        let hour: Int64 = 3_600_000_000
+        let grid = SessionGrid(clock: try TradingClock(CalendarCatalogue.usEquity), kind: .regular, intervalMicroseconds: hour)
+        let found = ExpectedCloses.stretches(of: grid, after: try at("2026-11-25T16:00:00Z"), through: try at("2026-11-27T16:40:00Z"))
+        #expect(
+            found.map { "\($0.startsAt.iso8601.prefix(16)) \($0.endsAt.iso8601.prefix(16))" } == [
+                "2026-11-25T15:30 2026-11-25T21:00", "2026-11-27T14:30 2026-11-27T16:30",
+            ]
+        )
+        let endless = ExpectedCloses.stretches(of: EpochGrid(intervalMicroseconds: hour), after: 30 * 60_000_000, through: 4 * hour + 5)
+        #expect(endless == [.init(startsAt: Timestamp(seconds: 0), endsAt: Timestamp(seconds: 4 * 3_600), barMicroseconds: hour)])
+        #expect(ExpectedCloses.stretches(of: EpochGrid(intervalMicroseconds: hour), after: 5, through: 6).isEmpty)
+        let days = PeriodGrid(clock: try TradingClock(CalendarCatalogue.usEquity), kind: .regular, interval: .days(1))
+        let closes = ExpectedCloses.stretches(of: days, after: try at("2026-11-25T16:00:00Z"), through: try at("2026-11-30T20:59:00Z"))
+        #expect(closes.map { String($0.endsAt.iso8601.prefix(16)) } == ["2026-11-25T21:00", "2026-11-27T18:00"])
+    }
+
+    @Test(.enabled(if: TestServers.hasPostgres)) func theSchedulerIsTold() async throws {
+        try await withDoors { doors in
+            let scheduler = try doors.service("scheduler")
+            let path = "/internal/v1/instruments/BTCUSD/sessions?from=2026-01-01T00:00:00Z&through=2026-01-02T00:00:00Z"
+            let answer = try await scheduler.get(path).json()
+            #expect(answer["calendar"] == "always-open" && answer["sessions"]?.array?.count == 2)
+            #expect(answer["sessions"]?.array?.first == ["opens_at": "2026-01-01T00:00:00.000000Z", "closes_at": "2026-01-02T00:00:00.000000Z"])
+            #expect(try await doors.service("executor").get(path).status == 403)
+            #expect(try await scheduler.get(path.replacing("BTCUSD", with: "NONE")).verdict.hasPrefix("404 unknown_instrument"))
+            for bad in ["", "?from=2026-01-01T00:00:00Z", "?from=2026-01-02T00:00:00Z&through=2026-01-01T00:00:00Z", "?from=x&through=y"] {
+                #expect(try await scheduler.get("/internal/v1/instruments/BTCUSD/sessions\(bad)").status == 400)
+                #expect(try await scheduler.get("/internal/v1/instruments/BTCUSD/closes\(bad)").status == 400)
+            }
+            // Nothing is expected of an instrument that no feed tells of.
+            let closes = "/internal/v1/instruments/BTCUSD/closes?interval_seconds=60&from=2026-01-01T00:00:00Z&through=2026-01-01T01:00:00Z"
+            let silent = try await scheduler.get(closes).json()
+            #expect(silent["live_since"] == nil && silent["stretches"]?.array?.isEmpty == true)
+            let instrument = try #require(try await doors.store.description(of: "BTCUSD", on: .moment(.now()))).instrument.id
+            _ = try await LiveSubscriptionStore(pool: doors.pool).put(instrument, source: "test", symbol: "BTCUSD", barSeconds: 60)
+            let live = try await scheduler.get(closes).json()
+            #expect(live["live_since"]?.string != nil)
+            #expect(
+                live["stretches"]?.array == [
+                    ["starts_at": "2026-01-01T00:00:00.000000Z", "ends_at": "2026-01-01T01:00:00.000000Z", "bar_microseconds": 60_000_000]
+                ]
+            )
+            // Bars that cannot be made of what is stored never close.
+            let never = try await scheduler.get(closes.replacing("interval_seconds=60", with: "interval_seconds=7")).json()
+            #expect(never["live_since"] == nil)
+            #expect(try await doors.service("signals").get(closes).status == 403)
+        }
+    }
+}

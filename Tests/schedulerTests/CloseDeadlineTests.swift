@@ -1,0 +1,181 @@
+import Contracts
+import HTTPServing
+import Messaging
+import Postgres
+import ServiceRuntime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import scheduler
+
+/// A close of which nobody hears leaves a due time that was missed, and not silence.
+struct CloseDeadlineTests {
+    private static let start = Fixture.start
+
+    @Test func closesOfStretches() {
+        func at(_ seconds: Int) -> Timestamp { Self.start + .seconds(seconds) }
+        let bars = ExpectedBars(
+            liveSince: at(0),
+            stretches: [
+                .init(startsAt: at(-60), endsAt: at(60), barMicroseconds: 15_000_000),
+                // The last one is cut at a close.
+                .init(startsAt: at(1_000), endsAt: at(1_040), barMicroseconds: 15_000_000),
+            ]
+        )
+        #expect(bars.closes(after: at(-30), through: at(2_000), limit: 100) == [15, 30, 45, 60, 1_015, 1_030, 1_040].map(at))
+        #expect(bars.closes(after: at(30), through: at(1_030), limit: 100) == [45, 60, 1_015, 1_030].map(at))
+        #expect(bars.closes(after: at(0), through: at(2_000), limit: 2) == [at(15), at(30)])
+        #expect(bars.closes(after: at(2_000), through: at(3_000), limit: 2).isEmpty)
+        // The bar in which the feed began is not whole.
+        let late = ExpectedBars(liveSince: at(20), stretches: bars.stretches)
+        #expect(late.closes(after: at(0), through: at(60), limit: 9) == [at(45), at(60)])
+        #expect(ExpectedBars(liveSince: nil, stretches: bars.stretches).closes(after: at(0), through: at(60), limit: 9).isEmpty)
+    }
+
+    /// A schedule that waits for bars of 15 s, and marketdata that says when they close.
+    private struct Scene: Sendable {
+        let store: PostgresSchedulerStore
+        let time = ManualTimeSource(start)
+        let deadlines: CloseDeadlines
+        let event: SignalPublished
+        let schedule: Schedule
+        let asked = Asked()
+
+        final class Asked: Sendable {
+            let state = Mutex((count: 0, isAway: false))
+        }
+
+        init(_ store: PostgresSchedulerStore, policy: SchedulePolicy = SchedulePolicy(), liveSince: Timestamp? = start - .seconds(3_600)) async throws
+        {
+            self.store = store
+            let calls = asked
+            deadlines = CloseDeadlines(
+                store: CloseDeadlineStore(pool: store.pool, outbox: store.outbox),
+                time: time,
+                loop: TestLoop.shared
+            ) { _, from, through in
+                try calls.state.withLock { state in
+                    state.count += 1
+                    if state.isAway { throw ServiceClientError.away(service: "marketdata", reason: "test") }
+                }
+                let origin = from.floored(to: .seconds(15))
+                return ExpectedBars(liveSince: liveSince, stretches: [.init(startsAt: origin, endsAt: through, barMicroseconds: 15_000_000)])
+            }
+            event = Fixture.publication(.barClose(instrument: "BTCUSD", interval: "15s"), policy: policy)
+            let published = event
+            _ = try await store.transaction { transaction in
+                _ = try await ScheduleKeeper.publish(published, subjectVersion: 1, now: start, in: transaction)
+            }
+            schedule = try #require(try await store.schedule(of: event.signalID))
+            let id = schedule.id
+            // Marketdata has heard of it.
+            try await store.transaction { transaction in
+                try await transaction.begin(
+                    ScheduleEra(scheduleID: id, cadence: .barClose(instrument: "BTCUSD", interval: "15s"), policy: policy, from: start, to: nil)
+                )
+            }
+        }
+
+        func close(_ index: Int, at now: Timestamp? = nil) async throws -> Int {
+            let end = start + .seconds(index * 15)
+            let event = try Fixture.closed(["BTCUSD"], at: end)
+            return try await store.transaction { try await BarCloseKeeper.apply(event, now: now ?? end, in: $0) }
+        }
+
+        func found() async throws -> [Occurrence] { try await store.occurrences(of: schedule.id, before: nil, limit: 1_000).reversed() }
+    }
+
+    @Test("A close that is not announced is missed after its window; one that comes after all makes no run", .enabled(if: TestServers.hasPostgres))
+    func unheard() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            try await scene.deadlines.look()
+            #expect(try await scene.close(1) == 1)
+            // The second close is not heard of. Up to its window and the grace nothing is decided.
+            scene.time.advance(by: .seconds(30 + 15 + 4))
+            try await scene.deadlines.look()
+            #expect(try await scene.found().map(\.outcome) == [.fired])
+            scene.time.advance(by: .seconds(1))
+            try await scene.deadlines.look()
+            let found = try await scene.found()
+            #expect(found.map(\.outcome) == [.fired, .missed] && found[1].reason == "no_close_heard")
+            #expect(found[1].dueAt == Self.start + .seconds(30) && found[1].barEnd == found[1].dueAt && found[1].jobID == nil)
+            let said = try await store.pool.query("SELECT count(*) FROM outbox WHERE type = 'scheduler.occurrence.settled.v1'").first?.column(
+                0,
+                as: Int.self
+            )
+            #expect(said == 2)
+            // It comes after all, by whatever clock.
+            #expect(try await scene.close(2, at: Self.start + .seconds(30)) == 0)
+            #expect(try await scene.found() == found)
+            #expect(scene.asked.state.withLock { $0.count } == 1)
+        }
+    }
+
+    @Test(.enabled(if: TestServers.hasPostgres)) func anHourOfSilenceHasAnOutcomeForEachBar() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, policy: SchedulePolicy(endAt: Self.start + .seconds(1_800)))
+            try await scene.deadlines.look()
+            scene.time.advance(by: .seconds(3_600))
+            // Two replicas, one after the other and at once.
+            try await withThrowingTaskGroup { group in
+                for _ in 0..<3 { group.addTask { try await scene.deadlines.look() } }
+                try await group.waitForAll()
+            }
+            try await scene.deadlines.look()
+            let found = try await scene.found()
+            #expect(found.count == 120 && found.allSatisfy { $0.outcome == .missed && $0.reason == "no_close_heard" })
+            #expect(Set(found.map(\.dueAt)).count == 120 && found.last?.dueAt == Self.start + .seconds(1_800))
+        }
+    }
+
+    @Test(.enabled(if: TestServers.hasPostgres)) func aWindowOfOnesOwnIsWaitedFor() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, policy: SchedulePolicy(catchUpSeconds: 600))
+            try await scene.deadlines.look()
+            scene.time.advance(by: .seconds(600))
+            try await scene.deadlines.look()
+            #expect(try await scene.found().isEmpty)
+            scene.time.advance(by: .seconds(20))
+            try await scene.deadlines.look()
+            #expect(try await scene.found().map(\.dueAt) == [Self.start + .seconds(15)])
+        }
+    }
+
+    @Test("What no feed tells of is not waited for", .enabled(if: TestServers.hasPostgres)) func withoutAFeed() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, liveSince: nil)
+            try await scene.deadlines.look()
+            scene.time.advance(by: .seconds(3_600))
+            try await scene.deadlines.look()
+            #expect(try await scene.found().isEmpty)
+        }
+    }
+
+    @Test("With marketdata away what it said before goes on counting", .enabled(if: TestServers.hasPostgres)) func away() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            try await scene.deadlines.look()
+            scene.asked.state.withLock { $0.isAway = true }
+            scene.time.advance(by: .seconds(900))
+            try await scene.deadlines.look()
+            try await scene.deadlines.look()
+            #expect(try await scene.found().count == (900 - 20) / 15)
+            #expect(scene.asked.state.withLock { $0.count } == 2)
+        }
+    }
+
+    @Test("A signal taken down waits for nothing", .enabled(if: TestServers.hasPostgres)) func takenDown() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            try await scene.deadlines.look()
+            let end = SignalUnpublished(signalID: scene.event.signalID, accountID: scene.event.accountID, reason: "test")
+            let now = Self.start + .seconds(1)
+            _ = try await store.transaction { try await ScheduleKeeper.unpublish(end, subjectVersion: 2, at: now, now: now, in: $0) }
+            scene.time.advance(by: .seconds(3_600))
+            try await scene.deadlines.look()
+            #expect(try await scene.found().isEmpty)
+        }
+    }
+}

@@ -1,0 +1,179 @@
+import Contracts
+import Messaging
+import Postgres
+
+/// Backfills and how far they are.
+struct BackfillStore: Sendable {
+    let store: PostgresSchedulerStore
+
+    private var pool: PostgresPool { store.pool }
+
+    /// What became of a wish for a backfill.
+    enum Admission: Sendable {
+        case made(Backfill)
+        /// The same key came before, for this one.
+        case known(Backfill)
+        /// The schedule has one open already.
+        case underWay
+        /// The account has as many open as it may.
+        case tooMany
+    }
+
+    /// Writes a backfill, if its schedule and its account may have one more.
+    func add(_ backfill: Backfill, key: String) async throws -> Admission {
+        try await store.onConnection { transaction in
+            let connection = transaction.connection
+            // One wish of an account after the other, so that its number is right.
+            _ = try await connection.query(
+                "SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.backfills/" + backfill.accountID.description), 0))"
+            )
+            if let known = try await connection.query(
+                "SELECT \(unsafe: BackfillColumns.list) FROM backfills WHERE account_id = \(backfill.accountID) AND idempotency_key = \(key)"
+            ).first.map(BackfillColumns.backfill) {
+                return .known(known)
+            }
+            let open = try await connection.query("SELECT schedule_id FROM backfills WHERE account_id = \(backfill.accountID) AND state = 'open'")
+                .map { try $0.column(0, as: ScheduleID.self) }
+            if open.contains(backfill.scheduleID) { return .underWay }
+            if open.count >= Backfill.maximumOpen { return .tooMany }
+            try await connection.execute(
+                """
+                INSERT INTO backfills (backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, created_at,
+                    idempotency_key)
+                VALUES (\(backfill.id), 'open', \(backfill.scheduleID), \(backfill.accountID), \(try PostgresJSON(encoding: backfill.publication)),
+                    \(backfill.from), \(backfill.to), \(backfill.overlap), \(backfill.dueCount), \(backfill.cursor), \(backfill.createdAt), \(key))
+                """
+            )
+            return .made(backfill)
+        }
+    }
+
+    func backfill(_ id: BackfillID) async throws -> Backfill? {
+        try await pool.query("SELECT \(unsafe: BackfillColumns.list) FROM backfills WHERE backfill_id = \(id)").first.map(BackfillColumns.backfill)
+    }
+
+    /// A schedule's backfills, newest first.
+    func backfills(of schedule: ScheduleID, before: BackfillID?, limit: Int) async throws -> [Backfill] {
+        try await pool.query(
+            """
+            SELECT \(unsafe: BackfillColumns.list) FROM backfills
+            WHERE schedule_id = \(schedule) AND (\(before)::uuid IS NULL OR backfill_id < \(before)) ORDER BY backfill_id DESC LIMIT \(limit)
+            """
+        ).map(BackfillColumns.backfill)
+    }
+
+    /// A backfill's runs in the order of time.
+    func runs(of backfill: BackfillID, after: Timestamp?, limit: Int) async throws -> [BackfillRun] {
+        try await pool.query(
+            """
+            SELECT due_at, job_id, state FROM backfill_runs
+            WHERE backfill_id = \(backfill) AND due_at > \(after ?? .distantPast) ORDER BY due_at LIMIT \(limit)
+            """
+        ).map { BackfillRun(dueAt: try $0.column(0), jobID: try $0.column(1), state: try $0.column(2)) }
+    }
+
+    /// Makes no more runs; gives the jobs of those that have not ended.
+    func cancel(_ id: BackfillID, now: Timestamp) async throws -> [JobID] {
+        try await store.onConnection { transaction in
+            let changed = try await transaction.connection.execute(
+                "UPDATE backfills SET state = 'cancelled', ended_at = \(now) WHERE backfill_id = \(id) AND state = 'open'"
+            )
+            guard changed == 1 else { return [] }
+            return try await transaction.connection.query("SELECT job_id FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").map {
+                try $0.column(0, as: JobID.self)
+            }
+        }
+    }
+
+    /// Those on which there may be something to do: open ones, and cancelled ones with a run that has not ended.
+    func unfinished() async throws -> [BackfillID] {
+        try await pool.query(
+            """
+            SELECT backfill_id FROM backfills WHERE state = 'open'
+            UNION SELECT backfill_id FROM backfill_runs WHERE state = 'open' ORDER BY 1 LIMIT 1000
+            """
+        ).map { try $0.column(0) }
+    }
+
+    /// Takes note of runs that have ended and makes the next; nil when another replica does so at this moment.
+    func advance(_ id: BackfillID, now: Timestamp) async throws -> (made: Int, resourceClass: ResourceClass)? {
+        try await store.onConnection { transaction in
+            let connection = transaction.connection
+            guard
+                var backfill = try await connection.query(
+                    "SELECT \(unsafe: BackfillColumns.list) FROM backfills WHERE backfill_id = \(id) FOR NO KEY UPDATE SKIP LOCKED"
+                ).first.map(BackfillColumns.backfill)
+            else { return nil }
+            let ended = try await connection.query(
+                """
+                UPDATE backfill_runs SET state = jobs.state FROM jobs
+                WHERE backfill_id = \(id) AND backfill_runs.state = 'open' AND jobs.job_id = backfill_runs.job_id
+                  AND jobs.state IN ('completed', 'failed', 'cancelled') RETURNING jobs.state
+                """
+            ).map { try $0.column(0, as: JobState.self) }
+            backfill.completed += ended.count { $0 == .completed }
+            backfill.failed += ended.count { $0 == .failed }
+            backfill.cancelled += ended.count { $0 == .cancelled }
+            let open: Int =
+                try await connection.query("SELECT count(*) FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").first?.column(0) ?? 0
+            let slice = try backfill.nextSlice(open: open)
+            if let last = slice.last {
+                let jobs = try slice.map { try backfill.job(at: $0) }
+                _ = try await transaction.insert(jobs)
+                try await connection.execute(
+                    """
+                    INSERT INTO backfill_runs (backfill_id, due_at, job_id)
+                    SELECT \(id), due_at, job_id FROM unnest(\(slice), \(jobs.map(\.id))) AS made (due_at, job_id)
+                    """
+                )
+                backfill.cursor = last
+            }
+            if backfill.state == .open, backfill.cursor >= backfill.to, open + slice.count == 0 {
+                backfill.state = .completed
+                backfill.endedAt = now
+            }
+            if !ended.isEmpty || !slice.isEmpty || backfill.state == .completed {
+                try await connection.execute(
+                    """
+                    UPDATE backfills SET state = \(backfill.state), cursor_at = \(backfill.cursor), completed_count = \(backfill.completed),
+                        failed_count = \(backfill.failed), cancelled_count = \(backfill.cancelled), ended_at = \(backfill.endedAt)
+                    WHERE backfill_id = \(id)
+                    """
+                )
+            }
+            return (slice.count, backfill.publication.manifest.class)
+        }
+    }
+}
+
+/// The columns of a backfill in the order in which a row is decoded.
+enum BackfillColumns {
+    static let list = """
+        backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, completed_count, failed_count, \
+        cancelled_count, created_at, ended_at
+        """
+
+    static func backfill(_ row: PostgresRow) throws -> Backfill {
+        Backfill(
+            id: try row.column(0),
+            state: try row.column(1),
+            scheduleID: try row.column(2),
+            accountID: try row.column(3),
+            publication: try row.column(4, as: PostgresJSON.self).decode(),
+            from: try row.column(5),
+            to: try row.column(6),
+            overlap: try row.column(7),
+            dueCount: try row.column(8),
+            cursor: try row.column(9),
+            completed: try row.column(10),
+            failed: try row.column(11),
+            cancelled: try row.column(12),
+            createdAt: try row.column(13),
+            endedAt: try row.column(14)
+        )
+    }
+}
+
+extension Backfill.State: PostgresEncodable, PostgresDecodable {}
+extension Backfill.Overlap: PostgresEncodable, PostgresDecodable {}
+extension BackfillRun.State: PostgresEncodable, PostgresDecodable {}

@@ -1,0 +1,88 @@
+import Contracts
+import ServiceRuntime
+import Synchronization
+
+/// Makes the runs of backfills as earlier ones end; any number of replicas may do so at once, because each works on the backfill that it could lock.
+final class BackfillKeeper: Component {
+    let name = "backfill keeper"
+    /// How soon the end of a run is noticed while a backfill is open, and a backfill that another replica took in otherwise.
+    static let busyPause = Duration.milliseconds(250)
+    static let idlePause = Duration.seconds(5)
+
+    private let store: BackfillStore
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let hint: @Sendable (ResourceClass) -> Void
+    private let work = BackgroundTask()
+    private let rest = Mutex(Rest())
+    private let logger = Logger("backfills")
+
+    private struct Rest {
+        var isPoked = false
+        var pause: Task<Void, Never>?
+    }
+
+    init(store: BackfillStore, time: any TimeSource, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
+        self.store = store
+        self.time = time
+        self.loop = loop
+        self.hint = hint
+    }
+
+    func start() async throws {
+        work.start(on: loop) { [self] in await run() }
+    }
+
+    func stop() async {
+        await work.stop()
+    }
+
+    /// There is a new backfill.
+    func poke() {
+        rest.withLock { rest in
+            rest.isPoked = true
+            rest.pause?.cancel()
+        }
+    }
+
+    private func run() async {
+        while !Task.isCancelled {
+            var isBusy = false
+            do {
+                isBusy = try await round()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("could not look at the backfills; trying again", ["reason": .string(String(reflecting: error))])
+            }
+            await pause(isBusy ? Self.busyPause : Self.idlePause)
+        }
+    }
+
+    /// Until the time is over or somebody pokes.
+    private func pause(_ duration: Duration) async {
+        let pause = Task<Void, Never>(on: loop) { [time] in _ = try? await time.sleep(for: duration) }
+        rest.withLock { rest in
+            rest.pause = pause
+            if rest.isPoked { pause.cancel() }
+        }
+        await withTaskCancellationHandler {
+            await pause.value
+        } onCancel: {
+            pause.cancel()
+        }
+        rest.withLock { $0 = Rest() }
+    }
+
+    /// One look at every backfill that is not finished; true when there are any.
+    func round() async throws -> Bool {
+        let unfinished = try await store.unfinished()
+        var classes: Set<ResourceClass> = []
+        for id in unfinished {
+            guard let advance = try await store.advance(id, now: time.now()), advance.made > 0 else { continue }
+            classes.insert(advance.resourceClass)
+        }
+        for resourceClass in classes { hint(resourceClass) }
+        return !unfinished.isEmpty
+    }
+}

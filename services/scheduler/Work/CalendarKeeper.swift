@@ -1,0 +1,139 @@
+import Contracts
+import HTTPServing
+import Schedules
+import ServiceRuntime
+import Synchronization
+
+/// Keeps what is known of the markets that schedules follow: asks marketdata for the days ahead, every ten minutes and as soon as somebody arms a
+/// schedule of a market that is new, and arms what follows it anew.
+///
+/// With marketdata away schedules go on by what is known, two weeks ahead. Beyond that nothing is decided: what was due meanwhile gets its outcome when
+/// marketdata is back.
+final class CalendarKeeper: Component {
+    let name = "calendars"
+    static let interval = Duration.seconds(1)
+    /// What marketdata answered stays good for so long.
+    static let refreshAfter = Duration.seconds(600)
+    /// A market about which it could say nothing is asked for again after this.
+    static let retryAfterNanoseconds: UInt64 = 10_000_000_000
+    private static let batch = 1_000
+
+    /// What marketdata says of a market; nil if it knows no such instrument.
+    typealias Ask = @Sendable (_ market: String, _ from: Timestamp, _ through: Timestamp) async throws -> MarketSessions?
+
+    private let store: any SchedulerStore
+    private let ask: Ask
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let work = BackgroundTask()
+    /// When markets that have a fault may be asked for again, by the monotonic clock.
+    private let resting = Mutex<[String: UInt64]>([:])
+    private let logger = Logger("calendars")
+
+    init(store: any SchedulerStore, time: any TimeSource, loop: EventLoop, ask: @escaping Ask) {
+        self.store = store
+        self.time = time
+        self.loop = loop
+        self.ask = ask
+    }
+
+    convenience init(store: any SchedulerStore, marketdata: ServiceClient, time: any TimeSource, loop: EventLoop) {
+        self.init(store: store, time: time, loop: loop) { market, from, through in
+            let answer: Answer? = try await marketdata.getIfFound(
+                "/internal/v1/instruments/\(PercentCoding.encode(market))/sessions",
+                query: [("from", from.iso8601), ("through", through.iso8601)]
+            )
+            return answer.map { MarketSessions($0.sessions.compactMap(\.range), knownThrough: through) }
+        }
+    }
+
+    private struct Answer: Decodable, Sendable {
+        struct Session: Decodable, Sendable {
+            let opensAt: Timestamp
+            let closesAt: Timestamp
+
+            var range: Range<Timestamp>? { opensAt < closesAt ? opensAt..<closesAt : nil }
+        }
+        let sessions: [Session]
+    }
+
+    func start() async throws {
+        work.start(on: loop) { [self] in
+            while !Task.isCancelled {
+                do {
+                    try await look()
+                } catch is CancellationError {
+                    return
+                } catch {
+                    logger.warning("could not look after the calendars; trying again", ["reason": .string(String(reflecting: error))])
+                }
+                do { try await time.sleep(for: Self.interval) } catch { return }
+            }
+        }
+    }
+
+    func stop() async {
+        await work.stop()
+    }
+
+    /// Asks about every market that has not been answered for lately.
+    func look() async throws {
+        for market in try await store.markets(unansweredSince: time.now() - Self.refreshAfter) where mayAsk(market) {
+            do {
+                try await refresh(market)
+                resting.withLock { $0[market] = nil }
+            } catch let error as ServiceClientError {
+                try await rest(market, error.description)
+            } catch let error as UnknownMarket {
+                try await rest(market, error.description)
+            }
+        }
+    }
+
+    private func mayAsk(_ market: String) -> Bool {
+        let now = time.monotonicNanoseconds()
+        return resting.withLock { $0[market].map { now >= $0 } ?? true }
+    }
+
+    private func rest(_ market: String, _ fault: String) async throws {
+        let until = time.monotonicNanoseconds() + Self.retryAfterNanoseconds
+        if resting.withLock({ $0.updateValue(until, forKey: market) }) == nil {
+            logger.warning("the sessions of a market could not be learnt", ["market": .string(market), "reason": .string(fault)])
+        }
+        try await store.note(fault: fault, ofMarket: market)
+    }
+
+    private struct UnknownMarket: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    private func refresh(_ market: String) async throws {
+        let asked = time.now()
+        guard let answer = try await ask(market, asked - MarketKnowledge.reach, asked + MarketKnowledge.horizon) else {
+            throw UnknownMarket(description: "marketdata knows no instrument \(market)")
+        }
+        try await store.transaction { [time] transaction in
+            let now = time.now()
+            let known = try await transaction.lockedSessions(of: market)
+            let sessions = MarketKnowledge.merged(known, with: answer, now: now)
+            try await transaction.save(sessions, of: market, at: now)
+            if sessions == known { return }
+            try await Self.rearm(market, sessions, in: transaction)
+        }
+    }
+
+    /// Sets when the schedules of a market are due next, by what is known of it now.
+    private static func rearm(_ market: String, _ sessions: MarketSessions, in transaction: any SchedulerTransaction) async throws {
+        var last: ScheduleID?
+        repeat {
+            var schedules = try await transaction.lockedSchedules(ofMarket: market, after: last, limit: batch)
+            last = schedules.count == batch ? schedules.last?.id : nil
+            for (index, schedule) in schedules.enumerated() {
+                guard let manifest = schedule.publication?.manifest, let grid = try? ScheduleGrid(manifest.schedule) else { continue }
+                let due = DueTimes(grid, manifest.policy, sessions: sessions)
+                schedules[index].nextDueAt = TickPlan.armed(due, after: schedule.cursor)
+            }
+            try await transaction.advance(schedules)
+        } while last != nil
+    }
+}

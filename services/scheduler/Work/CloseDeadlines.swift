@@ -1,0 +1,145 @@
+import Contracts
+import HTTPServing
+import ServiceRuntime
+import Synchronization
+
+/// Settles what waited for the close of a bar of which nobody heard: it is `missed`, with the reason `no_close_heard`.
+///
+/// That is done when a run of that bar could not begin any more even if its close were heard: a close has its window from when it is known, and it is
+/// known at the bar's end or later. One that comes after all finds the due time settled and makes no run.
+final class CloseDeadlines: Component {
+    let name = "close-deadlines"
+    static let interval = Duration.seconds(5)
+    /// How long after the end of a bar's window its close is given up: a feed waits for late trades, and news takes its time.
+    static let grace = Duration.seconds(5)
+    /// What marketdata said of bars ahead stays good for so long.
+    static let refreshAfter = Duration.seconds(600)
+    /// How far ahead it is asked.
+    static let horizon = Duration.seconds(14 * 86_400)
+    /// How far back: a scheduler that was down for longer settles no more than this.
+    static let reach = Duration.seconds(35 * 86_400)
+    private static let retryAfterNanoseconds: UInt64 = 10_000_000_000
+    /// As many closes one transaction looks at.
+    private static let batch = 50
+
+    /// What marketdata says of the bars that close in a stretch of time; nil if it knows no such instrument.
+    typealias Ask = @Sendable (_ bar: WatchedBar, _ from: Timestamp, _ through: Timestamp) async throws -> ExpectedBars?
+
+    private let store: CloseDeadlineStore
+    private let ask: Ask
+    private let time: any TimeSource
+    private let loop: EventLoop
+    private let work = BackgroundTask()
+    private let resting = Mutex<[WatchedBar: UInt64]>([:])
+    private let logger = Logger("close-deadlines")
+    private let given = Metrics.shared.counter("auspex_scheduler_closes_given_up_total", help: "Due times of bars whose close nobody announced.")
+
+    init(store: CloseDeadlineStore, time: any TimeSource, loop: EventLoop, ask: @escaping Ask) {
+        self.store = store
+        self.time = time
+        self.loop = loop
+        self.ask = ask
+    }
+
+    convenience init(store: CloseDeadlineStore, marketdata: ServiceClient, time: any TimeSource, loop: EventLoop) {
+        self.init(store: store, time: time, loop: loop) { bar, from, through in
+            try await marketdata.getIfFound(
+                "/internal/v1/instruments/\(PercentCoding.encode(bar.instrument))/closes",
+                query: [("interval_seconds", String(bar.intervalSeconds)), ("from", from.iso8601), ("through", through.iso8601)]
+            )
+        }
+    }
+
+    func start() async throws {
+        work.start(on: loop) { [self] in
+            while !Task.isCancelled {
+                do {
+                    try await look()
+                } catch is CancellationError {
+                    return
+                } catch {
+                    logger.warning("could not look after closes that nobody heard; trying again", ["reason": .string(String(reflecting: error))])
+                }
+                do { try await time.sleep(for: Self.interval) } catch { return }
+            }
+        }
+    }
+
+    func stop() async {
+        await work.stop()
+    }
+
+    /// Settles everything whose time is over.
+    func look() async throws {
+        let start = time.now()
+        for deadline in try await store.deadlines() {
+            let bar = WatchedBar(instrument: deadline.instrument, intervalSeconds: deadline.intervalSeconds)
+            guard let known = try await known(of: bar, now: start) else { continue }
+            let end = min(start - .seconds(deadline.windowSeconds) - Self.grace, known.knownThrough)
+            // What closed before anybody looked was nobody's business here.
+            let begin = start - .seconds(deadline.windowSeconds) - Self.grace
+            var isDone = false
+            while !isDone {
+                isDone = try await settle(deadline, known.bars, from: begin, through: end)
+            }
+        }
+    }
+
+    /// Settles the next few closes; true when there are no more.
+    private func settle(_ deadline: BarDeadline, _ bars: ExpectedBars, from start: Timestamp, through end: Timestamp) async throws -> Bool {
+        let isDone = Mutex(true)
+        let count = Mutex(0)
+        try await store.advance(deadline, from: start) { [store, time] settled, transaction in
+            count.withLock { $0 = 0 }
+            let closes = bars.closes(after: settled, through: end, limit: Self.batch)
+            isDone.withLock { $0 = closes.count < Self.batch }
+            guard let last = closes.last else { return max(settled, end) }
+            let unheard = try await store.unheard(closes, deadline, in: transaction)
+            let now = time.now()
+            let made = unheard.compactMap { schedule, close in Self.missed(close, of: schedule, deadline, now: now) }
+            count.withLock { $0 = made.count }
+            _ = try await OccurrenceMaker.write(made, meeting: [:], in: transaction)
+            return closes.count < Self.batch ? max(last, end) : last
+        }
+        given.increment(by: count.withLock { $0 })
+        return isDone.withLock { $0 }
+    }
+
+    private static func missed(_ close: Timestamp, of schedule: Schedule, _ deadline: BarDeadline, now: Timestamp) -> OccurrenceMaker.Made? {
+        guard let publication = schedule.publication, publication.manifest.policy.contains(close) else { return nil }
+        let occurrence = Occurrence(
+            id: .make(),
+            scheduleID: schedule.id,
+            signalID: schedule.signalID,
+            accountID: schedule.accountID,
+            dueAt: close,
+            asOf: close,
+            barInstrument: deadline.instrument,
+            barEnd: close,
+            outcome: .missed,
+            reason: "no_close_heard",
+            madeAt: now
+        )
+        return OccurrenceMaker.Made(occurrence: occurrence, publication: publication, nextDueAt: nil)
+    }
+
+    /// What is known of bars ahead; asks marketdata where that is old. With marketdata away what it said before goes on counting.
+    private func known(of bar: WatchedBar, now: Timestamp) async throws -> CloseDeadlineStore.Known? {
+        let known = try await store.known(of: bar)
+        if let known, known.refreshedAt > now - Self.refreshAfter { return known }
+        let clock = time.monotonicNanoseconds()
+        guard resting.withLock({ $0[bar].map { clock >= $0 } ?? true }) else { return known }
+        do {
+            let bars = try await ask(bar, now - Self.reach, now + Self.horizon) ?? ExpectedBars(liveSince: nil, stretches: [])
+            let answer = CloseDeadlineStore.Known(bars: bars, knownThrough: now + Self.horizon, refreshedAt: now)
+            try await store.save(answer, of: bar)
+            resting.withLock { $0[bar] = nil }
+            return answer
+        } catch let error as ServiceClientError {
+            if resting.withLock({ $0.updateValue(clock + Self.retryAfterNanoseconds, forKey: bar) }) == nil {
+                logger.warning("marketdata could not say when bars close", ["bar": .string(bar.instrument), "reason": .string(error.description)])
+            }
+            return known
+        }
+    }
+}
