@@ -34,6 +34,8 @@ actor WorkerCore {
     private var listener: Task<Void, Never>?
     private var background: [Task<Void, Never>] = []
     private var exchanges = 0
+    /// Whether the last claim won many jobs of a class, and as many as it asked for: then more may wait.
+    private var isBacklogged = false
     private var releases: [Int: Task<Void, Never>] = [:]
     private var releaseCount = 0
     private let kicks: AsyncStream<Void>
@@ -42,7 +44,10 @@ actor WorkerCore {
     /// How long a claim waits at most for the next one when no hint comes.
     static let pollInterval = Duration.seconds(5)
     static let renewInterval: UInt64 = 10_000_000_000
-    private static let batchLimit = 100
+    private static let batchLimit = 250
+    /// While more work waits than there is room for, so long are results gathered for one call.
+    private static let gathering = Duration.milliseconds(2)
+    private static let manySlots = 8
     /// A store of results that fails in itself (500) this often fails for good.
     private static let mostPutRefusals = 3
 
@@ -134,6 +139,8 @@ actor WorkerCore {
     private func exchangeLoop() async {
         for await _ in kicks {
             if isStopped { return }
+            // The first of many short jobs to end would go alone, and the others wait for its answer.
+            if isBacklogged { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
             await exchange()
         }
     }
@@ -173,6 +180,10 @@ actor WorkerCore {
         }
     }
 
+    private static func filled(_ claim: NextClaim, by jobs: [ClaimedJob]) -> Bool {
+        claim.classes.contains { wanted in wanted.slots >= manySlots && jobs.count { $0.resourceClass == wanted.class } == wanted.slots }
+    }
+
     /// Delivers results and claims until there is nothing to deliver and no more work to be had.
     private func exchange() async {
         exchanges += 1
@@ -195,6 +206,7 @@ actor WorkerCore {
                 readiness?.set(ready: true)
                 if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
+                if let claim { isBacklogged = Self.filled(claim, by: jobs) }
                 if jobs.count < wanted || wanted == 0, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
             } catch {
                 failed("exchange", error)
