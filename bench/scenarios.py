@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import load
+import ledger_scenarios
 import market_scenarios
 import redis
 from auspex_demo.api import API
@@ -218,4 +219,4 @@ def _timed(connection: http.client.HTTPConnection, method: str, path: str) -> tu
 # Memory first: idle is what comes before work.
 ALL = {
     "memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "historical": historical, "jobs": jobs,
-} | market_scenarios.ALL
+} | market_scenarios.ALL | ledger_scenarios.ALL

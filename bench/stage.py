@@ -42,7 +42,9 @@ class Stage:
     def __init__(self):
         binaries = os.environ.get("AUSPEX_BENCH_BINARIES")
         # No-ops need no machine: their number is bounded by nothing that a real run would be bounded by.
-        self.platform = PrivatePlatform("bench", binaries=Path(binaries) if binaries else None, settings={"AUSPEX_SLOTS_SMALL": "64"})
+        # Nor are they bounded by what one account may have.
+        limits = {"AUSPEX_ACCOUNT_OPEN_JOBS": "10000000", "AUSPEX_ACCOUNT_RUNNING_IN_CLASS": "100000", "AUSPEX_ACCOUNT_RUNNING": "100000"}
+        self.platform = PrivatePlatform("bench", binaries=Path(binaries) if binaries else None, settings={"AUSPEX_SLOTS_SMALL": "64"} | limits)
         self._cast = None
         self._market = None
         #: The symbol of the year of seconds and how long its import took, once it was imported.
