@@ -32,7 +32,7 @@ enum Application {
         let publisher = try BrokerPublisher(brokerURL: settings.brokerURL, service: "scheduler", readiness: readiness)
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "scheduler", loop: loops.control, readiness: readiness)
-        let store = PostgresSchedulerStore(pool: pool, outbox: outbox)
+        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, limits: settings.accountLimits)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
         let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
 
@@ -88,14 +88,15 @@ enum Application {
         let background: [any Component] = [
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
             announcer, ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
+            JobArchiver(store: store, keptMonths: settings.archiveMonths, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 
         // The doors.
         let routes = SchedulerRoutes(
             store: store,
-            intake: JobIntake(store: store, loop: loops.control, hint: hint),
-            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
+            intake: JobIntake(store: store, time: time, loop: loops.control, hint: hint),
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, hint: hint),
             blobs: blobs
         )
         let limits = HTTPLimits(accessLog: common.accessLog)

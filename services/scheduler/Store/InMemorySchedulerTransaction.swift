@@ -121,13 +121,20 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
     // MARK: Jobs
 
-    func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { insert(jobs, queueLimits: [:]) }
+
+    func insert(_ jobs: [NewJob], queueLimits: [AccountID: Int]) -> [Insertion] {
         state.withLock { state in
             jobs.map { new in
                 let known = state.jobs.values.first {
                     $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey
                 }
                 if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
+                if new.countsAgainstQueue, let most = queueLimits[new.accountID],
+                    state.jobs.values.count(where: { $0.accountID == new.accountID && !$0.state.isTerminal }) >= most
+                {
+                    return .queueFull(most: most)
+                }
                 state.jobs[new.id] = Job(new, at: now)
                 state.waitDeadlines[new.id] = (new.availableAt ?? now) + .seconds(JobLimits.queueTimeoutSeconds(kind: new.kind))
                 return .created(new.id)
@@ -135,36 +142,50 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         }
     }
 
-    func claim(_ claim: Claim) -> [Job] {
-        state.withLock { state in
-            var taken = state.leases.filter { $0.value.claimID == claim.id }.compactMap { state.jobs[$0.key] }
-            if !taken.isEmpty { return taken }
-            for wanted in claim.classes {
-                for _ in 0..<max(0, wanted.slots) {
-                    // Those accounts first that run least; then age.
-                    let running = state.leases.keys.compactMap { state.jobs[$0] }.filter { $0.resourceClass == wanted.class }
-                    func share(_ job: Job) -> Int { running.filter { $0.accountID == job.accountID }.count }
-                    let claimable = state.jobs.values.filter { $0.state == .pending && $0.resourceClass == wanted.class && $0.availableAt <= now }
-                    let best = claimable.min { left, right in
-                        (left.priority.ordinal, share(left), left.availableAt, left.id) < (
-                            right.priority.ordinal, share(right), right.availableAt, right.id
-                        )
-                    }
-                    guard var job = best else { break }
-                    job.state = .running
-                    job.attempt += 1
-                    let attemptID = AttemptID.make()
-                    job.attemptID = attemptID
-                    job.claimID = claim.id
-                    job.worker = claim.worker
-                    job.startedAt = job.startedAt ?? now
-                    state.jobs[job.id] = job
-                    state.leases[job.id] = .init(attemptID: attemptID, claimID: claim.id, expiresAt: now + .seconds(JobLimits.leaseSeconds))
-                    taken.append(job)
+    func claim(_ claim: Claim, limits: AccountLimits, heldBack: inout Set<ResourceClass>) -> [Job] {
+        var passed: Set<ResourceClass> = []
+        defer { heldBack.formUnion(passed) }
+        return state.withLock { state in take(claim, limits, &passed, &state) }
+    }
+
+    private func take(_ claim: Claim, _ limits: AccountLimits, _ passed: inout Set<ResourceClass>, _ state: inout InMemorySchedulerStore.State)
+        -> [Job]
+    {
+        var taken = state.leases.filter { $0.value.claimID == claim.id }.compactMap { state.jobs[$0.key] }
+        if !taken.isEmpty { return taken }
+        for wanted in claim.classes {
+            for _ in 0..<max(0, wanted.slots) {
+                // Those accounts first that run least; then age.
+                let running = state.leases.keys.compactMap { state.jobs[$0] }
+                func share(_ job: Job) -> Int { running.count { $0.accountID == job.accountID && $0.resourceClass == wanted.class } }
+                func isHeldBack(_ job: Job) -> Bool {
+                    if job.accountID == .platform { return false }
+                    if share(job) >= limits.runningInClass { return true }
+                    return wanted.class != .signal
+                        && running.count { $0.accountID == job.accountID && $0.resourceClass != .signal } >= limits.running
                 }
+                let waiting = state.jobs.values.filter { $0.state == .pending && $0.resourceClass == wanted.class && $0.availableAt <= now }
+                let claimable = waiting.filter { !isHeldBack($0) }
+                if claimable.count < waiting.count { passed.insert(wanted.class) }
+                let best = claimable.min { left, right in
+                    (left.priority.ordinal, share(left), left.availableAt, left.id) < (
+                        right.priority.ordinal, share(right), right.availableAt, right.id
+                    )
+                }
+                guard var job = best else { break }
+                job.state = .running
+                job.attempt += 1
+                let attemptID = AttemptID.make()
+                job.attemptID = attemptID
+                job.claimID = claim.id
+                job.worker = claim.worker
+                job.startedAt = job.startedAt ?? now
+                state.jobs[job.id] = job
+                state.leases[job.id] = .init(attemptID: attemptID, claimID: claim.id, expiresAt: now + .seconds(JobLimits.leaseSeconds))
+                taken.append(job)
             }
-            return taken
         }
+        return taken
     }
 
     func renew(_ leases: [LeaseRenewal]) -> [LeaseStanding] {

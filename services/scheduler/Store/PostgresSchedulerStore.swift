@@ -6,11 +6,13 @@ import Postgres
 final class PostgresSchedulerStore: SchedulerStore {
     let pool: PostgresPool
     let outbox: Outbox
+    let limits: AccountLimits
     let turns = ClaimTurns()
 
-    init(pool: PostgresPool, outbox: Outbox) {
+    init(pool: PostgresPool, outbox: Outbox, limits: AccountLimits = AccountLimits()) {
         self.pool = pool
         self.outbox = outbox
+        self.limits = limits
     }
 
     /// What a connection to this schema is like.

@@ -11,6 +11,8 @@ final class Sweeper: Component {
     let name = "sweeper"
     static let interval = Duration.seconds(1)
     static let batch = 500
+    /// Jobs that are raised in a round. Each is rewritten, so a million that have waited for ten minutes are not raised at once but the oldest first.
+    static let raised = 1_000
 
     private let store: any SchedulerStore
     private let time: any TimeSource
@@ -76,7 +78,7 @@ final class Sweeper: Component {
             return rounds
         }
         if count % 5 == 0 { await step("waits") { _ = try await store.expireWaits(limit: Self.batch) } }
-        if count % 30 == 0 { await step("ranks") { try await store.raiseWaiting() } }
+        await step("ranks") { _ = try await store.raiseWaiting(limit: Self.raised) }
         await step("hints") { for resourceClass in try await store.claimableClasses() { hint(resourceClass) } }
     }
 

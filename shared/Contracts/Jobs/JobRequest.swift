@@ -18,6 +18,8 @@ public struct JobRequest: Sendable, Hashable, Codable {
     public var availableAt: Timestamp?
     /// The job that this one is a part of, for those who look at it; it does not wait for that one.
     public var parentJobID: JobID?
+    /// The roles of who asks for it: they cap the priority. Nil when the service itself wants it.
+    public var roles: [String]?
 
     /// All fields; three attempts, at once, no parent unless told.
     public init(
@@ -29,7 +31,8 @@ public struct JobRequest: Sendable, Hashable, Codable {
         idempotencyKey: String,
         maxAttempts: Int = 3,
         availableAt: Timestamp? = nil,
-        parentJobID: JobID? = nil
+        parentJobID: JobID? = nil,
+        roles: [String]? = nil
     ) {
         self.kind = kind
         self.resourceClass = resourceClass
@@ -40,6 +43,7 @@ public struct JobRequest: Sendable, Hashable, Codable {
         self.maxAttempts = maxAttempts
         self.availableAt = availableAt
         self.parentJobID = parentJobID
+        self.roles = roles
     }
 
     /// The spec without what differs when the same is asked for again: by this it is told whether a known key comes with another wish.

@@ -62,6 +62,8 @@ enum Insertion: Sendable, Hashable {
     case existing(JobID)
     /// Another request came with the same key before.
     case keyReused(JobID)
+    /// The account has as many open jobs as it may have: this one was not made.
+    case queueFull(most: Int)
 }
 
 /// What became of a request to cancel.
