@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=8, help="length of each load")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=3000, help="no-op jobs in a burst")
+    parser.add_argument("--pending", type=int, default=1_000_000, help="jobs that wait in the scenario of claims")
     parser.add_argument("--occurrences", type=int, default=500, help="occurrences of the latency scenario")
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import load
 import environment_scenarios
+import ledger_scenarios
 import market_scenarios
 import redis
 import sandbox_scenarios
@@ -221,4 +222,4 @@ def _timed(connection: http.client.HTTPConnection, method: str, path: str) -> tu
 # Memory first: idle is what comes before work.
 ALL = {
     "memory": memory, "latency": latency, "events": events, "pull": pull, "floor": floor, "point_read": point_read, "historical": historical, "jobs": jobs,
-} | market_scenarios.ALL | sandbox_scenarios.ALL | environment_scenarios.ALL | schedule_scenarios.ALL
+} | market_scenarios.ALL | sandbox_scenarios.ALL | environment_scenarios.ALL | schedule_scenarios.ALL | ledger_scenarios.ALL

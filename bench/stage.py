@@ -43,7 +43,9 @@ class Stage:
         binaries = os.environ.get("AUSPEX_BENCH_BINARIES")
         # No-ops need no machine: their number is bounded by nothing that a real run would be bounded by.
         room = {"AUSPEX_CAPACITY_CPU": "96", "AUSPEX_CAPACITY_MEGABYTES": "65536", "AUSPEX_RESERVE_MEGABYTES": "0", "AUSPEX_SLOTS_STANDARD": "1"}
-        self.platform = PrivatePlatform("bench", binaries=Path(binaries) if binaries else None, settings={"AUSPEX_SLOTS_SMALL": "64"} | room)
+        # Nor are they bounded by what one account may have.
+        limits = {"AUSPEX_ACCOUNT_OPEN_JOBS": "10000000", "AUSPEX_ACCOUNT_RUNNING_IN_CLASS": "100000", "AUSPEX_ACCOUNT_RUNNING": "100000"}
+        self.platform = PrivatePlatform("bench", binaries=Path(binaries) if binaries else None, settings={"AUSPEX_SLOTS_SMALL": "64"} | room | limits)
         self._cast = None
         self._market = None
         #: The symbol of the year of seconds and how long its import took, once it was imported.

@@ -104,10 +104,11 @@ enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
 
     static let available: [StoreKind] = TestServers.hasPostgres ? [.memory, .postgres] : [.memory]
 
-    func with(_ body: @Sendable (any SchedulerStore) async throws -> Void) async throws {
+    func with(limits: AccountLimits = AccountLimits(), _ body: @Sendable (any SchedulerStore) async throws -> Void) async throws {
         switch self {
-        case .memory: try await body(InMemorySchedulerStore())
-        case .postgres: try await withPostgresStore { store, _ in try await body(store) }
+        case .memory: try await body(InMemorySchedulerStore(limits: limits))
+        case .postgres:
+            try await withPostgresStore { store, _ in try await body(PostgresSchedulerStore(pool: store.pool, outbox: store.outbox, limits: limits)) }
         }
     }
 }

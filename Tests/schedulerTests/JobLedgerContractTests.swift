@@ -74,6 +74,51 @@ struct JobLedgerContractTests {
         }
     }
 
+    @Test(arguments: StoreKind.available) func anAccountRunsNoMoreThanItMay(kind: StoreKind) async throws {
+        try await kind.with(limits: AccountLimits(runningInClass: 2, running: 3)) { store in
+            let other = AccountID.make()
+            for resourceClass in [ResourceClass.small, .gpu] {
+                _ = try await store.insert((0..<4).map { Fixture.job("\(resourceClass) \($0)", class: resourceClass) })
+            }
+            _ = try await store.insert([Fixture.job("other", account: other), Fixture.job("own", account: .platform)])
+            let claim = Fixture.claim(10)
+            let small = try await store.claim([claim])
+            let jobs = try #require(small.jobs[claim.id])
+            #expect(jobs.count { $0.accountID == Fixture.account } == 2 && jobs.count == 4 && small.heldBack == [.small])
+            let gpu = try await store.claim(Fixture.claim(10, class: .gpu))
+            #expect(gpu.count == 1)
+            #expect(try await store.claim(Fixture.claim(10)).isEmpty)
+            // A place of all classes that frees is one for any of them.
+            _ = try await store.finish([try Fixture.finished(try #require(jobs.first { $0.accountID == Fixture.account }))])
+            #expect(try await store.claim(Fixture.claim(10, class: .gpu)).count == 1)
+            #expect(try await store.claim(Fixture.claim(10)).isEmpty)
+            let rest = Fixture.claim(1, class: .large)
+            #expect(try await store.claim([rest]).heldBack.isEmpty)
+            // The slots of signals are reserved: an account's own long jobs do not hold its signals up.
+            _ = try await store.insert((0..<3).map { Fixture.job("signal \($0)", class: .signal, kind: .signalRun) })
+            #expect(try await store.claim(Fixture.claim(10, class: .signal)).count == 2)
+        }
+    }
+
+    @Test(arguments: StoreKind.available) func aFullQueueTakesOnlyWhatNobodyAskedFor(kind: StoreKind) async throws {
+        try await kind.with(limits: AccountLimits(open: 3)) { store in
+            let jobs = (0..<5).map { Fixture.job("job \($0)") }
+            let made = try await store.insert(jobs, queueLimits: [Fixture.account: 3])
+            #expect(made == jobs.prefix(3).map { .created($0.id) } + [.queueFull(most: 3), .queueFull(most: 3)])
+            #expect(try await store.insert([jobs[0]], queueLimits: [Fixture.account: 3]) == [.existing(jobs[0].id)])
+            let settlement = Fixture.job("settlement", class: .signals, kind: .settlement)
+            #expect(try await store.insert([settlement], queueLimits: [Fixture.account: 3]) == [.created(settlement.id)])
+            let standings = try await store.queueStandings(of: [Fixture.account])
+            let standing = standings[Fixture.account]
+            #expect(standing?.most == 3 && (standing?.open ?? 0) > 3)
+            _ = try await store.cancel(settlement.id)
+            let running = try #require(try await store.claim(Fixture.claim(1)).first)
+            #expect(try await store.insert([jobs[3]], queueLimits: [Fixture.account: 3]) == [.queueFull(most: 3)])
+            _ = try await store.finish([try Fixture.finished(running)])
+            #expect(try await store.insert([jobs[3]], queueLimits: [Fixture.account: 3]) == [.created(jobs[3].id)])
+        }
+    }
+
     @Test(arguments: StoreKind.available) func finishingIsFencedAndMayBeRepeated(kind: StoreKind) async throws {
         try await kind.with { store in
             _ = try await store.insert([Fixture.job("a", class: .small)])

@@ -28,7 +28,8 @@ struct RouteTableTests {
 
     /// Internal routes, with the services that may call.
     static let inside: [(route: String, callers: Set<String>)] = [
-        ("POST /internal/v1/jobs", ["signals", "marketdata"]), ("GET /internal/v1/jobs/{id}", ["signals", "marketdata"]),
+        ("POST /internal/v1/jobs", ["signals", "marketdata"]), ("POST /internal/v1/jobs/batch", ["signals", "marketdata"]),
+        ("GET /internal/v1/jobs/{id}", ["signals", "marketdata"]),
         ("POST /internal/v1/jobs/claim", ["executor", "marketdata", "signals"]),
         ("POST /internal/v1/jobs/renew", ["executor", "marketdata", "signals"]),
         ("POST /internal/v1/jobs/finish", ["executor", "marketdata", "signals"]),

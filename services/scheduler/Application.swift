@@ -33,7 +33,7 @@ enum Application {
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "scheduler", loop: loops.control, readiness: readiness)
         let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
-        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, hint: hint)
+        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, limits: settings.accountLimits, hint: hint)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
 
         // The other services.
@@ -100,6 +100,7 @@ enum Application {
             announcer, CalendarKeeper(store: store, marketdata: marketdata, time: time, loop: loops.control),
             CloseDeadlines(store: CloseDeadlineStore(pool: pool, outbox: outbox), marketdata: marketdata, time: time, loop: loops.control),
             ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
+            JobArchiver(store: store, keptMonths: settings.archiveMonths, time: time, loop: loops.control),
             ReadModelRebuilder(store: store, time: time, loop: loops.control) { try await signals.get("/internal/v1/published") },
         ]
 
@@ -111,8 +112,8 @@ enum Application {
         // The doors.
         let routes = SchedulerRoutes(
             store: store,
-            intake: JobIntake(store: store, loop: loops.control, hint: hint),
-            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes),
+            intake: JobIntake(store: store, time: time, loop: loops.control, hint: hint),
+            desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes, hint: hint),
             blobs: blobs,
             acts: ActRoutes.make(store, signingKey: signingKey, time: time, hint: hint, onBackfill: { backfillKeeper.poke() }),
             logDoors: LogDoors(logs: logs, news: logNews, door: door)

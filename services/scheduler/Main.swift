@@ -6,7 +6,7 @@ enum Main {
         await ServiceProgram<SchedulerSettings>(
             name: "scheduler",
             summary: "Schedules of published signals and the ledger of jobs.",
-            subcommands: [AuditCommand.subcommand, DeadLetters.subcommand],
+            subcommands: [AuditCommand.subcommand, LimitsCommand.subcommand, DeadLetters.subcommand],
             migrate: Application.migrate,
             build: Application.build
         ).run()

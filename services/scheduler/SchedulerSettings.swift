@@ -15,6 +15,9 @@ struct SchedulerSettings: ServiceSettings {
     let authURLs: [String]
     let signalsURLs: [String]
     let marketdataURLs: [String]
+    let accountLimits: AccountLimits
+    /// Nil keeps archives for ever.
+    let archiveMonths: Int?
 
     init(from reader: inout SettingsReader) {
         common = CommonSettings(from: &reader)
@@ -32,5 +35,33 @@ struct SchedulerSettings: ServiceSettings {
         authURLs = PeerSettings.service("auth", from: &reader)
         signalsURLs = PeerSettings.service("signals", from: &reader)
         marketdataURLs = PeerSettings.service("marketdata", from: &reader)
+        let defaults = AccountLimits()
+        accountLimits = AccountLimits(
+            runningInClass: reader.integer(
+                "AUSPEX_ACCOUNT_RUNNING_IN_CLASS",
+                help: "jobs of one class that an account may run at once",
+                default: defaults.runningInClass,
+                range: 1...100_000
+            ),
+            running: reader.integer(
+                "AUSPEX_ACCOUNT_RUNNING",
+                help: "jobs of all classes but signal together that an account may run at once",
+                default: defaults.running,
+                range: 1...100_000
+            ),
+            open: reader.integer(
+                "AUSPEX_ACCOUNT_OPEN_JOBS",
+                help: "jobs of an account that may wait or run; more are refused",
+                default: defaults.open,
+                range: 1...10_000_000
+            )
+        )
+        let months = reader.integer(
+            "AUSPEX_JOB_ARCHIVE_MONTHS",
+            help: "whole months for which jobs that ended, and their logs, are kept; 0 keeps them for ever",
+            default: 0,
+            range: 0...1_200
+        )
+        archiveMonths = months == 0 ? nil : months
     }
 }

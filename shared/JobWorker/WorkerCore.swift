@@ -38,6 +38,8 @@ actor WorkerCore {
     /// Renewals under way, and whose log was the last to find room in one.
     private var renewing = 0
     private var lastLogged = AttemptID.make()
+    /// Whether the last claim won many jobs of a class, and as many as it asked for: then more may wait.
+    private var isBacklogged = false
     private var releases: [Int: Task<Void, Never>] = [:]
     private var releaseCount = 0
     private let kicks: AsyncStream<Void>
@@ -48,7 +50,10 @@ actor WorkerCore {
     static let renewInterval: UInt64 = 10_000_000_000
     /// Leases are renewed as often as this when there is something new in a log.
     static let logInterval: UInt64 = 1_000_000_000
-    private static let batchLimit = 100
+    private static let batchLimit = 250
+    /// While more work waits than there is room for, so long are results gathered for one call.
+    private static let gathering = Duration.milliseconds(2)
+    private static let manySlots = 8
     /// A store of results that fails in itself (500) this often fails for good.
     private static let mostPutRefusals = 3
 
@@ -143,6 +148,8 @@ actor WorkerCore {
     private func exchangeLoop() async {
         for await _ in kicks {
             if isStopped { return }
+            // The first of many short jobs to end would go alone, and the others wait for its answer.
+            if isBacklogged { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
             await exchange()
         }
     }
@@ -206,6 +213,10 @@ actor WorkerCore {
         return renewals
     }
 
+    private static func filled(_ claim: NextClaim, by jobs: [ClaimedJob]) -> Bool {
+        claim.classes.contains { wanted in wanted.slots >= manySlots && jobs.count { $0.resourceClass == wanted.class } == wanted.slots }
+    }
+
     /// Delivers results and claims until there is nothing to deliver and no more work to be had.
     private func exchange() async {
         exchanges += 1
@@ -228,6 +239,7 @@ actor WorkerCore {
                 readiness?.set(ready: true)
                 if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
+                if let claim { isBacklogged = Self.filled(claim, by: jobs) }
                 if jobs.count < wanted || wanted == 0, !book.hasMoreToAsk, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
             } catch {
                 failed("exchange", error)

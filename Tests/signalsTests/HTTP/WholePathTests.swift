@@ -368,6 +368,10 @@ struct WholePathTests {
             platform.jobs.state.withLock { $0.isRefusing = true }
             for _ in 0..<4 { #expect(try await begin().status == 500) }
             platform.jobs.state.withLock { $0.isRefusing = false }
+            // A full queue of the account is said as what it is, and leaves the place as well.
+            platform.jobs.state.withLock { $0.refusal = .refused(service: "scheduler", status: 429, code: "queue_full", detail: "It is full.") }
+            for _ in 0..<4 { #expect(try await begin().verdict == "429 queue_full") }
+            platform.jobs.state.withLock { $0.refusal = nil }
             for _ in 0..<3 { #expect(try await begin().status == 202) }
             endAll()
             let refused = try await begin()

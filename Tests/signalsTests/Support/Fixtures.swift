@@ -1,6 +1,7 @@
 import BlobStore
 import Contracts
 import Cryptography
+import HTTPServing
 import Messaging
 import Postgres
 import ServiceRuntime
@@ -186,6 +187,8 @@ final class FakeJobs: JobLedger {
         var standings: [JobID: JobStanding] = [:]
         var results: [SHA256Digest: [UInt8]] = [:]
         var isRefusing = false
+        /// What the scheduler answers instead of making a job.
+        var refusal: ServiceClientError?
     }
     let state = Mutex(State())
 
@@ -195,6 +198,7 @@ final class FakeJobs: JobLedger {
         try state.withLock { state in
             state.asked += 1
             if state.isRefusing { throw Refused() }
+            if let refusal = state.refusal { throw refusal }
             if let known = state.ids[request.idempotencyKey] {
                 // As the scheduler: the same key with another wish is refused.
                 guard state.requests.contains(where: { $0.idempotencyKey == request.idempotencyKey && $0.comparedSpec == request.comparedSpec })

@@ -1,6 +1,6 @@
-"""Measure: pull, HTTP floor, point read, charts, events, jobs, latency, memory, bars put together, stored, imported, streamed; each beside its peer
+"""Measure: pull, HTTP floor, point read, charts, events, jobs, claims, latency, memory, bars put together, stored, imported, streamed; each beside its peer
 
-usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--occurrences N] [--no-peers]
+usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--pending N] [--occurrences N] [--no-peers]
 
 Builds in release mode and brings up a private platform of its own. Peers come from ../shared/peers (or AUSPEX_SHARED)
 and run in the same call. Results are kept in bench/results/latest.json."""

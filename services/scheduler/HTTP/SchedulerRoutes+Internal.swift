@@ -5,55 +5,6 @@ import HTTPServing
 import ServiceRuntime
 
 extension SchedulerRoutes {
-    /// `POST /internal/v1/jobs`
-    func createJob(_ request: Request) async throws -> Response {
-        let wanted = try request.json(JobRequest.self)
-        guard (1...200).contains(wanted.idempotencyKey.utf8.count), !wanted.idempotencyKey.utf8.contains(0) else {
-            throw Problem.badRequest(code: "invalid_value", detail: "1 to 200 characters would be right.", field: "idempotency_key")
-        }
-        guard (1...100).contains(wanted.maxAttempts) else {
-            throw Problem.badRequest(code: "invalid_value", detail: "1 to 100 would be right.", field: "max_attempts")
-        }
-        guard !wanted.kind.rawValue.isEmpty, wanted.kind.rawValue.utf8.count <= 64 else {
-            throw Problem.badRequest(code: "invalid_value", detail: "The name of a kind of job would be right.", field: "kind")
-        }
-        guard wanted.spec.hasStorableNumbers else { throw Self.unstorable("spec") }
-        let waits = wanted.waitsFor ?? []
-        guard waits.count <= JobDependency.most else {
-            throw Problem.badRequest(code: "too_many_items", detail: "At most \(JobDependency.most) jobs would be right.", field: "waits_for")
-        }
-        let job = NewJob(
-            accountID: wanted.accountID,
-            kind: wanted.kind,
-            resourceClass: wanted.resourceClass,
-            priority: wanted.priority,
-            spec: wanted.spec,
-            inputSHA256: SHA256.digest(WireJSON.encode(wanted.comparedSpec)),
-            idempotencyKey: wanted.idempotencyKey,
-            maximumAttempts: wanted.maxAttempts,
-            availableAt: wanted.availableAt,
-            parentJobID: wanted.parentJobID,
-            traceparent: RequestContext.current?.trace.traceparent,
-            waitsFor: waits
-        )
-        switch try await intake.insert(job) {
-        case .created(let id): return try .json(JobReceipt(jobID: id, created: true), status: .created)
-        case .existing(let id): return try .json(JobReceipt(jobID: id, created: false))
-        case .keyReused:
-            throw Problem.unprocessable(
-                code: "idempotency_key_reused",
-                detail: "This idempotency_key came with another spec before.",
-                field: "idempotency_key"
-            )
-        case .unknownDependency(let id):
-            throw Problem.unprocessable(
-                code: "unknown_job",
-                detail: "There is no job \(id) of this account or of the platform's own that could be waited for.",
-                field: "waits_for[\(waits.firstIndex { $0.on == id } ?? 0)].on"
-            )
-        }
-    }
-
     /// `GET /internal/v1/jobs/{id}`
     func internalJob(_ request: Request) async throws -> Response {
         let id = try request.parameter("id", as: JobID.self)
@@ -88,16 +39,23 @@ extension SchedulerRoutes {
         }
         // All that can be refused is refused before anything is done: who gets a refusal may believe that nothing was.
         let next = try wanted.next.map { try checked($0.claimID, wanted.worker, $0.classes, of: request) }
-        let receipts = try await desk.finish(logDoors?.charged(wanted.finished) ?? wanted.finished)
-        await logDoors?.news.tell(wanted.finished.filter { $0.log != nil }.map(\.jobID))
-        let jobs = if let next { try await desk.claim(next) } else { [ClaimedJob]() }
-        return try .json(FinishAnswer(finished: receipts, jobs: jobs))
+        let charged = try await logDoors?.charged(wanted.finished) ?? wanted.finished
+        // Side by side: a claim needs nothing of the ends, and what it wins while they fail is given again to the same claim, which the worker repeats.
+        async let won = claimed(next)
+        let receipts = try await desk.finish(charged)
+        await logDoors?.news.tell(charged.filter { $0.log != nil }.map(\.jobID))
+        return try .json(FinishAnswer(finished: receipts, jobs: try await won))
+    }
+
+    private func claimed(_ claim: Claim?) async throws -> [ClaimedJob] {
+        guard let claim else { return [] }
+        return try await desk.claim(claim)
     }
 
     /// `POST /internal/v1/jobs/release`
     func release(_ request: Request) async throws -> Response {
         let wanted = try request.json(ReleaseRequest.self)
-        try await store.release(wanted.leases)
+        try await desk.release(wanted.leases)
         return .noContent
     }
 
@@ -120,7 +78,7 @@ extension SchedulerRoutes {
         return .bytes(bytes, contentType: "application/octet-stream")
     }
 
-    private static func unstorable(_ field: String) -> Problem {
+    static func unstorable(_ field: String) -> Problem {
         .badRequest(code: "invalid_value", detail: "Numbers in the range of doubles would be right.", field: field)
     }
 

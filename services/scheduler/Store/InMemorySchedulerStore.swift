@@ -47,7 +47,12 @@ final class InMemorySchedulerStore: SchedulerStore {
     /// Stands in for the database's clock.
     private let clock: @Sendable () -> Timestamp
 
-    init(clock: @escaping @Sendable () -> Timestamp = { .now() }) { self.clock = clock }
+    private let limits: AccountLimits
+
+    init(limits: AccountLimits = AccountLimits(), clock: @escaping @Sendable () -> Timestamp = { .now() }) {
+        self.limits = limits
+        self.clock = clock
+    }
 
     /// All eras of all schedules.
     var eras: [ScheduleEra] { state.withLock { $0.eras } }
@@ -125,9 +130,28 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     // MARK: Jobs
 
-    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await change { try await $0.insert(jobs) } }
+    func insert(_ jobs: [NewJob], queueLimits: [AccountID: Int]) async throws -> [Insertion] {
+        try await change { $0.insert(jobs, queueLimits: queueLimits) }
+    }
 
-    func claim(_ claim: Claim) async throws -> [Job] { try await change { $0.claim(claim) } }
+    func queueStandings(of accounts: [AccountID]) async throws -> [AccountID: QueueStanding] {
+        read { state in
+            let open = state.jobs.values.filter { !$0.state.isTerminal }
+            return Dictionary(
+                accounts.map { account in
+                    (account, QueueStanding(open: open.count { $0.accountID == account }, most: limits.open, priorityCap: nil))
+                }
+            ) { first, _ in first }
+        }
+    }
+
+    func claim(_ claims: [Claim]) async throws -> ClaimAnswers {
+        try await change { [limits] transaction in
+            var answers = ClaimAnswers(jobs: [:], heldBack: [])
+            for claim in claims { answers.jobs[claim.id] = transaction.claim(claim, limits: limits, heldBack: &answers.heldBack) }
+            return answers
+        }
+    }
 
     func renew(_ leases: [LeaseRenewal]) async throws -> [LeaseStanding] { try await change { $0.renew(leases) } }
 
@@ -145,7 +169,7 @@ final class InMemorySchedulerStore: SchedulerStore {
     func unblockLeftOver(limit: Int) async throws -> Int { 0 }
 
     /// Ranks by priority alone: the time that a test takes raises nothing.
-    func raiseWaiting() async throws {}
+    func raiseWaiting(limit _: Int) async throws -> Int { 0 }
 
     func claimableClasses() async throws -> [ResourceClass] {
         let now = clock()

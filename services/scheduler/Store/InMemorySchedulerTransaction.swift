@@ -169,11 +169,13 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
     // MARK: Jobs
 
-    func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await insert(jobs, queueLimits: [:]) }
+
+    func insert(_ jobs: [NewJob], queueLimits: [AccountID: Int]) async throws -> [Insertion] {
         var outcomes: [Insertion] = []
         var ids: [JobID: JobID] = [:]
         for new in jobs {
-            let outcome = state.withLock { $0.insert(new, renamed: ids, now: now) }
+            let outcome = state.withLock { $0.insert(new, queueLimits: queueLimits, renamed: ids, now: now) }
             if case .existing(let id) = outcome { ids[new.id] = id }
             if case .keyReused(let id) = outcome { ids[new.id] = id }
             outcomes.append(outcome)
@@ -187,36 +189,50 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         return outcomes
     }
 
-    func claim(_ claim: Claim) -> [Job] {
-        state.withLock { state in
-            var taken = state.leases.filter { $0.value.claimID == claim.id }.compactMap { state.jobs[$0.key] }
-            if !taken.isEmpty { return taken }
-            for wanted in claim.classes {
-                for _ in 0..<max(0, wanted.slots) {
-                    // Those accounts first that run least; then age.
-                    let running = state.leases.keys.compactMap { state.jobs[$0] }.filter { $0.resourceClass == wanted.class }
-                    func share(_ job: Job) -> Int { running.filter { $0.accountID == job.accountID }.count }
-                    let claimable = state.jobs.values.filter { $0.state == .pending && $0.resourceClass == wanted.class && $0.availableAt <= now }
-                    let best = claimable.min { left, right in
-                        (left.priority.ordinal, share(left), left.availableAt, left.id) < (
-                            right.priority.ordinal, share(right), right.availableAt, right.id
-                        )
-                    }
-                    guard var job = best else { break }
-                    job.state = .running
-                    job.attempt += 1
-                    let attemptID = AttemptID.make()
-                    job.attemptID = attemptID
-                    job.claimID = claim.id
-                    job.worker = claim.worker
-                    job.startedAt = job.startedAt ?? now
-                    state.jobs[job.id] = job
-                    state.leases[job.id] = .init(attemptID: attemptID, claimID: claim.id, expiresAt: now + .seconds(JobLimits.leaseSeconds))
-                    taken.append(job)
+    func claim(_ claim: Claim, limits: AccountLimits, heldBack: inout Set<ResourceClass>) -> [Job] {
+        var passed: Set<ResourceClass> = []
+        defer { heldBack.formUnion(passed) }
+        return state.withLock { state in take(claim, limits, &passed, &state) }
+    }
+
+    private func take(_ claim: Claim, _ limits: AccountLimits, _ passed: inout Set<ResourceClass>, _ state: inout InMemorySchedulerStore.State)
+        -> [Job]
+    {
+        var taken = state.leases.filter { $0.value.claimID == claim.id }.compactMap { state.jobs[$0.key] }
+        if !taken.isEmpty { return taken }
+        for wanted in claim.classes {
+            for _ in 0..<max(0, wanted.slots) {
+                // Those accounts first that run least; then age.
+                let running = state.leases.keys.compactMap { state.jobs[$0] }
+                func share(_ job: Job) -> Int { running.count { $0.accountID == job.accountID && $0.resourceClass == wanted.class } }
+                func isHeldBack(_ job: Job) -> Bool {
+                    if job.accountID == .platform { return false }
+                    if share(job) >= limits.runningInClass { return true }
+                    return wanted.class != .signal
+                        && running.count { $0.accountID == job.accountID && $0.resourceClass != .signal } >= limits.running
                 }
+                let waiting = state.jobs.values.filter { $0.state == .pending && $0.resourceClass == wanted.class && $0.availableAt <= now }
+                let claimable = waiting.filter { !isHeldBack($0) }
+                if claimable.count < waiting.count { passed.insert(wanted.class) }
+                let best = claimable.min { left, right in
+                    (left.priority.ordinal, share(left), left.availableAt, left.id) < (
+                        right.priority.ordinal, share(right), right.availableAt, right.id
+                    )
+                }
+                guard var job = best else { break }
+                job.state = .running
+                job.attempt += 1
+                let attemptID = AttemptID.make()
+                job.attemptID = attemptID
+                job.claimID = claim.id
+                job.worker = claim.worker
+                job.startedAt = job.startedAt ?? now
+                state.jobs[job.id] = job
+                state.leases[job.id] = .init(attemptID: attemptID, claimID: claim.id, expiresAt: now + .seconds(JobLimits.leaseSeconds))
+                taken.append(job)
             }
-            return taken
         }
+        return taken
     }
 
     func renew(_ leases: [LeaseRenewal]) -> [LeaseStanding] {
@@ -334,9 +350,14 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
 extension InMemorySchedulerStore.State {
     /// Writes a job, unless it was there or waits for one that it may not wait for; `renamed` has those that were there under another id.
-    mutating func insert(_ new: NewJob, renamed: [JobID: JobID], now: Timestamp) -> Insertion {
+    mutating func insert(_ new: NewJob, queueLimits: [AccountID: Int], renamed: [JobID: JobID], now: Timestamp) -> Insertion {
         let known = jobs.values.first { $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey }
         if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
+        if new.countsAgainstQueue, let most = queueLimits[new.accountID],
+            jobs.values.count(where: { $0.accountID == new.accountID && !$0.state.isTerminal }) >= most
+        {
+            return .queueFull(most: most)
+        }
         let waits = new.distinctWaits.map { JobDependency(on: renamed[$0.on] ?? $0.on, condition: $0.condition) }
         for wait in waits {
             guard let other = jobs[wait.on], new.mayWait(for: other.accountID) else { return .unknownDependency(wait.on) }

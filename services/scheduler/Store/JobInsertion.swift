@@ -45,15 +45,63 @@ enum JobInsertion {
         }
         return outcomes
     }
+
     /// The job that the same account made with the same key before.
     static func made(before job: NewJob, on connection: PostgresConnection) async throws -> Insertion? {
         let rows = try await connection.query(
             """
-            SELECT job_id, input_sha256 FROM jobs
+            SELECT job_id, input_sha256 FROM ONLY jobs
             WHERE account_id = \(job.accountID) AND kind = \(job.kind.rawValue) AND idempotency_key = \(job.idempotencyKey)
             """
         )
         guard let (known, input) = try rows.first?.decode(JobID.self, SHA256Digest.self) else { return nil }
         return input == job.inputSHA256 ? .existing(known) : .keyReused(known)
+    }
+
+    /// The same within the limits of queues. Two at once wait for each other, in the order of the accounts; what there is already needs no room.
+    static func run(
+        _ jobs: [NewJob],
+        queueLimits: [AccountID: Int],
+        on connection: PostgresConnection,
+        write: @Sendable ([NewJob]) async throws -> [Insertion]
+    ) async throws -> [Insertion] {
+        let accounts = queueLimits.keys.sorted()
+        try await connection.execute(
+            """
+            SELECT pg_advisory_xact_lock(hashtextextended('scheduler.queue/' || account, 0))
+            FROM (SELECT account FROM unnest(\(accounts)) AS account ORDER BY account) AS sorted
+            """
+        )
+        var room: [AccountID: Int] = [:]
+        for row in try await connection.query(QueueStandings.open(of: accounts, countedTo: accounts.map { queueLimits[$0] ?? 0 })) {
+            let (account, open) = try row.decode(AccountID.self, Int.self)
+            room[account] = max(0, (queueLimits[account] ?? 0) - open)
+        }
+        let limited = jobs.filter { $0.countsAgainstQueue && room[$0.accountID] != nil }
+        let known = Set(
+            try await connection.query(
+                """
+                SELECT account_id, kind, idempotency_key FROM ONLY jobs
+                JOIN unnest(\(limited.map(\.accountID)), \(limited.map(\.kind.rawValue)), \(limited.map(\.idempotencyKey))) AS asked (account_id, kind, idempotency_key)
+                    USING (account_id, kind, idempotency_key)
+                """
+            ).map { row in Key(account: try row.column(0), kind: try row.column(1), key: try row.column(2)) }
+        )
+        var refused: [JobID: Int] = [:]
+        for job in limited where !known.contains(Key(account: job.accountID, kind: job.kind.rawValue, key: job.idempotencyKey)) {
+            if let left = room[job.accountID], left > 0 {
+                room[job.accountID] = left - 1
+            } else {
+                refused[job.id] = queueLimits[job.accountID]
+            }
+        }
+        var written = try await write(jobs.filter { refused[$0.id] == nil })[...]
+        return jobs.map { job in refused[job.id].map { .queueFull(most: $0) } ?? written.removeFirst() }
+    }
+
+    private struct Key: Hashable {
+        let account: AccountID
+        let kind: String
+        let key: String
     }
 }

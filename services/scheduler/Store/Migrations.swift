@@ -12,8 +12,8 @@ enum Migrations {
             ("v005_index_job_lists", PackageResources.v005_index_job_lists_sql),
             ("v006_extend_schedules", PackageResources.v006_extend_schedules_sql),
             ("v007_create_schedule_acts", PackageResources.v007_create_schedule_acts_sql),
-            ("v010_extend_jobs", PackageResources.v010_extend_jobs_sql),
-            ("v011_create_workers", PackageResources.v011_create_workers_sql),
+            ("v008_limit_accounts", PackageResources.v008_limit_accounts_sql), ("v009_archive_jobs", PackageResources.v009_archive_jobs_sql),
+            ("v010_extend_jobs", PackageResources.v010_extend_jobs_sql), ("v011_create_workers", PackageResources.v011_create_workers_sql),
             ("v012_create_live_logs", PackageResources.v012_create_live_logs_sql),
         ])
     }

@@ -9,7 +9,7 @@ extension PostgresSchedulerStore {
         return try await onConnection { transaction in
             let rows = try await transaction.connection.query(
                 """
-                SELECT \(unsafe: JobColumns.list) FROM jobs
+                SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
                 JOIN unnest(\(finished.map(\.jobID)), \(finished.map(\.attemptID))) AS said (job_id, attempt_id)
                   ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
                 ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
@@ -38,16 +38,20 @@ extension PostgresSchedulerStore {
     func cancel(_ id: JobID) async throws -> Cancellation {
         try await onConnection { transaction in
             let rows = try await transaction.connection.query(
-                "SELECT \(unsafe: JobColumns.list) FROM jobs WHERE job_id = \(id) FOR NO KEY UPDATE"
+                "SELECT \(unsafe: JobColumns.list) FROM ONLY jobs WHERE job_id = \(id) FOR NO KEY UPDATE"
             )
-            guard let job = try rows.first.map(JobColumns.job) else { return .unknown }
+            guard let job = try rows.first.map(JobColumns.job) else {
+                // It may have gone to the archives; then it has ended.
+                let state = try await transaction.connection.query("SELECT state FROM jobs WHERE job_id = \(id)").first?.column(0, as: JobState.self)
+                return state.map { .alreadyEnded($0) } ?? .unknown
+            }
             switch job.state {
             case .pending:
                 try await Self.end([JobEnding(job: job, state: .cancelled)], transaction)
                 return .cancelled
             case .running:
                 try await transaction.connection.execute(
-                    "UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE job_id = \(id)"
+                    "UPDATE ONLY jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE job_id = \(id)"
                 )
                 return .requested
             case .completed, .failed, .cancelled: return .alreadyEnded(job.state)
@@ -62,7 +66,7 @@ extension PostgresSchedulerStore {
         return try await inOneGoOrAlone(expired) { ids, transaction in
             let jobs = try await transaction.connection.query(
                 """
-                SELECT \(unsafe: JobColumns.list) FROM leases JOIN jobs ON jobs.job_id = leases.job_id AND jobs.attempt_id = leases.attempt_id
+                SELECT \(unsafe: JobColumns.list) FROM leases JOIN ONLY jobs ON jobs.job_id = leases.job_id AND jobs.attempt_id = leases.attempt_id
                 WHERE leases.job_id = ANY (\(ids)) AND jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs SKIP LOCKED
                 """
             ).map(JobColumns.job)
@@ -81,13 +85,13 @@ extension PostgresSchedulerStore {
     func expireWaits(limit: Int) async throws -> Int {
         let late = try await pool.query(
             """
-            SELECT job_id FROM jobs WHERE state = 'pending' AND queue_deadline < (SELECT clock_timestamp()) ORDER BY queue_deadline LIMIT \(limit)
+            SELECT job_id FROM ONLY jobs WHERE state = 'pending' AND queue_deadline < (SELECT clock_timestamp()) ORDER BY queue_deadline LIMIT \(limit)
             """
         ).map { try $0.column(0, as: JobID.self) }
         return try await inOneGoOrAlone(late) { ids, transaction in
             try await transaction.connection.query(
                 """
-                SELECT \(unsafe: JobColumns.list) FROM jobs
+                SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
                 WHERE job_id = ANY (\(ids)) AND state = 'pending' AND queue_deadline < (SELECT clock_timestamp())
                 ORDER BY job_id FOR NO KEY UPDATE SKIP LOCKED
                 """
@@ -139,7 +143,7 @@ extension PostgresSchedulerStore {
         let ids = endings.map(\.job.id)
         var statements: [SQL] = [
             """
-            UPDATE jobs SET state = new.state,
+            UPDATE ONLY jobs SET state = new.state,
                 available_at = CASE WHEN new.state = 'pending' THEN clock_timestamp() + make_interval(secs => pause) ELSE available_at END,
                 queue_deadline = CASE WHEN new.state = 'pending' THEN clock_timestamp() + make_interval(secs => pause + wait) ELSE queue_deadline END,
                 completed_at = CASE WHEN new.state = 'pending' THEN NULL ELSE clock_timestamp() END,

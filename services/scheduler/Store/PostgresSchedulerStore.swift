@@ -6,13 +6,20 @@ import Postgres
 final class PostgresSchedulerStore: SchedulerStore {
     let pool: PostgresPool
     let outbox: Outbox
+    let limits: AccountLimits
     let turns = ClaimTurns()
     /// Told of classes in which jobs may be claimed that waited for others.
     let hint: @Sendable (ResourceClass) -> Void
 
-    init(pool: PostgresPool, outbox: Outbox, hint: @escaping @Sendable (ResourceClass) -> Void = { _ in }) {
+    init(
+        pool: PostgresPool,
+        outbox: Outbox,
+        limits: AccountLimits = AccountLimits(),
+        hint: @escaping @Sendable (ResourceClass) -> Void = { _ in }
+    ) {
         self.pool = pool
         self.outbox = outbox
+        self.limits = limits
         self.hint = hint
     }
 

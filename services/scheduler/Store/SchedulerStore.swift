@@ -94,10 +94,12 @@ protocol SchedulerTransaction: Sendable {
 
 /// The ledger of jobs: each call is a transaction of its own and does its work for many jobs at once.
 protocol JobLedger: Sendable {
-    /// Writes jobs.
-    func insert(_ jobs: [NewJob]) async throws -> [Insertion]
-    /// Gives a worker up to as many jobs of each class as it has slots; the same claim again gives the same jobs.
-    func claim(_ claim: Claim) async throws -> [Job]
+    /// Writes jobs. Those of the accounts named, as far as the queue's limit applies to them, only while the account has no more open jobs than given.
+    func insert(_ jobs: [NewJob], queueLimits: [AccountID: Int]) async throws -> [Insertion]
+    /// How full the queues of these accounts are.
+    func queueStandings(of accounts: [AccountID]) async throws -> [AccountID: QueueStanding]
+    /// Gives each worker up to as many jobs of each class as it has slots, within what accounts may run at once; the same claim again gives the same jobs.
+    func claim(_ claims: [Claim]) async throws -> ClaimAnswers
     /// Prolongs leases.
     func renew(_ leases: [LeaseRenewal]) async throws -> [LeaseStanding]
     /// Ends attempts; answers for each whether it still counted, and which jobs have ended for good by it.
@@ -113,8 +115,8 @@ protocol JobLedger: Sendable {
     /// Lets jobs go that waited for jobs with so many dependants that the transaction in which they ended did not work off all; gives how many ends
     /// it looked at, `limit` at most.
     func unblockLeftOver(limit: Int) async throws -> Int
-    /// Raises what has waited for ten minutes by one step, never to urgent.
-    func raiseWaiting() async throws
+    /// Raises what has waited for ten minutes by one step, never to urgent, the oldest first; gives how many.
+    func raiseWaiting(limit: Int) async throws -> Int
     /// The classes in which a job could be claimed now.
     func claimableClasses() async throws -> [ResourceClass]
 
@@ -126,6 +128,22 @@ protocol JobLedger: Sendable {
     func log(of id: JobID) async throws -> JobLog?
     /// Which of these results a job names.
     func namedResults(among digests: [SHA256Digest]) async throws -> Set<SHA256Digest>
+}
+
+extension JobLedger {
+    /// Writes jobs, however many open ones their accounts have.
+    func insert(_ jobs: [NewJob]) async throws -> [Insertion] { try await insert(jobs, queueLimits: [:]) }
+
+    /// One claim by itself.
+    func claim(_ claim: Claim) async throws -> [Job] { try await self.claim([claim]).jobs[claim.id] ?? [] }
+}
+
+/// What claims won.
+struct ClaimAnswers: Sendable {
+    /// By claim, in the order in which they are to be begun.
+    var jobs: [ClaimID: [Job]]
+    /// The classes in which an account was passed that may run no more at once.
+    var heldBack: Set<ResourceClass>
 }
 
 /// Who claims what.

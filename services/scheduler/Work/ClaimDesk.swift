@@ -12,22 +12,37 @@ struct ClaimDesk: Sendable {
     let time: any TimeSource
     let classes: ResourceClasses
     private let answered = AnsweredClaims()
+    private let turns: ClaimMerger
 
-    init(store: any SchedulerStore, blobs: any BlobStore, signingKey: SigningKey, time: any TimeSource, classes: ResourceClasses = .standard) {
+    init(
+        store: any SchedulerStore,
+        blobs: any BlobStore,
+        signingKey: SigningKey,
+        time: any TimeSource,
+        classes: ResourceClasses = .standard,
+        hint: @escaping @Sendable (ResourceClass) -> Void = { _ in }
+    ) {
         self.store = store
         self.blobs = blobs
         self.signingKey = signingKey
         self.time = time
         self.classes = classes
+        turns = ClaimMerger(store: store, hint: hint)
     }
 
     /// Jobs for a worker, each with the token that lets it read what the job needs and nothing else.
     func claim(_ claim: Claim) async throws -> [ClaimedJob] {
         let isRepeated = answered.contains(claim.id, now: time.monotonicNanoseconds())
         // What was won is given again; nothing new is won, for nobody may be waiting for it any more.
-        let jobs = try await store.claim(isRepeated ? Claim(id: claim.id, worker: claim.worker, classes: []) : claim)
+        let jobs = try await turns.claim(isRepeated ? Claim(id: claim.id, worker: claim.worker, classes: []) : claim)
         answered.note(claim.id, now: time.monotonicNanoseconds())
         return try jobs.compactMap { try claimed($0) }
+    }
+
+    /// Puts jobs back without using up an attempt.
+    func release(_ leases: [LeaseReference]) async throws {
+        try await store.release(leases)
+        turns.placesFreed()
     }
 
     private func claimed(_ job: Job) throws -> ClaimedJob? {
@@ -62,7 +77,9 @@ struct ClaimDesk: Sendable {
             reports[index].resultSHA256 = try await blobs.put(bytes)
             reports[index].result = nil
         }
-        return try await store.finish(reports)
+        let receipts = try await store.finish(reports)
+        turns.placesFreed()
+        return receipts
     }
 }
 

@@ -3,11 +3,12 @@ import Postgres
 import ServiceRuntime
 import Synchronization
 
-/// Writes jobs that are asked for at the same time in one statement: one commit for all of them, and no wait when only one is asked for.
+/// Writes jobs that are asked for at the same time in one statement: one commit for all of them, and no wait when only one is asked for. Keeps queues
+/// within their limits and priorities within their caps.
 final class JobIntake: Sendable {
     private struct Waiting: Sendable {
-        let job: NewJob
-        let continuation: CheckedContinuation<Insertion, any Error>
+        let jobs: [NewJob]
+        let continuation: CheckedContinuation<[Insertion], any Error>
     }
 
     private struct State {
@@ -18,19 +19,41 @@ final class JobIntake: Sendable {
     private let store: any SchedulerStore
     private let loop: EventLoop
     private let hint: @Sendable (ResourceClass) -> Void
+    private let gate: QueueGate
     private let state = Mutex(State())
     static let batch = 500
 
-    init(store: any SchedulerStore, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
+    init(
+        store: any SchedulerStore,
+        time: any TimeSource = SystemTimeSource(),
+        loop: EventLoop,
+        hint: @escaping @Sendable (ResourceClass) -> Void
+    ) {
         self.store = store
         self.loop = loop
         self.hint = hint
+        gate = QueueGate(store: store, time: time)
     }
 
-    func insert(_ job: NewJob) async throws -> Insertion {
-        try await withCheckedThrowingContinuation { continuation in
+    /// Writes one job; `roles` are of who asked for it, nil when the calling service itself wants it.
+    func insert(_ job: NewJob, roles: [String]? = nil) async throws -> Insertion { try await insert([job], roles: [roles])[0] }
+
+    /// Writes jobs that belong to one request, at most ``batch``, in one transaction with each other.
+    func insert(_ jobs: [NewJob], roles: [[String]?]) async throws -> [Insertion] {
+        if jobs.isEmpty { return [] }
+        let plans = try await gate.priorityCaps(of: Set(jobs.map(\.accountID)))
+        var capped = jobs
+        for (index, job) in jobs.enumerated() {
+            capped[index].priority = PriorityCap.priority(
+                asked: job.priority,
+                account: job.accountID,
+                roles: roles[index],
+                plan: plans[job.accountID] ?? nil
+            )
+        }
+        return try await withCheckedThrowingContinuation { continuation in
             let mustWrite = state.withLock { state -> Bool in
-                state.waiting.append(Waiting(job: job, continuation: continuation))
+                state.waiting.append(Waiting(jobs: capped, continuation: continuation))
                 if state.isWriting { return false }
                 state.isWriting = true
                 return true
@@ -42,7 +65,13 @@ final class JobIntake: Sendable {
     private func write() async {
         while true {
             let batch = state.withLock { state -> [Waiting] in
-                let batch = Array(state.waiting.prefix(Self.batch))
+                var jobs = 0
+                let batch = Array(
+                    state.waiting.prefix { waiting in
+                        defer { jobs += waiting.jobs.count }
+                        return jobs == 0 || jobs + waiting.jobs.count <= Self.batch
+                    }
+                )
                 state.waiting.removeFirst(batch.count)
                 if batch.isEmpty { state.isWriting = false }
                 return batch
@@ -54,9 +83,15 @@ final class JobIntake: Sendable {
 
     private func write(_ batch: [Waiting]) async {
         do {
-            let insertions = try await store.insert(batch.map(\.job))
-            for (waiting, insertion) in zip(batch, insertions) { waiting.continuation.resume(returning: insertion) }
-            for resourceClass in Set(batch.filter { $0.job.availableAt == nil }.map(\.job.resourceClass)) { hint(resourceClass) }
+            let jobs = batch.flatMap(\.jobs)
+            let insertions = try await store.insert(jobs, queueLimits: try await gate.limits(for: jobs))
+            gate.noteWritten(jobs)
+            var rest = insertions[...]
+            for waiting in batch {
+                waiting.continuation.resume(returning: Array(rest.prefix(waiting.jobs.count)))
+                rest = rest.dropFirst(waiting.jobs.count)
+            }
+            for resourceClass in Set(jobs.filter { $0.availableAt == nil }.map(\.resourceClass)) { hint(resourceClass) }
         } catch {
             // One of them may be at fault, or collide with what another replica writes: each by itself, so that it fails alone. A store that is
             // away refuses all of them at once: one after the other would wait for it as many times.

@@ -13,6 +13,8 @@ final class Sweeper: Component {
     static let batch = 500
     /// How many transactions of a round let dependants go that an end left over.
     static let unblockings = 20
+    /// Jobs that are raised in a round. Each is rewritten, so a million that have waited for ten minutes are not raised at once but the oldest first.
+    static let raised = 1_000
 
     private let store: any SchedulerStore
     private let time: any TimeSource
@@ -84,7 +86,7 @@ final class Sweeper: Component {
                 if ends == 0 { return }
             }
         }
-        if count % 30 == 0 { await step("ranks") { try await store.raiseWaiting() } }
+        await step("ranks") { _ = try await store.raiseWaiting(limit: Self.raised) }
         await step("hints") { for resourceClass in try await store.claimableClasses() { hint(resourceClass) } }
     }
 

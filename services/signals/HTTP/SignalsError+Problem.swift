@@ -39,6 +39,7 @@ extension SignalsRoutes {
         switch error {
         case let error as PostgresError where error.isPassing:
             .unavailable(code: "store_unavailable", detail: "The database does not answer at the moment; try again.")
+        case ServiceClientError.refused(_, 429, "queue_full", let detail): .tooManyRequests(code: "queue_full", detail: detail, retryAfterSeconds: 5)
         case let error as ServiceClientError where error.isPassing:
             .unavailable(code: "dependency_away", detail: "Another part of the platform does not answer at the moment; try again.")
         default: nil

@@ -49,7 +49,8 @@ extension SignalsRoutes {
             priority: .high,
             spec: try WireJSON.value(of: spec),
             idempotencyKey: "signals:dry-run:\(key)",
-            maxAttempts: 2
+            maxAttempts: 2,
+            roles: caller.roles.sorted()
         )
         let admission = DryRunAdmission(store: store, jobs: jobs, limits: dryRuns, time: time)
         try await admission.admit(caller.accountID, request: key)

@@ -20,6 +20,8 @@ public struct JobRequest: Sendable, Hashable, Codable {
     public var parentJobID: JobID?
     /// The jobs that have to end first; none when nil.
     public var waitsFor: [JobDependency]?
+    /// The roles of who asks for it: they cap the priority. Nil when the service itself wants it.
+    public var roles: [String]?
 
     /// All fields; three attempts, at once, no parent, no wait for others unless told.
     public init(
@@ -32,7 +34,8 @@ public struct JobRequest: Sendable, Hashable, Codable {
         maxAttempts: Int = 3,
         availableAt: Timestamp? = nil,
         parentJobID: JobID? = nil,
-        waitsFor: [JobDependency]? = nil
+        waitsFor: [JobDependency]? = nil,
+        roles: [String]? = nil
     ) {
         self.kind = kind
         self.resourceClass = resourceClass
@@ -44,6 +47,7 @@ public struct JobRequest: Sendable, Hashable, Codable {
         self.availableAt = availableAt
         self.parentJobID = parentJobID
         self.waitsFor = waitsFor
+        self.roles = roles
     }
 
     /// The spec without what differs when the same is asked for again: by this it is told whether a known key comes with another wish.

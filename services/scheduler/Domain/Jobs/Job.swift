@@ -69,6 +69,8 @@ enum Insertion: Sendable, Hashable {
     case keyReused(JobID)
     /// It was to wait for a job that there is not, or that is not its account's; nothing was written.
     case unknownDependency(JobID)
+    /// The account has as many open jobs as it may have: this one was not made.
+    case queueFull(most: Int)
 }
 
 /// What became of a request to cancel.
