@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from . import _calls, _frame
+from ._job_commands import add_jobs
 from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, interval_seconds
 from ._sample_bars import SECOND, inputs_at_home
@@ -95,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-n", "--count", type=int, default=5, help="how many runs (default: %(default)s)")
     logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs")
     logs.set_defaults(run=show_logs)
+
+    add_jobs(commands, platform, lambda options: _client(options, _Remembered(Path(".")))[1])
 
     bars = commands.add_parser("bars", help="write bars to a Parquet file or an item of PyStore (needs pyarrow)")
     bars.add_argument("instrument")
