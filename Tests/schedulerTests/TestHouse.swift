@@ -17,17 +17,21 @@ struct TestHouse: Sendable {
     let publicRouter: Router
     let internalRouter: Router
     let credentials: TestCredentials
+    let feeds: JobFeeds
 
     init(pool: PostgresPool, blobs: any BlobStore) throws {
         self.pool = pool
         store = PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema))
         let credentials = try TestCredentials()
         self.credentials = credentials
+        let door = StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: SystemTimeSource())
+        feeds = JobFeeds(store: store, door: door, loop: TestLoop.shared, time: SystemTimeSource())
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: try SigningKey.generate(), time: SystemTimeSource()),
-            blobs: blobs
+            blobs: blobs,
+            jobDoors: JobDoors(store: store, feeds: feeds, time: SystemTimeSource())
         )
         publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())

@@ -78,6 +78,7 @@ struct SignalRunHandler: JobHandler {
         var result = try self.result(verdict, spec, known, environment, clock)
         result.cpuSeconds = outcome.cpuSeconds
         result.memoryPeakBytes = outcome.memoryPeakBytes
+        result.bytesIn = known.bytes
         result.log = outcome.log.text
         result.logTruncated = outcome.log.isTruncated
         return result

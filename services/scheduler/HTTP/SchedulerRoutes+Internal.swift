@@ -11,13 +11,7 @@ extension SchedulerRoutes {
         guard (1...200).contains(wanted.idempotencyKey.utf8.count), !wanted.idempotencyKey.utf8.contains(0) else {
             throw Problem.badRequest(code: "invalid_value", detail: "1 to 200 characters would be right.", field: "idempotency_key")
         }
-        guard (1...100).contains(wanted.maxAttempts) else {
-            throw Problem.badRequest(code: "invalid_value", detail: "1 to 100 would be right.", field: "max_attempts")
-        }
-        guard !wanted.kind.rawValue.isEmpty, wanted.kind.rawValue.utf8.count <= 64 else {
-            throw Problem.badRequest(code: "invalid_value", detail: "The name of a kind of job would be right.", field: "kind")
-        }
-        guard wanted.spec.hasStorableNumbers else { throw Self.unstorable("spec") }
+        try check(wanted.kind, wanted.resourceClass, attempts: wanted.maxAttempts, spec: wanted.spec, of: request)
         let waits = wanted.waitsFor ?? []
         guard waits.count <= JobDependency.most else {
             throw Problem.badRequest(code: "too_many_items", detail: "At most \(JobDependency.most) jobs would be right.", field: "waits_for")
@@ -117,7 +111,7 @@ extension SchedulerRoutes {
         return .bytes(bytes, contentType: "application/octet-stream")
     }
 
-    private static func unstorable(_ field: String) -> Problem {
+    static func unstorable(_ field: String) -> Problem {
         .badRequest(code: "invalid_value", detail: "Numbers in the range of doubles would be right.", field: field)
     }
 

@@ -9,12 +9,15 @@ struct SchedulerRoutes: Sendable {
     let intake: JobIntake
     let desk: ClaimDesk
     let blobs: any BlobStore
+    /// What is only known of a store in Postgres: batches, costs, streams, places in the queue.
+    var jobDoors: JobDoors?
 
     /// The public router; `people` finds out who asks.
     func publicRouter(_ people: any Middleware) -> Router {
         let router = Router(problemOf: Self.problem)
         let known = router.grouped(people)
         known.get("/api/jobs", listJobs)
+        addJobDoors(to: known)
         known.get("/api/jobs/{id}", job)
         known.get("/api/jobs/{id}/logs", jobLog)
         known.delete("/api/jobs/{id}", cancelJob)
@@ -29,6 +32,7 @@ struct SchedulerRoutes: Sendable {
         let askers = router.grouped(callers(["signals", "marketdata"]))
         let signals = router.grouped(callers(["signals"]))
         askers.post("/internal/v1/jobs", createJob)
+        askers.post("/internal/v1/jobs/batches", maximumBodyBytes: Self.maximumBatchBytes, createBatch)
         askers.get("/internal/v1/jobs/{id}", internalJob)
         workers.post("/internal/v1/jobs/claim", claim)
         workers.post("/internal/v1/jobs/renew", renew)

@@ -71,6 +71,7 @@ enum JobUnblocking {
             releasing(met), locking(Array(unmet.keys)), leaving(ended),
         ])
         let freed = Set(try answers[0].compactMap { try $0.column(0, as: ResourceClass?.self) })
+        await transaction.tell(changesOf: try answers[0].map { try $0.column(1) })
         let hint = transaction.hint
         if !freed.isEmpty { await transaction.connection.afterCommit { freed.forEach(hint) } }
         let endings = try answers[1].map(JobColumns.job).compactMap { job in
@@ -90,7 +91,7 @@ enum JobUnblocking {
                 ranked_at = clock_timestamp()
             FROM unnest(\(ids), \(ids.map { met[$0] ?? 0 })) AS freed (job_id, ended)
             WHERE jobs.job_id = freed.job_id AND jobs.state = 'pending' AND jobs.blocked_by >= ended
-            RETURNING CASE WHEN blocked_by = 0 THEN resource_class END
+            RETURNING CASE WHEN blocked_by = 0 THEN resource_class END, account_id
             """
     }
 
