@@ -3,8 +3,8 @@ import Testing
 
 @Suite struct CallGoldenTests {
     static let calls: [(String, any (Codable & Sendable).Type)] = [
-        ("job-batch-request", JobBatchRequest.self), ("job-batch-receipt", JobBatchReceipt.self),
-        ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self), ("claim-request", ClaimRequest.self),
+        ("job-batch-request", JobBatchRequest.self), ("job-batch-receipt", JobBatchReceipt.self), ("batch-request", BatchRequest.self),
+        ("batch-receipt", BatchReceipt.self), ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self), ("claim-request", ClaimRequest.self),
         ("claim-answer", ClaimAnswer.self), ("renew-request", RenewRequest.self), ("renew-answer", RenewAnswer.self),
         ("finish-request", FinishRequest.self), ("finish-answer", FinishAnswer.self), ("release-request", ReleaseRequest.self),
         ("run-spec", SignalRunSpec.self), ("resample-all-spec", ResampleAllSpec.self), ("table-conversion-spec", TableConversionSpec.self),

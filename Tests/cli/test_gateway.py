@@ -43,6 +43,13 @@ class Routing(unittest.TestCase):
         self.assertEqual(len(lines), 1)
         self.assertIn("proxy_buffering off", lines[0])
 
+    def test_streams_of_jobs_are_not_buffered_and_other_jobs_are(self):
+        for path, streams in (("/api/jobs/stream", True), ("/api/jobs/0192/stream", True), ("/api/jobs/0192/stream/", True), ("/api/jobs", False),
+                              ("/api/jobs/0192", False), ("/api/jobs/0192/logs", False), ("/api/jobs/streams", False), ("/api/jobs/a/b/stream", False)):
+            first = next(line for pattern, _, line in self.patterns() if pattern.search(path))
+            self.assertEqual("proxy_buffering off" in first, streams, path)
+            self.assertIn("http://scheduler", first, path)
+
     def test_a_stream_below_another_one_s_path_has_its_own_owner(self):
         for path, owner in (("/api/stream", "signals"), ("/api/stream/", "signals"), ("/api/stream/other", "signals"),
                             ("/api/stream/bars", "marketdata"), ("/api/stream/bars/", "marketdata"), ("/api/stream/barsx", "signals")):

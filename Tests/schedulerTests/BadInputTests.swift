@@ -106,13 +106,14 @@ struct BadInputTests {
                 [
                     "kind": "noop", "resource_class": "large", "account_id": .string(AccountID.make().description), "priority": "normal", "spec": [:],
                     "idempotency_key": .string(JobID.make().description), "max_attempts": 3, "available_at": "2030-01-01T00:00:00Z",
-                    "parent_job_id": .string(JobID.make().description),
+                    "parent_job_id": .string(JobID.make().description), "waits_for": [],
                 ]
             },
             fields: [
                 Field("kind", .text(atMost: 64)), Field("resource_class", .word), Field("account_id", .uuid), Field("priority", .word),
                 Field("spec", .anything), Field("idempotency_key", .text(atMost: 200)), Field("max_attempts", .whole),
                 Field("available_at", .time, optional: true), Field("parent_job_id", .uuid, optional: true),
+                Field("waits_for", .list, optional: true),
             ]
         ),
         BodyRoute(

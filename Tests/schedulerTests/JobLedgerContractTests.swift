@@ -191,6 +191,40 @@ struct JobLedgerContractTests {
         }
     }
 
+    @Test(arguments: StoreKind.available) func whatCanBeSeenRaisesTheVersionAndNothingElse(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let job = Fixture.job("a")
+            _ = try await store.insert([job])
+            var versions: [Int64] = []
+            func look() async throws { versions.append(try #require(try await store.job(job.id)).version) }
+            try await look()
+            let claimed = try #require(try await store.claim(Fixture.claim()).first)
+            try await look()
+            for progress in [nil, 30, 30, 60] {
+                _ = try await store.renew([LeaseRenewal(jobID: job.id, attemptID: try #require(claimed.attemptID), progress: progress)])
+                try await look()
+            }
+            _ = try await store.cancel(job.id)
+            _ = try await store.cancel(job.id)
+            try await look()
+            _ = try await store.finish([try Fixture.finished(claimed)])
+            try await look()
+            #expect(versions == [1, 2, 2, 3, 3, 4, 5, 6])
+        }
+    }
+
+    @Test(arguments: StoreKind.available) func whatAttemptsHaveUsedIsAddedUp(kind: StoreKind) async throws {
+        try await kind.with { store in
+            _ = try await store.insert([Fixture.job("a")])
+            let first = try #require(try await store.claim(Fixture.claim()).first)
+            var report = try Fixture.finished(first, .failed, failure: .exception)
+            (report.cpuSeconds, report.memoryGibSeconds, report.bytesIn, report.bytesOut, report.memoryPeakBytes) = (1, 2, 3, 4, 5)
+            _ = try await store.finish([report])
+            let ended = try #require(try await store.job(first.id))
+            #expect(ended.cpuSeconds == 1 && ended.memoryGiBSeconds == 2 && ended.bytesIn == 3 && ended.bytesOut == 4 && ended.memoryPeakBytes == 5)
+        }
+    }
+
     @Test(arguments: StoreKind.available) func listsAreFilteredAndPaged(kind: StoreKind) async throws {
         try await kind.with { store in
             let signal = SignalID.make()
@@ -199,7 +233,7 @@ struct JobLedgerContractTests {
             _ = try await store.insert(jobs)
             let page = try await store.jobs(JobFilter(accountID: Fixture.account, limit: 2))
             #expect(page.map(\.id) == [jobs[4].id, jobs[3].id])
-            let next = try await store.jobs(JobFilter(accountID: Fixture.account, before: jobs[3].id, limit: 10))
+            let next = try await store.jobs(JobFilter(accountID: Fixture.account, beyond: jobs[3].id, limit: 10))
             #expect(next.map(\.id) == [jobs[2].id, jobs[1].id, jobs[0].id])
             let bySignal = try await store.jobs(JobFilter(accountID: Fixture.account, signalID: signal, limit: 10))
             let byKind = try await store.jobs(JobFilter(accountID: Fixture.account, state: .pending, kinds: [.settlement], limit: 10))

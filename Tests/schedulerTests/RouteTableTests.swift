@@ -15,6 +15,9 @@ struct RouteTableTests {
     /// Public routes, with what an owner of nothing is answered.
     static let outside: [(route: String, whenOpen: String)] = [
         ("GET /api/jobs", "200"), ("GET /api/jobs/{id}", "404 not_found id"), ("GET /api/jobs/{id}/logs", "404 not_found id"),
+        ("GET /api/jobs/batches/{id}", "404 not_found id"),
+        ("DELETE /api/jobs/batches/{id}", "404 not_found id"), ("GET /api/jobs/costs", "200"), ("GET /api/jobs/stream", "200"),
+        ("GET /api/jobs/{id}/stream", "404 not_found id"),
         ("GET /api/jobs/{id}/logs/stream", "404 not_found id"), ("GET /api/jobs/logs", "400 missing_parameter q"),
         ("DELETE /api/jobs/{id}", "404 not_found id"), ("GET /api/schedules", "200"), ("GET /api/schedules/{id}/occurrences", "404 not_found id"),
         ("GET /api/schedules/{id}", "404 not_found id"), ("GET /api/schedules/{id}/preview", "404 not_found id"),
@@ -29,6 +32,7 @@ struct RouteTableTests {
     /// Internal routes, with the services that may call.
     static let inside: [(route: String, callers: Set<String>)] = [
         ("POST /internal/v1/jobs", ["signals", "marketdata"]), ("POST /internal/v1/jobs/batch", ["signals", "marketdata"]),
+        ("POST /internal/v1/jobs/batches", ["signals", "marketdata"]),
         ("GET /internal/v1/jobs/{id}", ["signals", "marketdata"]),
         ("POST /internal/v1/jobs/claim", ["executor", "marketdata", "signals"]),
         ("POST /internal/v1/jobs/renew", ["executor", "marketdata", "signals"]),

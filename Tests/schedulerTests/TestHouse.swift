@@ -20,6 +20,7 @@ struct TestHouse: Sendable {
     let credentials: TestCredentials
     /// What the service signs job tokens with.
     let signingKey: SigningKey
+    let feeds: JobFeeds
 
     init(pool: PostgresPool, blobs: any BlobStore, logBytesPerDay: Int = 1 << 20) throws {
         self.pool = pool
@@ -30,6 +31,8 @@ struct TestHouse: Sendable {
         signingKey = try SigningKey.generate()
         let logs = LogStore(pool: pool, bytesPerDay: logBytesPerDay)
         logNews = LogNews(logs: logs, time: time, loop: TestLoop.shared)
+        let door = StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: time)
+        feeds = JobFeeds(store: store, door: door, loop: TestLoop.shared, time: time)
         let routes = SchedulerRoutes(
             store: store,
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
@@ -39,8 +42,9 @@ struct TestHouse: Sendable {
             logDoors: LogDoors(
                 logs: logs,
                 news: logNews,
-                door: StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: time)
-            )
+                door: door
+            ),
+            jobDoors: JobDoors(store: store, feeds: feeds, time: time)
         )
         publicRouter = routes.publicRouter(UserAuthentication(tokens: credentials.accessTokens(), apiKeys: credentials.apiKeys))
         let verifier = ServiceTokenVerifier(keys: try credentials.knownServices())

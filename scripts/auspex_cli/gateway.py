@@ -18,6 +18,8 @@ FOLDER = REPOSITORY / "services" / "gateway"
 NGINX = "/usr/sbin/nginx"
 # Paths that stream. What is below another one's path belongs to whoever names it: the longest goes first.
 STREAMS = ("/api/stream/bars", "/api/stream")
+# Paths that stream among others of their owner that do not.
+STREAMS_WITHIN = {"/api/jobs/([^/]+/)?stream": "scheduler"}
 # Paths that take more than 8 MiB at once: a version with its files inside, which base64 makes a third larger.
 LARGE_BODIES = {"/api/signals/[^/]+/versions": ("signals", "12m")}
 # Paths whose requests carry a session token in path or query, which nginx's error log would write down with the request line: only what is critical gets
@@ -41,10 +43,11 @@ def locations(table: dict[str, list[str]], error_log: str) -> str:
     lines = [
         f"location ~ ^{pattern}/?$ {{ client_max_body_size {size}; proxy_pass http://{service}; }}" for pattern, (service, size) in LARGE_BODIES.items()
     ]
+    streams = [(f"^{pattern}/?$", service) for pattern, service in STREAMS_WITHIN.items()]
     for prefix in STREAMS:
-        for service in (service for service, prefixes in table.items() if prefix in prefixes):
-            lines.append(
-                f"location ~ ^{re.escape(prefix)}(/|$) {{ proxy_buffering off; gzip off; proxy_read_timeout 1h; proxy_pass http://{service}; }}")
+        streams += [(f"^{re.escape(prefix)}(/|$)", service) for service, prefixes in table.items() if prefix in prefixes]
+    for pattern, service in streams:
+        lines.append(f"location ~ {pattern} {{ proxy_buffering off; gzip off; proxy_read_timeout 1h; proxy_pass http://{service}; }}")
     for service, prefixes in table.items():
         if charts := "|".join(re.escape(prefix) for prefix in prefixes if prefix in CHARTS):
             lines.append(

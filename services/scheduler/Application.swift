@@ -33,7 +33,10 @@ enum Application {
         let relay = OutboxRelay(pool: pool, publisher: publisher, schema: Migrations.schema, loop: loops.control)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "scheduler", loop: loops.control, readiness: readiness)
         let hint: @Sendable (ResourceClass) -> Void = { wakeups.hint($0) }
-        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, limits: settings.accountLimits, hint: hint)
+        let notices = JobNotices(pool: pool, loop: loops.control)
+        let durations = DurationBook(store: DurationStore(pool: pool), time: time, loop: loops.control)
+        let news = JobNews(changed: { notices.note($0) }, ended: { durations.note($0) }, estimate: { durations.estimate($0) })
+        let store = PostgresSchedulerStore(pool: pool, outbox: outbox, limits: settings.accountLimits, news: news, hint: hint)
         let blobs = try FolderBlobStore(root: settings.blobRoot, service: "scheduler", pool: environment.cpu)
 
         // The other services.
@@ -54,7 +57,7 @@ enum Application {
         let accessTokens = AccessTokenVerifier(keys: tokenKeys, denied: denied, time: time)
         let people = UserAuthentication(tokens: accessTokens, apiKeys: apiKeys, limiter: limiter)
         let credentials = CredentialNews(keys: apiKeys, denied: denied, auth: auth, loop: loops.control, readiness: readiness, time: time)
-        let news = try EventBroadcast(
+        let credentialNews = try EventBroadcast(
             service: "scheduler",
             listener: "news",
             eventTypes: CredentialNews.eventTypes,
@@ -68,6 +71,8 @@ enum Application {
         )
 
         // What is heard and done in the background.
+        let door = StreamDoor(keys: apiKeys, denied: denied, time: time)
+        let feeds = JobFeeds(store: store, door: door, loop: loops.control, time: time)
         let announcer = WatchAnnouncer(store: store, marketdata: marketdata, time: time, loop: loops.control)
         func consumer<Handler: EventHandler>(_ handler: Handler) throws -> any Component {
             try EventConsumer(
@@ -82,7 +87,7 @@ enum Application {
         }
         let consumers = try [
             consumer(SignalHandler(outbox: outbox, time: time, onBarsAwaited: { announcer.poke() })),
-            consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint)),
+            consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint, news: news)),
             consumer(RunHandler(outbox: outbox)),
         ]
         let waitingStore = WaitingStore(pool: pool)
@@ -97,6 +102,7 @@ enum Application {
         let background: [any Component] = [
             waiting, backfillKeeper, cadenceKeeper,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
+            durations, feeds,
             announcer, CalendarKeeper(store: store, marketdata: marketdata, time: time, loop: loops.control),
             CloseDeadlines(store: CloseDeadlineStore(pool: pool, outbox: outbox), marketdata: marketdata, time: time, loop: loops.control),
             ResultCleaner(store: store, blobs: blobs, time: time, loop: loops.control),
@@ -116,7 +122,8 @@ enum Application {
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes, hint: hint),
             blobs: blobs,
             acts: ActRoutes.make(store, signingKey: signingKey, time: time, hint: hint, onBackfill: { backfillKeeper.poke() }),
-            logDoors: LogDoors(logs: logs, news: logNews, door: door)
+            logDoors: LogDoors(logs: logs, news: logNews, door: door),
+            jobDoors: JobDoors(store: store, feeds: feeds, time: time)
         )
         let limits = HTTPLimits(accessLog: common.accessLog)
         let verifier = try ServiceTokenVerifier(path: common.servicesJWKSFile)
@@ -143,7 +150,7 @@ enum Application {
             limits: limits
         )
 
-        return [pool, publisher, relay, wakeups, tokenKeys, limiter, credentials, news, logNews] + consumers + background + [
+        return [pool, publisher, relay, wakeups, tokenKeys, limiter, credentials, credentialNews, logNews] + consumers + background + [
             internalServer, publicServer,
         ]
     }

@@ -24,6 +24,8 @@ public enum ScheduleTag {}
 public enum OccurrenceTag {}
 /// Tags a job in the ledger of jobs.
 public enum JobTag {}
+/// A batch of jobs.
+public enum BatchTag {}
 /// Tags one attempt at a job: the fencing token.
 public enum AttemptTag {}
 /// Tags one claim call, so that its repetition gives the same jobs.
@@ -63,6 +65,8 @@ public typealias ScheduleID = ID<ScheduleTag>
 public typealias OccurrenceID = ID<OccurrenceTag>
 /// Names a job.
 public typealias JobID = ID<JobTag>
+/// Names a batch of jobs.
+public typealias BatchID = ID<BatchTag>
 /// Names an attempt at a job.
 public typealias AttemptID = ID<AttemptTag>
 /// Names a claim call.

@@ -25,6 +25,8 @@ public struct JobResult: Sendable {
     public var cpuSeconds = 0.0
     /// The most memory held at once, in bytes.
     public var memoryPeakBytes: Int64 = 0
+    /// What was read for it, in bytes; nil when that was not counted.
+    public var bytesIn: Int64?
     /// What it printed, at most 64 KiB.
     public var log: String?
     /// Whether it printed more than that.

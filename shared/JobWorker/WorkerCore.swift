@@ -407,7 +407,8 @@ actor WorkerCore {
                 }
             }
             let seconds = Double(time.monotonicNanoseconds() - startedAt) / 1e9
-            let finished = await Self.finished(job, result, interruption, calls, time)
+            var finished = await Self.finished(job, result, interruption, calls, time)
+            finished?.wallSeconds = seconds
             await self.ended(job, result, finished, seconds: seconds)
         }
         jobs[job.attemptID] = Job(task: task, interruption: interruption, log: log)
@@ -449,10 +450,12 @@ actor WorkerCore {
         finished.errorMessage = result.errorMessage.map { FinishedJob.message($0) }
         finished.cpuSeconds = result.cpuSeconds
         finished.memoryPeakBytes = result.memoryPeakBytes
+        finished.bytesIn = result.bytesIn
         finished.log = result.log.map { FinishedJob.plain($0, maximumBytes: FinishedJob.maximumLogBytes) }
         finished.logTruncated = result.logTruncated || (result.log?.utf8.count ?? 0) > FinishedJob.maximumLogBytes
         guard let value = result.result else { return finished }
         let bytes = WireJSON.encode(value)
+        finished.bytesOut = Int64(bytes.count + (finished.log?.utf8.count ?? 0))
         if bytes.count <= FinishedJob.maximumResultBytes {
             finished.result = value
             return finished

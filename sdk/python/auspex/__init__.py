@@ -67,6 +67,8 @@ _LATER = {
     "Signal": "models",
     "Version": "models",
     "DryRun": "models",
+    "Job": "jobs",
+    "Jobs": "jobs",
     "Subscription": "models",
     "Outcome": "models",
     "Seal": "models",

@@ -113,6 +113,39 @@ def jobs(query: Mapping[str, Any]) -> Call:
     return Call("GET", "/api/jobs", query=query, repeatable=True)
 
 
+def job_list(read: Any, query: Mapping[str, Any]) -> Call:
+    return Call("GET", "/api/jobs", read, query, repeatable=True)
+
+
+def job(read: Any, job_id: str) -> Call:
+    return Call("GET", f"/api/jobs/{segment(job_id)}", read, repeatable=True)
+
+
+def cancel_job(read: Any, job_id: str, children: bool) -> Call:
+    return Call("DELETE", f"/api/jobs/{segment(job_id)}", read, {"children": "true" if children else None}, repeatable=True)
+
+
+def job_stream(job_id: str) -> Call:
+    # A sign of life comes every 15 seconds.
+    return Call("GET", f"/api/jobs/{segment(job_id)}/stream", waits=30)
+
+
+def account_jobs_stream(after: Optional[int]) -> Call:
+    return Call("GET", "/api/jobs/stream", query={"after": after}, waits=30)
+
+
+def job_batch(batch_id: str) -> Call:
+    return Call("GET", f"/api/jobs/batches/{segment(batch_id)}", repeatable=True)
+
+
+def cancel_job_batch(batch_id: str) -> Call:
+    return Call("DELETE", f"/api/jobs/batches/{segment(batch_id)}", repeatable=True)
+
+
+def job_costs(query: Mapping[str, Any]) -> Call:
+    return Call("GET", "/api/jobs/costs", query=query, repeatable=True)
+
+
 def job_log(job_id: str) -> Call:
     return Call("GET", f"/api/jobs/{segment(job_id)}/logs", repeatable=True)
 

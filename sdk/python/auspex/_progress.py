@@ -28,11 +28,15 @@ class Progress:
 
     def show(self, fraction: float, size: int) -> None:
         """``size``: the bytes that have come."""
+        self.step(fraction, f"{size / 1e6:.0f} MB")
+
+    def step(self, fraction: float, words: str) -> None:
+        """``words``: what there is to say beside the bar."""
         if self._clock() - self._began < QUIET_SECONDS or not _is_watched(self._stream):
             return
         fraction = min(1.0, max(0.0, fraction))
         done = int(24 * fraction)
-        text = f"{self._title} {'█' * done}{'░' * (24 - done)} {fraction:4.0%} {size / 1e6:.0f} MB"
+        text = f"{self._title} {'█' * done}{'░' * (24 - done)} {fraction:4.0%} {words}"
         self._write(text.ljust(self._width) + "\r")
         self._width = max(self._width, len(text))
 

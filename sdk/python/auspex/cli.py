@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from . import _calls, _frame, _parameters, _requirements
+from ._job_commands import add_jobs
 from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, entry_point_faults, interval_seconds
 from ._sample_bars import SECOND, from_platform, inputs_at_home
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     platform(incidents)
     incidents.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
     incidents.set_defaults(run=show_incidents)
+    add_jobs(commands, platform, lambda options: _client(options, _Remembered(Path(".")))[1])
 
     bars = commands.add_parser("bars", help="write bars to a Parquet file or an item of PyStore (needs pyarrow)")
     bars.add_argument("instrument")

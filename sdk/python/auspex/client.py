@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence
 
 from . import _calls
 from ._credentials import Credentials
@@ -19,6 +19,9 @@ from ._streaming import BarEvent, read_events
 from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
 from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
+
+if TYPE_CHECKING:
+    from .jobs import Jobs
 
 
 class Client:
@@ -192,8 +195,8 @@ class Client:
                 pause = backoff.next()
             time.sleep(pause)
 
-    def _events(self, call: Call, read: Any = read_events) -> Iterator[Any]:
-        """The events of one answer, on a connection of its own."""
+    def _events(self, call: Call, read: Any = read_events, on_line: Optional[Callable[[], None]] = None) -> Iterator[Any]:
+        """The events of one answer, on a connection of its own; ``on_line`` is called with every line, signs of life too, and may raise."""
         connection = self._connect()
         try:
             connection.timeout = self._timeout + call.waits
@@ -207,12 +210,14 @@ class Client:
             if answer.status != 200:
                 read_answer(call, answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
                 raise UnreadableAnswer(f"a stream of events begins with 200, not {answer.status}")
-            yield from read(self._lines(answer))
+            yield from read(self._lines(answer, on_line))
         finally:
             connection.close()
 
-    def _lines(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    def _lines(self, answer: http.client.HTTPResponse, on_line: Optional[Callable[[], None]]) -> Iterator[bytes]:
         while True:
+            if on_line is not None:
+                on_line()
             try:
                 line = answer.readline()
             except (OSError, http.client.HTTPException) as error:
@@ -326,6 +331,13 @@ class Client:
     def unpublish(self, signal_id: str, reason: Optional[str] = None) -> Signal:
         """Ends the runs of a signal; its ledger stays."""
         return self.call(_calls.unpublish(signal_id, reason))
+
+    @property
+    def jobs(self) -> "Jobs":
+        """One's jobs: ``client.jobs.wait(id)``, ``client.jobs.list(state="failed")``, …; see :class:`auspex.Jobs`."""
+        from .jobs import Jobs
+
+        return Jobs(self)
 
     # Travel
 

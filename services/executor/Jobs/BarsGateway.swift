@@ -22,7 +22,8 @@ actor BarsGateway: RunGateway {
     private let asOf: Timestamp
     private let jobToken: String
     private var requests = 0
-    private var bytes = 0
+    /// How much was served, in bytes.
+    private(set) var bytes = 0
     /// What was served, in order.
     private(set) var reads: [BarsRead] = []
     /// Why the run cannot go on: a fault of ours.

@@ -47,6 +47,9 @@ struct RunBars: Sendable {
     var dataSHA256: SHA256Digest
     /// The last known price of the output's instrument; absent when nobody knows one.
     var referencePrices: [String: Price]
+
+    /// What of bars was read.
+    var bytes: Int64 { series.reduce(0) { $0 + Int64($1.bars.bytes.count) } }
 }
 
 /// Fetches what a run needs from the other services, within its job token.

@@ -78,6 +78,7 @@ struct SignalRunHandler: JobHandler {
         let verdict = RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check)
         var result = try self.result(verdict, spec, known, await gateway.reads, started.environment, clock)
         result.note(outcome)
+        result.bytesIn = known.bytes + Int64(await gateway.bytes)
         if let said = started.environment.buildLog {
             // What the run itself printed has the room first.
             let printed = outcome.log.text

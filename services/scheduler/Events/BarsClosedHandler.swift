@@ -11,10 +11,11 @@ struct BarsClosedHandler: EventHandler {
     let outbox: Outbox
     let time: any TimeSource
     let hint: @Sendable (ResourceClass) -> Void
+    var news = JobNews()
 
     func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
         let event = try envelope.body(as: BarsClosed.self)
-        let transaction = PostgresSchedulerTransaction(connection: connection, outbox: outbox)
+        let transaction = PostgresSchedulerTransaction(connection: connection, outbox: outbox, news: news)
         let jobs = try await BarCloseKeeper.apply(event, now: time.now(), in: transaction)
         await connection.afterCommit {
             outbox.poke()

@@ -25,16 +25,31 @@ struct JobAnswer: Encodable, Sendable {
     let failureKind: FailureKind?
     let errorMessage: String?
     let parentJobID: JobID?
+    let batchID: BatchID?
+    /// Raised by every change that can be seen; the id of the events of its stream.
+    let version: Int64
     let signalID: SignalID?
     let occurrenceID: OccurrenceID?
     let result: JSONValue?
     let resultSHA256: SHA256Digest?
     let cpuSeconds: Double?
     let memoryPeakBytes: Int64?
+    let memoryGibSeconds: Double?
+    let bytesIn: Int64?
+    let bytesOut: Int64?
     let log: String?
     let logTruncated: Bool?
+    /// What the job was asked to do; of one job, not in lists.
+    var spec: JSONValue?
+    /// While it waits for a worker; 1 is the next.
+    var queuePosition: Int?
+    /// Whether it may stand further back than that.
+    var queuePositionIsBounded: Bool?
+    var expectedStartAt: Timestamp?
+    /// Of a job that has children.
+    var children: TallyAnswer?
 
-    init(_ job: Job, log: JobLog? = nil) {
+    init(_ job: Job, log: JobLog? = nil, withResult: Bool = true) {
         jobID = job.id
         accountID = job.accountID
         kind = job.kind
@@ -60,12 +75,17 @@ struct JobAnswer: Encodable, Sendable {
         failureKind = job.failureKind
         errorMessage = job.errorMessage
         parentJobID = job.parentJobID
+        batchID = job.batchID
+        version = job.version
         signalID = job.spec["signal_id"]?.string.flatMap { SignalID($0) }
         occurrenceID = job.occurrenceID
-        result = job.result
+        result = withResult ? job.result : nil
         resultSHA256 = job.resultSHA256
         cpuSeconds = job.cpuSeconds
         memoryPeakBytes = job.memoryPeakBytes
+        memoryGibSeconds = job.memoryGiBSeconds
+        bytesIn = job.bytesIn
+        bytesOut = job.bytesOut
         self.log = log?.text
         logTruncated = log?.isTruncated
     }

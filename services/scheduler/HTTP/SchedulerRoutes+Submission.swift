@@ -7,7 +7,7 @@ extension SchedulerRoutes {
     /// `POST /internal/v1/jobs`
     func createJob(_ request: Request) async throws -> Response {
         let wanted = try request.json(JobRequest.self)
-        switch try await intake.insert(try newJob(wanted), roles: wanted.roles) {
+        switch try await intake.insert(try newJob(wanted, of: request), roles: wanted.roles) {
         case .created(let id): return try .json(JobReceipt(jobID: id, created: true), status: .created)
         case .existing(let id): return try .json(JobReceipt(jobID: id, created: false))
         case .keyReused: throw Self.keyReused
@@ -24,7 +24,7 @@ extension SchedulerRoutes {
         guard (1...JobBatchRequest.mostJobs).contains(wanted.jobs.count) else {
             throw Problem.badRequest(code: "invalid_value", detail: "1 to \(JobBatchRequest.mostJobs) jobs would be right.", field: "jobs")
         }
-        let jobs = try wanted.jobs.enumerated().map { try newJob($1, field: "jobs[\($0)].") }
+        let jobs = try wanted.jobs.enumerated().map { try newJob($1, of: request, field: "jobs[\($0)].") }
         let insertions = try await intake.insert(jobs, roles: wanted.jobs.map(\.roles))
         return try .json(
             JobBatchReceipt(
@@ -59,17 +59,11 @@ extension SchedulerRoutes {
         )
     }
 
-    private func newJob(_ wanted: JobRequest, field: String = "") throws -> NewJob {
+    private func newJob(_ wanted: JobRequest, of request: Request, field: String = "") throws -> NewJob {
         guard (1...200).contains(wanted.idempotencyKey.utf8.count), !wanted.idempotencyKey.utf8.contains(0) else {
             throw Problem.badRequest(code: "invalid_value", detail: "1 to 200 characters would be right.", field: field + "idempotency_key")
         }
-        guard (1...100).contains(wanted.maxAttempts) else {
-            throw Problem.badRequest(code: "invalid_value", detail: "1 to 100 would be right.", field: field + "max_attempts")
-        }
-        guard !wanted.kind.rawValue.isEmpty, wanted.kind.rawValue.utf8.count <= 64 else {
-            throw Problem.badRequest(code: "invalid_value", detail: "The name of a kind of job would be right.", field: field + "kind")
-        }
-        guard wanted.spec.hasStorableNumbers else { throw Self.unstorable(field + "spec") }
+        try check(wanted.kind, wanted.resourceClass, attempts: wanted.maxAttempts, spec: wanted.spec, of: request, field: field)
         let waits = wanted.waitsFor ?? []
         guard waits.count <= JobDependency.most else {
             throw Problem.badRequest(code: "too_many_items", detail: "At most \(JobDependency.most) jobs would be right.", field: field + "waits_for")

@@ -13,12 +13,15 @@ struct SchedulerRoutes: Sendable {
     var acts: ActRoutes?
     /// Nothing where the store is in memory: logs of running jobs are then known at their end.
     var logDoors: LogDoors?
+    /// What is only known of a store in Postgres: batches, costs, streams, places in the queue.
+    var jobDoors: JobDoors?
 
     /// The public router; `people` finds out who asks.
     func publicRouter(_ people: any Middleware) -> Router {
         let router = Router(problemOf: Self.problem)
         let known = router.grouped(people)
         known.get("/api/jobs", listJobs)
+        addJobDoors(to: known)
         known.get("/api/jobs/{id}", job)
         known.get("/api/jobs/{id}/logs", jobLog)
         known.delete("/api/jobs/{id}", cancelJob)
@@ -36,6 +39,7 @@ struct SchedulerRoutes: Sendable {
         let signals = router.grouped(callers(["signals"]))
         askers.post("/internal/v1/jobs", createJob)
         askers.post("/internal/v1/jobs/batch", maximumBodyBytes: 16 * 1024 * 1024, createJobs)
+        askers.post("/internal/v1/jobs/batches", maximumBodyBytes: Self.maximumBatchBytes, createBatch)
         askers.get("/internal/v1/jobs/{id}", internalJob)
         workers.post("/internal/v1/jobs/claim", claim)
         // Pieces of logs ride on it, and a control character takes six bytes of JSON.

@@ -39,6 +39,7 @@ BEGIN
     EXECUTE format('CREATE INDEX ON %I (state, job_id DESC) WHERE state IN (''failed'', ''cancelled'')', part);
     EXECUTE format('CREATE INDEX ON %I (account_id, state, job_id DESC) WHERE state IN (''failed'', ''cancelled'')', part);
     EXECUTE format('CREATE INDEX ON %I (parent_job_id) WHERE parent_job_id IS NOT NULL', part);
+    EXECUTE format('CREATE INDEX ON %I (batch_id) WHERE batch_id IS NOT NULL', part);
     EXECUTE format('CREATE INDEX ON %I (result_sha256) WHERE result_sha256 IS NOT NULL', part);
     EXECUTE format('CREATE TRIGGER jobs_archived BEFORE UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION refuse_change_of_archived_job()', part);
     EXECUTE format('GRANT SELECT ON %I TO scheduler_app', part);

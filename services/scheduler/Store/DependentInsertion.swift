@@ -54,7 +54,7 @@ enum DependentInsertion {
     {
         if ids.isEmpty { return [:] }
         let rows = try await connection.query(
-            "SELECT job_id, account_id, state FROM jobs WHERE job_id = ANY (\(ids.sorted())) ORDER BY job_id FOR SHARE"
+            "SELECT job_id, account_id, state FROM ONLY jobs WHERE job_id = ANY (\(ids.sorted())) ORDER BY job_id FOR SHARE"
         )
         var found: [JobID: (account: AccountID, state: JobState)] = [:]
         for row in rows { found[try row.column(0)] = (account: try row.column(1), state: try row.column(2)) }

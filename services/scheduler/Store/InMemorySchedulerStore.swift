@@ -69,7 +69,13 @@ final class InMemorySchedulerStore: SchedulerStore {
         let transaction = InMemorySchedulerTransaction(state.withLock { $0 }, now: clock())
         do {
             let outcome = try await body(transaction)
-            state.withLock { $0 = transaction.state.withLock { $0 } }
+            state.withLock { state in
+                var changed = transaction.state.withLock { $0 }
+                for (id, job) in changed.jobs {
+                    if let before = state.jobs[id], job.looksOther(than: before) { changed.jobs[id]?.version = before.version + 1 }
+                }
+                state = changed
+            }
             turn.give()
             return outcome
         } catch {
@@ -185,9 +191,11 @@ final class InMemorySchedulerStore: SchedulerStore {
                 (filter.accountID.map { $0 == job.accountID } ?? true) && (filter.state.map { $0 == job.state } ?? true)
                     && (filter.kinds.map { $0.contains(job.kind) } ?? true)
                     && (filter.signalID.map { $0.description == job.spec["signal_id"]?.string } ?? true)
-                    && (filter.before.map { job.id < $0 } ?? true)
+                    && (filter.parentJobID.map { $0 == job.parentJobID } ?? true) && (filter.batchID.map { $0 == job.batchID } ?? true)
+                    && (filter.createdFrom.map { job.createdAt >= $0 } ?? true) && (filter.createdTo.map { job.createdAt < $0 } ?? true)
+                    && (filter.beyond.map { filter.isOldestFirst ? job.id > $0 : job.id < $0 } ?? true)
             }
-            return Array(found.sorted { $0.id > $1.id }.prefix(filter.limit))
+            return Array(found.sorted { filter.isOldestFirst ? $0.id < $1.id : $0.id > $1.id }.prefix(filter.limit))
         }
     }
 
@@ -225,6 +233,14 @@ private final class AsyncTurn: Sendable {
             return state.waiting.removeFirst()
         }
         next?.resume()
+    }
+}
+
+extension Job {
+    /// Whether something has changed that can be seen, as the trigger in Postgres decides it.
+    fileprivate func looksOther(than other: Job) -> Bool {
+        state != other.state || progress != other.progress || attempt != other.attempt || blockedBy != other.blockedBy
+            || availableAt != other.availableAt || cancelRequestedAt != other.cancelRequestedAt
     }
 }
 

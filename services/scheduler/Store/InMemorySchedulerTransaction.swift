@@ -407,11 +407,13 @@ extension Job {
             idempotencyKey: new.idempotencyKey,
             inputSHA256: new.inputSHA256,
             spec: new.spec,
+            estimatedSeconds: new.estimatedSeconds,
             scheduleID: new.scheduleID,
             occurrenceID: new.occurrenceID,
             traceparent: new.traceparent,
             blockedBy: new.distinctWaits.count,
-            waitsFor: new.distinctWaits
+            waitsFor: new.distinctWaits,
+            batchID: new.batchID
         )
     }
 }

@@ -3,13 +3,16 @@ public import Postgres
 
 /// The columns of a job in the order in which a row is decoded.
 enum JobColumns {
+    /// How many there are: what a statement adds stands behind them.
+    static let count = 38
+
     static let list =
         """
         jobs.job_id, jobs.account_id, jobs.kind, jobs.resource_class, jobs.priority, jobs.state, jobs.created_at, jobs.available_at, jobs.started_at,
         jobs.completed_at, jobs.attempt, jobs.max_attempts, jobs.claim_id, jobs.worker, jobs.attempt_id, jobs.cancel_requested_at, jobs.failure_kind,
         jobs.error_message, jobs.progress, jobs.parent_job_id, jobs.idempotency_key, jobs.input_sha256, jobs.spec, jobs.result, jobs.result_sha256,
         jobs.estimated_seconds, jobs.cpu_seconds, jobs.memory_peak_bytes, jobs.schedule_id, jobs.occurrence_id, jobs.traceparent,
-        jobs.blocked_by, jobs.waits_for
+        jobs.blocked_by, jobs.waits_for, jobs.batch_id, jobs.version, jobs.memory_gib_seconds, jobs.bytes_in, jobs.bytes_out
         """
 
     static func job(_ row: PostgresRow) throws -> Job {
@@ -46,7 +49,12 @@ enum JobColumns {
             occurrenceID: try row.column(29),
             traceparent: try row.column(30),
             blockedBy: try row.column(31),
-            waitsFor: try row.column(32, as: PostgresJSON?.self)?.decode([JobDependency].self) ?? []
+            waitsFor: try row.column(32, as: PostgresJSON?.self)?.decode([JobDependency].self) ?? [],
+            batchID: try row.column(33),
+            version: try row.column(34),
+            memoryGiBSeconds: try row.column(35),
+            bytesIn: try row.column(36),
+            bytesOut: try row.column(37)
         )
     }
 }

@@ -17,16 +17,17 @@ enum JobInsertion {
             """
             INSERT INTO jobs (job_id, state, resource_class, priority, precedence, max_attempts, kind, account_id, available_at, queue_deadline,
                 parent_job_id, schedule_id, occurrence_id, signal_id, idempotency_key, input_sha256, traceparent, spec,
-                blocked_by, waits_for, not_before)
+                blocked_by, waits_for, not_before, batch_id, estimated_seconds)
             SELECT job_id, 'pending', class, priority, priority, attempts, kind, account, coalesce(available, clock_timestamp()),
                 coalesce(available, clock_timestamp()) + make_interval(secs => wait), parent, schedule, occurrence, signal, key, input, trace, spec,
-                blocked, waits_for, wished
+                blocked, waits_for, wished, batch, estimate
             FROM unnest(\(jobs.map(\.id)), \(jobs.map(\.resourceClass)), \(jobs.map(\.priority.ordinal)), \(jobs.map { Int16($0.maximumAttempts) }),
                 \(jobs.map(\.kind.rawValue)), \(jobs.map(\.accountID)), \(available), \(waits), \(jobs.map(\.parentJobID)),
                 \(jobs.map(\.scheduleID)), \(jobs.map(\.occurrenceID)), \(signals), \(jobs.map(\.idempotencyKey)), \(jobs.map(\.inputSHA256)),
-                \(jobs.map(\.traceparent)), \(specs), \(others.map { Int16($0.count) }), \(waitsFor), \(wished))
+                \(jobs.map(\.traceparent)), \(specs), \(others.map { Int16($0.count) }), \(waitsFor), \(wished),
+                \(jobs.map(\.batchID)), \(jobs.map(\.estimatedSeconds)))
                 AS new (job_id, class, priority, attempts, kind, account, available, wait, parent, schedule, occurrence, signal, key, input, trace, spec,
-                    blocked, waits_for, wished)
+                    blocked, waits_for, wished, batch, estimate)
             ON CONFLICT (account_id, kind, idempotency_key) DO NOTHING RETURNING job_id
             """
         )

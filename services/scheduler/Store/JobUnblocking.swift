@@ -25,7 +25,7 @@ enum JobUnblocking {
             WITH waiting AS (
                 SELECT job_id, on_job_id FROM job_dependencies WHERE on_job_id = ANY (\(ended)) \(among) ORDER BY job_id, on_job_id LIMIT \(limit)
             ), locked AS (
-                SELECT job_id FROM jobs WHERE job_id IN (SELECT job_id FROM waiting) ORDER BY job_id FOR NO KEY UPDATE
+                SELECT job_id FROM ONLY jobs WHERE job_id IN (SELECT job_id FROM waiting) ORDER BY job_id FOR NO KEY UPDATE
             )
             DELETE FROM job_dependencies AS wait USING waiting JOIN locked USING (job_id)
             WHERE wait.job_id = waiting.job_id AND wait.on_job_id = waiting.on_job_id RETURNING wait.job_id, wait.on_job_id, wait.condition
@@ -71,6 +71,7 @@ enum JobUnblocking {
             releasing(met), locking(Array(unmet.keys)), leaving(ended),
         ])
         let freed = Set(try answers[0].compactMap { try $0.column(0, as: ResourceClass?.self) })
+        await transaction.tell(changesOf: try answers[0].map { try $0.column(1) })
         let hint = transaction.hint
         if !freed.isEmpty { await transaction.connection.afterCommit { freed.forEach(hint) } }
         let endings = try answers[1].map(JobColumns.job).compactMap { job in
@@ -83,19 +84,19 @@ enum JobUnblocking {
     private static func releasing(_ met: [JobID: Int16]) -> SQL {
         let ids = met.keys.sorted()
         return """
-            UPDATE jobs SET blocked_by = blocked_by - ended,
+            UPDATE ONLY jobs SET blocked_by = blocked_by - ended,
                 available_at = CASE WHEN blocked_by = ended THEN greatest(not_before, clock_timestamp()) ELSE available_at END,
                 queue_deadline = CASE WHEN blocked_by = ended
                     THEN greatest(not_before, clock_timestamp()) + (queue_deadline - available_at) ELSE queue_deadline END,
                 ranked_at = clock_timestamp()
             FROM unnest(\(ids), \(ids.map { met[$0] ?? 0 })) AS freed (job_id, ended)
             WHERE jobs.job_id = freed.job_id AND jobs.state = 'pending' AND jobs.blocked_by >= ended
-            RETURNING CASE WHEN blocked_by = 0 THEN resource_class END
+            RETURNING CASE WHEN blocked_by = 0 THEN resource_class END, account_id
             """
     }
 
     private static func locking(_ ids: [JobID]) -> SQL {
-        "SELECT \(unsafe: JobColumns.list) FROM jobs WHERE job_id = ANY (\(ids)) AND state = 'pending' ORDER BY job_id FOR NO KEY UPDATE"
+        "SELECT \(unsafe: JobColumns.list) FROM ONLY jobs WHERE job_id = ANY (\(ids)) AND state = 'pending' ORDER BY job_id FOR NO KEY UPDATE"
     }
 
     /// Writes down which of these still have dependants.

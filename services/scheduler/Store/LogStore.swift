@@ -39,7 +39,7 @@ struct LogStore: Sendable {
             SELECT said.job_id, said.attempt_id, said.begins_at, jobs.attempt, said.body
             FROM unnest(\(jobs), \(attempts), \(told.map { $0.1 }), \(told.map { $0.2 })) AS said (job_id, attempt_id, begins_at, body)
             JOIN leases ON leases.job_id = said.job_id AND leases.attempt_id = said.attempt_id
-            JOIN jobs ON jobs.job_id = said.job_id
+            JOIN ONLY jobs ON jobs.job_id = said.job_id
             WHERE NOT EXISTS (SELECT FROM log_usage WHERE log_usage.account_id = jobs.account_id
                 AND day = (clock_timestamp() AT TIME ZONE 'UTC')::date AND bytes >= \(Int64(bytesPerDay)))
             ORDER BY said.job_id ON CONFLICT DO NOTHING RETURNING job_id
@@ -63,7 +63,7 @@ struct LogStore: Sendable {
             WITH said AS (
                 SELECT jobs.job_id, jobs.account_id, said.bytes
                 FROM unnest(\(logged.map { reports[$0].jobID }), \(logged.map { Int64(reports[$0].log?.utf8.count ?? 0) })) AS said (job_id, bytes)
-                JOIN jobs ON jobs.job_id = said.job_id
+                JOIN ONLY jobs ON jobs.job_id = said.job_id
             ), counted AS (
                 INSERT INTO log_usage (account_id, day, bytes)
                 SELECT account_id, (clock_timestamp() AT TIME ZONE 'UTC')::date, sum(bytes) FROM said GROUP BY account_id ORDER BY account_id

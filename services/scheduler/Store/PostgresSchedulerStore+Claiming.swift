@@ -19,6 +19,7 @@ extension PostgresSchedulerStore {
             if haul.isHeldBack { heldBack.insert(resourceClass) }
             turns.moved(resourceClass, to: haul.jobs.last?.accountID ?? haul.lastAccount)
         }
+        news.changed(Set(jobs.map(\.accountID)))
         var answers: [ClaimID: [Job]] = [:]
         for job in jobs { if let claimID = job.claimID { answers[claimID, default: []].append(job) } }
         return ClaimAnswers(jobs: answers, heldBack: heldBack)

@@ -19,6 +19,7 @@ extension PostgresSchedulerStore {
                     WHERE jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
                 )
                 UPDATE ONLY jobs SET progress = greatest(0, least(100, locked.progress)) FROM locked WHERE jobs.job_id = locked.job_id
+                RETURNING jobs.account_id
                 """
             )
         }
@@ -34,6 +35,7 @@ extension PostgresSchedulerStore {
             """
         )
         let results = try await pool.pipeline(statements)
+        if !progressed.isEmpty { news.changed(Set(try results[1].map { try $0.column(0, as: AccountID.self) })) }
         var held: [JobID: Bool] = [:]
         for row in results.last ?? [] {
             let (job, isCancelled) = try row.decode(JobID.self, Bool.self)
@@ -48,7 +50,8 @@ extension PostgresSchedulerStore {
     func release(_ leases: [LeaseReference]) async throws {
         if leases.isEmpty { return }
         try await transaction { transaction in
-            guard let connection = (transaction as? PostgresSchedulerTransaction)?.connection else { return }
+            guard let transaction = transaction as? PostgresSchedulerTransaction else { return }
+            let connection = transaction.connection
             let references: SQL = "unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID))) AS held (job_id, attempt_id)"
             let running = try await connection.query(
                 """
@@ -58,6 +61,7 @@ extension PostgresSchedulerStore {
             ).map(JobColumns.job)
             try await Self.end(running.filter { $0.cancelRequestedAt != nil }.map { JobEnding(job: $0, state: .cancelled) }, transaction)
             let waiting = running.filter { $0.cancelRequestedAt == nil }
+            await transaction.tell(changesOf: waiting.map(\.accountID))
             // The wait begins anew: what the job has waited and run so far is not its fault.
             let waits = waiting.map { Double(JobLimits.queueTimeoutSeconds(kind: $0.kind)) }
             _ = try await connection.pipeline([

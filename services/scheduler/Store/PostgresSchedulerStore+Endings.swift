@@ -50,6 +50,7 @@ extension PostgresSchedulerStore {
                 try await Self.end([JobEnding(job: job, state: .cancelled)], transaction)
                 return .cancelled
             case .running:
+                await transaction.tell(changesOf: [job.accountID])
                 try await transaction.connection.execute(
                     "UPDATE ONLY jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE job_id = \(id)"
                 )
@@ -153,11 +154,15 @@ extension PostgresSchedulerStore {
                 worker = CASE WHEN new.state = 'pending' THEN NULL ELSE worker END,
                 progress = CASE WHEN new.state = 'completed' THEN 100 ELSE progress END,
                 failure_kind = failure, error_message = message, result = new.result, result_sha256 = sha256,
-                cpu_seconds = coalesce(cpu, cpu_seconds), memory_peak_bytes = coalesce(memory, memory_peak_bytes)
+                -- What the attempts have used is added up; of the peaks the highest counts.
+                cpu_seconds = coalesce(cpu_seconds + cpu, cpu, cpu_seconds), memory_peak_bytes = greatest(memory_peak_bytes, memory),
+                memory_gib_seconds = coalesce(memory_gib_seconds + held, held, memory_gib_seconds),
+                bytes_in = coalesce(jobs.bytes_in + taken, taken, jobs.bytes_in), bytes_out = coalesce(jobs.bytes_out + brought, brought, jobs.bytes_out)
             FROM unnest(\(ids), \(endings.map(\.state)), \(pauses), \(waits), \(endings.map { Int16($0.countsAttempt ? 1 : 0) }),
                 \(endings.map(\.failureKind)), \(endings.map(\.errorMessage)), \(results), \(endings.map(\.resultSHA256)), \(endings.map(\.cpuSeconds)),
-                \(endings.map(\.memoryPeakBytes)), \(endings.map(\.isReported)))
-                AS new (job_id, state, pause, wait, counted, failure, message, result, sha256, cpu, memory, reported)
+                \(endings.map(\.memoryPeakBytes)), \(endings.map(\.isReported)), \(endings.map(\.memoryGiBSeconds)), \(endings.map(\.bytesIn)),
+                \(endings.map(\.bytesOut)))
+                AS new (job_id, state, pause, wait, counted, failure, message, result, sha256, cpu, memory, reported, held, taken, brought)
             WHERE jobs.job_id = new.job_id RETURNING jobs.job_id, jobs.completed_at
             """,
             """
@@ -166,6 +171,7 @@ extension PostgresSchedulerStore {
             """,
         ]
         statements += logs
+        if let counting = CostCounting.adding(JobEnding.costs(endings)) { statements.append(counting) }
         let blocked = endings.filter { $0.job.blockedBy > 0 }.map(\.job.id)
         if !blocked.isEmpty { statements.append(JobUnblocking.forgetting(waitsOf: blocked)) }
         let states = Dictionary(endings.filter { $0.state != .pending }.map { ($0.job.id, $0.state) }) { first, _ in first }
@@ -174,6 +180,9 @@ extension PostgresSchedulerStore {
         var times: [JobID: Timestamp] = [:]
         for row in answers[0] { times[try row.column(0)] = try row.column(1, as: Timestamp?.self) }
         let ended = endings.filter { $0.state != .pending }.map { ending in ending.applied(at: times[ending.job.id] ?? ending.job.createdAt) }
+        let news = transaction.news
+        await transaction.tell(changesOf: endings.map(\.job.accountID))
+        if !ended.isEmpty { await transaction.connection.afterCommit { news.ended(ended) } }
         try await JobSettlement.announce(ended, in: transaction)
         guard !states.isEmpty, let taken = answers.last else { return waitLimit }
         return try await JobUnblocking.apply(try JobUnblocking.waits(taken), of: states, limit: waitLimit, in: transaction)
@@ -190,7 +199,7 @@ extension PostgresSchedulerStore {
 
     func onConnection<Outcome: Sendable>(_ body: @Sendable (PostgresSchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
         try await outbox.transaction(on: pool) { connection in
-            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint))
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint, news: news))
         }
     }
 }

@@ -28,8 +28,17 @@ extension PostgresSchedulerStore {
         }
         if let kinds = filter.kinds { sql.append(" AND jobs.kind = ANY (\(kinds.map(\.rawValue)))") }
         if let signal = filter.signalID { sql.append(" AND jobs.signal_id = \(signal)") }
-        if let before = filter.before { sql.append(" AND jobs.job_id < \(before)") }
-        sql.append(" ORDER BY jobs.job_id DESC LIMIT \(filter.limit)")
+        if let parent = filter.parentJobID { sql.append(" AND jobs.parent_job_id = \(parent)") }
+        if let batch = filter.batchID { sql.append(" AND jobs.batch_id = \(batch)") }
+        // An id tells the moment at which it was made, which lies close before that of its row: so the index serves for the bounds of time as well.
+        if let from = filter.createdFrom {
+            sql.append(" AND jobs.created_at >= \(from) AND jobs.job_id >= \(JobID.least(from - JobFilter.slack))")
+        }
+        if let to = filter.createdTo { sql.append(" AND jobs.created_at < \(to) AND jobs.job_id < \(JobID.least(to + JobFilter.slack))") }
+        if let place = filter.beyond {
+            sql.append(filter.isOldestFirst ? " AND jobs.job_id > \(place)" : " AND jobs.job_id < \(place)")
+        }
+        sql.append(" ORDER BY jobs.job_id \(unsafe: filter.isOldestFirst ? "ASC" : "DESC") LIMIT \(filter.limit)")
         // A plan that is kept fits no value in particular: it would walk the account's history for a rare kind, and could not use the index of a rare state.
         return filter.kinds == nil && filter.state == nil ? sql : sql.unprepared
     }
@@ -86,6 +95,16 @@ extension PostgresSchedulerStore {
             ),
             "no lease has been without its worker for more than a minute": try await ids(
                 "SELECT 'lease of job ' || job_id || ', held by ' || worker FROM leases WHERE expires_at < clock_timestamp() - interval '1 minute'"
+            ),
+            "each job that waits for others waits for as many as it says, none of which has ended": try await ids(
+                """
+                SELECT 'job ' || job_id || ' says that it waits for ' || blocked_by FROM ONLY jobs WHERE state = 'pending' AND blocked_by > 0
+                  AND blocked_by <> (SELECT count(*) FROM job_dependencies WHERE job_dependencies.job_id = jobs.job_id)
+                UNION ALL
+                SELECT 'job ' || wait.job_id || ' waits for job ' || wait.on_job_id || ', which has ended'
+                FROM job_dependencies AS wait JOIN jobs ON jobs.job_id = wait.on_job_id
+                WHERE jobs.state IN ('completed', 'failed', 'cancelled') AND NOT EXISTS (SELECT FROM job_unblockings AS left_over WHERE left_over.job_id = wait.on_job_id)
+                """
             ),
             "each fired due time has one job": try await ids(
                 """

@@ -10,13 +10,16 @@ final class PostgresSchedulerStore: SchedulerStore {
     let turns = ClaimTurns()
     /// Told of classes in which jobs may be claimed that waited for others.
     let hint: @Sendable (ResourceClass) -> Void
+    let news: JobNews
 
     init(
         pool: PostgresPool,
         outbox: Outbox,
         limits: AccountLimits = AccountLimits(),
+        news: JobNews = JobNews(),
         hint: @escaping @Sendable (ResourceClass) -> Void = { _ in }
     ) {
+        self.news = news
         self.pool = pool
         self.outbox = outbox
         self.limits = limits
@@ -40,7 +43,7 @@ final class PostgresSchedulerStore: SchedulerStore {
 
     func transaction<Outcome: Sendable>(_ body: @Sendable (any SchedulerTransaction) async throws -> Outcome) async throws -> Outcome {
         try await outbox.transaction(on: pool) { connection in
-            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint))
+            try await body(PostgresSchedulerTransaction(connection: connection, outbox: outbox, hint: hint, news: news))
         }
     }
 

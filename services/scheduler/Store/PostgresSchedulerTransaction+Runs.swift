@@ -6,7 +6,7 @@ extension PostgresSchedulerTransaction {
         let lock: SQL = locked ? "FOR NO KEY UPDATE" : ""
         return try await connection.query(
             """
-            SELECT job_id, schedule_id, state, blocked_by FROM jobs
+            SELECT job_id, schedule_id, state, blocked_by FROM ONLY jobs
             WHERE schedule_id IS NOT NULL AND state IN ('pending', 'running') AND schedule_id = ANY (\(schedules)) ORDER BY job_id \(lock)
             """
         ).map { row in
@@ -19,7 +19,7 @@ extension PostgresSchedulerTransaction {
         let open = try await lockedOpenJobs(jobs)
         try await connection.execute(
             """
-            UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
+            UPDATE ONLY jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
             WHERE job_id = ANY (\(open.filter { $0.state == .running }.map(\.id)))
             """
         )
@@ -39,7 +39,7 @@ extension PostgresSchedulerTransaction {
     private func lockedOpenJobs(_ ids: [JobID]) async throws -> [Job] {
         try await connection.query(
             """
-            SELECT \(unsafe: JobColumns.list) FROM jobs
+            SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
             WHERE job_id = ANY (\(ids)) AND state IN ('pending', 'running') ORDER BY job_id FOR NO KEY UPDATE
             """
         ).map(JobColumns.job)

@@ -9,6 +9,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     let outbox: Outbox
     /// Told after the commit of classes in which jobs may be claimed that waited for others.
     var hint: @Sendable (ResourceClass) -> Void = { _ in }
+    var news = JobNews()
 
     func lockedSchedule(of signal: SignalID) async throws -> Schedule? {
         // The lock also holds off a second first event of the same signal, for which there is no row to lock yet.
@@ -150,8 +151,16 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
     }
 
     func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
+        let jobs = news.estimated(jobs)
+        await tell(changesOf: jobs.map(\.accountID))
         if jobs.contains(where: { !$0.waitsFor.isEmpty }) { return try await DependentInsertion.run(jobs, in: self) }
         return try await JobInsertion.run(jobs, on: connection)
+    }
+
+    /// Tells after the commit that jobs of these accounts have changed.
+    func tell(changesOf accounts: [AccountID]) async {
+        if accounts.isEmpty { return }
+        await connection.afterCommit { [news] in news.changed(Set(accounts)) }
     }
 
     func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {

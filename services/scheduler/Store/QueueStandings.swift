@@ -24,6 +24,8 @@ extension PostgresSchedulerStore {
                 return try await JobInsertion.run(jobs, queueLimits: queueLimits, on: transaction.connection) { try await transaction.insert($0) }
             }
         }
+        let jobs = news.estimated(jobs)
+        defer { news.changed(Set(jobs.map(\.accountID))) }
         if queueLimits.isEmpty { return try await pool.withConnection { try await JobInsertion.run(jobs, on: $0) } }
         return try await pool.withTransaction { connection in
             try await JobInsertion.run(jobs, queueLimits: queueLimits, on: connection) { try await JobInsertion.run($0, on: connection) }

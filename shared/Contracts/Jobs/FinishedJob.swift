@@ -26,6 +26,14 @@ public struct FinishedJob: Sendable, Hashable, Codable {
     public var cpuSeconds: Double
     /// The most memory held at once, in bytes.
     public var memoryPeakBytes: Int64
+    /// The wall clock's time from the start of the attempt, in seconds; nil of a worker that does not measure it.
+    public var wallSeconds: Double?
+    /// Memory held, times how long it was held, in GiB·s; nil is reckoned from the peak.
+    public var memoryGibSeconds: Double?
+    /// What was read for the attempt: bars, files, in bytes.
+    public var bytesIn: Int64?
+    /// What it brought out: result and log, in bytes; nil is reckoned from what is here.
+    public var bytesOut: Int64?
     /// What the code printed, at most 64 KiB.
     public var log: String?
     /// Whether it printed more than that.
@@ -43,7 +51,11 @@ public struct FinishedJob: Sendable, Hashable, Codable {
         cpuSeconds: Double = 0,
         memoryPeakBytes: Int64 = 0,
         log: String? = nil,
-        logTruncated: Bool = false
+        logTruncated: Bool = false,
+        wallSeconds: Double? = nil,
+        memoryGibSeconds: Double? = nil,
+        bytesIn: Int64? = nil,
+        bytesOut: Int64? = nil
     ) {
         self.jobID = jobID
         self.attemptID = attemptID
@@ -56,6 +68,10 @@ public struct FinishedJob: Sendable, Hashable, Codable {
         self.memoryPeakBytes = memoryPeakBytes
         self.log = log
         self.logTruncated = logTruncated
+        self.wallSeconds = wallSeconds
+        self.memoryGibSeconds = memoryGibSeconds
+        self.bytesIn = bytesIn
+        self.bytesOut = bytesOut
     }
 
     /// The largest result that may travel inside, in bytes of JSON.

@@ -30,12 +30,18 @@ public struct JobKind: RawRepresentable, Sendable, Hashable, Codable, LosslessSt
     public static let resampleAll = JobKind("resample_all")
     /// Turns an uploaded file of a foreign format into text that market data reads.
     public static let tableConversion = JobKind("table_conversion")
+    /// Runs a strategy over the past.
+    public static let backtest = JobKind("backtest")
+    /// Looks for a strategy's best parameters: a parent whose children are chunks of trials.
+    public static let optimisation = JobKind("optimisation")
+    /// Fits a model.
+    public static let training = JobKind("training")
     /// Does nothing, for benchmarks.
     public static let noop = JobKind("noop")
 
     /// Kinds that are an account's own doing: it sees them and may cancel them. All others are the platform's work, whoever's account they are done for:
     /// above all nobody may call off the measuring of his own record.
-    public static let ofOwners: [JobKind] = [.signalRun, .dryRun, .backfillRun]
+    public static let ofOwners: [JobKind] = JobKindRules.table.filter(\.isOfOwners).map(\.kind)
     /// Kinds whose spec is that of a run of a signal's code.
     public static let ofRuns: [JobKind] = [.signalRun, .dryRun, .backfillRun]
 }

@@ -51,11 +51,8 @@ public struct JobRequest: Sendable, Hashable, Codable {
     }
 
     /// The spec without what differs when the same is asked for again: by this it is told whether a known key comes with another wish.
-    ///
-    /// A dry run is made for the moment at which it is asked for, which is another one in the repeat of a request whose answer was lost. So are the bars
-    /// of a stretch, whose key names the revisions that they are made of.
     public var comparedSpec: JSONValue {
-        let moments = kind == .dryRun ? ["due_at", "as_of"] : kind == .resampleAll ? ["as_of"] : []
+        let moments = JobKindRules.of(kind).moments
         guard !moments.isEmpty, case .object(var members) = spec else { return spec }
         for moment in moments { members[moment] = nil }
         return .object(members)

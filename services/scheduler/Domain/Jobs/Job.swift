@@ -37,6 +37,13 @@ struct Job: Sendable, Hashable {
     /// How many of the jobs that it waits for have not ended yet; while there are any, nobody can claim it.
     var blockedBy = 0
     var waitsFor: [JobDependency] = []
+    var batchID: BatchID?
+    /// Raised by every change that can be seen.
+    var version: Int64 = 1
+    /// Of all attempts together, as the CPU's time is.
+    var memoryGiBSeconds: Double?
+    var bytesIn: Int64?
+    var bytesOut: Int64?
 }
 
 /// A job that is to be written into the ledger.
@@ -58,6 +65,8 @@ struct NewJob: Sendable, Hashable {
     var traceparent: String?
     /// Jobs that have to end first: existing ones, or such as stand before it among those that are written with it.
     var waitsFor: [JobDependency] = []
+    var batchID: BatchID?
+    var estimatedSeconds: Double?
 }
 
 /// What became of a request for a job.
@@ -92,8 +101,15 @@ struct JobFilter: Sendable, Hashable {
     /// Nil is all kinds.
     var kinds: [JobKind]?
     var signalID: SignalID?
-    /// Only jobs before this one, newest first.
-    var before: JobID?
+    var parentJobID: JobID?
+    var batchID: BatchID?
+    /// Made at this moment or later.
+    var createdFrom: Timestamp?
+    /// Made before this moment.
+    var createdTo: Timestamp?
+    var isOldestFirst = false
+    /// Only jobs that come after this one in the list's order.
+    var beyond: JobID?
     var limit: Int
 }
 
@@ -103,4 +119,17 @@ struct JobLog: Sendable, Hashable {
     let text: String
     let isTruncated: Bool
     let storedAt: Timestamp
+}
+
+extension JobFilter {
+    /// How far the moment at which an id was made may lie from that of its row.
+    static let slack = Duration.seconds(3_600)
+}
+
+extension JobID {
+    /// The least id that can be made at a moment.
+    static func least(_ moment: Timestamp) -> JobID {
+        let microseconds = UInt64(max(0, moment.microseconds))
+        return JobID(uuid: UUIDv7.make(nanosecondsSince1970: microseconds.multipliedReportingOverflow(by: 1_000).partialValue, random: 0))
+    }
 }

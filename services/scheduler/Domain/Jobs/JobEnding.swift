@@ -14,15 +14,23 @@ struct JobEnding: Sendable, Hashable {
     var resultSHA256: SHA256Digest?
     var cpuSeconds: Double?
     var memoryPeakBytes: Int64?
+    var memoryGiBSeconds: Double?
+    var bytesIn: Int64?
+    var bytesOut: Int64?
     /// Whether its worker said so. Otherwise the attempt is taken from its worker, who must not believe that what it says later still counts.
     var isReported = false
     /// Whether the wait itself counts as an attempt.
     var countsAttempt = false
 
     /// What a worker's report means: a job that was to be cancelled is cancelled whatever came of it.
-    static func reported(_ finished: FinishedJob, job: Job) -> JobEnding {
+    static func reported(_ finished: FinishedJob, job: Job, at now: Timestamp = .now()) -> JobEnding {
         var ending = meaning(of: finished, job: job)
         ending.isReported = true
+        ending.cpuSeconds = finished.cpuSeconds
+        ending.memoryPeakBytes = finished.memoryPeakBytes
+        ending.memoryGiBSeconds = finished.memoryGiBSeconds(since: job.startedAt, now: now)
+        ending.bytesIn = finished.bytesIn.map { max(0, $0) }
+        ending.bytesOut = finished.outgoingBytes
         return ending
     }
 
@@ -34,15 +42,10 @@ struct JobEnding: Sendable, Hashable {
                 job: job,
                 state: .completed,
                 result: finished.result,
-                resultSHA256: finished.resultSHA256,
-                cpuSeconds: finished.cpuSeconds,
-                memoryPeakBytes: finished.memoryPeakBytes
+                resultSHA256: finished.resultSHA256
             )
         }
-        var ending = failed(finished.failureKind ?? .infra, message, job: job, attempt: job.attempt)
-        ending.cpuSeconds = finished.cpuSeconds
-        ending.memoryPeakBytes = finished.memoryPeakBytes
-        return ending
+        return failed(finished.failureKind ?? .infra, message, job: job, attempt: job.attempt)
     }
 
     /// Why a run was cancelled for the sake of the next.
@@ -74,8 +77,12 @@ struct JobEnding: Sendable, Hashable {
         job.state = state
         job.failureKind = failureKind
         job.errorMessage = errorMessage
-        job.cpuSeconds = cpuSeconds ?? job.cpuSeconds
-        job.memoryPeakBytes = memoryPeakBytes ?? job.memoryPeakBytes
+        // What the attempts have used is added up; of the peaks the highest counts.
+        job.cpuSeconds = cpuSeconds.map { $0 + (job.cpuSeconds ?? 0) } ?? job.cpuSeconds
+        job.memoryPeakBytes = memoryPeakBytes.map { max($0, job.memoryPeakBytes ?? 0) } ?? job.memoryPeakBytes
+        job.memoryGiBSeconds = memoryGiBSeconds.map { $0 + (job.memoryGiBSeconds ?? 0) } ?? job.memoryGiBSeconds
+        job.bytesIn = bytesIn.map { $0 + (job.bytesIn ?? 0) } ?? job.bytesIn
+        job.bytesOut = bytesOut.map { $0 + (job.bytesOut ?? 0) } ?? job.bytesOut
         if countsAttempt { job.attempt += 1 }
         if state == .pending {
             job.availableAt = now + retryAfter

@@ -11,7 +11,7 @@ enum JobLimits {
     /// How long the code of a job may run. A signal's run has the limit of the class that its manifest asks for; the class `signal` only says
     /// which slots it takes.
     static func timeLimitSeconds(resourceClass: ResourceClass, kind: JobKind, spec: JSONValue, classes: ResourceClasses = .standard) -> Int {
-        if kind == .resampleAll { return 600 }
+        if let limit = JobKindRules.of(kind).timeLimitSeconds { return limit }
         var effective = resourceClass
         if JobKind.ofRuns.contains(kind), let name = spec["manifest"]?["class"]?.string, let wanted = ResourceClass(rawValue: name) {
             effective = wanted
@@ -22,9 +22,8 @@ enum JobLimits {
         }
     }
 
-    /// How long a job may wait for a worker before the wait itself counts as a failed attempt. Bars that are made in advance are of no use later: somebody
-    /// has asked for them by then, or nobody does.
-    static func queueTimeoutSeconds(kind: JobKind) -> Int { kind == .signalRun || kind == .dryRun || kind == .resampleAll ? 600 : 86_400 }
+    /// How long a job may wait for a worker before the wait itself counts as a failed attempt.
+    static func queueTimeoutSeconds(kind: JobKind) -> Int { JobKindRules.of(kind).queueTimeoutSeconds }
 
     /// How long a job token outlives its job's time limit.
     static let tokenGraceSeconds = 600
