@@ -17,7 +17,9 @@ struct LedgerScaleTests {
     @Test func noListAndNoClaimReadsTheTableFromEndToEnd() async throws {
         try await withPostgresStore { store, database in
             let account = AccountID.make()
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            var configuration = PostgresConfiguration(url: database.ownerURL, schema: "scheduler")
+            configuration.statementTimeout = .seconds(600)
+            let owner = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
             // Two of five wait, the others have ended; a fiftieth of all is of one account.
             try await owner.execute(
                 """
