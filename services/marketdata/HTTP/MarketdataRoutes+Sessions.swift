@@ -1,6 +1,7 @@
 import Bars
 import Contracts
 import HTTPServing
+import ServiceRuntime
 
 /// When the market of an instrument is open.
 struct SessionsAnswer: Encodable, Sendable {
