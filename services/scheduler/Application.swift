@@ -113,7 +113,6 @@ enum Application {
         // Logs of running jobs.
         let logs = LogStore(pool: pool, bytesPerDay: settings.logBytesPerDay)
         let logNews = LogNews(logs: logs, time: time, loop: loops.control)
-        let door = StreamDoor(keys: apiKeys, denied: denied, time: time)
 
         // The doors.
         let routes = SchedulerRoutes(

@@ -1,5 +1,6 @@
 import Contracts
 import JobWorker
+import Requirements
 import ServiceRuntime
 
 /// A kind of jobs whose work is a program in the sandbox: what is common to them stands here once, so that a new kind says no more than what it needs and

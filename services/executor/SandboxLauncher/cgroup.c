@@ -162,6 +162,12 @@ void cgroup_probe(const char *name) {
 
 enum { period_microseconds = 100000, idle_quota_microseconds = 1000, idle_slack_bytes = 16 << 20 };
 
+static bool write_number(const char *folder, const char *name, uint64_t value) {
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return write_text(folder, name, text);
+}
+
 static bool set_memory(const struct options *options, const struct cgroup *group, uint64_t bytes) {
     return write_number(group->path, options->unified ? "memory.max" : "memory.limit_in_bytes", bytes);
 }
