@@ -166,6 +166,21 @@ struct CloseDeadlineTests {
         }
     }
 
+    @Test("In a pause nobody waits", .enabled(if: TestServers.hasPostgres)) func paused() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            try await scene.deadlines.look()
+            _ = try await store.transaction { transaction in
+                let schedule = try #require(try await transaction.lockedSchedule(scene.schedule.id))
+                return try await PauseKeeper.pause(schedule, by: .owner, reason: nil, now: Self.start + .seconds(20), in: transaction)
+            }
+            scene.time.advance(by: .seconds(60))
+            try await scene.deadlines.look()
+            let found = try await scene.found()
+            #expect(found.map(\.dueAt) == [Self.start + .seconds(15)] && found.map(\.outcome) == [.missed])
+        }
+    }
+
     @Test("A signal taken down waits for nothing", .enabled(if: TestServers.hasPostgres)) func takenDown() async throws {
         try await withPostgresStore { store, _ in
             let scene = try await Scene(store)

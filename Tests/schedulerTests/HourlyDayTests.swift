@@ -198,6 +198,30 @@ struct HourlyDayTests {
         }
     }
 
+    @Test(arguments: StoreKind.available) func pausedInTheMiddle(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let day = try await Day(store)
+            for minute in 1...1_440 {
+                let now = day.at(minute * 60)
+                if minute == 10 * 60 + 20 || minute == 14 * 60 + 40 {
+                    try await store.transaction { transaction in
+                        let schedule = try #require(try await transaction.lockedSchedule(day.schedule))
+                        if schedule.pause == nil {
+                            _ = try await PauseKeeper.pause(schedule, by: .owner, reason: nil, now: now, in: transaction)
+                        } else {
+                            _ = try await PauseKeeper.resume(schedule, by: .owner, now: now, in: transaction)
+                        }
+                    }
+                }
+                try await day.look(at: now)
+            }
+            try await day.check()
+            let found = try await day.occurrences()
+            #expect(found.filter { $0.outcome == .skipped && $0.reason == "paused" }.map(\.dueAt) == (11...14).map { day.at($0 * 3_600) })
+            #expect(found.filter { $0.outcome == .fired }.count == 20)
+        }
+    }
+
     @Test("An edit is in force at the next tick", arguments: StoreKind.available) func editedJustBefore(kind: StoreKind) async throws {
         try await kind.with { store in
             let day = try await Day(store)

@@ -39,7 +39,7 @@ extension SchedulerRoutes {
         }
         // All that can be refused is refused before anything is done: who gets a refusal may believe that nothing was.
         let next = try wanted.next.map { try checked($0.claimID, wanted.worker, $0.classes, of: request) }
-        let charged = try await logDoors?.charged(wanted.finished) ?? wanted.finished
+        let charged = await logDoors?.charged(wanted.finished) ?? wanted.finished
         // Side by side: a claim needs nothing of the ends, and what it wins while they fail is given again to the same claim, which the worker repeats.
         async let won = claimed(next)
         let receipts = try await desk.finish(charged)

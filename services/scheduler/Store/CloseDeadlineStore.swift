@@ -90,7 +90,7 @@ struct CloseDeadlineStore: Sendable {
               AND coalesce(bar_window_seconds, greatest(10, bar_seconds)) = \(deadline.windowSeconds) AND cursor_at < close_at
               AND EXISTS (SELECT FROM schedule_eras AS era
                   WHERE era.schedule_id = schedules.schedule_id AND era.to_at IS NULL AND era.from_at < close_at)
-              AND NOT EXISTS (SELECT FROM occurrences WHERE occurrences.schedule_id = schedules.schedule_id AND due_at = close_at)
+              AND NOT EXISTS (SELECT FROM all_occurrences AS known WHERE known.schedule_id = schedules.schedule_id AND known.due_at = close_at)
             ORDER BY close_at, schedule_id
             """
         ).map { row in (try ScheduleColumns.schedule(row), try row.column("close_at")) }

@@ -30,7 +30,7 @@ enum DependentInsertion {
             switch insertion {
             case .created: created.append(job)
             case .existing(let id), .keyReused(let id): ids[job.id] = id
-            case .unknownDependency: break
+            case .unknownDependency, .queueFull: break
             }
         }
         known.merge(try await lockedStates(of: Set(ids.values), on: connection)) { old, _ in old }

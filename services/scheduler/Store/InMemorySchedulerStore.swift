@@ -137,7 +137,7 @@ final class InMemorySchedulerStore: SchedulerStore {
     // MARK: Jobs
 
     func insert(_ jobs: [NewJob], queueLimits: [AccountID: Int]) async throws -> [Insertion] {
-        try await change { $0.insert(jobs, queueLimits: queueLimits) }
+        try await change { try await $0.insert(jobs, queueLimits: queueLimits) }
     }
 
     func queueStandings(of accounts: [AccountID]) async throws -> [AccountID: QueueStanding] {

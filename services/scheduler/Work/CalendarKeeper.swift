@@ -131,7 +131,8 @@ final class CalendarKeeper: Component {
             for (index, schedule) in schedules.enumerated() {
                 guard let manifest = schedule.publication?.manifest, let grid = try? ScheduleGrid(manifest.schedule) else { continue }
                 let due = DueTimes(grid, manifest.policy, sessions: sessions)
-                schedules[index].nextDueAt = TickPlan.armed(due, after: schedule.cursor)
+                schedules[index].nextDueAt =
+                    schedule.pause == nil ? TickPlan.armed(due, after: schedule.cursor) : PausePlan.nextLook(due, after: schedule.cursor)
             }
             try await transaction.advance(schedules)
         } while last != nil

@@ -106,7 +106,8 @@ final class CloseDeadlines: Component {
     }
 
     private static func missed(_ close: Timestamp, of schedule: Schedule, _ deadline: BarDeadline, now: Timestamp) -> OccurrenceMaker.Made? {
-        guard let publication = schedule.publication, publication.manifest.policy.contains(close) else { return nil }
+        // Nothing would have run in a pause; a close that comes after all is skipped then.
+        guard let publication = schedule.publication, publication.manifest.policy.contains(close), !schedule.wasPaused(at: close) else { return nil }
         let occurrence = Occurrence(
             id: .make(),
             scheduleID: schedule.id,

@@ -39,11 +39,12 @@ enum PausePlan {
 }
 
 extension Schedule {
+    /// Whether what became known then belongs to a pause, or to the time before the last one was lifted.
+    func wasPaused(at time: Timestamp) -> Bool { (pause.map { time > $0.since } ?? false) || (resumedAt.map { time <= $0 } ?? false) }
+
     /// What a bar's close means when the pauses of the schedule are taken into account, wherever in the queue it was held up meanwhile.
     func sparing(_ plan: BarClosePlan, knownAt: Timestamp) -> (outcome: OccurrenceOutcome, reason: String?) {
-        let isInPause = pause.map { knownAt > $0.since } ?? false
-        let isBeforeResumption = resumedAt.map { knownAt <= $0 } ?? false
-        guard plan.reason != "no_bar", isInPause || isBeforeResumption else { return (plan.outcome, plan.reason) }
+        guard plan.reason != "no_bar", wasPaused(at: knownAt) else { return (plan.outcome, plan.reason) }
         return (.skipped, PausePlan.reason)
     }
 }
