@@ -19,6 +19,11 @@ import Testing
         #expect("d\u{e9}j\u{e0}".prefix(utf8Bytes: 6) == "d\u{e9}j\u{e0}")
         #expect("d\u{e9}j\u{e0}"[...].prefix(utf8Bytes: 5) == "d\u{e9}j")
         #expect(FinishedJob.message("a\0b") == "a?b")
+        #expect(FinishedJob.message("50 %\r100 %\r\n\u{1b}[2J\u{202e}gnp\u{9b}m\tö\u{200b}") == "50 %\n100 %\n␛[2J�gnp�m\tö�", "shown, not obeyed")
+        #expect(
+            FinishedJob.plain(String(repeating: "\u{7f}", count: 100), maximumBytes: 100).utf8.count <= 100,
+            "pictures are longer than what they show"
+        )
     }
 
     @Test func anEventAboutTheWorstMessageTravels() throws {

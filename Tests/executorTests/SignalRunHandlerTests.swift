@@ -154,7 +154,8 @@ import Testing
     private static let hostileRequirements = [
         "-r /etc/shadow", "-c http://evil/constraints.txt", "--index-url http://evil/simple", "--extra-index-url=http://evil", "--find-links /tmp",
         "--trusted-host evil", "-e .", "-e git+https://evil/x.git", "numpy @ https://evil/numpy.whl", "evil @ file:///etc/passwd", "./evil",
-        "../evil.whl", "/tmp/evil.whl", "git+ssh://evil/x", "file:///etc/shadow", "numpy\\\n--index-url http://evil", "numpy --hash=sha256:0 --no-binary :all:",
+        "../evil.whl", "/tmp/evil.whl", "git+ssh://evil/x", "file:///etc/shadow", "numpy\\\n--index-url http://evil",
+        "numpy --hash=sha256:0 --no-binary :all:",
         "$(touch /tmp/evil)", "`id`", "numpy; import os", "numpy\u{0}evil", "numpy\r--index-url http://evil", "\u{1b}[2Jnumpy", "numpy\u{2028}-r x",
         "n\u{0443}mpy @ x", "--", "-", "@/etc/passwd", "%2e%2e/evil", "${HOME}/evil", "~/evil",
     ]

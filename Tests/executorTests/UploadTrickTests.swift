@@ -42,9 +42,7 @@ import Testing
                 }
                 #expect(!FinishedJob.message("\(error)").unicodeScalars.contains { HarmlessText.isDangerous($0) && $0 != "\n" })
             }
-            #expect(
-                try FileManager.default.contentsOfDirectory(atPath: root + "/code").filter { !$0.hasPrefix(".") && !$0.hasSuffix("lock") }.isEmpty
-            )
+            #expect(FileTree.size(root + "/code") == 0, "not a byte was kept")
         }
     }
 

@@ -13,7 +13,7 @@ public enum HarmlessText {
         }
     }
 
-    /// The text with every dangerous character replaced: carriage returns by line ends, other controls by their pictures (`␛` for escape), the rest by
+    /// The text with every dangerous character replaced: carriage returns by line ends, NUL by `?`, other controls by their pictures (`␛` for escape), the rest by
     /// `�`. It may be longer in bytes.
     public static func clean(_ text: String) -> String {
         // Nearly all text: nothing to do, and found out by its bytes.
@@ -30,6 +30,7 @@ public enum HarmlessText {
 
     private static func picture(of scalar: Unicode.Scalar) -> Unicode.Scalar {
         switch scalar.value {
+        case 0x00: "?"
         case 0x0D: "\n"
         case 0x00...0x1F: Unicode.Scalar(0x2400 + scalar.value) ?? "\u{FFFD}"
         case 0x7F: "\u{2421}"
