@@ -26,7 +26,7 @@ public struct CadenceSettled: EventBody, Hashable {
     /// Begun, and not recorded so far.
     public let unrecorded: Int64
     /// What was left out, by reason: `overlap`, `calendar`, `no_bar`, `paused` and others.
-    public let skippedByReason: [String: Int64]
+    public let skippedByReason: [SkippedDueTimes]
 
     /// The schedule and the day.
     public var subject: String { "\(scheduleID)/\(day)" }
@@ -44,7 +44,7 @@ public struct CadenceSettled: EventBody, Hashable {
         skipped: Int64,
         failed: Int64,
         unrecorded: Int64,
-        skippedByReason: [String: Int64]
+        skippedByReason: [SkippedDueTimes]
     ) {
         self.signalID = signalID
         self.scheduleID = scheduleID
@@ -58,5 +58,19 @@ public struct CadenceSettled: EventBody, Hashable {
         self.failed = failed
         self.unrecorded = unrecorded
         self.skippedByReason = skippedByReason
+    }
+}
+
+/// Due times that were left out for the same reason.
+public struct SkippedDueTimes: Sendable, Hashable, Codable {
+    /// `overlap`, `calendar`, `no_bar`, `paused` or another.
+    public let reason: String
+    /// How many.
+    public let due: Int64
+
+    /// Both fields.
+    public init(reason: String, due: Int64) {
+        self.reason = reason
+        self.due = due
     }
 }

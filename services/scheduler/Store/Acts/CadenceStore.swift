@@ -149,7 +149,7 @@ struct CadenceStore: Sendable {
                 skipped: counts.skipped,
                 failed: counts.failed,
                 unrecorded: counts.unrecorded,
-                skippedByReason: counts.skippedByReason
+                skippedByReason: counts.skippedByReason.sorted { $0.key < $1.key }.map { SkippedDueTimes(reason: $0.key, due: $0.value) }
             )
             return (event: event, subjectVersion: Int64(version))
         }
