@@ -97,7 +97,7 @@ def _submit(stage, account: str, count: int, senders: int = 2) -> int:
             jobs = [
                 {"kind": "noop", "resource_class": "small", "account_id": account, "priority": "normal", "spec": {}, "max_attempts": 3,
                  "idempotency_key": f"{run}-{number}-{call}-{place}"} for place in range(100)]
-            made[number] += sum(line.get("created", False) for line in client.call("POST", "/internal/v1/jobs/batch", {"jobs": jobs})["jobs"])
+            made[number] += sum(line.get("created", False) for line in client.call("POST", "/internal/v1/jobs/bulk", {"jobs": jobs})["jobs"])
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(senders)]
     for thread in threads:

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct CallGoldenTests {
     static let calls: [(String, any (Codable & Sendable).Type)] = [
-        ("job-batch-request", JobBatchRequest.self), ("job-batch-receipt", JobBatchReceipt.self), ("batch-request", BatchRequest.self),
+        ("bulk-request", BulkRequest.self), ("bulk-receipt", BulkReceipt.self), ("batch-request", BatchRequest.self),
         ("batch-receipt", BatchReceipt.self), ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self), ("claim-request", ClaimRequest.self),
         ("claim-answer", ClaimAnswer.self), ("renew-request", RenewRequest.self), ("renew-answer", RenewAnswer.self),
         ("finish-request", FinishRequest.self), ("finish-answer", FinishAnswer.self), ("release-request", ReleaseRequest.self),

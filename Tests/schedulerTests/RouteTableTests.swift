@@ -31,7 +31,7 @@ struct RouteTableTests {
 
     /// Internal routes, with the services that may call.
     static let inside: [(route: String, callers: Set<String>)] = [
-        ("POST /internal/v1/jobs", ["signals", "marketdata"]), ("POST /internal/v1/jobs/batch", ["signals", "marketdata"]),
+        ("POST /internal/v1/jobs", ["signals", "marketdata"]), ("POST /internal/v1/jobs/bulk", ["signals", "marketdata"]),
         ("POST /internal/v1/jobs/batches", ["signals", "marketdata"]),
         ("GET /internal/v1/jobs/{id}", ["signals", "marketdata"]),
         ("POST /internal/v1/jobs/claim", ["executor", "marketdata", "signals"]),

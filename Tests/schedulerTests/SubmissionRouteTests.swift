@@ -16,13 +16,13 @@ struct SubmissionRouteTests {
     @Test func aBatchIsAnsweredLineByLine() async throws {
         try await withTestHouse { house in
             let signals = try house.service("signals")
-            let batch = JobBatchRequest(jobs: ["a", "b", "c"].map { request($0) })
-            let made: JobBatchReceipt = try await signals.post("/internal/v1/jobs/batch", json: batch).decode()
+            let batch = BulkRequest(jobs: ["a", "b", "c"].map { request($0) })
+            let made: BulkReceipt = try await signals.post("/internal/v1/jobs/bulk", json: batch).decode()
             #expect(made.jobs.count == 3 && made.jobs.allSatisfy { $0.created == true && $0.jobID != nil && $0.code == nil })
             var again = batch
             again.jobs[1].spec = ["other": 1]
             again.jobs.append(request("d"))
-            let answered: JobBatchReceipt = try await signals.post("/internal/v1/jobs/batch", json: again).decode()
+            let answered: BulkReceipt = try await signals.post("/internal/v1/jobs/bulk", json: again).decode()
             #expect(answered.jobs.map(\.created) == [false, nil, false, true])
             #expect(answered.jobs.map(\.code) == [nil, "idempotency_key_reused", nil, nil])
             #expect(answered.jobs[0].jobID == made.jobs[0].jobID && answered.jobs[2].jobID == made.jobs[2].jobID)
@@ -34,7 +34,7 @@ struct SubmissionRouteTests {
         try await withTestHouse { house in
             let signals = try house.service("signals")
             func verdict(_ jobs: [JobRequest]) async throws -> String {
-                try await signals.post("/internal/v1/jobs/batch", json: JobBatchRequest(jobs: jobs)).verdict
+                try await signals.post("/internal/v1/jobs/bulk", json: BulkRequest(jobs: jobs)).verdict
             }
             var bad = request("bad")
             bad.maxAttempts = 0
@@ -55,9 +55,9 @@ struct SubmissionRouteTests {
             let refused = try await signals.post("/internal/v1/jobs", json: request("b"))
             #expect(refused.verdict == "429 queue_full" && refused.headers["retry-after"] == "5" && refused.isProperRefusal)
             #expect(try await signals.post("/internal/v1/jobs", json: request("a")).status == 200)
-            let batch: JobBatchReceipt = try await signals.post(
-                "/internal/v1/jobs/batch",
-                json: JobBatchRequest(jobs: [request("a"), request("b"), request("b", account: .make())])
+            let batch: BulkReceipt = try await signals.post(
+                "/internal/v1/jobs/bulk",
+                json: BulkRequest(jobs: [request("a"), request("b"), request("b", account: .make())])
             ).decode()
             #expect(batch.jobs.map(\.code) == [nil, "queue_full", nil] && batch.jobs.map(\.created) == [false, nil, true])
         }

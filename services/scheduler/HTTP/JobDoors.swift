@@ -107,7 +107,17 @@ extension SchedulerRoutes {
             )
         }
         let input = SHA256.digest(try WireJSON.encode(wanted.jobs))
-        switch try await doors.batches.submit(jobs, as: id, of: wanted.accountID, key: wanted.idempotencyKey, input: input) {
+        let (capped, limits) = try await intake.withinCaps(jobs, roles: wanted.roles)
+        let submission = try await doors.batches.submit(
+            capped,
+            as: id,
+            of: wanted.accountID,
+            key: wanted.idempotencyKey,
+            input: input,
+            queueLimits: limits
+        )
+        switch submission {
+        case .queueFull(let most): throw Self.queueFull(most: most)
         case .created: return try .json(BatchReceipt(batchID: id, created: true, jobs: jobs.map(\.id)), status: .created)
         case .existing(let id, let jobs): return try .json(BatchReceipt(batchID: id, created: false, jobs: jobs))
         case .keyReused:

@@ -18,23 +18,23 @@ extension SchedulerRoutes {
         }
     }
 
-    /// `POST /internal/v1/jobs/batch`: many at once, each with an answer of its own. What cannot be read refuses all of them, before anything is written.
+    /// `POST /internal/v1/jobs/bulk`: many at once, each with an answer of its own. What cannot be read refuses all of them, before anything is written.
     func createJobs(_ request: Request) async throws -> Response {
-        let wanted = try request.json(JobBatchRequest.self)
-        guard (1...JobBatchRequest.mostJobs).contains(wanted.jobs.count) else {
-            throw Problem.badRequest(code: "invalid_value", detail: "1 to \(JobBatchRequest.mostJobs) jobs would be right.", field: "jobs")
+        let wanted = try request.json(BulkRequest.self)
+        guard (1...BulkRequest.mostJobs).contains(wanted.jobs.count) else {
+            throw Problem.badRequest(code: "invalid_value", detail: "1 to \(BulkRequest.mostJobs) jobs would be right.", field: "jobs")
         }
         let jobs = try wanted.jobs.enumerated().map { try newJob($1, of: request, field: "jobs[\($0)].") }
         let insertions = try await intake.insert(jobs, roles: wanted.jobs.map(\.roles))
         return try .json(
-            JobBatchReceipt(
+            BulkReceipt(
                 jobs: insertions.map { insertion in
                     switch insertion {
-                    case .created(let id): JobBatchReceipt.Line(jobID: id, created: true)
-                    case .existing(let id): JobBatchReceipt.Line(jobID: id, created: false)
-                    case .keyReused: JobBatchReceipt.Line(code: Self.keyReused.code, detail: Self.keyReused.detail)
-                    case .unknownDependency(let id): JobBatchReceipt.Line(code: "unknown_job", detail: Self.unknownJob(id))
-                    case .queueFull(let most): JobBatchReceipt.Line(code: Self.queueFull(most: most).code, detail: Self.queueFull(most: most).detail)
+                    case .created(let id): BulkReceipt.Line(jobID: id, created: true)
+                    case .existing(let id): BulkReceipt.Line(jobID: id, created: false)
+                    case .keyReused: BulkReceipt.Line(code: Self.keyReused.code, detail: Self.keyReused.detail)
+                    case .unknownDependency(let id): BulkReceipt.Line(code: "unknown_job", detail: Self.unknownJob(id))
+                    case .queueFull(let most): BulkReceipt.Line(code: Self.queueFull(most: most).code, detail: Self.queueFull(most: most).detail)
                     }
                 }
             )
@@ -51,7 +51,7 @@ extension SchedulerRoutes {
         "There is no job \(id) of this account or of the platform's own that could be waited for."
     }
 
-    private static func queueFull(most: Int) -> Problem {
+    static func queueFull(most: Int) -> Problem {
         .tooManyRequests(
             code: "queue_full",
             detail: "The account has \(most) jobs that wait or run, as many as it may have; some have to end first.",

@@ -38,7 +38,7 @@ struct SchedulerRoutes: Sendable {
         let askers = router.grouped(callers(["signals", "marketdata"]))
         let signals = router.grouped(callers(["signals"]))
         askers.post("/internal/v1/jobs", createJob)
-        askers.post("/internal/v1/jobs/batch", maximumBodyBytes: 16 * 1024 * 1024, createJobs)
+        askers.post("/internal/v1/jobs/bulk", maximumBodyBytes: 16 * 1024 * 1024, createJobs)
         askers.post("/internal/v1/jobs/batches", maximumBodyBytes: Self.maximumBatchBytes, createBatch)
         askers.get("/internal/v1/jobs/{id}", internalJob)
         workers.post("/internal/v1/jobs/claim", claim)

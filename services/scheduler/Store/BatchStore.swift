@@ -13,6 +13,8 @@ struct BatchStore: Sendable {
         case keyReused
         /// The job at this place was to wait for one that there is not, or that is not its account's; nothing was made.
         case unknownDependency(place: Int, JobID)
+        /// The account would have more open jobs than it may; nothing was made.
+        case queueFull(most: Int)
     }
 
     /// A batch as it was asked for.
@@ -26,7 +28,16 @@ struct BatchStore: Sendable {
     private struct Refused: Error { let submission: Submission }
 
     /// Makes all jobs of a batch, or none.
-    func submit(_ jobs: [NewJob], as batch: BatchID, of account: AccountID, key: String, input: SHA256Digest) async throws -> Submission {
+    ///
+    /// - Parameter queueLimits: what the accounts may have open, for those that may be near it.
+    func submit(
+        _ jobs: [NewJob],
+        as batch: BatchID,
+        of account: AccountID,
+        key: String,
+        input: SHA256Digest,
+        queueLimits: [AccountID: Int]
+    ) async throws -> Submission {
         do {
             let submission = try await store.onConnection { transaction in
                 let made = try await transaction.connection.query(
@@ -37,12 +48,13 @@ struct BatchStore: Sendable {
                     """
                 )
                 if made.isEmpty { return try await known(key, of: account, input: input, on: transaction.connection) }
-                let insertions = try await transaction.insert(jobs)
+                let insertions = try await JobInsertion.run(jobs, queueLimits: queueLimits, on: transaction.connection) { try await transaction.insert($0) }
                 for (place, insertion) in insertions.enumerated() {
                     switch insertion {
                     case .created: continue
                     case .unknownDependency(let id): throw Refused(submission: .unknownDependency(place: place, id))
                     case .existing, .keyReused: throw Refused(submission: .keyReused)
+                    case .queueFull(let most): throw Refused(submission: .queueFull(most: most))
                     }
                 }
                 return Submission.created

@@ -66,6 +66,7 @@ enum JobInsertion {
         on connection: PostgresConnection,
         write: @Sendable ([NewJob]) async throws -> [Insertion]
     ) async throws -> [Insertion] {
+        if queueLimits.isEmpty { return try await write(jobs) }
         let accounts = queueLimits.keys.sorted()
         try await connection.execute(
             """

@@ -41,16 +41,7 @@ final class JobIntake: Sendable {
     /// Writes jobs that belong to one request, at most ``batch``, in one transaction with each other.
     func insert(_ jobs: [NewJob], roles: [[String]?]) async throws -> [Insertion] {
         if jobs.isEmpty { return [] }
-        let plans = try await gate.priorityCaps(of: Set(jobs.map(\.accountID)))
-        var capped = jobs
-        for (index, job) in jobs.enumerated() {
-            capped[index].priority = PriorityCap.priority(
-                asked: job.priority,
-                account: job.accountID,
-                roles: roles[index],
-                plan: plans[job.accountID] ?? nil
-            )
-        }
+        let capped = try await capped(jobs, roles)
         return try await withCheckedThrowingContinuation { continuation in
             let mustWrite = state.withLock { state -> Bool in
                 state.waiting.append(Waiting(jobs: capped, continuation: continuation))
@@ -59,6 +50,20 @@ final class JobIntake: Sendable {
                 return true
             }
             if mustWrite { Task(on: EventLoop.current ?? loop) { await self.write() } }
+        }
+    }
+
+    /// Jobs of one request that is written elsewhere, with priorities that they may have, and what their accounts may have open.
+    func withinCaps(_ jobs: [NewJob], roles: [String]?) async throws -> (jobs: [NewJob], limits: [AccountID: Int]) {
+        (try await capped(jobs, jobs.map { _ in roles }), try await gate.limits(for: jobs))
+    }
+
+    private func capped(_ jobs: [NewJob], _ roles: [[String]?]) async throws -> [NewJob] {
+        let plans = try await gate.priorityCaps(of: Set(jobs.map(\.accountID)))
+        return zip(jobs, roles).map { job, roles in
+            var job = job
+            job.priority = PriorityCap.priority(asked: job.priority, account: job.accountID, roles: roles, plan: plans[job.accountID] ?? nil)
+            return job
         }
     }
 

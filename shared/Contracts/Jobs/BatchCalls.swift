@@ -6,12 +6,15 @@ public struct BatchRequest: Sendable, Hashable, Codable {
     public var idempotencyKey: String
     /// What is to be done.
     public var jobs: [BatchItem]
+    /// The roles of who asks for it: they cap the priorities. Nil when the service itself wants it.
+    public var roles: [String]?
 
     /// All fields.
-    public init(accountID: AccountID, idempotencyKey: String, jobs: [BatchItem]) {
+    public init(accountID: AccountID, idempotencyKey: String, jobs: [BatchItem], roles: [String]? = nil) {
         self.accountID = accountID
         self.idempotencyKey = idempotencyKey
         self.jobs = jobs
+        self.roles = roles
     }
 
     /// How many jobs a batch may have.

@@ -1,5 +1,5 @@
-/// Asks the scheduler for many jobs at once: body of `POST /internal/v1/jobs/batch`.
-public struct JobBatchRequest: Sendable, Hashable, Codable {
+/// Asks the scheduler for many jobs at once: body of `POST /internal/v1/jobs/bulk`.
+public struct BulkRequest: Sendable, Hashable, Codable {
     /// So many go into one call.
     public static let mostJobs = 500
 
@@ -12,8 +12,8 @@ public struct JobBatchRequest: Sendable, Hashable, Codable {
     }
 }
 
-/// Answers a `JobBatchRequest`, a line a job in the same order.
-public struct JobBatchReceipt: Sendable, Hashable, Codable {
+/// Answers a `BulkRequest`, a line a job in the same order.
+public struct BulkReceipt: Sendable, Hashable, Codable {
     /// What became of one job: an id, or why there is none.
     public struct Line: Sendable, Hashable, Codable {
         /// The job, new or old.
