@@ -267,9 +267,12 @@ struct ActRoutes: Sendable {
         return place
     }
 
-    private struct Nothing: Decodable {}
-
-    private func refuseBody(_ request: Request) throws { if !request.body.isEmpty { _ = try request.json(Nothing.self) } }
+    /// Nothing, or an object without fields.
+    private func refuseBody(_ request: Request) throws {
+        guard !request.body.isEmpty else { return }
+        guard let name = try request.json([String: JSONValue].self).keys.min() else { return }
+        throw Problem.badRequest(code: "unknown_field", detail: "This route takes no fields.", field: String(name.prefix(64)))
+    }
 }
 
 extension Request {

@@ -17,7 +17,7 @@ extension PostgresSchedulerTransaction {
         try await connection.query(
             """
             SELECT jobs.job_id FROM schedules JOIN jobs ON jobs.job_id = schedules.run_now_job_id
-            WHERE schedule_id = \(schedule) AND jobs.state IN ('pending', 'running')
+            WHERE schedules.schedule_id = \(schedule) AND jobs.state IN ('pending', 'running')
             """
         ).first?.column(0)
     }
