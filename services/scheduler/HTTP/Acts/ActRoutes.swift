@@ -170,8 +170,8 @@ struct ActRoutes: Sendable {
     /// `POST /api/schedules/{id}/backfills`
     private func startBackfill(_ request: Request) async throws -> Response {
         let principal = try request.jobReader()
-        let wanted = try request.json(NewBackfill.self)
         let schedule = try await acts.schedule(try request.parameter("id", as: ScheduleID.self), for: principal)
+        let wanted = try request.json(NewBackfill.self)
         guard schedule.state == .active, let publication = schedule.publication else { throw ScheduleActs.notLive }
         let planned: Backfill
         do {
