@@ -167,7 +167,9 @@ struct CadenceTests {
             // A run that nobody recorded stays at hand.
             let hot = try await store.pool.query("SELECT occurrence_id FROM occurrences").map { try $0.column(0, as: OccurrenceID.self) }
             #expect(hot == [made[3].id])
-            let parts = try await store.pool.query("SELECT count(*) FROM occurrences_archive_2025_10").first
+            let parts = try await store.pool.query(
+                "SELECT count(*) FROM occurrences_archive WHERE tableoid::regclass::text = 'occurrences_archive_2025_10'"
+            ).first
             #expect(try parts?.column(0, as: Int.self) == 9)
             let read = try await store.occurrences(of: schedule.id, before: nil, limit: 200)
             #expect(read.reversed() == made)

@@ -23,7 +23,7 @@ struct RouteTableTests {
         ("GET /api/schedules/{id}", "404 not_found id"), ("GET /api/schedules/{id}/preview", "404 not_found id"),
         ("POST /api/schedules/preview", "400 invalid_json"), ("POST /api/schedules/{id}/pause", "404 not_found id"),
         ("POST /api/schedules/{id}/resume", "404 not_found id"), ("POST /api/schedules/{id}/run", "404 not_found id"),
-        ("GET /api/schedules/{id}/cadence", "404 not_found id"), ("POST /api/schedules/{id}/backfills", "400 invalid_json"),
+        ("GET /api/schedules/{id}/cadence", "404 not_found id"), ("POST /api/schedules/{id}/backfills", "404 not_found id"),
         ("GET /api/schedules/{id}/backfills", "404 not_found id"), ("GET /api/schedules/{id}/backfills/{backfill}", "404 not_found id"),
         ("GET /api/schedules/{id}/backfills/{backfill}/runs", "404 not_found id"),
         ("DELETE /api/schedules/{id}/backfills/{backfill}", "404 not_found id"),

@@ -170,8 +170,8 @@ struct ActRoutes: Sendable {
     /// `POST /api/schedules/{id}/backfills`
     private func startBackfill(_ request: Request) async throws -> Response {
         let principal = try request.jobReader()
-        let wanted = try request.json(NewBackfill.self)
         let schedule = try await acts.schedule(try request.parameter("id", as: ScheduleID.self), for: principal)
+        let wanted = try request.json(NewBackfill.self)
         guard schedule.state == .active, let publication = schedule.publication else { throw ScheduleActs.notLive }
         let planned: Backfill
         do {
@@ -267,9 +267,12 @@ struct ActRoutes: Sendable {
         return place
     }
 
-    private struct Nothing: Decodable {}
-
-    private func refuseBody(_ request: Request) throws { if !request.body.isEmpty { _ = try request.json(Nothing.self) } }
+    /// Nothing, or an object without fields.
+    private func refuseBody(_ request: Request) throws {
+        guard !request.body.isEmpty else { return }
+        guard let name = try request.json([String: JSONValue].self).keys.min() else { return }
+        throw Problem.badRequest(code: "unknown_field", detail: "This route takes no fields.", field: String(name.prefix(64)))
+    }
 }
 
 extension Request {
