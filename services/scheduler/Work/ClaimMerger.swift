@@ -1,4 +1,5 @@
 import Contracts
+import ServiceRuntime
 import Synchronization
 
 /// Puts claims that arrive while another is under way into one: claims take turns (`ClaimStatements`), so many workers share one instead of waiting in a row.
@@ -39,7 +40,9 @@ final class ClaimMerger: Sendable {
     }
 
     func claim(_ claim: Claim) async throws -> [Job] {
-        try await withCheckedThrowingContinuation { continuation in
+        // Without a loop, as in a test, nobody joins: a task of its own has to run somewhere.
+        guard let loop = EventLoop.current else { return try await take([claim]).jobs[claim.id] ?? [] }
+        return try await withCheckedThrowingContinuation { continuation in
             let mustClaim = state.withLock { state -> Bool in
                 state.waiting.append(Waiting(claim: claim, continuation: continuation))
                 if state.isClaiming { return false }
@@ -47,7 +50,7 @@ final class ClaimMerger: Sendable {
                 return true
             }
             // Beside the caller's task: were that cancelled, those who joined it would lose their claims with it.
-            if mustClaim { Task { await self.work() } }
+            if mustClaim { Task(on: loop) { await self.work() } }
         }
     }
 
@@ -75,19 +78,24 @@ final class ClaimMerger: Sendable {
         // The same claim twice is one: its second copy hears what the first one won.
         var claims: [Claim] = []
         for waiting in batch where !claims.contains(where: { $0.id == waiting.claim.id }) { claims.append(waiting.claim) }
-        let frees = state.withLock { $0.frees }
         do {
-            let answers = try await store.claim(claims)
-            let looked = Set(claims.flatMap { claim in claim.classes.filter { $0.slots > 0 }.map(\.class) })
-            let hasMissedPlaces = state.withLock { state -> Bool in
-                state.heldBack = state.heldBack.subtracting(looked).union(answers.heldBack)
-                return state.frees != frees
-            }
-            // Whoever freed a place while this claim looked did not know yet that somebody waits for one.
-            if hasMissedPlaces { for resourceClass in answers.heldBack { hint(resourceClass) } }
+            let answers = try await take(claims)
             for waiting in batch { waiting.continuation.resume(returning: answers.jobs[waiting.claim.id] ?? []) }
         } catch {
             for waiting in batch { waiting.continuation.resume(throwing: error) }
         }
+    }
+
+    private func take(_ claims: [Claim]) async throws -> ClaimAnswers {
+        let frees = state.withLock { $0.frees }
+        let answers = try await store.claim(claims)
+        let looked = Set(claims.flatMap { claim in claim.classes.filter { $0.slots > 0 }.map(\.class) })
+        let hasMissedPlaces = state.withLock { state -> Bool in
+            state.heldBack = state.heldBack.subtracting(looked).union(answers.heldBack)
+            return state.frees != frees
+        }
+        // Whoever freed a place while this claim looked did not know yet that somebody waits for one.
+        if hasMissedPlaces { for resourceClass in answers.heldBack { hint(resourceClass) } }
+        return answers
     }
 }
