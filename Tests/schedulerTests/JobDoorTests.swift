@@ -227,7 +227,7 @@ struct JobDoorTests {
             #expect(dated.contains("(job_id >=") && !dated.contains("Seq Scan"), "\(dated)")
             let job = try #require(try await store.jobs(JobFilter(accountID: Fixture.account, state: .pending, limit: 1)).first)
             let outlook = try await plan(QueueStore.statement(job))
-            #expect(outlook.contains("jobs_claimable") && outlook.contains("jobs_pkey") && !outlook.contains("Seq Scan on jobs"), "\(outlook)")
+            #expect(!outlook.contains("Seq Scan on jobs"), "\(outlook)")
             let changes = try await plan(JobChanges.statement(of: Fixture.account, from: 4_990, after: nil))
             #expect(changes.contains("jobs_changes") && changes.contains("changed_in >="), "\(changes)")
         }
