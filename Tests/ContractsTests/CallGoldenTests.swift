@@ -9,7 +9,8 @@ import Testing
         ("run-spec", SignalRunSpec.self), ("resample-all-spec", ResampleAllSpec.self), ("table-conversion-spec", TableConversionSpec.self),
         ("table-conversion-result", TableConversionResult.self), ("run-result-quantiles", SignalRunResult.self),
         ("manifest-cron", Manifest.self),
-        ("manifest-interval", Manifest.self), ("manifest-session", Manifest.self), ("credit-block-request", CreditBlockRequest.self), ("credit-block-answer", CreditBlockAnswer.self),
+        ("manifest-interval", Manifest.self), ("manifest-session", Manifest.self), ("credit-block-request", CreditBlockRequest.self),
+        ("credit-block-answer", CreditBlockAnswer.self),
         ("credit-return", CreditReturn.self),
     ]
 
