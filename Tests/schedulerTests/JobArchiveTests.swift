@@ -58,7 +58,7 @@ struct JobArchiveTests {
             let page = try await store.jobs(filter).map(\.id)
             found += page
             guard let last = page.last else { return found }
-            filter.before = last
+            filter.beyond = last
         }
     }
 
