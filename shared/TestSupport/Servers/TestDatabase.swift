@@ -82,10 +82,15 @@ public func withDatabase<Outcome>(
 private actor TemplateDatabases {
     static let shared = TemplateDatabases()
     private var templates: [String: Task<String, any Error>] = [:]
+    private var isCopying = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     func make(service: String, migrations: [Migration]) async throws -> TestDatabase {
         let template = try await template(service: service, migrations: migrations)
         let name = "auspex_test_" + UUID().uuidString.lowercased().replacing("-", with: "")
+        // Hundreds of tests that begin at once wait here and not in the server, whose statements have a time limit.
+        await takeTurn()
+        defer { passTurn() }
         try await asSuperuser { admin in
             // Nobody connects to a template, so that it can be copied at any time; copies are made one after another all the same.
             _ = try await admin.query("SELECT pg_advisory_lock(hashtextextended(\(template), 1))")
@@ -96,6 +101,18 @@ private actor TemplateDatabases {
 
     func drop(_ database: TestDatabase) async {
         try? await asSuperuser { _ = try await $0.execute("DROP DATABASE IF EXISTS \(identifier: database.name) WITH (FORCE)") }
+    }
+
+    private func takeTurn() async {
+        guard isCopying else {
+            isCopying = true
+            return
+        }
+        await withCheckedContinuation { waiting.append($0) }
+    }
+
+    private func passTurn() {
+        if waiting.isEmpty { isCopying = false } else { waiting.removeFirst().resume() }
     }
 
     private func template(service: String, migrations: [Migration]) async throws -> String {
