@@ -109,10 +109,6 @@ def unpublish(signal_id: str, reason: Optional[str]) -> Call:
     return Call("POST", f"/api/signals/{segment(signal_id)}/unpublish", Signal.read, json=body, **once())
 
 
-def jobs(query: Mapping[str, Any]) -> Call:
-    return Call("GET", "/api/jobs", query=query, repeatable=True)
-
-
 def job_list(read: Any, query: Mapping[str, Any]) -> Call:
     return Call("GET", "/api/jobs", read, query, repeatable=True)
 
@@ -148,10 +144,6 @@ def job_costs(query: Mapping[str, Any]) -> Call:
 
 def job_log(job_id: str) -> Call:
     return Call("GET", f"/api/jobs/{segment(job_id)}/logs", repeatable=True)
-
-
-def job(job_id: str) -> Call:
-    return Call("GET", f"/api/jobs/{segment(job_id)}", repeatable=True)
 
 
 def job_log_stream(job_id: str, after: Optional[str]) -> Call:

@@ -19,7 +19,7 @@ from ._job_commands import add_jobs
 from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, entry_point_faults, interval_seconds
 from ._sample_bars import SECOND, from_platform, inputs_at_home
-from ._terminal import plain
+from ._terminal import plain, plain_line
 from .client import Client
 from .errors import AuspexError, ProblemError
 from .ledger import LedgerFormatError, verify_ledger
@@ -50,7 +50,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         hint = f" (request {error.request_id})" if error.request_id else ""
         _complain(f"{error}{hint}", 1)
         for problem in error.document.get("problems") or ():
-            print(f"  {problem.get('field')}: {problem.get('detail')}", file=sys.stderr)
+            print(plain(f"  {problem.get('field')}: {problem.get('detail')}"), file=sys.stderr)
         return 1
     except (AuspexError, OSError) as error:
         return _complain(error, 1)
@@ -59,7 +59,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _complain(error: Any, code: int) -> int:
-    print(f"auspex-sdk: {error}", file=sys.stderr)
+    print(plain(f"auspex-sdk: {error}"), file=sys.stderr)
     return code
 
 
@@ -253,7 +253,7 @@ def check_project(options: argparse.Namespace) -> int:
     except ProjectError as error:
         faults.append(str(error))
     for fault in faults:
-        print(f"auspex-sdk: {fault}", file=sys.stderr)
+        print(plain(f"auspex-sdk: {fault}"), file=sys.stderr)
     if not faults:
         print(f"{project.manifest.name}: nothing to object to in {len(files)} files")
     return 1 if faults else 0
@@ -307,14 +307,6 @@ def _run_here(project: Project, frame: bytes) -> tuple:
         return answer, log, 1 if "error" in answer else 0
 
 
-def _harmless(text: str) -> str:
-    """Text of others for this terminal: what it would obey instead of show (escapes, returns, turned directions) becomes visible."""
-    return "".join(
-        character if character.isprintable() or character == "\t" else chr(0x2400 + ord(character)) if character < " " else "\ufffd"
-        for character in text
-    )
-
-
 def _show_log(log: str) -> None:
     for line in plain(log).rstrip().split("\n") if log.strip() else ():
         print(f"  | {line}")
@@ -323,7 +315,7 @@ def _show_log(log: str) -> None:
 def _show_answer(answer: Dict[str, Any], project: Project) -> int:
     error = answer.get("error")
     if error:
-        print(plain(f"failed, {error['kind']}: {(error['message'].splitlines() or [''])[0]}"))
+        print(f"failed, {plain(error['kind'])}: {plain_line(error['message'])}")
         if "ModuleNotFoundError" in error["message"]:
             print(f"is it installed here? pip install -r {project.folder / 'requirements.txt'}")
         return 1
@@ -339,7 +331,7 @@ def _show_rows(rows: Sequence[Dict[str, Any]]) -> None:
         print("no prediction")
     for row in rows:
         value = row["value"] if isinstance(row["value"], str) else json.dumps(row["value"])
-        print(f"row {row['row']}: {row['instrument']} {row['kind']} {value} for {row['target_from']} to {row['target_to']}")
+        print(plain(f"row {row['row']}: {row['instrument']} {row['kind']} {value} for {row['target_from']} to {row['target_to']}"))
 
 
 def _moment(microseconds: int) -> str:
@@ -425,7 +417,7 @@ def _show_dry_run(run: DryRun) -> bool:
         stages = "".join(f", {name} {milliseconds:.0f} ms" for name, milliseconds in run.stages_ms.items())
         print(f"used {run.cpu_seconds:.2f} s CPU, {(run.memory_peak_bytes or 0) / 1e6:.0f} MB{stages}")
     if run.state != "completed":
-        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain((run.error_message or 'no reason given').splitlines()[0])}")
+        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain_line(run.error_message or 'no reason given')}")
         return False
     if run.refusal:
         where = f"row {run.refusal['row']}: " if run.refusal.get("row") is not None else ""
@@ -442,12 +434,13 @@ def show_logs(options: argparse.Namespace) -> int:
         if options.follow:
             _follow(client, options.job)
         else:
-            _show_job(client, client.call(_calls.job(options.job)))
+            _show_job(client, client.jobs.get(options.job).raw)
         return 0
     signal_id = _published(options, remembered)
     shown: List[str] = []
     while True:
-        runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)})))
+        query = {"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)}
+        runs = client.call(_calls.job_list(read_list, query))
         fresh = [job for job in runs if job["job_id"] not in shown and job["state"] in ("completed", "failed", "cancelled")]
         for job in reversed(fresh[: options.count] if not shown else fresh):
             _show_job(client, job)
@@ -486,7 +479,7 @@ def _follow(client: Client, job_id: str) -> None:
         if event.state is not None:
             print(event.state + (f", {event.failure_kind}" if event.failure_kind else ""))
             if event.error_message:
-                print(f"  ! {plain(event.error_message.splitlines()[0])}")
+                print(f"  ! {plain_line(event.error_message)}")
 
 
 def show_incidents(options: argparse.Namespace) -> int:
@@ -495,10 +488,10 @@ def show_incidents(options: argparse.Namespace) -> int:
     found = client.call(_calls.incidents(_published(options, remembered), {"limit": max(1, min(options.count, 100))}))
     for item in reversed(found["items"]):
         words = [item["last_at"], item["kind"], item.get("failure_kind") or "", f"{item['count']} times" if item["count"] > 1 else ""]
-        print(" ".join(word for word in words if word) + ("" if item["read"] else " (new)"))
+        print(plain(" ".join(word for word in words if word)) + ("" if item["read"] else " (new)"))
         said = item.get("message") or item.get("reason")
         if said:
-            print(f"  ! {plain(said.splitlines()[0])}")
+            print(f"  ! {plain_line(said)}")
     if not found["items"]:
         print("nothing has gone wrong")
     return 0
@@ -510,10 +503,10 @@ def _show_job(client: Client, job: Dict[str, Any]) -> None:
         words.append(job["failure_kind"])
     if job.get("cpu_seconds") is not None and job["state"] != "cancelled":
         words.append(f"({job['cpu_seconds']:.2f} s CPU, {(job.get('memory_peak_bytes') or 0) / 1e6:.0f} MB)")
-    print(" ".join(word for word in words if word))
+    print(plain(" ".join(word for word in words if word)))
     _show_log(_job_log(client, job["job_id"]))
     if job.get("error_message"):
-        print(f"  ! {plain(job['error_message'].splitlines()[0])}")
+        print(f"  ! {plain_line(job['error_message'])}")
 
 
 def _job_log(client: Client, job_id: str) -> str:
@@ -538,7 +531,7 @@ def verify_file(options: argparse.Namespace) -> int:
         verdict = verify_ledger(document, keys)
     except (ValueError, LedgerFormatError) as error:
         return _complain(f"{options.file} is not a ledger document: {error}", 2)
-    print(verdict)
+    print(plain(verdict))
     return 0 if verdict else 1
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Op
 from . import _calls
 from ._credentials import Credentials
 from ._following import Place
-from ._job_logs import LogEvent, read_log_events
+from ._job_logs import LogEvent, log_event
 from ._messages import Call, Endpoint, read_answer
 from ._retry import ATTEMPTS, Backoff
-from ._streaming import BarEvent, read_events
+from ._streaming import BarEvent, EventLines, bar_event
 from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
 from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
@@ -141,29 +141,12 @@ class Client:
                 if event.kind == "bar":
                     print(event.data["start"], event.data["close"])
         """
-        backoff = Backoff()
-        renewed = False
-        while True:
-            try:
-                for event in self._events(_calls.bar_stream(topics, after)):
-                    backoff.reset()
-                    renewed = False
-                    if event.id is not None:
-                        after = event.id
-                    if event.kind != "mark":
-                        yield event
-                pause = backoff.next()
-            except ProblemError as error:
-                if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
-                    self._renew()
-                    renewed = True
-                    continue
-                if not isinstance(error, (Unavailable, RateLimited)):
-                    raise
-                pause = backoff.next(error.retry_after)
-            except ConnectionFailed:
-                pause = backoff.next()
-            time.sleep(pause)
+        place = [after]
+        for event in self._follow(lambda: _calls.bar_stream(topics, place[0]), bar_event):
+            if event.id is not None:
+                place[0] = event.id
+            if event.kind != "mark":
+                yield event
 
     def follow_log(self, job_id: str, *, after: Optional[str] = None) -> Iterator[LogEvent]:
         """What a job prints, as it prints it, until it has ended: the last event has its ``state``. Survives lost connections, and repeats nothing.
@@ -171,17 +154,26 @@ class Client:
             for event in client.follow_log(job_id):
                 print(event.text, end="")
         """
+        place = [after]
+        for event in self._follow(lambda: _calls.job_log_stream(job_id, place[0]), log_event):
+            place[0] = event.id or place[0]
+            yield event
+            if event.state is not None:
+                return
+
+    def _follow(
+        self, call: Callable[[], Call], read: Callable[[Mapping[str, str]], Any], on_line: Callable[[], None] = lambda: None
+    ) -> Iterator[Any]:
+        """The events of a stream, for ever: ``call`` opens it, and opens it again from the place reached by then when it is lost or ends."""
         backoff = Backoff()
         renewed = False
         while True:
+            on_line()
             try:
-                for event in self._events(_calls.job_log_stream(job_id, after), read_log_events):
+                for event in self._events(call(), read, on_line):
                     backoff.reset()
                     renewed = False
-                    after = event.id or after
                     yield event
-                    if event.state is not None:
-                        return
                 pause = backoff.next()
             except ProblemError as error:
                 if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
@@ -195,7 +187,7 @@ class Client:
                 pause = backoff.next()
             time.sleep(pause)
 
-    def _events(self, call: Call, read: Any = read_events, on_line: Optional[Callable[[], None]] = None) -> Iterator[Any]:
+    def _events(self, call: Call, read: Callable[[Mapping[str, str]], Any], on_line: Callable[[], None]) -> Iterator[Any]:
         """The events of one answer, on a connection of its own; ``on_line`` is called with every line, signs of life too, and may raise."""
         connection = self._connect()
         try:
@@ -210,14 +202,18 @@ class Client:
             if answer.status != 200:
                 read_answer(call, answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
                 raise UnreadableAnswer(f"a stream of events begins with 200, not {answer.status}")
-            yield from read(self._lines(answer, on_line))
+            lines = EventLines()
+            for line in self._lines(answer, on_line):
+                fields = lines.take(line)
+                event = None if fields is None else read(fields)
+                if event is not None:
+                    yield event
         finally:
             connection.close()
 
-    def _lines(self, answer: http.client.HTTPResponse, on_line: Optional[Callable[[], None]]) -> Iterator[bytes]:
+    def _lines(self, answer: http.client.HTTPResponse, on_line: Callable[[], None]) -> Iterator[bytes]:
         while True:
-            if on_line is not None:
-                on_line()
+            on_line()
             try:
                 line = answer.readline()
             except (OSError, http.client.HTTPException) as error:

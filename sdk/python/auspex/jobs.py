@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Sequence, Union
 
 from . import _calls
 from ._progress import Progress
-from ._retry import Backoff
-from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
+from ._streaming import job_event
+from .errors import UnreadableAnswer
 from .models import Page, parse_time
 
 if TYPE_CHECKING:
@@ -121,52 +121,28 @@ class Jobs:
                 raise TimeoutError(f"job {job_id} is not over after {timeout:.0f} s")
 
         with Progress(f"job {job_id[-8:]}") as bar:
-            for job in self._states(_calls.job_stream(job_id), still_time):
+            for event in self._client._follow(lambda: _calls.job_stream(job_id), job_event, still_time):
+                if event.kind != "job":
+                    continue
+                job = Job.read(event.data)
                 if job.is_over:
                     return self.get(job_id)
                 if progress:
                     bar.step(job.progress / 100, _words(job))
-        raise AuspexError(f"the stream of job {job_id} ended before the job")
+        raise AssertionError("the stream is opened again for ever")
 
     def follow(self, *, after: Optional[int] = None) -> Iterator[Job]:
-        """One's jobs as they change, for ever, from any replica; misses none, though a change may come twice, with the same ``version``.
+        """One's jobs as they change, for ever, from any replica; a change may come twice, with the same ``version``.
 
-        A job that changes several times in a moment comes once, as it is then. Results and logs are not in it.
+        A job that changes several times in a moment comes once, as it is then. Results and logs are not in it. None is missed, unless more than 2,000
+        jobs changed while a connection was lost: what they are by then is in :meth:`list`.
         """
-        place: List[Optional[int]] = [after]
-        while True:
-            yield from self._states(None, lambda: None, place)
-
-    def _states(self, call: Any, on_line: Any, place: Optional[List[Optional[int]]] = None) -> Iterator[Job]:
-        """The jobs of a stream, opened again when it is lost; ends when the job of a stream of one has ended."""
-        client = self._client
-        backoff = Backoff()
-        renewed = False
-        while True:
-            on_line()
-            try:
-                for event in client._events(call if place is None else _calls.account_jobs_stream(place[0]), on_line):
-                    backoff.reset()
-                    renewed = False
-                    if place is not None and event.id is not None:
-                        place[0] = event.id
-                    if event.kind == "job":
-                        job = Job.read(event.data)
-                        yield job
-                        if place is None and job.is_over:
-                            return
-                pause = backoff.next()
-            except ProblemError as error:
-                if error.status == 401 and not renewed and client._credentials.can_renew(error.code):
-                    client._renew()
-                    renewed = True
-                    continue
-                if not isinstance(error, (Unavailable, RateLimited)):
-                    raise
-                pause = backoff.next(error.retry_after)
-            except ConnectionFailed:
-                pause = backoff.next()
-            time.sleep(pause)
+        place = [after]
+        for event in self._client._follow(lambda: _calls.account_jobs_stream(place[0]), job_event):
+            if event.id is not None:
+                place[0] = event.id
+            if event.kind == "job":
+                yield Job.read(event.data)
 
 
 def _words(job: Job) -> str:

@@ -1,7 +1,9 @@
 """Jobs against a stand-in platform."""
 
+import ast
 import json
 from itertools import islice
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -92,12 +94,21 @@ def test_the_command_lists_shows_and_waits(monkeypatch, capsys):
             return (200, {"items": [job("running", 40)], "next_cursor": None})
         if path.endswith("/stream"):
             return stream((3, "job", job("failed", failure_kind="exception")))
-        return (200, job("failed", failure_kind="exception", error_message="ValueError: x\nat line 1", cpu_seconds=0.5))
+        return (200, job("failed", failure_kind="exception", error_message="ValueError: \x1b[2Jx\nat line 1", cpu_seconds=0.5))
 
     with PlatformDouble(answer) as platform:
         assert cli.main(["jobs", "--url", platform.url]) == 0
         assert "backtest     running 40 %" in capsys.readouterr().out
         assert cli.main(["jobs", "01920001", "--url", platform.url]) == 0
         shown = capsys.readouterr().out
-        assert "failed (exception)" in shown and "! ValueError: x" in shown and "cpu seconds: 0.5" in shown
+        assert "failed (exception)" in shown and "! ValueError: \\x1b[2Jx\n" in shown and "cpu seconds: 0.5" in shown
         assert cli.main(["jobs", "01920001", "--wait", "--url", platform.url]) == 1
+        capsys.readouterr()
+        assert cli.main(["logs", "--job", "01920001", "--url", platform.url]) == 0
+        assert "! ValueError: \\x1b[2Jx\n" in capsys.readouterr().out
+
+
+def test_no_call_hides_another_one_of_its_name():
+    for path in Path(auspex.__file__).parent.glob("*.py"):
+        names = [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        assert len(names) == len(set(names)), path.name
