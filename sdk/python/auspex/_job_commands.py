@@ -36,13 +36,18 @@ def show_jobs(options: argparse.Namespace, client: Client) -> int:
         print(line(client.jobs.cancel(options.job, children=options.children)))
         return 0
     job = client.jobs.wait(options.job) if options.wait else client.jobs.get(options.job)
+    show(job)
+    return 1 if options.wait and not job.succeeded else 0
+
+
+def show(job: Job) -> None:
+    """A job with its place in the queue, its costs and what it ended with."""
     print(line(job))
     for name in ("queue_position", "expected_start_at", "cpu_seconds", "memory_gib_seconds"):
         if job.raw.get(name) is not None:
             print(plain(f"  {name.replace('_', ' ')}: {job.raw[name]}"))
     if job.error_message:
         print(f"  ! {plain_line(job.error_message)}")
-    return 1 if options.wait and not job.succeeded else 0
 
 
 def line(job: Job) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import itertools
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from ._job_commands import add_jobs
 from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, entry_point_faults, interval_seconds
 from ._sample_bars import SECOND, from_platform, inputs_at_home
+from ._schedule_commands import add_schedules
 from ._terminal import plain, plain_line
 from .client import Client
 from .errors import AuspexError, ProblemError
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-n", "--count", type=int, default=5, help="how many runs (default: %(default)s)")
     logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs, and show what they print as they print it")
     logs.add_argument("--job", metavar="ID", help="of this run alone")
+    logs.add_argument("--search", metavar="TEXT", help="the newest logs that hold a text, as many as -n says")
     logs.set_defaults(run=show_logs)
 
     incidents = commands.add_parser("incidents", help="show runs that failed, were refused, late or missed")
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     incidents.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
     incidents.set_defaults(run=show_incidents)
     add_jobs(commands, platform, lambda options: _client(options, _Remembered(Path(".")))[1])
+    add_schedules(commands, platform, _client_and_signal)
 
     bars = commands.add_parser("bars", help="write bars to a Parquet file or an item of PyStore (needs pyarrow)")
     bars.add_argument("instrument")
@@ -372,12 +376,23 @@ def _client(options: argparse.Namespace, remembered: _Remembered) -> tuple:
         raise UsageError(str(error)) from None
 
 
+def _client_and_signal(options: argparse.Namespace) -> tuple:
+    """The client, and the signal that is meant: the one that was named, or that a folder was published as on this platform."""
+    remembered = _Remembered((getattr(options, "folder", None) or Path(".")).resolve())
+    url, client = _client(options, remembered)
+    return client, options.signal or _signal_at(url, remembered)
+
+
+def _signal_at(url: str, remembered: _Remembered) -> Optional[str]:
+    return remembered.values.get("signal_id") if remembered.values.get("url") == url else None
+
+
 def publish_project(options: argparse.Namespace) -> int:
     project = Project(options.folder)
     files = project.files()
     remembered = _Remembered(project.folder)
     url, client = _client(options, remembered)
-    signal_id = options.signal or (remembered.values.get("signal_id") if remembered.values.get("url") == url else None)
+    signal_id = options.signal or _signal_at(url, remembered)
     if signal_id is None:
         signal_id = client.create_signal(project.manifest.name).id
         print(f"signal {signal_id}: {project.manifest.name}")
@@ -437,6 +452,12 @@ def show_logs(options: argparse.Namespace) -> int:
             _show_job(client, client.jobs.get(options.job).raw)
         return 0
     signal_id = _published(options, remembered)
+    if options.search:
+        for log in itertools.islice(client.jobs.search_logs(options.search, signal=signal_id), max(0, options.count)):
+            print(plain(f"job {log.job_id}, attempt {log.attempt}: {log.count} line{'s' if log.count != 1 else ''}"))
+            for number, text in log.lines:
+                print(plain(f"  {number}: {text}"))
+        return 0
     shown: List[str] = []
     while True:
         query = {"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)}

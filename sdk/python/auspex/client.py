@@ -22,6 +22,7 @@ from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Su
 
 if TYPE_CHECKING:
     from .jobs import Jobs
+    from .schedules import Schedules
 
 
 class Client:
@@ -227,13 +228,7 @@ class Client:
         limit: Optional[int] = None,
     ) -> Iterator[Signal]:
         """Published signals and one's own, filtered."""
-        cursor = None
-        while True:
-            page: Page = self.call(_calls.signals(instrument, interval, text, mine, limit, cursor))
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._pages(lambda cursor: _calls.signals(instrument, interval, text, mine, limit, cursor))
 
     def signal(self, signal_id: str) -> Signal:
         """One signal, with the end of its chain and its due times in ``raw``."""
@@ -249,13 +244,7 @@ class Client:
 
     def subscriptions(self) -> Iterator[Subscription]:
         """One's subscriptions."""
-        cursor = None
-        while True:
-            page: Page = self.call(_calls.subscriptions(cursor))
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._pages(_calls.subscriptions)
 
     def create_key(
         self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None, *, requests_per_minute: Optional[int] = None,
@@ -335,6 +324,13 @@ class Client:
 
         return Jobs(self)
 
+    @property
+    def schedules(self) -> "Schedules":
+        """When one's signals run: ``client.schedules.preview(id)``, ``client.schedules.pause(id)``, …; see :class:`auspex.Schedules`."""
+        from .schedules import Schedules
+
+        return Schedules(self)
+
     # Travel
 
     def call(self, call: Call) -> Any:
@@ -357,6 +353,16 @@ class Client:
                     raise
                 time.sleep(backoff.next())
         return self._once(call)
+
+    def _pages(self, call: Callable[[Optional[str]], Call]) -> Iterator[Any]:
+        """The items of a list, page by page; ``call`` asks for the page at a cursor."""
+        cursor: Optional[str] = None
+        while True:
+            page: Page = self.call(call(cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def _renew(self) -> None:
         token = self._credentials.refresh_token

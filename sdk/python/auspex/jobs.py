@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _calls
+from ._moments import Moment
 from ._progress import Progress
 from ._streaming import job_event
 from .errors import UnreadableAnswer
@@ -60,6 +61,26 @@ class Job:
         return self.state == "completed"
 
 
+@dataclass(frozen=True)
+class LogLines:
+    """The lines of an attempt's log that hold a text: the first twenty with their numbers, and how many there are."""
+
+    job_id: str
+    attempt: int
+    lines: Tuple[Tuple[int, str], ...]
+    count: int
+    stored_at: Optional[datetime]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> "LogLines":
+        try:
+            lines = tuple((int(line["number"]), line["text"]) for line in raw["lines"])
+            return cls(raw["job_id"], int(raw["attempt"]), lines, int(raw["count"]), parse_time(raw.get("stored_at")), raw)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableAnswer(f"lines of a log without {error}") from None
+
+
 class Jobs:
     """``client.jobs``: lists, shows, cancels and waits for jobs. An API key needs the scope ``jobs:write``."""
 
@@ -72,17 +93,8 @@ class Jobs:
         page: int = 50,
     ) -> Iterator[Job]:
         """One's jobs, newest first, page by page as they are asked for."""
-        query = {
-            "state": state, "kind": kind if kind is None or isinstance(kind, str) else ",".join(kind), "signal_id": signal, "parent": parent, "batch": batch,
-            "created_from": created_from, "created_to": created_to, "order": "oldest" if oldest_first else None, "limit": page,
-        }
-        cursor = None
-        while True:
-            found: Page = self._client.call(_calls.job_list(Page.of(Job.read), {**query, "cursor": cursor}))
-            yield from found.items
-            cursor = found.next_cursor
-            if cursor is None:
-                return
+        query = _calls.job_filter(state, kind, signal, parent, batch, created_from, created_to, oldest_first, page)
+        return self._client._pages(lambda cursor: _calls.job_list(Page.of(Job.read), {**query, "cursor": cursor}))
 
     def get(self, job_id: str) -> Job:
         """One job with its spec, its result and its place in the queue (in ``raw``)."""
@@ -97,8 +109,18 @@ class Jobs:
         answer = self._client.call(_calls.job_log(job_id))
         return answer.get("log") or ""
 
+    def search_logs(
+        self, text: str, *, signal: Optional[str] = None, start: Optional[Moment] = None, end: Optional[Moment] = None, page: int = 20
+    ) -> Iterator[LogLines]:
+        """The newest logs that hold a text, whatever the case of its letters, of jobs made from ``start`` on and before ``end``.
+
+        It goes on to the oldest job for as long as it is asked for more: take as many as are wanted.
+        """
+        query = _calls.log_filter(text, signal, start, end, page)
+        return self._client._pages(lambda cursor: _calls.job_logs(Page.of(LogLines.read), {**query, "cursor": cursor}))
+
     def batch(self, batch_id: str) -> Mapping[str, Any]:
-        """How far a batch is: one ``state`` and ``progress`` for all, ``counts`` by state, ``first_errors``."""
+        """How far jobs are that the platform made together (``raw["batch_id"]`` of each): one ``state`` and ``progress``, ``counts``, ``first_errors``."""
         return self._client.call(_calls.job_batch(batch_id))
 
     def cancel_batch(self, batch_id: str) -> Mapping[str, Any]:
@@ -128,7 +150,7 @@ class Jobs:
                 if job.is_over:
                     return self.get(job_id)
                 if progress:
-                    bar.step(job.progress / 100, _words(job))
+                    bar.step(job.progress / 100, words(job))
         raise AssertionError("the stream is opened again for ever")
 
     def follow(self, *, after: Optional[int] = None) -> Iterator[Job]:
@@ -145,10 +167,10 @@ class Jobs:
                 yield Job.read(event.data)
 
 
-def _words(job: Job) -> str:
+def words(job: Job) -> str:
     """How a job that is not over stands, in a few words.
 
-    >>> _words(Job.read({"job_id": "1", "kind": "noop", "state": "pending", "progress": 0, "attempt": 0, "blocked_by": 2}))
+    >>> words(Job.read({"job_id": "1", "kind": "noop", "state": "pending", "progress": 0, "attempt": 0, "blocked_by": 2}))
     'waits for 2 jobs'
     """
     blocked = job.raw.get("blocked_by") or 0
