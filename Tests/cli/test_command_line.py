@@ -1,6 +1,8 @@
 """The command line itself: options, settings, unknown words, help."""
 
+import ast
 import os
+import re
 import subprocess
 import unittest
 from pathlib import Path
@@ -34,6 +36,14 @@ class Words(unittest.TestCase):
         for name in catalogue.names():
             self.assertIn(f"  {name} ", text)
             self.assertIn(catalogue.find(name).summary, text)
+
+    def test_help_of_bench_names_every_scenario(self):
+        text = auspex("bench", "--help").stdout
+        for path in (REPOSITORY / "bench").glob("*scenarios.py"):
+            tables = [node.value for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign) and node.targets[0].id == "ALL"]
+            named = {key.value for table in tables for node in ast.walk(table) if isinstance(node, ast.Dict) for key in node.keys}
+            self.assertTrue(named, path)
+            self.assertEqual({name for name in named if not re.search(rf"\b{name}\b", text)}, set(), path)
 
     def test_every_command_explains_itself(self):
         for name in catalogue.names():

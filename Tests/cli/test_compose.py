@@ -64,6 +64,42 @@ class ComposeFile(unittest.TestCase):
         self.assertEqual({name for name, of_it in networks.items() if of_it & leading_out}, {"executor", "gateway"})
         self.assertEqual(set().union(*networks.values()), set(self.compose["networks"]))
 
+    def test_the_executor_may_drain_before_it_is_killed(self):
+        settings = (REPOSITORY / "services" / "executor" / "ExecutorSettings.swift").read_text()
+        drain = int(re.search(r'"AUSPEX_DRAIN_SECONDS".*default: (\d+)', settings)[1])
+        self.assertGreaterEqual(int(self.compose["services"]["executor"]["stop_grace_period"].rstrip("s")), drain + 10)
+
+    def test_the_operators_script_keeps_to_its_bounds_and_acts_on_what_it_was_told_alone(self):
+        """The script of docs/operators.md, with a stand-in for docker: what it asks for, by what waits and how many executors there are."""
+        script = next(text for text in re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / "operators.md").read_text(), re.S) if "least=" in text)
+        folder = folder_for(self)
+        (folder / "docker").write_text("""#!/bin/sh
+case "$*" in
+"compose exec -T gateway curl "*" http://scheduler:8081/metrics") cat "$FOLDER/metrics" ;;
+"compose ps -q executor") cat "$FOLDER/executors" ;;
+"compose up "*) echo "$*" >> "$FOLDER/asked" ;;
+*) exit 2 ;;
+esac
+""")
+        (folder / "docker").chmod(0o755)
+        wait = 'auspex_scheduler_claimable_oldest_seconds{class="%s"} %s\n'
+        quiet, others = wait % ("signal", "0"), wait % ("marketdata", "900")
+        for metrics, executors, scale in (
+            (quiet + wait % ("small", "15.9") + others, 2, None), (quiet + wait % ("small", "16.2"), 2, 3), (wait % ("large", "700") + quiet, 6, None),
+            (quiet + others, 3, 2), (quiet, 2, None), (quiet, 1, 2), ("auspex_other 1\n", 3, None), (None, 3, None),
+        ):
+            with self.subTest(metrics=metrics, executors=executors):
+                for name in ("metrics", "asked"):
+                    (folder / name).unlink(missing_ok=True)
+                if metrics is not None:
+                    (folder / "metrics").write_text(metrics)
+                (folder / "executors").write_text("0123456789ab\n" * executors)
+                subprocess.run(
+                    ["sh", "-c", script.replace("/path/to/compose", str(folder))], capture_output=True,
+                    env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "FOLDER": str(folder)})
+                asked = (folder / "asked").read_text() if (folder / "asked").exists() else ""
+                self.assertEqual(asked, "" if scale is None else f"compose up -d --no-deps --no-recreate --scale executor={scale} executor\n")
+
     def test_what_a_redis_mounts_and_runs_is_written(self):
         folder = folder_for(self) / "compose"
         ComposeFiles(folder, Path("nowhere"), Path("nowhere"))._servers()

@@ -44,8 +44,10 @@ class Routing(unittest.TestCase):
         self.assertIn("proxy_buffering off", lines[0])
 
     def test_streams_of_jobs_are_not_buffered_and_other_jobs_are(self):
-        for path, streams in (("/api/jobs/stream", True), ("/api/jobs/0192/stream", True), ("/api/jobs/0192/stream/", True), ("/api/jobs", False),
-                              ("/api/jobs/0192", False), ("/api/jobs/0192/logs", False), ("/api/jobs/streams", False), ("/api/jobs/a/b/stream", False)):
+        for path, streams in (("/api/jobs/stream", True), ("/api/jobs/0192/stream", True), ("/api/jobs/0192/stream/", True),
+                              ("/api/jobs/0192/logs/stream", True), ("/api/jobs/0192/logs/stream/", True), ("/api/jobs", False),
+                              ("/api/jobs/0192", False), ("/api/jobs/0192/logs", False), ("/api/jobs/streams", False), ("/api/jobs/a/b/stream", False),
+                              ("/api/jobs/logs", False), ("/api/jobs/0192/logs/streams", False)):
             first = next(line for pattern, _, line in self.patterns() if pattern.search(path))
             self.assertEqual("proxy_buffering off" in first, streams, path)
             self.assertIn("http://scheduler", first, path)

@@ -19,7 +19,7 @@ NGINX = "/usr/sbin/nginx"
 # Paths that stream. What is below another one's path belongs to whoever names it: the longest goes first.
 STREAMS = ("/api/stream/bars", "/api/stream")
 # Paths that stream among others of their owner that do not.
-STREAMS_WITHIN = {"/api/jobs/([^/]+/)?stream": "scheduler"}
+STREAMS_WITHIN = {"/api/jobs/([^/]+/(logs/)?)?stream": "scheduler"}
 # Paths that take more than 8 MiB at once: a version with its files inside, which base64 makes a third larger.
 LARGE_BODIES = {"/api/signals/[^/]+/versions": ("signals", "12m")}
 # Paths whose requests carry a session token in path or query, which nginx's error log would write down with the request line: only what is critical gets

@@ -1,8 +1,16 @@
-"""Measure: pull, HTTP floor, point read, charts, events, jobs, claims, latency, memory, bars put together, stored, imported, streamed; each beside its peer
+"""Measure requests, events, jobs, schedules, runs in the sandbox and bars, each beside its peer
 
 usage: ./auspex bench [SCENARIO…] [--seconds N] [--repeats N] [--jobs N] [--pending N] [--occurrences N] [--no-peers]
 
-Builds in release mode and brings up a private platform of its own. Peers come from ../shared/peers (or AUSPEX_SHARED)
+  pull floor point_read historical            requests: predictions, HTTP itself, a row by its key, charts
+  events jobs noops claims memory             the services: events between them, jobs, claims among many that wait, memory when idle
+  latency schedules                           from due to readable; ten thousand due at once
+  environment                                 packages of a signal, until its first run
+  sandbox_plain sandbox_pandas                runs, warm and cold
+  sandbox_rate sandbox_tenants                more runs than the machine can do; signals of many accounts
+  resample store imports streams              bars put together, stored, imported, streamed
+
+Without names: all of it. Builds in release mode and brings up a private platform of its own. Peers come from ../shared/peers (or AUSPEX_SHARED)
 and run in the same call. Results are kept in bench/results/latest.json."""
 
 import os

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlencode
 
 from ._messages import Call, once, segment
+from ._moments import Moment, moment_text
 from .models import DryRun, Page, PredictionPage, Signal, Subscription, Version
 
 LONGEST_WAIT = 30
@@ -109,12 +110,18 @@ def unpublish(signal_id: str, reason: Optional[str]) -> Call:
     return Call("POST", f"/api/signals/{segment(signal_id)}/unpublish", Signal.read, json=body, **once())
 
 
-def jobs(query: Mapping[str, Any]) -> Call:
-    return Call("GET", "/api/jobs", query=query, repeatable=True)
-
-
 def job_list(read: Any, query: Mapping[str, Any]) -> Call:
     return Call("GET", "/api/jobs", read, query, repeatable=True)
+
+
+def job_filter(
+    state: Optional[str], kind: Union[str, Sequence[str], None], signal: Optional[str], parent: Optional[str], batch: Optional[str],
+    created_from: Optional[str], created_to: Optional[str], oldest_first: bool, limit: int,
+) -> Mapping[str, Any]:
+    return {
+        "state": state, "kind": kind if kind is None or isinstance(kind, str) else ",".join(kind), "signal_id": signal, "parent": parent, "batch": batch,
+        "created_from": created_from, "created_to": created_to, "order": "oldest" if oldest_first else None, "limit": limit,
+    }
 
 
 def job(read: Any, job_id: str) -> Call:
@@ -150,14 +157,81 @@ def job_log(job_id: str) -> Call:
     return Call("GET", f"/api/jobs/{segment(job_id)}/logs", repeatable=True)
 
 
-def job(job_id: str) -> Call:
-    return Call("GET", f"/api/jobs/{segment(job_id)}", repeatable=True)
+def job_logs(read: Any, query: Mapping[str, Any]) -> Call:
+    # A page looks through the logs of hundreds of jobs.
+    return Call("GET", "/api/jobs/logs", read, query, repeatable=True, waits=30)
+
+
+def log_filter(text: str, signal: Optional[str], start: Optional[Moment], end: Optional[Moment], limit: int) -> Mapping[str, Any]:
+    times = {name: None if moment is None else moment_text(moment) for name, moment in (("from", start), ("to", end))}
+    return {"q": text, "signal_id": signal, **times, "limit": limit}
 
 
 def job_log_stream(job_id: str, after: Optional[str]) -> Call:
     query = f"?{urlencode({'after': after})}" if after else ""
     # A sign of life comes every 15 seconds.
     return Call("GET", f"/api/jobs/{segment(job_id)}/logs/stream{query}", waits=30)
+
+
+def schedules(read: Any, limit: int, cursor: Optional[str]) -> Call:
+    return Call("GET", "/api/schedules", read, {"limit": limit, "cursor": cursor}, repeatable=True)
+
+
+def schedule(read: Any, schedule_id: str) -> Call:
+    return Call("GET", _schedule(schedule_id), read, repeatable=True)
+
+
+def schedule_preview(read: Any, schedule_id: str) -> Call:
+    return Call("GET", _schedule(schedule_id, "preview"), read, repeatable=True)
+
+
+def unsaved_preview(read: Any, asked: Mapping[str, Any]) -> Call:
+    return Call("POST", "/api/schedules/preview", read, json=asked, repeatable=True)
+
+
+def pause_schedule(read: Any, schedule_id: str, reason: Optional[str]) -> Call:
+    # The same again changes nothing, here and in what follows.
+    return Call("POST", _schedule(schedule_id, "pause"), read, json={} if reason is None else {"reason": reason}, repeatable=True)
+
+
+def resume_schedule(read: Any, schedule_id: str) -> Call:
+    return Call("POST", _schedule(schedule_id, "resume"), read, repeatable=True)
+
+
+def run_schedule(schedule_id: str) -> Call:
+    return Call("POST", _schedule(schedule_id, "run"), lambda answer: answer["job_id"], **once())
+
+
+def occurrences(read: Any, schedule_id: str, limit: int, cursor: Optional[str]) -> Call:
+    return Call("GET", _schedule(schedule_id, "occurrences"), read, {"limit": limit, "cursor": cursor}, repeatable=True)
+
+
+def schedule_cadence(schedule_id: str, start: Optional[str], end: Optional[str]) -> Call:
+    return Call("GET", _schedule(schedule_id, "cadence"), query={"from": start, "to": end}, repeatable=True)
+
+
+def start_backfill(read: Any, schedule_id: str, start: str, end: str, overlap: str) -> Call:
+    return Call("POST", _schedule(schedule_id, "backfills"), read, json={"from": start, "to": end, "overlap": overlap}, **once())
+
+
+def backfills(read: Any, schedule_id: str, limit: int, cursor: Optional[str]) -> Call:
+    return Call("GET", _schedule(schedule_id, "backfills"), read, {"limit": limit, "cursor": cursor}, repeatable=True)
+
+
+def backfill(read: Any, schedule_id: str, backfill_id: str) -> Call:
+    return Call("GET", _schedule(schedule_id, "backfills", backfill_id), read, repeatable=True)
+
+
+def backfill_runs(read: Any, schedule_id: str, backfill_id: str, limit: int, cursor: Optional[str]) -> Call:
+    return Call("GET", _schedule(schedule_id, "backfills", backfill_id, "runs"), read, {"limit": limit, "cursor": cursor}, repeatable=True)
+
+
+def cancel_backfill(read: Any, schedule_id: str, backfill_id: str) -> Call:
+    return Call("DELETE", _schedule(schedule_id, "backfills", backfill_id), read, repeatable=True)
+
+
+def _schedule(schedule_id: str, *further: str) -> str:
+    return "/api/schedules/" + "/".join(segment(part) for part in (schedule_id, *further))
 
 
 def incidents(signal_id: str, query: Mapping[str, Any]) -> Call:

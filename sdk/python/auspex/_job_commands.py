@@ -6,6 +6,7 @@ import argparse
 import itertools
 from typing import Any, Callable
 
+from ._terminal import plain, plain_line
 from .client import Client
 from .jobs import Job
 
@@ -35,17 +36,22 @@ def show_jobs(options: argparse.Namespace, client: Client) -> int:
         print(line(client.jobs.cancel(options.job, children=options.children)))
         return 0
     job = client.jobs.wait(options.job) if options.wait else client.jobs.get(options.job)
-    print(line(job))
-    for name in ("queue_position", "expected_start_at", "cpu_seconds", "memory_gib_seconds"):
-        if job.raw.get(name) is not None:
-            print(f"  {name.replace('_', ' ')}: {job.raw[name]}")
-    if job.error_message:
-        print(f"  ! {job.error_message.splitlines()[0]}")
+    show(job)
     return 1 if options.wait and not job.succeeded else 0
 
 
+def show(job: Job) -> None:
+    """A job with its place in the queue, its costs and what it ended with."""
+    print(line(job))
+    for name in ("queue_position", "expected_start_at", "cpu_seconds", "memory_gib_seconds"):
+        if job.raw.get(name) is not None:
+            print(plain(f"  {name.replace('_', ' ')}: {job.raw[name]}"))
+    if job.error_message:
+        print(f"  ! {plain_line(job.error_message)}")
+
+
 def line(job: Job) -> str:
-    """A job in a line."""
+    """A job in a line, harmless for a terminal."""
     moment = (job.completed_at or job.started_at or job.created_at)
     how = {"running": f"running {job.progress} %"}.get(job.state, job.state) + (f" ({job.failure_kind})" if job.failure_kind else "")
-    return f"{job.id}  {moment:%Y-%m-%d %H:%M:%S}  {job.kind:12} {how}" if moment else f"{job.id}  {job.kind:12} {how}"
+    return plain(f"{job.id}  {moment:%Y-%m-%d %H:%M:%S}  {job.kind:12} {how}" if moment else f"{job.id}  {job.kind:12} {how}")

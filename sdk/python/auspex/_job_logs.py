@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Optional
+from typing import Mapping, Optional
 
 from .errors import UnreadableAnswer
 
@@ -26,30 +26,19 @@ class LogEvent:
     id: Optional[str] = None
 
 
-def read_log_events(lines: Iterable[bytes]) -> Iterator[LogEvent]:
-    """The events of the stream; one that is cut off by its end is none.
+def log_event(fields: Mapping[str, str]) -> Optional[LogEvent]:
+    """An event of the stream; None for kinds that this version of the package does not know.
 
-    >>> [event] = read_log_events([b"id: a.3\\n", b"event: log\\n", b'data: {"attempt": 1, "offset": 0, "text": "one"}\\n', b"\\n", b"event: log\\n"])
+    >>> event = log_event({"id": "a.3", "event": "log", "data": '{"attempt": 1, "offset": 0, "text": "one"}'})
     >>> event.attempt, event.text, event.id
     (1, 'one', 'a.3')
     """
-    fields = {}
-    for line in lines:
-        text = line.decode().rstrip("\r\n")
-        if text and not text.startswith(":"):
-            name, _, value = text.partition(": ")
-            fields[name] = value
-        elif not text:
-            if fields.get("event") in ("log", "end") and "data" in fields:
-                yield _event(fields)
-            fields = {}
-
-
-def _event(fields) -> LogEvent:
+    if fields.get("event") not in ("log", "end"):
+        return None
     try:
         data = json.loads(fields["data"])
         return LogEvent(
             data["attempt"], data.get("text", ""), data.get("left_out") or 0, data.get("state"), data.get("failure_kind"), data.get("error_message"),
             fields.get("id"))
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UnreadableAnswer("an event is not what this version of the package understands") from None

@@ -53,6 +53,8 @@ class Manifest:
     inputs: Tuple[Input, ...]
     output: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    #: ``[schedule]`` as it stands there.
+    schedule: Mapping[str, Any]
 
     @property
     def time_limit_seconds(self) -> int:
@@ -83,7 +85,8 @@ class Manifest:
             raise ProjectError(f'{MANIFEST}: python must be a version such as "3.11"')
         resource_class = top.word("class", tuple(TIME_LIMITS), "small")
         deadline = top.number("deadline_seconds", 1, 60, 86_400)
-        check_schedule(Table(top.take("schedule", dict, required=True), "schedule."), deadline)
+        schedule = top.take("schedule", dict, required=True)
+        check_schedule(Table(schedule, "schedule."), deadline)
         if len(top.take("inputs", list, [])) > MOST_INPUTS:
             raise ProjectError(f"{MANIFEST}: inputs must be a list of at most {MOST_INPUTS} tables")
         inputs = tuple(_read_input(item, f"inputs[{index}].") for index, item in enumerate(top.take("inputs", list, [])))
@@ -94,7 +97,7 @@ class Manifest:
         for field, reason in _parameters.faults(parameters):
             raise ProjectError(f"{MANIFEST}: parameters.{field} {reason}")
         top.done()
-        return cls(name, entry_point, python, resource_class, inputs, output, parameters)
+        return cls(name, entry_point, python, resource_class, inputs, output, parameters, schedule)
 
 
 def _read_input(members: Any, path: str) -> Input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .errors import UnreadableAnswer
 
@@ -24,28 +24,54 @@ class BarEvent:
     id: Optional[int] = None
 
 
-def read_events(lines: Iterable[bytes]) -> Iterator[BarEvent]:
-    """The events of a stream; one that is cut off by its end is none.
+class EventLines:
+    """Puts the lines of a stream together to events; one that is cut off by the stream's end is none.
 
-    >>> [event] = read_events([b": alive\\n", b"\\n", b"id: 7\\n", b"event: bar\\n", b'data: {"topic": "1m:SPY"}\\n', b"\\n", b"event: bar\\n"])
-    >>> event.kind, event.topic, event.id
-    ('bar', '1m:SPY', 7)
+    >>> lines = EventLines()
+    >>> [lines.take(line) for line in [b": alive\\n", b"\\n", b"id: 7\\n", b"event: bar\\n", b"data: {}\\n", b"\\n"]][-1]
+    {'id': '7', 'event': 'bar', 'data': '{}'}
     """
-    fields = {}
-    for line in lines:
+
+    def __init__(self) -> None:
+        self._fields: Dict[str, str] = {}
+
+    def take(self, line: bytes) -> Optional[Mapping[str, str]]:
+        """The fields of the event that ends with this line, if one does."""
         text = line.decode().rstrip("\r\n")
         if not text:
-            if "data" in fields:
-                yield _event(fields)
-            fields = {}
-        elif not text.startswith(":"):
+            fields, self._fields = self._fields, {}
+            return fields if "data" in fields else None
+        if not text.startswith(":"):
             name, _, value = text.partition(": ")
-            fields[name] = fields[name] + "\n" + value if name == "data" and name in fields else value
+            self._fields[name] = self._fields[name] + "\n" + value if name == "data" and name in self._fields else value
+        return None
 
 
-def _event(fields: Mapping[str, str]) -> BarEvent:
+def bar_event(fields: Mapping[str, str]) -> BarEvent:
+    """An event of a stream of bars."""
+    kind, data, place = _parts(fields)
+    return BarEvent(kind, data.get("topic", ""), data, place)
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """What a stream of jobs says: ``job`` with a job as it is now, ``mark`` with a place alone, or ``reset`` when more was missed than a stream repeats."""
+
+    kind: str
+    data: Mapping[str, Any]
+    id: Optional[int] = None
+
+
+def job_event(fields: Mapping[str, str]) -> JobEvent:
+    """An event of a stream of jobs."""
+    return JobEvent(*_parts(fields))
+
+
+def _parts(fields: Mapping[str, str]) -> Tuple[str, Mapping[str, Any], Optional[int]]:
     try:
         data = json.loads(fields["data"])
-        return BarEvent(fields.get("event", "message"), data.get("topic", ""), data, int(fields["id"]) if "id" in fields else None)
-    except (ValueError, AttributeError):
+        if not isinstance(data, dict):
+            raise ValueError
+        return fields.get("event", "message"), data, int(fields["id"]) if "id" in fields else None
+    except ValueError:
         raise UnreadableAnswer("an event is not what this version of the package understands") from None

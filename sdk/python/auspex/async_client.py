@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any, AsyncIterator, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterator, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from . import _calls
 from ._credentials import Credentials
 from ._following import Place
+from ._job_logs import LogEvent, log_event
 from ._messages import Call, Endpoint, read_answer, split_head
 from ._retry import ATTEMPTS, Backoff
+from ._streaming import BarEvent, EventLines, bar_event
 from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
 from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
 
+if TYPE_CHECKING:
+    from .async_jobs import AsyncJobs
+    from .async_schedules import AsyncSchedules
+
 _Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 LARGEST_ANSWER = 256 * 1024 * 1024
+LARGEST_LINE = 16 * 1024 * 1024
+PIECE = 256 * 1024
+#: What a connection that is of no more use raises.
+_LOST = (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError, ValueError)
 
 
 class AsyncClient:
@@ -49,6 +59,16 @@ class AsyncClient:
         client._credentials.take(await client.call(_calls.login(email, password)))
         return client
 
+    @classmethod
+    async def register(
+        cls, base_url: str, email: str, password: str, roles: Sequence[str] = ("subscriber",), display_name: Optional[str] = None, **options: Any
+    ) -> "AsyncClient":
+        """Makes an account and logs in."""
+        client = cls(base_url, **options)
+        await client.call(_calls.register(email, password, roles, display_name))
+        client._credentials.take(await client.call(_calls.login(email, password)))
+        return client
+
     def __repr__(self) -> str:
         return f"AsyncClient({self._base_url!r}, {self._credentials!r})"
 
@@ -57,6 +77,11 @@ class AsyncClient:
 
     async def __aexit__(self, *exception: Any) -> None:
         await self.close()
+
+    @property
+    def base_url(self) -> str:
+        """Where the platform is, in one spelling."""
+        return f"{self._endpoint.scheme}://{self._endpoint.authority}{self._endpoint.prefix}"
 
     async def close(self) -> None:
         """Closes the idle connections."""
@@ -98,19 +123,39 @@ class AsyncClient:
             for row in place.take(page):
                 yield row
 
+    async def follow_bars(self, topics: Sequence[str], *, after: Optional[int] = None) -> AsyncIterator[BarEvent]:
+        """Bars as they become known, for ever; see :meth:`auspex.Client.follow_bars`."""
+        place = [after]
+        events = self._follow(lambda: _calls.bar_stream(topics, place[0]), bar_event)
+        try:
+            async for event in events:
+                if event.id is not None:
+                    place[0] = event.id
+                if event.kind != "mark":
+                    yield event
+        finally:
+            await events.aclose()
+
+    async def follow_log(self, job_id: str, *, after: Optional[str] = None) -> AsyncIterator[LogEvent]:
+        """What a job prints, as it prints it, until it has ended; see :meth:`auspex.Client.follow_log`."""
+        place = [after]
+        events = self._follow(lambda: _calls.job_log_stream(job_id, place[0]), log_event)
+        try:
+            async for event in events:
+                place[0] = event.id or place[0]
+                yield event
+                if event.state is not None:
+                    return
+        finally:
+            await events.aclose()
+
     async def signals(
         self, *, instrument: Optional[str] = None, interval: Optional[str] = None, text: Optional[str] = None, mine: bool = False,
         limit: Optional[int] = None,
     ) -> AsyncIterator[Signal]:
         """Published signals and one's own, filtered."""
-        cursor = None
-        while True:
-            page: Page = await self.call(_calls.signals(instrument, interval, text, mine, limit, cursor))
-            for item in page.items:
-                yield item
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        async for item in self._pages(lambda cursor: _calls.signals(instrument, interval, text, mine, limit, cursor)):
+            yield item
 
     async def signal(self, signal_id: str) -> Signal:
         """One signal."""
@@ -123,6 +168,10 @@ class AsyncClient:
     async def unsubscribe(self, subscription_id: str) -> None:
         """Ends a subscription."""
         await self.call(_calls.unsubscribe(subscription_id))
+
+    def subscriptions(self) -> AsyncIterator[Subscription]:
+        """One's subscriptions."""
+        return self._pages(_calls.subscriptions)
 
     async def create_key(
         self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None, *, requests_per_minute: Optional[int] = None,
@@ -194,6 +243,20 @@ class AsyncClient:
         """Ends the runs of a signal; its ledger stays."""
         return await self.call(_calls.unpublish(signal_id, reason))
 
+    @property
+    def jobs(self) -> "AsyncJobs":
+        """One's jobs: ``await client.jobs.wait(id)``, ``async for job in client.jobs.list()``, …; see :class:`auspex.Jobs`."""
+        from .async_jobs import AsyncJobs
+
+        return AsyncJobs(self)
+
+    @property
+    def schedules(self) -> "AsyncSchedules":
+        """When one's signals run: ``await client.schedules.preview(id)``, …; see :class:`auspex.Schedules`."""
+        from .async_schedules import AsyncSchedules
+
+        return AsyncSchedules(self)
+
     # Travel
 
     async def call(self, call: Call) -> Any:
@@ -216,6 +279,79 @@ class AsyncClient:
                     raise
                 await asyncio.sleep(backoff.next())
         return await self._once(call)
+
+    async def _pages(self, call: Callable[[Optional[str]], Call]) -> AsyncIterator[Any]:
+        """The items of a list, page by page; ``call`` asks for the page at a cursor."""
+        cursor: Optional[str] = None
+        while True:
+            page: Page = await self.call(call(cursor))
+            for item in page.items:
+                yield item
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def _follow(self, call: Callable[[], Call], read: Callable[[Mapping[str, str]], Any]) -> AsyncGenerator[Any, None]:
+        """The events of a stream, for ever: ``call`` opens it, and opens it again from the place reached by then when it is lost or ends."""
+        backoff = Backoff()
+        renewed = False
+        while True:
+            events = self._events(call(), read)
+            try:
+                async for event in events:
+                    backoff.reset()
+                    renewed = False
+                    yield event
+                pause = backoff.next()
+            except ProblemError as error:
+                if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
+                    await self._renew()
+                    renewed = True
+                    continue
+                if not isinstance(error, (Unavailable, RateLimited)):
+                    raise
+                pause = backoff.next(error.retry_after)
+            except ConnectionFailed:
+                pause = backoff.next()
+            finally:
+                # Not when its turn comes by itself: an open connection would live on until then.
+                await events.aclose()
+            await asyncio.sleep(pause)
+
+    async def _events(self, call: Call, read: Callable[[Mapping[str, str]], Any]) -> AsyncGenerator[Any, None]:
+        """The events of one answer, on a connection of its own."""
+        reader, writer = await self._connect()
+        patience = self._timeout + call.waits
+        lines, rest, pieces = EventLines(), b"", None
+        try:
+            try:
+                status, answer = await asyncio.wait_for(self._ask(reader, writer, call, "text/event-stream"), patience)
+                body = b"" if status == 200 else await asyncio.wait_for(self._read_body(reader, status, answer), patience)
+            except _LOST as error:
+                raise ConnectionFailed(f"{self._base_url} does not answer: {error or type(error).__name__}") from error
+            if status != 200:
+                read_answer(call, status, answer, body)
+                raise UnreadableAnswer(f"a stream of events begins with 200, not {status}")
+            pieces = self._pieces(reader, answer)
+            while True:
+                try:
+                    piece = await asyncio.wait_for(pieces.__anext__(), patience)
+                except StopAsyncIteration:
+                    return
+                except _LOST as error:
+                    raise ConnectionFailed(f"{self._base_url} has hung up: {error or type(error).__name__}") from error
+                *whole, rest = (rest + piece).split(b"\n")
+                if len(rest) > LARGEST_LINE:
+                    raise UnreadableAnswer("a line of the stream is too long")
+                for line in whole:
+                    fields = lines.take(line)
+                    event = None if fields is None else read(fields)
+                    if event is not None:
+                        yield event
+        finally:
+            writer.close()
+            if pieces is not None:
+                await pieces.aclose()
 
     async def _renew(self) -> None:
         if self._renewing is None:
@@ -249,7 +385,7 @@ class AsyncClient:
         reader, writer = streams
         try:
             status, headers, body, keeps = await asyncio.wait_for(self._send(reader, writer, call), self._timeout + call.waits)
-        except (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError, ValueError) as error:
+        except _LOST as error:
             writer.close()
             raise ConnectionFailed(f"{self._base_url} does not answer: {error or type(error).__name__}") from error
         except BaseException:
@@ -262,8 +398,17 @@ class AsyncClient:
         return read_answer(call, status, headers, body)
 
     async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call) -> Tuple[int, Dict[str, str], bytes, bool]:
+        status, answer = await self._ask(reader, writer, call)
+        body = await self._read_body(reader, status, answer)
+        has_end = status in (204, 304) or _is_chunked(answer) or "content-length" in answer
+        return status, answer, body, has_end and answer.get("connection", "").lower() != "close"
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call, accept: Optional[str] = None
+    ) -> Tuple[int, Dict[str, str]]:
+        """Sends the request and reads the head of the answer."""
         body = call.body or b""
-        headers = {"Host": self._endpoint.authority, **call.headers()}
+        headers = {"Host": self._endpoint.authority, **call.headers(), **({"Accept": accept} if accept else {})}
         if call.needs_login:
             headers.update(self._credentials.headers())
         if body or call.method in ("POST", "PUT"):
@@ -276,31 +421,47 @@ class AsyncClient:
         while True:
             status, answer = split_head(await reader.readuntil(b"\r\n\r\n"))
             if status >= 200:
-                break
-        keeps = answer.get("connection", "").lower() != "close"
-        if status in (204, 304):
-            return status, answer, b"", keeps
-        if "chunked" in answer.get("transfer-encoding", "").lower():
-            return status, answer, await self._read_chunks(reader), keeps
-        if "content-length" in answer:
-            length = int(answer["content-length"])
-            if not 0 <= length <= LARGEST_ANSWER:
-                raise UnreadableAnswer("the answer is too large")
-            return status, answer, await reader.readexactly(length), keeps
-        return status, answer, await reader.read(LARGEST_ANSWER), False
+                return status, answer
 
-    @staticmethod
-    async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    async def _read_body(self, reader: asyncio.StreamReader, status: int, answer: Mapping[str, str]) -> bytes:
+        if status in (204, 304):
+            return b""
         parts: List[bytes] = []
         total = 0
-        while True:
-            size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
-            total += size
-            if size < 0 or total > LARGEST_ANSWER:
+        async for piece in self._pieces(reader, answer):
+            total += len(piece)
+            if total > LARGEST_ANSWER:
                 raise UnreadableAnswer("the answer is too large")
-            if size == 0:
-                while await reader.readuntil(b"\r\n") != b"\r\n":
-                    pass
-                return b"".join(parts)
-            parts.append(await reader.readexactly(size))
-            await reader.readexactly(2)
+            parts.append(piece)
+        return b"".join(parts)
+
+    @staticmethod
+    async def _pieces(reader: asyncio.StreamReader, answer: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """The body as it comes."""
+        if _is_chunked(answer):
+            while True:
+                size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
+                if not 0 <= size <= LARGEST_ANSWER:
+                    raise UnreadableAnswer("the answer is too large")
+                if size == 0:
+                    while await reader.readuntil(b"\r\n") != b"\r\n":
+                        pass
+                    return
+                yield await reader.readexactly(size)
+                await reader.readexactly(2)
+        left = int(answer["content-length"]) if "content-length" in answer else None
+        if left is not None and not 0 <= left <= LARGEST_ANSWER:
+            raise UnreadableAnswer("the answer is too large")
+        while left is None or left > 0:
+            piece = await reader.read(PIECE if left is None else min(PIECE, left))
+            if not piece:
+                if left:
+                    raise EOFError("the answer was cut off")
+                return
+            if left is not None:
+                left -= len(piece)
+            yield piece
+
+
+def _is_chunked(answer: Mapping[str, str]) -> bool:
+    return "chunked" in answer.get("transfer-encoding", "").lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import itertools
 import json
 import os
 import subprocess
@@ -19,7 +20,8 @@ from ._job_commands import add_jobs
 from ._messages import DEFAULT_URL
 from ._project import LARGEST_INLINE, MANIFEST, Project, ProjectError, entry_point_faults, interval_seconds
 from ._sample_bars import SECOND, from_platform, inputs_at_home
-from ._terminal import plain
+from ._schedule_commands import add_schedules
+from ._terminal import plain, plain_line
 from .client import Client
 from .errors import AuspexError, ProblemError
 from .ledger import LedgerFormatError, verify_ledger
@@ -50,7 +52,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         hint = f" (request {error.request_id})" if error.request_id else ""
         _complain(f"{error}{hint}", 1)
         for problem in error.document.get("problems") or ():
-            print(f"  {problem.get('field')}: {problem.get('detail')}", file=sys.stderr)
+            print(plain(f"  {problem.get('field')}: {problem.get('detail')}"), file=sys.stderr)
         return 1
     except (AuspexError, OSError) as error:
         return _complain(error, 1)
@@ -59,7 +61,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _complain(error: Any, code: int) -> int:
-    print(f"auspex-sdk: {error}", file=sys.stderr)
+    print(plain(f"auspex-sdk: {error}"), file=sys.stderr)
     return code
 
 
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-n", "--count", type=int, default=5, help="how many runs (default: %(default)s)")
     logs.add_argument("-f", "--follow", action="store_true", help="wait for further runs, and show what they print as they print it")
     logs.add_argument("--job", metavar="ID", help="of this run alone")
+    logs.add_argument("--search", metavar="TEXT", help="the newest logs that hold a text, as many as -n says")
     logs.set_defaults(run=show_logs)
 
     incidents = commands.add_parser("incidents", help="show runs that failed, were refused, late or missed")
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     incidents.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
     incidents.set_defaults(run=show_incidents)
     add_jobs(commands, platform, lambda options: _client(options, _Remembered(Path(".")))[1])
+    add_schedules(commands, platform, _client_and_signal)
 
     bars = commands.add_parser("bars", help="write bars to a Parquet file or an item of PyStore (needs pyarrow)")
     bars.add_argument("instrument")
@@ -253,7 +257,7 @@ def check_project(options: argparse.Namespace) -> int:
     except ProjectError as error:
         faults.append(str(error))
     for fault in faults:
-        print(f"auspex-sdk: {fault}", file=sys.stderr)
+        print(plain(f"auspex-sdk: {fault}"), file=sys.stderr)
     if not faults:
         print(f"{project.manifest.name}: nothing to object to in {len(files)} files")
     return 1 if faults else 0
@@ -307,14 +311,6 @@ def _run_here(project: Project, frame: bytes) -> tuple:
         return answer, log, 1 if "error" in answer else 0
 
 
-def _harmless(text: str) -> str:
-    """Text of others for this terminal: what it would obey instead of show (escapes, returns, turned directions) becomes visible."""
-    return "".join(
-        character if character.isprintable() or character == "\t" else chr(0x2400 + ord(character)) if character < " " else "\ufffd"
-        for character in text
-    )
-
-
 def _show_log(log: str) -> None:
     for line in plain(log).rstrip().split("\n") if log.strip() else ():
         print(f"  | {line}")
@@ -323,7 +319,7 @@ def _show_log(log: str) -> None:
 def _show_answer(answer: Dict[str, Any], project: Project) -> int:
     error = answer.get("error")
     if error:
-        print(plain(f"failed, {error['kind']}: {(error['message'].splitlines() or [''])[0]}"))
+        print(f"failed, {plain(error['kind'])}: {plain_line(error['message'])}")
         if "ModuleNotFoundError" in error["message"]:
             print(f"is it installed here? pip install -r {project.folder / 'requirements.txt'}")
         return 1
@@ -339,7 +335,7 @@ def _show_rows(rows: Sequence[Dict[str, Any]]) -> None:
         print("no prediction")
     for row in rows:
         value = row["value"] if isinstance(row["value"], str) else json.dumps(row["value"])
-        print(f"row {row['row']}: {row['instrument']} {row['kind']} {value} for {row['target_from']} to {row['target_to']}")
+        print(plain(f"row {row['row']}: {row['instrument']} {row['kind']} {value} for {row['target_from']} to {row['target_to']}"))
 
 
 def _moment(microseconds: int) -> str:
@@ -380,12 +376,23 @@ def _client(options: argparse.Namespace, remembered: _Remembered) -> tuple:
         raise UsageError(str(error)) from None
 
 
+def _client_and_signal(options: argparse.Namespace) -> tuple:
+    """The client, and the signal that is meant: the one that was named, or that a folder was published as on this platform."""
+    remembered = _Remembered((getattr(options, "folder", None) or Path(".")).resolve())
+    url, client = _client(options, remembered)
+    return client, options.signal or _signal_at(url, remembered)
+
+
+def _signal_at(url: str, remembered: _Remembered) -> Optional[str]:
+    return remembered.values.get("signal_id") if remembered.values.get("url") == url else None
+
+
 def publish_project(options: argparse.Namespace) -> int:
     project = Project(options.folder)
     files = project.files()
     remembered = _Remembered(project.folder)
     url, client = _client(options, remembered)
-    signal_id = options.signal or (remembered.values.get("signal_id") if remembered.values.get("url") == url else None)
+    signal_id = options.signal or _signal_at(url, remembered)
     if signal_id is None:
         signal_id = client.create_signal(project.manifest.name).id
         print(f"signal {signal_id}: {project.manifest.name}")
@@ -425,7 +432,7 @@ def _show_dry_run(run: DryRun) -> bool:
         stages = "".join(f", {name} {milliseconds:.0f} ms" for name, milliseconds in run.stages_ms.items())
         print(f"used {run.cpu_seconds:.2f} s CPU, {(run.memory_peak_bytes or 0) / 1e6:.0f} MB{stages}")
     if run.state != "completed":
-        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain((run.error_message or 'no reason given').splitlines()[0])}")
+        print(f"{run.state}{', ' + run.failure_kind if run.failure_kind else ''}: {plain_line(run.error_message or 'no reason given')}")
         return False
     if run.refusal:
         where = f"row {run.refusal['row']}: " if run.refusal.get("row") is not None else ""
@@ -442,12 +449,19 @@ def show_logs(options: argparse.Namespace) -> int:
         if options.follow:
             _follow(client, options.job)
         else:
-            _show_job(client, client.call(_calls.job(options.job)))
+            _show_job(client, client.jobs.get(options.job).raw)
         return 0
     signal_id = _published(options, remembered)
+    if options.search:
+        for log in itertools.islice(client.jobs.search_logs(options.search, signal=signal_id), max(0, options.count)):
+            print(plain(f"job {log.job_id}, attempt {log.attempt}: {log.count} line{'s' if log.count != 1 else ''}"))
+            for number, text in log.lines:
+                print(plain(f"  {number}: {text}"))
+        return 0
     shown: List[str] = []
     while True:
-        runs = read_list(client.call(_calls.jobs({"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)})))
+        query = {"signal_id": signal_id, "kind": "signal_run,dry_run", "limit": max(options.count, 20)}
+        runs = client.call(_calls.job_list(read_list, query))
         fresh = [job for job in runs if job["job_id"] not in shown and job["state"] in ("completed", "failed", "cancelled")]
         for job in reversed(fresh[: options.count] if not shown else fresh):
             _show_job(client, job)
@@ -486,7 +500,7 @@ def _follow(client: Client, job_id: str) -> None:
         if event.state is not None:
             print(event.state + (f", {event.failure_kind}" if event.failure_kind else ""))
             if event.error_message:
-                print(f"  ! {plain(event.error_message.splitlines()[0])}")
+                print(f"  ! {plain_line(event.error_message)}")
 
 
 def show_incidents(options: argparse.Namespace) -> int:
@@ -495,10 +509,10 @@ def show_incidents(options: argparse.Namespace) -> int:
     found = client.call(_calls.incidents(_published(options, remembered), {"limit": max(1, min(options.count, 100))}))
     for item in reversed(found["items"]):
         words = [item["last_at"], item["kind"], item.get("failure_kind") or "", f"{item['count']} times" if item["count"] > 1 else ""]
-        print(" ".join(word for word in words if word) + ("" if item["read"] else " (new)"))
+        print(plain(" ".join(word for word in words if word)) + ("" if item["read"] else " (new)"))
         said = item.get("message") or item.get("reason")
         if said:
-            print(f"  ! {plain(said.splitlines()[0])}")
+            print(f"  ! {plain_line(said)}")
     if not found["items"]:
         print("nothing has gone wrong")
     return 0
@@ -510,10 +524,10 @@ def _show_job(client: Client, job: Dict[str, Any]) -> None:
         words.append(job["failure_kind"])
     if job.get("cpu_seconds") is not None and job["state"] != "cancelled":
         words.append(f"({job['cpu_seconds']:.2f} s CPU, {(job.get('memory_peak_bytes') or 0) / 1e6:.0f} MB)")
-    print(" ".join(word for word in words if word))
+    print(plain(" ".join(word for word in words if word)))
     _show_log(_job_log(client, job["job_id"]))
     if job.get("error_message"):
-        print(f"  ! {plain(job['error_message'].splitlines()[0])}")
+        print(f"  ! {plain_line(job['error_message'])}")
 
 
 def _job_log(client: Client, job_id: str) -> str:
@@ -538,7 +552,7 @@ def verify_file(options: argparse.Namespace) -> int:
         verdict = verify_ledger(document, keys)
     except (ValueError, LedgerFormatError) as error:
         return _complain(f"{options.file} is not a ledger document: {error}", 2)
-    print(verdict)
+    print(plain(verdict))
     return 0 if verdict else 1
 
 

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Op
 from . import _calls
 from ._credentials import Credentials
 from ._following import Place
-from ._job_logs import LogEvent, read_log_events
+from ._job_logs import LogEvent, log_event
 from ._messages import Call, Endpoint, read_answer
 from ._retry import ATTEMPTS, Backoff
-from ._streaming import BarEvent, read_events
+from ._streaming import BarEvent, EventLines, bar_event
 from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
 from .ledger import LedgerCheck, Verdict
 from .models import DryRun, Page, PredictionPage, RecordedPrediction, Signal, Subscription, Version
 
 if TYPE_CHECKING:
     from .jobs import Jobs
+    from .schedules import Schedules
 
 
 class Client:
@@ -141,29 +142,12 @@ class Client:
                 if event.kind == "bar":
                     print(event.data["start"], event.data["close"])
         """
-        backoff = Backoff()
-        renewed = False
-        while True:
-            try:
-                for event in self._events(_calls.bar_stream(topics, after)):
-                    backoff.reset()
-                    renewed = False
-                    if event.id is not None:
-                        after = event.id
-                    if event.kind != "mark":
-                        yield event
-                pause = backoff.next()
-            except ProblemError as error:
-                if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
-                    self._renew()
-                    renewed = True
-                    continue
-                if not isinstance(error, (Unavailable, RateLimited)):
-                    raise
-                pause = backoff.next(error.retry_after)
-            except ConnectionFailed:
-                pause = backoff.next()
-            time.sleep(pause)
+        place = [after]
+        for event in self._follow(lambda: _calls.bar_stream(topics, place[0]), bar_event):
+            if event.id is not None:
+                place[0] = event.id
+            if event.kind != "mark":
+                yield event
 
     def follow_log(self, job_id: str, *, after: Optional[str] = None) -> Iterator[LogEvent]:
         """What a job prints, as it prints it, until it has ended: the last event has its ``state``. Survives lost connections, and repeats nothing.
@@ -171,17 +155,26 @@ class Client:
             for event in client.follow_log(job_id):
                 print(event.text, end="")
         """
+        place = [after]
+        for event in self._follow(lambda: _calls.job_log_stream(job_id, place[0]), log_event):
+            place[0] = event.id or place[0]
+            yield event
+            if event.state is not None:
+                return
+
+    def _follow(
+        self, call: Callable[[], Call], read: Callable[[Mapping[str, str]], Any], on_line: Callable[[], None] = lambda: None
+    ) -> Iterator[Any]:
+        """The events of a stream, for ever: ``call`` opens it, and opens it again from the place reached by then when it is lost or ends."""
         backoff = Backoff()
         renewed = False
         while True:
+            on_line()
             try:
-                for event in self._events(_calls.job_log_stream(job_id, after), read_log_events):
+                for event in self._events(call(), read, on_line):
                     backoff.reset()
                     renewed = False
-                    after = event.id or after
                     yield event
-                    if event.state is not None:
-                        return
                 pause = backoff.next()
             except ProblemError as error:
                 if error.status == 401 and not renewed and self._credentials.can_renew(error.code):
@@ -195,7 +188,7 @@ class Client:
                 pause = backoff.next()
             time.sleep(pause)
 
-    def _events(self, call: Call, read: Any = read_events, on_line: Optional[Callable[[], None]] = None) -> Iterator[Any]:
+    def _events(self, call: Call, read: Callable[[Mapping[str, str]], Any], on_line: Callable[[], None]) -> Iterator[Any]:
         """The events of one answer, on a connection of its own; ``on_line`` is called with every line, signs of life too, and may raise."""
         connection = self._connect()
         try:
@@ -210,14 +203,18 @@ class Client:
             if answer.status != 200:
                 read_answer(call, answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
                 raise UnreadableAnswer(f"a stream of events begins with 200, not {answer.status}")
-            yield from read(self._lines(answer, on_line))
+            lines = EventLines()
+            for line in self._lines(answer, on_line):
+                fields = lines.take(line)
+                event = None if fields is None else read(fields)
+                if event is not None:
+                    yield event
         finally:
             connection.close()
 
-    def _lines(self, answer: http.client.HTTPResponse, on_line: Optional[Callable[[], None]]) -> Iterator[bytes]:
+    def _lines(self, answer: http.client.HTTPResponse, on_line: Callable[[], None]) -> Iterator[bytes]:
         while True:
-            if on_line is not None:
-                on_line()
+            on_line()
             try:
                 line = answer.readline()
             except (OSError, http.client.HTTPException) as error:
@@ -231,13 +228,7 @@ class Client:
         limit: Optional[int] = None,
     ) -> Iterator[Signal]:
         """Published signals and one's own, filtered."""
-        cursor = None
-        while True:
-            page: Page = self.call(_calls.signals(instrument, interval, text, mine, limit, cursor))
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._pages(lambda cursor: _calls.signals(instrument, interval, text, mine, limit, cursor))
 
     def signal(self, signal_id: str) -> Signal:
         """One signal, with the end of its chain and its due times in ``raw``."""
@@ -253,13 +244,7 @@ class Client:
 
     def subscriptions(self) -> Iterator[Subscription]:
         """One's subscriptions."""
-        cursor = None
-        while True:
-            page: Page = self.call(_calls.subscriptions(cursor))
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._pages(_calls.subscriptions)
 
     def create_key(
         self, name: str, scopes: Iterable[str], expires_at: Optional[str] = None, *, requests_per_minute: Optional[int] = None,
@@ -339,6 +324,13 @@ class Client:
 
         return Jobs(self)
 
+    @property
+    def schedules(self) -> "Schedules":
+        """When one's signals run: ``client.schedules.preview(id)``, ``client.schedules.pause(id)``, …; see :class:`auspex.Schedules`."""
+        from .schedules import Schedules
+
+        return Schedules(self)
+
     # Travel
 
     def call(self, call: Call) -> Any:
@@ -361,6 +353,16 @@ class Client:
                     raise
                 time.sleep(backoff.next())
         return self._once(call)
+
+    def _pages(self, call: Callable[[Optional[str]], Call]) -> Iterator[Any]:
+        """The items of a list, page by page; ``call`` asks for the page at a cursor."""
+        cursor: Optional[str] = None
+        while True:
+            page: Page = self.call(call(cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def _renew(self) -> None:
         token = self._credentials.refresh_token

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _calls
+from ._moments import Moment
 from ._progress import Progress
-from ._retry import Backoff
-from .errors import AuspexError, ConnectionFailed, ProblemError, RateLimited, Unavailable, UnreadableAnswer
+from ._streaming import job_event
+from .errors import UnreadableAnswer
 from .models import Page, parse_time
 
 if TYPE_CHECKING:
@@ -60,6 +61,26 @@ class Job:
         return self.state == "completed"
 
 
+@dataclass(frozen=True)
+class LogLines:
+    """The lines of an attempt's log that hold a text: the first twenty with their numbers, and how many there are."""
+
+    job_id: str
+    attempt: int
+    lines: Tuple[Tuple[int, str], ...]
+    count: int
+    stored_at: Optional[datetime]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> "LogLines":
+        try:
+            lines = tuple((int(line["number"]), line["text"]) for line in raw["lines"])
+            return cls(raw["job_id"], int(raw["attempt"]), lines, int(raw["count"]), parse_time(raw.get("stored_at")), raw)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableAnswer(f"lines of a log without {error}") from None
+
+
 class Jobs:
     """``client.jobs``: lists, shows, cancels and waits for jobs. An API key needs the scope ``jobs:write``."""
 
@@ -72,17 +93,8 @@ class Jobs:
         page: int = 50,
     ) -> Iterator[Job]:
         """One's jobs, newest first, page by page as they are asked for."""
-        query = {
-            "state": state, "kind": kind if kind is None or isinstance(kind, str) else ",".join(kind), "signal_id": signal, "parent": parent, "batch": batch,
-            "created_from": created_from, "created_to": created_to, "order": "oldest" if oldest_first else None, "limit": page,
-        }
-        cursor = None
-        while True:
-            found: Page = self._client.call(_calls.job_list(Page.of(Job.read), {**query, "cursor": cursor}))
-            yield from found.items
-            cursor = found.next_cursor
-            if cursor is None:
-                return
+        query = _calls.job_filter(state, kind, signal, parent, batch, created_from, created_to, oldest_first, page)
+        return self._client._pages(lambda cursor: _calls.job_list(Page.of(Job.read), {**query, "cursor": cursor}))
 
     def get(self, job_id: str) -> Job:
         """One job with its spec, its result and its place in the queue (in ``raw``)."""
@@ -97,8 +109,18 @@ class Jobs:
         answer = self._client.call(_calls.job_log(job_id))
         return answer.get("log") or ""
 
+    def search_logs(
+        self, text: str, *, signal: Optional[str] = None, start: Optional[Moment] = None, end: Optional[Moment] = None, page: int = 20
+    ) -> Iterator[LogLines]:
+        """The newest logs that hold a text, whatever the case of its letters, of jobs made from ``start`` on and before ``end``.
+
+        It goes on to the oldest job for as long as it is asked for more: take as many as are wanted.
+        """
+        query = _calls.log_filter(text, signal, start, end, page)
+        return self._client._pages(lambda cursor: _calls.job_logs(Page.of(LogLines.read), {**query, "cursor": cursor}))
+
     def batch(self, batch_id: str) -> Mapping[str, Any]:
-        """How far a batch is: one ``state`` and ``progress`` for all, ``counts`` by state, ``first_errors``."""
+        """How far jobs are that the platform made together (``raw["batch_id"]`` of each): one ``state`` and ``progress``, ``counts``, ``first_errors``."""
         return self._client.call(_calls.job_batch(batch_id))
 
     def cancel_batch(self, batch_id: str) -> Mapping[str, Any]:
@@ -121,58 +143,34 @@ class Jobs:
                 raise TimeoutError(f"job {job_id} is not over after {timeout:.0f} s")
 
         with Progress(f"job {job_id[-8:]}") as bar:
-            for job in self._states(_calls.job_stream(job_id), still_time):
+            for event in self._client._follow(lambda: _calls.job_stream(job_id), job_event, still_time):
+                if event.kind != "job":
+                    continue
+                job = Job.read(event.data)
                 if job.is_over:
                     return self.get(job_id)
                 if progress:
-                    bar.step(job.progress / 100, _words(job))
-        raise AuspexError(f"the stream of job {job_id} ended before the job")
+                    bar.step(job.progress / 100, words(job))
+        raise AssertionError("the stream is opened again for ever")
 
     def follow(self, *, after: Optional[int] = None) -> Iterator[Job]:
-        """One's jobs as they change, for ever, from any replica; misses none, though a change may come twice, with the same ``version``.
+        """One's jobs as they change, for ever, from any replica; a change may come twice, with the same ``version``.
 
-        A job that changes several times in a moment comes once, as it is then. Results and logs are not in it.
+        A job that changes several times in a moment comes once, as it is then. Results and logs are not in it. None is missed, unless more than 2,000
+        jobs changed while a connection was lost: what they are by then is in :meth:`list`.
         """
-        place: List[Optional[int]] = [after]
-        while True:
-            yield from self._states(None, lambda: None, place)
-
-    def _states(self, call: Any, on_line: Any, place: Optional[List[Optional[int]]] = None) -> Iterator[Job]:
-        """The jobs of a stream, opened again when it is lost; ends when the job of a stream of one has ended."""
-        client = self._client
-        backoff = Backoff()
-        renewed = False
-        while True:
-            on_line()
-            try:
-                for event in client._events(call if place is None else _calls.account_jobs_stream(place[0]), on_line):
-                    backoff.reset()
-                    renewed = False
-                    if place is not None and event.id is not None:
-                        place[0] = event.id
-                    if event.kind == "job":
-                        job = Job.read(event.data)
-                        yield job
-                        if place is None and job.is_over:
-                            return
-                pause = backoff.next()
-            except ProblemError as error:
-                if error.status == 401 and not renewed and client._credentials.can_renew(error.code):
-                    client._renew()
-                    renewed = True
-                    continue
-                if not isinstance(error, (Unavailable, RateLimited)):
-                    raise
-                pause = backoff.next(error.retry_after)
-            except ConnectionFailed:
-                pause = backoff.next()
-            time.sleep(pause)
+        place = [after]
+        for event in self._client._follow(lambda: _calls.account_jobs_stream(place[0]), job_event):
+            if event.id is not None:
+                place[0] = event.id
+            if event.kind == "job":
+                yield Job.read(event.data)
 
 
-def _words(job: Job) -> str:
+def words(job: Job) -> str:
     """How a job that is not over stands, in a few words.
 
-    >>> _words(Job.read({"job_id": "1", "kind": "noop", "state": "pending", "progress": 0, "attempt": 0, "blocked_by": 2}))
+    >>> words(Job.read({"job_id": "1", "kind": "noop", "state": "pending", "progress": 0, "attempt": 0, "blocked_by": 2}))
     'waits for 2 jobs'
     """
     blocked = job.raw.get("blocked_by") or 0

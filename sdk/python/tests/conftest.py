@@ -5,6 +5,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+from drivers import Async, Sync  # noqa: E402 - found beside this file
+
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
@@ -19,3 +21,17 @@ def no_settings(monkeypatch, tmp_path):
     for name in ("AUSPEX_URL", "AUSPEX_API_KEY", "AUSPEX_CACHE_BYTES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AUSPEX_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(params=[Sync, Async])
+def driver(request):
+    made = []
+
+    def make(url, **options):
+        made.append(request.param(url, **{"api_key": "aus_k", **options}))
+        return made[-1]
+
+    make.login = lambda *arguments: made.append(request.param.login(*arguments)) or made[-1]
+    yield make
+    for one in made:
+        one.close()

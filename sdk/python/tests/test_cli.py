@@ -262,4 +262,4 @@ def test_verify_ledger(tmp_path, capsys):
 def test_what_others_printed_is_shown_and_not_obeyed(capsys):
     cli._show_log("\x1b[2J\x1b]0;owned\x07 all is well\n\u202egnp.exe \u200b\x9b31m\tend\n")
     shown = capsys.readouterr().out
-    assert shown == "  | ␛[2J␛]0;owned␇ all is well\n  | �gnp.exe ��31m\tend\n"
+    assert shown == "  | \\x1b[2J\\x1b]0;owned\\x07 all is well\n  | \\u202egnp.exe \\u200b\\x9b31m\tend\n"

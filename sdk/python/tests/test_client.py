@@ -4,88 +4,12 @@ import asyncio
 import threading
 from datetime import datetime, timezone
 from decimal import Decimal
-from itertools import islice
 
 import pytest
 from platform_double import PlatformDouble, page, row
 
 import auspex
 from auspex import AsyncClient, Client
-
-
-class Sync:
-    """Drives the synchronous client."""
-
-    kind = Client
-
-    def __init__(self, url, **options):
-        self.client = Client(url, **options)
-
-    def call(self, name, *arguments, **options):
-        return getattr(self.client, name)(*arguments, **options)
-
-    def take(self, count, name, *arguments, **options):
-        return list(islice(getattr(self.client, name)(*arguments, **options), count))
-
-    @staticmethod
-    def login(url, *arguments):
-        driver = Sync.__new__(Sync)
-        driver.client = Client.login(url, *arguments)
-        return driver
-
-    def close(self):
-        self.client.close()
-
-
-class Async:
-    """Drives the asynchronous client on a loop of its own."""
-
-    kind = AsyncClient
-
-    def __init__(self, url, **options):
-        self.loop = asyncio.new_event_loop()
-        self.client = AsyncClient(url, **options)
-
-    def call(self, name, *arguments, **options):
-        return self.loop.run_until_complete(getattr(self.client, name)(*arguments, **options))
-
-    def take(self, count, name, *arguments, **options):
-        async def collect():
-            found = []
-            rows = getattr(self.client, name)(*arguments, **options)
-            async for item in rows:
-                found.append(item)
-                if len(found) == count:
-                    break
-            await rows.aclose()
-            return found
-
-        return self.loop.run_until_complete(collect())
-
-    @staticmethod
-    def login(url, *arguments):
-        driver = Async.__new__(Async)
-        driver.loop = asyncio.new_event_loop()
-        driver.client = driver.loop.run_until_complete(AsyncClient.login(url, *arguments))
-        return driver
-
-    def close(self):
-        self.loop.run_until_complete(self.client.close())
-        self.loop.close()
-
-
-@pytest.fixture(params=[Sync, Async])
-def driver(request):
-    made = []
-
-    def make(url, **options):
-        made.append(request.param(url, **{"api_key": "aus_k", **options}))
-        return made[-1]
-
-    make.login = lambda *arguments: made.append(request.param.login(*arguments)) or made[-1]
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_a_page_is_typed(driver):
@@ -314,3 +238,12 @@ def test_the_sandbox_does_not_pay_for_the_client():
 
     code = "import auspex, sys; print(sorted(name for name in sys.modules if name in ('ssl', 'http.client', 'asyncio', 'auspex.client')))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_both_clients_have_the_same_calls():
+    def calls(kind):
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    client, other = Client("http://127.0.0.1:1"), AsyncClient("http://127.0.0.1:1")
+    for one, another in ((client, other), (client.jobs, other.jobs), (client.schedules, other.schedules)):
+        assert calls(one) == calls(another)

@@ -1,6 +1,5 @@
 """Following bars against a stand-in platform."""
 
-from itertools import islice
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,7 +22,7 @@ def question(request):
     return parse_qs(urlsplit(request["path"]).query)
 
 
-def test_goes_on_from_the_last_id_and_skips_what_is_cut_off():
+def test_goes_on_from_the_last_id_and_skips_what_is_cut_off(driver):
     answers = [
         stream(event(7, "a"), b": alive\n\n", event(8, "b", "running"), event(9, "c", identified=False), b'event: bar\ndata: {"topic"'),
         None,
@@ -31,8 +30,7 @@ def test_goes_on_from_the_last_id_and_skips_what_is_cut_off():
         stream(event(11, "d")),
     ]
     with PlatformDouble(lambda request: answers.pop(0)) as platform:
-        client = Client(platform.url, api_key="aus_x")
-        events = list(islice(client.follow_bars(["1m:SPY", "5m:A&B"], after=6), 5))
+        events = driver(platform.url).take(5, "follow_bars", ["1m:SPY", "5m:A&B"], after=6)
         assert [(one.kind, one.data["start"], one.id) for one in events] == [
             ("bar", "a", 7), ("running", "b", 8), ("bar", "c", None), ("bar", "c", 9), ("bar", "d", 11)]
         assert [question(request)["after"] for request in platform.requests] == [["6"], ["8"], ["8"], ["10"]]
@@ -40,20 +38,20 @@ def test_goes_on_from_the_last_id_and_skips_what_is_cut_off():
         assert platform.requests[0]["headers"]["accept"] == "text/event-stream"
 
 
-def test_a_refusal_that_does_not_pass_is_raised():
+def test_a_refusal_that_does_not_pass_is_raised(driver):
     with PlatformDouble(lambda request: (404, {"code": "unknown_instrument", "field": "topic"})) as platform:
         with pytest.raises(auspex.NotFound) as refused:
-            next(Client(platform.url, api_key="aus_x").follow_bars(["1m:NOBODY"]))
+            driver(platform.url).take(1, "follow_bars", ["1m:NOBODY"])
         assert refused.value.code == "unknown_instrument"
 
 
-def test_a_token_that_has_ended_is_renewed():
+def test_a_token_that_has_ended_is_renewed(driver):
     answers = [
         (401, {"code": "token_expired"}), (200, {"access_token": "new", "refresh_token": "next", "expires_in": 900}), stream(event(1, "a")),
     ]
     with PlatformDouble(lambda request: answers.pop(0)) as platform:
-        client = Client(platform.url, access_token="old", refresh_token="once")
-        assert next(client.follow_bars(["1m:SPY"])).data["start"] == "a"
+        client = driver(platform.url, api_key=None, access_token="old", refresh_token="once")
+        assert client.take(1, "follow_bars", ["1m:SPY"])[0].data["start"] == "a"
         assert platform.requests[2]["headers"]["authorization"] == "Bearer new"
 
 
