@@ -45,6 +45,8 @@ struct ActRouteTests {
             #expect(resumed["state"] == "active" && resumed["paused_at"] == nil && resumed["next_due_at"]?.string == schedule.nextDueAt?.iso8601)
             let administrator = try house.person(.make(), roles: ["admin"])
             #expect(try await administrator.send(.post, "\(path)/pause").json()["paused_by"] == "administrator")
+            #expect(try await owner.send(.post, "\(path)/resume").verdict == "403 paused_by_administrator")
+            #expect(try await owner.send(.post, "\(path)/pause").json()["paused_by"] == "administrator")
             let said = try await house.pool.query("SELECT count(*) FROM outbox WHERE type = 'scheduler.schedule.changed.v1'").first
             #expect(try said?.column(0, as: Int.self) == 3)
             try await takeDown(house, event)
@@ -216,6 +218,42 @@ struct ActRouteTests {
             #expect(ended["state"] == "cancelled" && ended["cancelled"] == 1)
             #expect(try await house.store.claim(Fixture.claim()).isEmpty)
             #expect(try await owner.post(path, json: wanted).status == 202)
+        }
+    }
+
+    @Test func cancellingAgainEndsTheRunsThatWereLeft() async throws {
+        try await withTestHouse { house in
+            let (schedule, _) = try await arm(house)
+            let owner = try house.person()
+            let path = "/api/schedules/\(schedule.id)/backfills"
+            let wanted: JSONValue = ["from": "2016-10-08T00:00:00Z", "to": "2016-10-09T00:00:00Z", "overlap": "allow_all"]
+            let text = try #require(try await owner.post(path, json: wanted).json()["backfill_id"]?.string)
+            let id = try #require(BackfillID(text))
+            try await round(house)
+            // A replica stops between the backfill and its runs.
+            #expect(try await BackfillStore(store: house.store).cancel(id, now: .now()).count == 8)
+            #expect(try await owner.delete("\(path)/\(id)").status == 202)
+            for _ in 0..<2 { try await round(house) }
+            #expect(try await owner.get("\(path)/\(id)").json()["cancelled"] == 8)
+        }
+    }
+
+    @Test func oneBackfillThatCannotGoOnStopsNoOther() async throws {
+        try await withTestHouse { house in
+            let owner = try house.person()
+            let wanted: JSONValue = ["from": "2016-10-08T00:00:00Z", "to": "2016-10-09T00:00:00Z"]
+            var ids: [String] = []
+            for _ in 0..<3 {
+                let (schedule, _) = try await arm(house)
+                let answer = try await owner.post("/api/schedules/\(schedule.id)/backfills", json: wanted).json()
+                ids.append(try #require(answer["backfill_id"]?.string))
+            }
+            // The one that is looked at first.
+            let broken = try #require(BackfillID(ids.min() ?? ""))
+            try await house.pool.execute("UPDATE backfills SET publication = '{}' WHERE backfill_id = \(broken)")
+            try await round(house)
+            let runs = try await house.pool.query("SELECT count(DISTINCT backfill_id) FROM backfill_runs WHERE backfill_id <> \(broken)").first
+            #expect(try runs?.column(0, as: Int.self) == 2)
         }
     }
 

@@ -1,5 +1,6 @@
 import Contracts
 import HTTPServing
+import Postgres
 import Schedules
 import Synchronization
 import TestSupport
@@ -210,6 +211,81 @@ struct CalendarKeeperTests {
             try await scene.keeper.look()
             #expect(try await store.market("NONE")?.fault == "marketdata knows no instrument NONE")
             #expect(try await scene.next(opening) == nil)
+        }
+    }
+
+    // MARK: Arming anew
+
+    /// Which transaction wrote each row last.
+    private func writers(_ store: PostgresSchedulerStore) async throws -> [String] {
+        try await store.pool.query("SELECT xmin::text FROM schedules ORDER BY schedule_id").map { try $0.column(0) }
+    }
+
+    @Test("An answer that moves nothing writes no schedule; one that moves a session arms all anew", .enabled(if: TestServers.hasPostgres))
+    func onlyWhatMovesIsWritten() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = Scene(store, at: Self.at(0, 12))
+            let closing = try await scene.arm(.session(instrument: "SPY", moment: .beforeClose(seconds: 600)))
+            let hourly = try await scene.arm(.interval(seconds: 3_600), SchedulePolicy(inSession: "SPY"))
+            try await scene.keeper.look()
+            let armed = try await writers(store)
+            scene.time.advance(by: .seconds(601))
+            try await scene.keeper.look()
+            #expect(scene.market.state.withLock { $0.asked } == 2)
+            #expect(try await writers(store) == armed)
+            #expect(try #require(try await store.market("SPY")).sessions.knownThrough > Self.at(14, 12))
+            // Today becomes a half day: what closes earlier is written, what is due by the hour is not.
+            scene.market.state.withLock { $0.hours[0] = Self.at(0, 14, 30)..<Self.at(0, 18) }
+            scene.time.advance(by: .seconds(601))
+            try await scene.keeper.look()
+            #expect(try await scene.next(closing) == Self.at(0, 17, 50))
+            #expect(try await scene.next(hourly) == Self.at(0, 13))
+            #expect(zip(try await writers(store), armed).count { $0 != $1 } == 1)
+            #expect(try await store.pool.query("SELECT FROM markets WHERE rearming_since IS NULL").count == 1)
+        }
+    }
+
+    @Test("What a replica began to arm anew and did not end is done with the next answer", .enabled(if: TestServers.hasPostgres))
+    func whatIsBrokenOffIsDoneAgain() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = Scene(store, at: Self.at(0, 12))
+            let closing = try await scene.arm(.session(instrument: "SPY", moment: .beforeClose(seconds: 600)))
+            try await scene.keeper.look()
+            try await store.pool.execute("UPDATE markets SET rearming_since = refreshed_at")
+            try await store.pool.execute("UPDATE schedules SET next_due_at = \(Self.at(0, 17, 50))")
+            scene.time.advance(by: .seconds(601))
+            try await scene.keeper.look()
+            #expect(try await scene.next(closing) == Self.at(0, 20, 50))
+            #expect(try await store.pool.query("SELECT FROM markets WHERE rearming_since IS NULL").count == 1)
+        }
+    }
+
+    @Test("What is published while its market becomes known is armed by what is known then", .enabled(if: TestServers.hasPostgres))
+    func whatIsPublishedMeanwhileIsArmed() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = Scene(store, at: Self.at(0, 12))
+            // Somebody follows the market already, so that it is asked about.
+            _ = try await scene.arm(.session(instrument: "SPY", moment: .afterOpen(seconds: 900)))
+            let now = scene.time.now()
+            let event = Fixture.publication(.session(instrument: "SPY", moment: .beforeClose(seconds: 600)), at: now)
+            let isPublished = Mutex(false)
+            let hasLooked = Mutex(false)
+            async let publication: Void = store.transaction { transaction in
+                _ = try await ScheduleKeeper.publish(event, subjectVersion: 1, now: now, in: transaction)
+                isPublished.withLock { $0 = true }
+                // Not committed before the look is over, or waits for this.
+                try await eventually {
+                    if hasLooked.withLock({ $0 }) { return true }
+                    return try await store.pool.query(
+                        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    ).count == 1
+                }
+            }
+            try await eventually { isPublished.withLock { $0 } }
+            try await scene.keeper.look()
+            hasLooked.withLock { $0 = true }
+            try await publication
+            #expect(try await store.schedule(of: event.signalID)?.nextDueAt == Self.at(0, 20, 50))
         }
     }
 }

@@ -166,6 +166,72 @@ struct CloseDeadlineTests {
         }
     }
 
+    @Test("What nobody waits for any more is not written at every look", .enabled(if: TestServers.hasPostgres)) func idle() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            func written() async throws -> (writer: String, settledTo: Timestamp) {
+                let row = try #require(try await store.pool.query("SELECT xmin::text, settled_to FROM close_deadlines").first)
+                return (try row.column(0), try row.column(1))
+            }
+            try await scene.deadlines.look()
+            let first = try await written()
+            #expect(first.settledTo == Self.start - .seconds(20))
+            scene.time.advance(by: .seconds(4))
+            try await scene.deadlines.look()
+            #expect(try await written() == first)
+            // A close that was heard: it is written that it needs nobody any more.
+            #expect(try await scene.close(1) == 1)
+            scene.time.advance(by: .seconds(32))
+            try await scene.deadlines.look()
+            #expect(try await written().settledTo == Self.start + .seconds(16))
+            #expect(try await scene.found().map(\.outcome) == [.fired])
+        }
+    }
+
+    @Test("Where no bar closes, it is written once a minute how far that is", .enabled(if: TestServers.hasPostgres)) func silence() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, liveSince: nil)
+            try await scene.deadlines.look()
+            var writers: Set<String> = []
+            for _ in 0..<24 {
+                scene.time.advance(by: .seconds(5))
+                try await scene.deadlines.look()
+                writers.insert(try #require(try await store.pool.query("SELECT xmin::text FROM close_deadlines").first).column(0))
+            }
+            #expect(writers.count == 3)
+        }
+    }
+
+    @Test("A close that comes while it is given up waits for nobody in a circle", .enabled(if: TestServers.hasPostgres)) func order() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            try await scene.deadlines.look()
+            scene.time.advance(by: .seconds(15 + 20))
+            let end = Self.start + .seconds(15)
+            let event = try Fixture.closed(["BTCUSD"], at: end)
+            let tries = Mutex(0)
+            let hasLooked = Mutex(false)
+            async let heard: Int = store.transaction { transaction in
+                // As the handler of closes does, with a pause behind its lock.
+                _ = try await transaction.lockedSchedules(waitingFor: [WatchedBar(instrument: "BTCUSD", intervalSeconds: 15)])
+                tries.withLock { $0 += 1 }
+                try await eventually {
+                    if hasLooked.withLock({ $0 }) { return true }
+                    return try await store.pool.query(
+                        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    ).count == 1
+                }
+                return try await BarCloseKeeper.apply(event, now: end, in: transaction)
+            }
+            try await eventually { tries.withLock { $0 > 0 } }
+            try await scene.deadlines.look()
+            hasLooked.withLock { $0 = true }
+            #expect(try await heard == 1)
+            #expect(tries.withLock { $0 } == 1)
+            #expect(try await scene.found().map(\.outcome) == [.fired])
+        }
+    }
+
     @Test("In a pause nobody waits", .enabled(if: TestServers.hasPostgres)) func paused() async throws {
         try await withPostgresStore { store, _ in
             let scene = try await Scene(store)

@@ -212,6 +212,54 @@ struct JobStreamTests {
         }
     }
 
+    @Test("While somebody's transaction is open, each change is read once", .timeLimit(.minutes(2))) func openTransactionElsewhere() async throws {
+        try await withReplicas { replicas in
+            let replica = replicas[0]
+            let isWritten = TestSignal<Void>()
+            let mayCommit = Gate()
+            let reader = try await replica.listen()
+            #expect(await reader.next()?.name == "mark")
+            async let slow: Void = replica.store.transaction { transaction in
+                _ = try await transaction.insert([Fixture.job("elsewhere", account: .make(), kind: .dryRun)])
+                isWritten.signal(())
+                try await mayCommit.pass()
+            }
+            try await isWritten.next()
+            for index in 0..<10 {
+                let job = run("\(index)")
+                _ = try await replica.store.insert([job])
+                #expect(try #require(await reader.next()).job == job.id)
+            }
+            #expect(await replica.feeds.jobsRead == 10)
+            mayCommit.open()
+            try await slow
+            await reader.finish()
+        }
+    }
+
+    @Test("Where more lies above an open transaction than is told, the list is read again", .timeLimit(.minutes(2))) func tooMuchToTell() async throws
+    {
+        try await withReplicas { replicas in
+            let replica = replicas[0]
+            let isWritten = TestSignal<Void>()
+            let mayCommit = Gate()
+            let reader = try await replica.listen()
+            #expect(await reader.next()?.name == "mark")
+            async let slow: Void = replica.store.transaction { transaction in
+                _ = try await transaction.insert([Fixture.job("elsewhere", account: .make(), kind: .dryRun)])
+                isWritten.signal(())
+                try await mayCommit.pass()
+            }
+            try await isWritten.next()
+            _ = try await replica.store.insert((0...JobFeeds.mostMissed).map { run("\($0)") })
+            #expect(await reader.next()?.name == "reset")
+            #expect(await replica.feeds.jobsRead == 0)
+            mayCommit.open()
+            try await slow
+            await reader.finish()
+        }
+    }
+
     @Test func streamsEndWithTheirCredentialsAndRefuseStrangers() async throws {
         try await withReplicas { replicas in
             let replica = replicas[0]

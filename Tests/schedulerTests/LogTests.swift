@@ -179,6 +179,25 @@ import Testing
         }
     }
 
+    @Test("An account has so many streams, counted when they are admitted; a place comes back when its stream ends, or never begins")
+    func places() async throws {
+        try await withTestHouse { house in
+            let job = try await running(house)
+            let path = "/api/jobs/\(job.id)/logs/stream"
+            var taken = try (0..<JobFeeds.mostListenersOfAccount).map { _ in try house.logNews.places.take(Fixture.account) }
+            #expect(try await house.person().get(path).verdict == "429 too_many_streams")
+            let other = try house.logNews.places.take(.make())
+            other.give()
+            taken[0].give()
+            taken[0].give()
+            let again = try house.logNews.places.take(Fixture.account)
+            #expect(throws: Problem.self) { _ = try house.logNews.places.take(Fixture.account) }
+            again.give()
+            taken.removeAll()
+            for _ in 0..<JobFeeds.mostListenersOfAccount { taken.append(try house.logNews.places.take(Fixture.account)) }
+        }
+    }
+
     @Test("A stream goes over from one attempt to the next, and says which it is")
     func streamsOfAttempts() async throws {
         try await withStreams { house, port, headers in

@@ -133,6 +133,21 @@ struct PauseTests {
         }
     }
 
+    @Test(arguments: StoreKind.available) func aPauseOutlivesAPublicationThatIsInvalid(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let event = Fixture.publication(.interval(seconds: 60))
+            try await publish(event, store)
+            _ = try await pause(event.signalID, at: start + .seconds(10), reason: "holidays", store)
+            let broken = Fixture.publication(.cron(expression: "never", zone: "UTC"), signal: event.signalID, at: start + .seconds(200))
+            try await publish(broken, version: 2, store)
+            #expect(try await store.schedule(of: event.signalID)?.state == .invalid)
+            let last = Fixture.publication(.interval(seconds: 60), signal: event.signalID, at: start + .seconds(700))
+            try await publish(last, version: 3, store)
+            let schedule = try #require(try await store.schedule(of: event.signalID))
+            #expect(schedule.state == .active && schedule.pause?.reason == "holidays" && schedule.nextRunAt == nil)
+        }
+    }
+
     private static func bar(until end: Timestamp) throws -> ClosedBar.Bar {
         let price = try #require(Price("616.5"))
         return ClosedBar.Bar(start: end - .seconds(60), end: end, open: price, high: price, low: price, close: price, volume: nil)

@@ -97,19 +97,29 @@ struct TornTransaction: SchedulerTransaction {
         return try await inner.sessions(of: markets)
     }
 
-    func lockedSessions(of market: String) async throws -> MarketSessions {
+    func heldSessions(of markets: Set<String>) async throws -> [String: MarketSessions] {
         try life.spend()
-        return try await inner.lockedSessions(of: market)
+        return try await inner.heldSessions(of: markets)
     }
 
-    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws {
+    func lockedMarket(_ market: String) async throws -> KnownMarket {
         try life.spend()
-        try await inner.save(sessions, of: market, at: time)
+        return try await inner.lockedMarket(market)
     }
 
-    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp, isRearming: Bool) async throws {
         try life.spend()
-        return try await inner.lockedSchedules(ofMarket: market, after: after, limit: limit)
+        try await inner.save(sessions, of: market, at: time, isRearming: isRearming)
+    }
+
+    func finishRearming(_ market: String, since time: Timestamp) async throws {
+        try life.spend()
+        try await inner.finishRearming(market, since: time)
+    }
+
+    func lockedSchedules(ofMarket market: String, isUnarmed: Bool, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+        try life.spend()
+        return try await inner.lockedSchedules(ofMarket: market, isUnarmed: isUnarmed, after: after, limit: limit)
     }
 
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int {

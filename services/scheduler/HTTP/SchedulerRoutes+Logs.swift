@@ -51,13 +51,12 @@ extension SchedulerRoutes {
             }
             place = known
         }
-        guard await doors.news.streams < LogNews.maximumStreams else {
-            throw Problem.tooManyRequests(code: "too_many_streams", detail: "This replica serves as many streams as it may.", retryAfterSeconds: 5)
-        }
+        let taken = try doors.news.places.take(caller.accountID)
         let stream = LogStream(logs: doors.logs, news: doors.news, store: store)
         let after = place
         return .events(
             EventStreamBody(until: caller.expiresAt) { events in
+                defer { taken.give() }
                 try await stream.serve(events, job.id, after: after) { await doors.door.refusal(of: visitor) }
             }
         )

@@ -14,8 +14,13 @@ CREATE TABLE markets (
     -- When marketdata answered last.
     refreshed_at  timestamptz,
     -- Why it could not say more when it was asked last.
-    fault         text
+    fault         text,
+    -- Since when all that follow it are being armed anew, because sessions ahead have changed; null when that is done.
+    rearming_since timestamptz
 );
+-- What waits for its market to be known.
+CREATE INDEX schedules_unarmed ON schedules (market, schedule_id)
+    WHERE state = 'active' AND market IS NOT NULL AND next_due_at IS NULL AND bar_instrument IS NULL;
 CREATE TABLE market_sessions (
     market    text NOT NULL REFERENCES markets,
     opens_at  timestamptz NOT NULL,

@@ -23,8 +23,7 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     /// What is known of a market.
     struct Market: Sendable {
-        var sessions = MarketSessions.unknown
-        var refreshedAt: Timestamp?
+        var known = KnownMarket()
         var fault: String?
     }
 
@@ -116,7 +115,7 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     func markets(unansweredSince time: Timestamp) async throws -> [String] {
         read { state in
-            Set(state.schedules.values.compactMap(\.market)).filter { market in (state.markets[market]?.refreshedAt).map { $0 < time } ?? true }
+            Set(state.schedules.values.compactMap(\.market)).filter { market in (state.markets[market]?.known.refreshedAt).map { $0 < time } ?? true }
                 .sorted()
         }
     }
@@ -124,7 +123,7 @@ final class InMemorySchedulerStore: SchedulerStore {
     func note(fault: String, ofMarket market: String) async throws { state.withLock { $0.markets[market, default: Market()].fault = fault } }
 
     func market(_ market: String) async throws -> (sessions: MarketSessions, fault: String?)? {
-        read { $0.markets[market].map { ($0.sessions, $0.fault) } }
+        read { $0.markets[market].map { ($0.known.sessions, $0.fault) } }
     }
 
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence] {

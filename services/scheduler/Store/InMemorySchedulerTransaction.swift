@@ -103,18 +103,32 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     }
 
     func sessions(of markets: Set<String>) async throws -> [String: MarketSessions] {
-        state.withLock { state in state.markets.filter { markets.contains($0.key) }.mapValues(\.sessions) }
+        state.withLock { state in state.markets.filter { markets.contains($0.key) }.mapValues(\.known.sessions) }
     }
 
-    func lockedSessions(of market: String) async throws -> MarketSessions { state.withLock { $0.markets[market]?.sessions ?? .unknown } }
+    func heldSessions(of markets: Set<String>) async throws -> [String: MarketSessions] { try await sessions(of: markets) }
 
-    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws {
-        state.withLock { $0.markets[market] = .init(sessions: sessions, refreshedAt: time) }
-    }
+    func lockedMarket(_ market: String) async throws -> KnownMarket { state.withLock { $0.markets[market]?.known ?? KnownMarket() } }
 
-    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp, isRearming: Bool) async throws {
         state.withLock { state in
-            let own = state.schedules.values.filter { schedule in schedule.market == market && (after.map { schedule.id > $0 } ?? true) }
+            state.markets[market] = .init(known: KnownMarket(sessions: sessions, refreshedAt: time, rearmingSince: isRearming ? time : nil))
+        }
+    }
+
+    func finishRearming(_ market: String, since time: Timestamp) async throws {
+        state.withLock { state in
+            guard let since = state.markets[market]?.known.rearmingSince, since <= time else { return }
+            state.markets[market]?.known.rearmingSince = nil
+        }
+    }
+
+    func lockedSchedules(ofMarket market: String, isUnarmed: Bool, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+        state.withLock { state in
+            let own = state.schedules.values.filter { schedule in
+                schedule.market == market && schedule.watchedBar == nil && (schedule.nextDueAt == nil || !isUnarmed)
+                    && (after.map { schedule.id > $0 } ?? true)
+            }
             return Array(own.sorted { $0.id < $1.id }.prefix(limit))
         }
     }

@@ -52,6 +52,62 @@ struct JobChanges: Sendable {
         return look
     }
 
+    /// Which jobs lie behind a number, without what is in them.
+    struct Marks: Sendable {
+        struct Mark: Sendable {
+            let id: JobID
+            let version: Int64
+            let transaction: Int64
+        }
+
+        /// In the order of the transactions; the first of them if there are more than were asked for.
+        var marks: [Mark] = []
+        /// Every change by a transaction below this one is among them.
+        var settledBelow: Int64
+        /// Differs whenever one of all these jobs has changed.
+        var state: [Int64]
+    }
+
+    /// What `look` would read, by id and version: while somebody's transaction is open, the same rows are looked at again and again.
+    func marks(of account: AccountID, from transaction: Int64, limit: Int) async throws -> Marks {
+        let rows = try await pool.query(
+            """
+            WITH moment AS (
+                SELECT pg_snapshot_xmin(now)::text::bigint AS settled, pg_snapshot_xmax(now)::text::bigint AS next FROM pg_current_snapshot() AS now),
+            changed AS (
+                SELECT job_id, version, changed_in FROM ONLY jobs, moment
+                WHERE account_id = \(account) AND changed_in >= \(transaction) AND changed_in < moment.next),
+            first AS (SELECT * FROM changed ORDER BY changed_in, job_id LIMIT \(Int64(limit)))
+            SELECT moment.settled, (SELECT count(*) FROM changed), (SELECT coalesce(sum(version), 0)::bigint FROM changed),
+                array(SELECT job_id FROM first ORDER BY changed_in, job_id), array(SELECT version FROM first ORDER BY changed_in, job_id),
+                array(SELECT changed_in FROM first ORDER BY changed_in, job_id)
+            FROM moment
+            """
+        )
+        guard let row = rows.first else { throw PostgresError(.decoding, message: "a look at the jobs of an account gave no row") }
+        let ids = try row.column(3, as: [JobID].self)
+        let versions = try row.column(4, as: [Int64].self)
+        let transactions = try row.column(5, as: [Int64].self)
+        return Marks(
+            marks: ids.indices.map { Marks.Mark(id: ids[$0], version: versions[$0], transaction: transactions[$0]) },
+            settledBelow: try row.column(0),
+            state: [try row.column(1), try row.column(2)]
+        )
+    }
+
+    /// These jobs as they are now, in the order in which they were asked for.
+    func jobs(_ ids: [JobID]) async throws -> [Job] {
+        var found: [JobID: Job] = [:]
+        for first in stride(from: 0, to: ids.count, by: Int(Self.page)) {
+            let some = Array(ids[first..<min(first + Int(Self.page), ids.count)])
+            for row in try await pool.query("SELECT \(unsafe: JobColumns.list) FROM ONLY jobs WHERE job_id = ANY (\(some))") {
+                let job = try JobColumns.job(row)
+                found[job.id] = job
+            }
+        }
+        return ids.compactMap { found[$0] }
+    }
+
     static func statement(of account: AccountID, from transaction: Int64, after last: Change?) -> SQL {
         let start: SQL =
             if let last { "(jobs.changed_in, jobs.job_id) > (\(last.transaction), \(last.job.id))" } else { "jobs.changed_in >= \(transaction)" }

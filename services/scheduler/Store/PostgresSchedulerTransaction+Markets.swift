@@ -7,13 +7,29 @@ extension PostgresSchedulerTransaction {
         try await MarketRows.read(markets.sorted(), on: connection).mapValues(\.sessions)
     }
 
-    func lockedSessions(of market: String) async throws -> MarketSessions {
-        try await connection.execute("INSERT INTO markets (market) VALUES (\(market)) ON CONFLICT DO NOTHING")
-        _ = try await connection.query("SELECT market FROM markets WHERE market = \(market) FOR NO KEY UPDATE")
-        return try await MarketRows.read([market], on: connection)[market]?.sessions ?? .unknown
+    func heldSessions(of markets: Set<String>) async throws -> [String: MarketSessions] {
+        // In one order everywhere, so that two transactions never wait for each other.
+        let markets = markets.sorted()
+        try await connection.execute(
+            "INSERT INTO markets (market) SELECT market FROM unnest(\(markets)) AS market ORDER BY market ON CONFLICT DO NOTHING"
+        )
+        _ = try await connection.query("SELECT market FROM markets WHERE market = ANY (\(markets)) ORDER BY market FOR SHARE")
+        return try await MarketRows.read(markets, on: connection).mapValues(\.sessions)
     }
 
-    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws {
+    func lockedMarket(_ market: String) async throws -> KnownMarket {
+        try await connection.execute("INSERT INTO markets (market) VALUES (\(market)) ON CONFLICT DO NOTHING")
+        let row = try await connection.query(
+            "SELECT refreshed_at, rearming_since FROM markets WHERE market = \(market) FOR NO KEY UPDATE"
+        ).first
+        return KnownMarket(
+            sessions: try await MarketRows.read([market], on: connection)[market]?.sessions ?? .unknown,
+            refreshedAt: try row?.column(0),
+            rearmingSince: try row?.column(1)
+        )
+    }
+
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp, isRearming: Bool) async throws {
         try await connection.execute("DELETE FROM market_sessions WHERE market = \(market)")
         try await connection.execute(
             """
@@ -24,15 +40,25 @@ extension PostgresSchedulerTransaction {
         )
         let knownThrough = sessions.knownThrough == .distantPast ? nil : sessions.knownThrough
         try await connection.execute(
-            "UPDATE markets SET known_through = \(knownThrough), refreshed_at = \(time), fault = NULL WHERE market = \(market)"
+            """
+            UPDATE markets SET known_through = \(knownThrough), refreshed_at = \(time), fault = NULL,
+                rearming_since = \(isRearming ? time : nil)
+            WHERE market = \(market)
+            """
         )
     }
 
-    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
-        try await connection.query(
+    func finishRearming(_ market: String, since time: Timestamp) async throws {
+        try await connection.execute("UPDATE markets SET rearming_since = NULL WHERE market = \(market) AND rearming_since <= \(time)")
+    }
+
+    func lockedSchedules(ofMarket market: String, isUnarmed: Bool, after: ScheduleID?, limit: Int) async throws -> [Schedule] {
+        let unarmed: SQL = isUnarmed ? "AND next_due_at IS NULL" : ""
+        return try await connection.query(
             """
             SELECT \(unsafe: ScheduleColumns.list) FROM schedules
-            WHERE state = 'active' AND market = \(market) AND (\(after)::uuid IS NULL OR schedule_id > \(after))
+            WHERE state = 'active' AND market = \(market) AND bar_instrument IS NULL \(unarmed)
+              AND (\(after)::uuid IS NULL OR schedule_id > \(after))
             ORDER BY schedule_id LIMIT \(limit) FOR NO KEY UPDATE
             """
         ).map(ScheduleColumns.schedule)

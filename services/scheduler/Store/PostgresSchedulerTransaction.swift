@@ -91,6 +91,7 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
             UPDATE schedules SET cursor_at = new.cursor_at, next_due_at = new.next_due_at
             FROM unnest(\(schedules.map(\.id)), \(schedules.map(\.cursor)), \(schedules.map(\.nextDueAt))) AS new (schedule_id, cursor_at, next_due_at)
             WHERE schedules.schedule_id = new.schedule_id
+              AND (schedules.cursor_at, schedules.next_due_at) IS DISTINCT FROM (new.cursor_at, new.next_due_at)
             """
         )
     }

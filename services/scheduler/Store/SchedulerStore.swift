@@ -28,6 +28,15 @@ protocol SchedulerStore: JobLedger {
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence]
 }
 
+/// What is known of a market, and how old that is.
+struct KnownMarket: Sendable, Hashable {
+    var sessions = MarketSessions.unknown
+    /// When marketdata answered last.
+    var refreshedAt: Timestamp?
+    /// Since when all that follow it are being armed anew; nil when that is done.
+    var rearmingSince: Timestamp?
+}
+
 /// Bars that a schedule waits for.
 struct WatchedBar: Sendable, Hashable, Codable {
     let instrument: String
@@ -65,12 +74,19 @@ protocol SchedulerTransaction: Sendable {
 
     /// What is known of the sessions of markets; one of which nothing is known is left out.
     func sessions(of markets: Set<String>) async throws -> [String: MarketSessions]
-    /// Holds a market, known or new, against others who want to change it, and gives what is known of it.
-    func lockedSessions(of market: String) async throws -> MarketSessions
-    /// Writes what is known of a market and that marketdata has answered at `time`.
-    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp) async throws
-    /// Active schedules that follow or keep to this market, locked, in the order of their ids, from after `after`.
-    func lockedSchedules(ofMarket market: String, after: ScheduleID?, limit: Int) async throws -> [Schedule]
+    /// The same of markets that are known or new, and until the commit nobody changes what is known of them: what is armed by it here is seen by whoever
+    /// arms anew what follows them.
+    func heldSessions(of markets: Set<String>) async throws -> [String: MarketSessions]
+    /// Holds a market, known or new, against others who want to change it or arm by it, and gives what is known of it. No schedule is locked after this:
+    /// publications hold a schedule before they hold its market.
+    func lockedMarket(_ market: String) async throws -> KnownMarket
+    /// Writes what is known of a market and that marketdata has answered at `time`; `isRearming` says that all that follow it must be armed anew.
+    func save(_ sessions: MarketSessions, of market: String, at time: Timestamp, isRearming: Bool) async throws
+    /// Writes that all that follow a market have been armed anew by what was saved at `time`.
+    func finishRearming(_ market: String, since time: Timestamp) async throws
+    /// Active schedules that follow or keep to this market and are due by a grid, locked, in the order of their ids, from after `after`; with `isUnarmed`
+    /// those alone of which it is not known when they are due.
+    func lockedSchedules(ofMarket market: String, isUnarmed: Bool, after: ScheduleID?, limit: Int) async throws -> [Schedule]
 
     /// How many active schedules are due next at this time, those included that another replica has locked; counts no further than `limit`.
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int

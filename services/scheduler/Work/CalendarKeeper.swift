@@ -16,7 +16,7 @@ final class CalendarKeeper: Component {
     static let refreshAfter = Duration.seconds(600)
     /// A market about which it could say nothing is asked for again after this.
     static let retryAfterNanoseconds: UInt64 = 10_000_000_000
-    private static let batch = 1_000
+    private static let batch = 500
 
     /// What marketdata says of a market; nil if it knows no such instrument.
     typealias Ask = @Sendable (_ market: String, _ from: Timestamp, _ through: Timestamp) async throws -> MarketSessions?
@@ -112,29 +112,44 @@ final class CalendarKeeper: Component {
         guard let answer = try await ask(market, asked - MarketKnowledge.reach, asked + MarketKnowledge.horizon) else {
             throw UnknownMarket(description: "marketdata knows no instrument \(market)")
         }
-        try await store.transaction { [time] transaction in
+        let turn = try await store.transaction { [time] transaction -> (isRearming: Bool, since: Timestamp)? in
             let now = time.now()
-            let known = try await transaction.lockedSessions(of: market)
-            let sessions = MarketKnowledge.merged(known, with: answer, now: now)
-            try await transaction.save(sessions, of: market, at: now)
-            if sessions == known { return }
-            try await Self.rearm(market, sessions, in: transaction)
+            let known = try await transaction.lockedMarket(market)
+            // Another replica was answered at the same time.
+            if let refreshed = known.refreshedAt, refreshed >= asked - Self.refreshAfter { return nil }
+            let sessions = MarketKnowledge.merged(known.sessions, with: answer, now: now)
+            // What somebody began and did not end is begun again.
+            let isRearming = known.rearmingSince != nil || MarketKnowledge.moves(known.sessions, to: sessions, now: now)
+            try await transaction.save(sessions, of: market, at: now, isRearming: isRearming)
+            return (isRearming, now)
         }
+        guard let turn else { return }
+        try await rearm(market, isUnarmed: !turn.isRearming)
+        if turn.isRearming { try await store.transaction { try await $0.finishRearming(market, since: turn.since) } }
     }
 
-    /// Sets when the schedules of a market are due next, by what is known of it now.
-    private static func rearm(_ market: String, _ sessions: MarketSessions, in transaction: any SchedulerTransaction) async throws {
+    /// Sets when schedules of a market are due next, by what is known of it now: all of them, or those of which that could not be said. Some hundred in
+    /// one transaction, so that nothing that falls due meanwhile waits for the rest.
+    private func rearm(_ market: String, isUnarmed: Bool) async throws {
         var last: ScheduleID?
         repeat {
-            var schedules = try await transaction.lockedSchedules(ofMarket: market, after: last, limit: batch)
-            last = schedules.count == batch ? schedules.last?.id : nil
-            for (index, schedule) in schedules.enumerated() {
-                guard let manifest = schedule.publication?.manifest, let grid = try? ScheduleGrid(manifest.schedule) else { continue }
-                let due = DueTimes(grid, manifest.policy, sessions: sessions)
-                schedules[index].nextDueAt =
-                    schedule.pause == nil ? TickPlan.armed(due, after: schedule.cursor) : PausePlan.nextLook(due, after: schedule.cursor)
+            let after = last
+            last = try await store.transaction { transaction in
+                let schedules = try await transaction.lockedSchedules(ofMarket: market, isUnarmed: isUnarmed, after: after, limit: Self.batch)
+                // Read when they are held: a replica that learns more later arms them after this.
+                let sessions = try await transaction.sessions(of: [market])[market] ?? .unknown
+                var changed: [Schedule] = []
+                for var schedule in schedules {
+                    guard let manifest = schedule.publication?.manifest, let grid = try? ScheduleGrid(manifest.schedule) else { continue }
+                    let due = DueTimes(grid, manifest.policy, sessions: sessions)
+                    let next = schedule.pause == nil ? TickPlan.armed(due, after: schedule.cursor) : PausePlan.nextLook(due, after: schedule.cursor)
+                    if schedule.nextDueAt == next { continue }
+                    schedule.nextDueAt = next
+                    changed.append(schedule)
+                }
+                if !changed.isEmpty { try await transaction.advance(changed) }
+                return schedules.count == Self.batch ? schedules.last?.id : nil
             }
-            try await transaction.advance(schedules)
         } while last != nil
     }
 }

@@ -19,6 +19,8 @@ final class CloseDeadlines: Component {
     /// How far back: a scheduler that was down for longer settles no more than this.
     static let reach = Duration.seconds(35 * 86_400)
     private static let retryAfterNanoseconds: UInt64 = 10_000_000_000
+    /// So much later at least is what is written of bars of which none closes.
+    static let moveAfter = Duration.seconds(60)
     /// As many closes one transaction looks at.
     private static let batch = 50
 
@@ -31,6 +33,8 @@ final class CloseDeadlines: Component {
     private let loop: EventLoop
     private let work = BackgroundTask()
     private let resting = Mutex<[WatchedBar: UInt64]>([:])
+    /// What marketdata said, as it was stored at the last look.
+    private let said = Mutex<[WatchedBar: CloseDeadlineStore.Known]>([:])
     private let logger = Logger("close-deadlines")
     private let given = Metrics.shared.counter("auspex_scheduler_closes_given_up_total", help: "Due times of bars whose close nobody announced.")
 
@@ -72,29 +76,62 @@ final class CloseDeadlines: Component {
     /// Settles everything whose time is over.
     func look() async throws {
         let start = time.now()
-        for deadline in try await store.deadlines() {
-            let bar = WatchedBar(instrument: deadline.instrument, intervalSeconds: deadline.intervalSeconds)
-            guard let known = try await known(of: bar, now: start) else { continue }
-            let end = min(start - .seconds(deadline.windowSeconds) - Self.grace, known.knownThrough)
-            // What closed before anybody looked was nobody's business here.
-            let begin = start - .seconds(deadline.windowSeconds) - Self.grace
+        let standings = try await store.standings()
+        try await readAgain(standings)
+        var looked: [WatchedBar: CloseDeadlineStore.Known] = [:]
+        var new: [(deadline: BarDeadline, settledTo: Timestamp)] = []
+        var moved: [(deadline: BarDeadline, from: Timestamp, to: Timestamp)] = []
+        for standing in standings {
+            let deadline = standing.deadline
+            if looked[standing.bar] == nil { looked[standing.bar] = try await known(of: standing.bar, now: start) }
+            guard let known = looked[standing.bar] else { continue }
+            let due = start - .seconds(deadline.windowSeconds) - Self.grace
+            guard let settled = standing.settledTo else {
+                // What closed before anybody looked was nobody's business here.
+                new.append((deadline, due))
+                continue
+            }
+            let end = min(due, known.knownThrough)
+            let closes = known.bars.closes(after: settled, through: end, limit: Self.batch)
+            if closes.isEmpty {
+                // Where nothing happens, nothing is written but once a minute.
+                if end - settled >= Self.moveAfter { moved.append((deadline, settled, end)) }
+                continue
+            }
+            if closes.count < Self.batch, try await !store.isUnheard(closes, deadline) {
+                moved.append((deadline, settled, end))
+                continue
+            }
             var isDone = false
             while !isDone {
-                isDone = try await settle(deadline, known.bars, from: begin, through: end)
+                isDone = try await settle(deadline, known.bars, through: end)
             }
         }
+        try await store.begin(new)
+        try await store.move(moved)
+    }
+
+    /// Reads what marketdata said of bars where that is not what it was at the last look.
+    private func readAgain(_ standings: [CloseDeadlineStore.Standing]) async throws {
+        let stored = Dictionary(standings.map { ($0.bar, $0.refreshedAt) }) { first, _ in first }
+        let changed = said.withLock { said in
+            said = said.filter { stored[$0.key] != nil }
+            return stored.compactMap { bar, refreshedAt in refreshedAt != nil && said[bar]?.refreshedAt != refreshedAt ? bar : nil }
+        }
+        let read = try await store.known(of: changed)
+        said.withLock { $0.merge(read) { _, new in new } }
     }
 
     /// Settles the next few closes; true when there are no more.
-    private func settle(_ deadline: BarDeadline, _ bars: ExpectedBars, from start: Timestamp, through end: Timestamp) async throws -> Bool {
+    private func settle(_ deadline: BarDeadline, _ bars: ExpectedBars, through end: Timestamp) async throws -> Bool {
         let isDone = Mutex(true)
         let count = Mutex(0)
-        try await store.advance(deadline, from: start) { [store, time] settled, transaction in
+        try await store.advance(deadline) { [store, time] settled, transaction in
             count.withLock { $0 = 0 }
             let closes = bars.closes(after: settled, through: end, limit: Self.batch)
             isDone.withLock { $0 = closes.count < Self.batch }
             guard let last = closes.last else { return max(settled, end) }
-            let unheard = try await store.unheard(closes, deadline, in: transaction)
+            let unheard = try await store.lockedUnheard(closes, deadline, in: transaction)
             let now = time.now()
             let made = unheard.compactMap { schedule, close in Self.missed(close, of: schedule, deadline, now: now) }
             count.withLock { $0 = made.count }
@@ -126,7 +163,7 @@ final class CloseDeadlines: Component {
 
     /// What is known of bars ahead; asks marketdata where that is old. With marketdata away what it said before goes on counting.
     private func known(of bar: WatchedBar, now: Timestamp) async throws -> CloseDeadlineStore.Known? {
-        let known = try await store.known(of: bar)
+        let known = said.withLock { $0[bar] }
         if let known, known.refreshedAt > now - Self.refreshAfter { return known }
         let clock = time.monotonicNanoseconds()
         guard resting.withLock({ $0[bar].map { clock >= $0 } ?? true }) else { return known }

@@ -18,6 +18,8 @@ final class JobFeed: @unchecked Sendable {
     var isReading = false
     /// Something changed while it was being read.
     var mustRead = false
+    /// Of what its listeners read the list again, when there was more than is told; nil when there was not.
+    var resetAt: [Int64]?
 
     init(account: AccountID, settledBelow: Int64) {
         self.account = account
@@ -26,13 +28,14 @@ final class JobFeed: @unchecked Sendable {
 
     var isAlone: Bool { listeners.isEmpty && jobListeners.isEmpty }
 
-    /// Takes what a look found; gives the jobs of which something is to be told.
-    func take(_ look: JobChanges.Look) -> [Job] {
-        let news = look.changes.filter { told[$0.job.id] != $0.job.version }
+    /// Those of which something is to be told.
+    func untold(_ marks: [JobChanges.Marks.Mark]) -> [JobID] { marks.filter { told[$0.id] != $0.version }.map(\.id) }
+
+    /// Notes that all of this has been told.
+    func note(_ look: JobChanges.Marks) {
         settledBelow = max(settledBelow, look.settledBelow)
         told = [:]
-        for change in look.changes where change.transaction >= settledBelow { told[change.job.id] = change.job.version }
-        return news.map(\.job)
+        for mark in look.marks where mark.transaction >= settledBelow { told[mark.id] = mark.version }
     }
 }
 

@@ -24,6 +24,8 @@ actor JobFeeds: Component {
     private var nextListener = 0
     /// How often it has looked at an account's jobs; for tests.
     private(set) var looks = 0
+    /// How many jobs it has read for that; for tests.
+    private(set) var jobsRead = 0
     private let logger = Logger("job-feeds")
     private let listeners = Metrics.shared.gauge("auspex_scheduler_job_listeners", help: "Streams of jobs that are open.")
 
@@ -31,6 +33,8 @@ actor JobFeeds: Component {
     static let mostListenersOfAccount = 50
     /// A client that missed more than that reads the list again.
     static let mostMissed = 2_000
+    /// Between two looks at an account while the number below which all have ended stays the same.
+    static let pause = Duration.milliseconds(200)
     /// What a notice that was lost costs.
     static let lookAgain = Duration.seconds(2)
 
@@ -183,20 +187,47 @@ actor JobFeeds: Component {
         while feed.mustRead {
             feed.mustRead = false
             looks += 1
+            let known = feed.settledBelow
             do {
-                let look = try await changes.look(at: feed.account, from: feed.settledBelow)
-                try await tell(feed.take(look), in: feed)
+                let look = try await changes.marks(of: feed.account, from: known, limit: Self.mostMissed + 1)
+                if look.marks.count > Self.mostMissed {
+                    try await reset(feed, look)
+                } else {
+                    feed.resetAt = nil
+                    let jobs = try await changes.jobs(feed.untold(look.marks))
+                    jobsRead += jobs.count
+                    feed.note(look)
+                    try await tell(jobs, in: feed)
+                }
             } catch {
                 // The next round looks again.
                 logger.warning("changes of jobs cannot be read", ["reason": .string(String(reflecting: error))])
             }
+            // Somebody's transaction is open, and until it ends each look goes through all that has changed since.
+            if feed.settledBelow == known { try? await time.sleep(for: feed.resetAt == nil ? Self.pause : Self.lookAgain) }
         }
         feed.isReading = false
+    }
+
+    /// More has changed than is told: who listens to all of it reads the list again, who listens to one job is told of that.
+    private func reset(_ feed: JobFeed, _ look: JobChanges.Marks) async throws {
+        let isKnown = feed.resetAt == look.state
+        feed.resetAt = look.state
+        if !isKnown {
+            let followed = try await changes.jobs(Array(feed.jobListeners.keys))
+            feed.group.send(JobEvent.reset(look.settledBelow))
+            try await tellListeners(of: followed, in: feed)
+        }
+        feed.settledBelow = max(feed.settledBelow, look.settledBelow)
     }
 
     private func tell(_ jobs: [Job], in feed: JobFeed) async throws {
         let visible = jobs.filter { JobKindRules.of($0.kind).isOfOwners }
         if !visible.isEmpty, !feed.listeners.isEmpty { feed.group.send(try JobEvent.jobs(visible, id: feed.settledBelow)) }
+        try await tellListeners(of: jobs, in: feed)
+    }
+
+    private func tellListeners(of jobs: [Job], in feed: JobFeed) async throws {
         if feed.jobListeners.isEmpty { return }
         for job in jobs {
             for one in Array((feed.jobListeners[job.id] ?? [:]).values) { try await tell(job, to: one) }

@@ -27,7 +27,8 @@ actor LogNews: Component {
     private static let pause = Duration.milliseconds(50)
     /// Whoever listens looks again this often without news, and is asked as often whether it still may.
     private static let round = Duration.seconds(2)
-    static let maximumStreams = 500
+    /// The streams of logs that are open here.
+    nonisolated let places = StreamPlaces(maximum: 500, maximumOfAccount: JobFeeds.mostListenersOfAccount)
 
     init(logs: LogStore, time: any TimeSource, loop: EventLoop) {
         self.logs = logs
@@ -108,9 +109,6 @@ actor LogNews: Component {
     }
 
     private func wakeAll() { wake(Array(waiting.keys)) }
-
-    /// How many streams wait here.
-    var streams: Int { waiting.values.reduce(0) { $0 + $1.count } }
 
     /// News of one job, as long as somebody takes them.
     func follow(_ job: JobID) -> (number: Int, news: AsyncStream<Void>) {

@@ -46,7 +46,7 @@ enum ScheduleKeeper {
         in transaction: any SchedulerTransaction
     ) async throws -> (known: Publication.Surroundings, open: [ScheduleID: [OpenRun]]) {
         let open = try await transaction.openRuns(of: [schedule].compactMap(\.self))
-        let sessions = markets.isEmpty ? [:] : try await transaction.sessions(of: Set(markets))
+        let sessions = markets.isEmpty ? [:] : try await transaction.heldSessions(of: Set(markets))
         let runs = schedule.flatMap { open[$0.id] } ?? []
         return (Publication.Surroundings(open: OpenRuns(runs), sessions: sessions, now: now), open)
     }

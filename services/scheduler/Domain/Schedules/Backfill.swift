@@ -99,7 +99,7 @@ extension Backfill {
         guard let grid = try? ScheduleGrid(publication.manifest.schedule) else { throw .notAGrid }
         switch grid {
         case .interval, .cron: break
-        // Which bars closed, and when a market was open long ago, is not known here.
+        // Which bars closed, and when a market was open long ago, is not known here; what is kept of sessions goes back five weeks.
         default: throw .notAGrid
         }
         let before = from - .microseconds(1)

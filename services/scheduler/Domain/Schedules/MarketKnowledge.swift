@@ -19,4 +19,12 @@ enum MarketKnowledge {
         let new = answer.sessions.filter { $0.lowerBound > fixed && $0.upperBound > now - reach }
         return MarketSessions(kept + new, knownThrough: answer.knownThrough)
     }
+
+    /// Whether what was armed by `known` may be due at other times by `sessions`: only what is added behind all that was known changes nothing of that.
+    static func moves(_ known: MarketSessions, to sessions: MarketSessions, now: Timestamp) -> Bool {
+        func ahead(_ all: MarketSessions) -> [Range<Timestamp>] {
+            all.sessions.filter { $0.upperBound > now - settled && $0.lowerBound <= known.knownThrough }
+        }
+        return ahead(known) != ahead(sessions)
+    }
 }

@@ -35,7 +35,10 @@ enum Publication {
             state: .active,
             subjectVersion: subjectVersion,
             publication: event,
-            cursor: from
+            cursor: from,
+            // A pause outlives a republication, one that can never run as well, and the failures of the version that was live before count no more.
+            pause: current?.pause,
+            resumedAt: current?.resumedAt
         )
         let (owed, endsEraAt) = end(current, at: event.publishedAt, surroundings, reason: "republished")
         var begins: ScheduleEra?
@@ -47,9 +50,6 @@ enum Publication {
             }
             let sessions = schedule.market.flatMap { surroundings.sessions[$0] } ?? .unknown
             let due = DueTimes(grid, policy, sessions: sessions)
-            // A pause outlives a republication, and the failures of the version that was live before count no more.
-            schedule.pause = current?.pause
-            schedule.resumedAt = current?.resumedAt
             schedule.nextDueAt = schedule.pause == nil ? TickPlan.armed(due, after: from) : PausePlan.nextLook(due, after: from)
             // That of bars begins when marketdata has heard that somebody waits for them: before that, no close is told to us.
             if case .barClose = grid {

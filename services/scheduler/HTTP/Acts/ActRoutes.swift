@@ -237,7 +237,7 @@ struct ActRoutes: Sendable {
         return try .json(CursorPage(found: found.map { BackfillRunAnswer($0) }, limit: limit) { Cursor([$0.dueAt.iso8601]) })
     }
 
-    /// `DELETE /api/schedules/{id}/backfills/{backfill}`: makes no more runs and cancels those that have not ended. The same again changes nothing.
+    /// `DELETE /api/schedules/{id}/backfills/{backfill}`: makes no more runs and cancels those that have not ended. The same again cancels what was left.
     private func cancelBackfill(_ request: Request) async throws -> Response {
         let backfill = try await visibleBackfill(request)
         for job in try await backfills.cancel(backfill.id, now: time.now()) { _ = try await acts.store.cancel(job) }
@@ -292,7 +292,7 @@ extension Backfill.Refusal {
         case .notAGrid:
             .unprocessable(
                 code: "not_a_grid",
-                detail: "Bars say when this schedule is due; only intervals and cron schedules can be backfilled.",
+                detail: "Bars, or a market's sessions, say when this schedule is due; only intervals and cron schedules can be backfilled.",
                 field: "id"
             )
         case .nothingDue: .unprocessable(code: "nothing_due", detail: "The schedule was never due in this range.", field: "from")

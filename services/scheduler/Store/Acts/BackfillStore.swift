@@ -72,13 +72,12 @@ struct BackfillStore: Sendable {
         ).map { BackfillRun(dueAt: try $0.column(0), jobID: try $0.column(1), state: try $0.column(2)) }
     }
 
-    /// Makes no more runs; gives the jobs of those that have not ended.
+    /// Makes no more runs; gives the jobs of those that have not ended, also when it was cancelled before: whoever did so may have come no further.
     func cancel(_ id: BackfillID, now: Timestamp) async throws -> [JobID] {
         try await store.onConnection { transaction in
-            let changed = try await transaction.connection.execute(
+            try await transaction.connection.execute(
                 "UPDATE backfills SET state = 'cancelled', ended_at = \(now) WHERE backfill_id = \(id) AND state = 'open'"
             )
-            guard changed == 1 else { return [] }
             return try await transaction.connection.query("SELECT job_id FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").map {
                 try $0.column(0, as: JobID.self)
             }

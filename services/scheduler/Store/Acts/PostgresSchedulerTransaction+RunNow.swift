@@ -2,11 +2,11 @@ import Contracts
 import Postgres
 
 extension PostgresSchedulerTransaction {
-    /// The job that the same key made before.
+    /// The job that the same key made before. Archives have no index of keys, so a key is good until its job has gone there.
     func jobID(like job: NewJob) async throws -> JobID? {
         try await connection.query(
             """
-            SELECT job_id FROM jobs
+            SELECT job_id FROM ONLY jobs
             WHERE account_id = \(job.accountID) AND kind = \(job.kind.rawValue) AND idempotency_key = \(job.idempotencyKey)
             """
         ).first?.column(0)

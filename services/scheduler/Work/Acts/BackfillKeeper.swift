@@ -8,6 +8,7 @@ final class BackfillKeeper: Component {
     /// How soon the end of a run is noticed while a backfill is open, and a backfill that another replica took in otherwise.
     static let busyPause = Duration.milliseconds(250)
     static let idlePause = Duration.seconds(5)
+    private static let restNanoseconds: UInt64 = 10_000_000_000
 
     private let store: BackfillStore
     private let time: any TimeSource
@@ -15,6 +16,8 @@ final class BackfillKeeper: Component {
     private let hint: @Sendable (ResourceClass) -> Void
     private let work = BackgroundTask()
     private let rest = Mutex(Rest())
+    /// Backfills that could not go on, and when they are tried again, by the monotonic clock.
+    private let resting = Mutex<[BackfillID: UInt64]>([:])
     private let logger = Logger("backfills")
 
     private struct Rest {
@@ -78,9 +81,25 @@ final class BackfillKeeper: Component {
     func round() async throws -> Bool {
         let unfinished = try await store.unfinished()
         var classes: Set<ResourceClass> = []
-        for id in unfinished {
-            guard let advance = try await store.advance(id, now: time.now()), advance.made > 0 else { continue }
-            classes.insert(advance.resourceClass)
+        let clock = time.monotonicNanoseconds()
+        let resting = resting.withLock { resting in
+            resting = resting.filter { $0.value > clock }
+            return resting
+        }
+        for id in unfinished where resting[id] == nil {
+            do {
+                guard let advance = try await store.advance(id, now: time.now()), advance.made > 0 else { continue }
+                classes.insert(advance.resourceClass)
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                // Whatever is wrong with this one, the others go on.
+                self.resting.withLock { $0[id] = clock + Self.restNanoseconds }
+                logger.warning(
+                    "a backfill cannot go on; trying it again in a while",
+                    ["backfill_id": .string(id.description), "reason": .string(String(reflecting: error))]
+                )
+            }
         }
         for resourceClass in classes { hint(resourceClass) }
         return !unfinished.isEmpty

@@ -38,8 +38,11 @@ struct ScheduleActs: Sendable {
     }
 
     func resume(_ id: ScheduleID, by principal: Principal) async throws -> Schedule {
-        try await change(id, by: principal) { schedule, author, now, transaction in
-            try await PauseKeeper.resume(schedule, by: author, now: now, in: transaction)
+        let isAdministrator = ScheduleView(of: principal).accountID == nil
+        return try await change(id, by: principal) { schedule, author, now, transaction in
+            // What the platform has stopped its owner cannot let go on.
+            if schedule.pause?.by == .administrator, !isAdministrator { throw Self.pausedByAdministrator }
+            return try await PauseKeeper.resume(schedule, by: author, now: now, in: transaction)
         }
     }
 
@@ -68,7 +71,7 @@ struct ScheduleActs: Sendable {
             guard schedule.state == .active, let publication = schedule.publication else { throw Self.notLive }
             let job = try RunNow.job(of: publication, schedule: id, key: key, now: time.now())
             // The same key gets the same run, whatever has been published since.
-            if let known = try await transaction.jobID(like: job) { return (known, false, job.resourceClass) }
+            if key != nil, let known = try await transaction.jobID(like: job) { return (known, false, job.resourceClass) }
             if let open = try await transaction.openRunNow(of: id) {
                 throw Problem.tooManyRequests(
                     code: "run_under_way",
@@ -84,6 +87,10 @@ struct ScheduleActs: Sendable {
         return (outcome.job, outcome.isNew)
     }
 
+    static let pausedByAdministrator = Problem.forbidden(
+        code: "paused_by_administrator",
+        detail: "An administrator has paused this schedule; only an administrator lets it go on."
+    )
     static let notLive = Problem.conflict(code: "not_live", detail: "The schedule's signal is not live, so there is nothing to run.", field: "id")
 }
 
