@@ -47,19 +47,19 @@ struct CloseDeadlineStore: Sendable {
         )
     }
 
-    /// Works off a deadline from where it was left: `settle` is handed that moment and a transaction, and gives up to when all is settled. Nothing happens
-    /// while another replica does the same. What was never looked at begins at `start`.
-    func advance(
-        _ deadline: BarDeadline,
-        from start: Timestamp,
-        _ settle: @Sendable (Timestamp, PostgresSchedulerTransaction) async throws -> Timestamp
-    ) async throws {
+    /// Begins at `start` with a deadline that was never looked at.
+    func begin(_ deadline: BarDeadline, at start: Timestamp) async throws {
         try await pool.execute(
             """
             INSERT INTO close_deadlines (bar_instrument, bar_seconds, window_seconds, settled_to)
             VALUES (\(deadline.instrument), \(Int32(deadline.intervalSeconds)), \(Int32(deadline.windowSeconds)), \(start)) ON CONFLICT DO NOTHING
             """
         )
+    }
+
+    /// Works off a deadline from where it was left: `settle` is handed that moment and a transaction, and gives up to when all is settled. Nothing happens
+    /// while another replica does the same.
+    func advance(_ deadline: BarDeadline, _ settle: @Sendable (Timestamp, PostgresSchedulerTransaction) async throws -> Timestamp) async throws {
         try await outbox.transaction(on: pool) { connection in
             let rows = try await connection.query(
                 """
