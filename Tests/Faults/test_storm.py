@@ -1,6 +1,7 @@
 """Executors, sandboxes, schedulers, the broker and the database are killed at random moments while more than 200 jobs a minute are due.
 
-`AUSPEX_STORM_SECONDS=300` is the long form; `AUSPEX_FAULTS_SEED` repeats an order of blows.
+`AUSPEX_STORM_SECONDS=300` is the long form. `AUSPEX_FAULTS_SEED` repeats the order of the blows and the pauses between them, and not the very moment of each:
+which process a blow meets, and at which statement, is up to the machine.
 """
 
 import os
@@ -26,6 +27,10 @@ TARGETS = {"executor": 4, "sandbox": 6, "scheduler": 4, "broker": 1, "postgres":
 LONGEST_PAUSE = 8.0
 # What a process may hold more after the storm than before it; a leak of a kilobyte a job would be seen in the long form.
 GROWTH = 48 << 20
+# Executors and schedulers are killed all the time: what each may hold more for every minute that it lives, counted from when it was so many seconds old.
+GROWTH_A_MINUTE, GROWN_UP = 24 << 20, 5.0
+# And what all of them together may hold more for each job that was done meanwhile.
+GROWTH_A_JOB = 128 << 10
 
 
 class Storm(FaultCase):
@@ -36,8 +41,8 @@ class Storm(FaultCase):
         published = self._publish()
         small_before = self._memory("auth", "marketdata", "signals")
         began = self.sql("SELECT clock_timestamp()")
-        with Noops(self.platform, self.cast.provider.account_id) as noops:
-            blows = self._strike(random.Random(seed))
+        with Lives(self.control, "executor", "scheduler") as lives, Noops(self.platform, self.cast.provider.account_id) as noops:
+            blows = self._strike(random.Random(seed), lives)
         self.platform.wait_ready(120)
         provider = self.job.as_(self.cast.provider)
         for one in published:
@@ -52,6 +57,11 @@ class Storm(FaultCase):
         self.audited()
         for name, (before, after) in _pairs(small_before, self._memory("auth", "marketdata", "signals")).items():
             self.assertLess(after - before, GROWTH, f"{name} grew from {before >> 20} to {after >> 20} MiB")
+        print(f"  {lives}", file=sys.stderr)
+        self.assertTrue(lives.grown, "no executor and no scheduler lived for long enough to be measured twice")
+        for life in lives.grown:
+            self.assertLess(life.growth, GROWTH_A_MINUTE * max(1, life.minutes), f"{life}")
+        self.assertLess(sum(life.growth for life in lives.grown), GROWTH_A_JOB * (due + counted), f"{lives}")
         self._nothing_is_left(mounts)
 
     def _publish(self) -> list[signals.Published]:
@@ -70,7 +80,7 @@ class Storm(FaultCase):
         until(lambda: all(provider.get(f"/api/signals/{one.id}")["last_outcome"] for one in found), 60, "the first due time of each signal")
         return found
 
-    def _strike(self, chance: random.Random) -> str:
+    def _strike(self, chance: random.Random, lives: "Lives") -> str:
         """Strikes until the time is over; gives how often each was struck. What is away at the moment cannot be struck."""
         struck = dict.fromkeys(TARGETS, 0)
         end = time.monotonic() + SECONDS
@@ -79,7 +89,9 @@ class Storm(FaultCase):
             target = chance.choices(list(TARGETS), list(TARGETS.values()))[0]
             which = chance.random()
             if pids := self._sandboxed(5) if target == "sandbox" else self._pids(target):
-                _kill(pids[int(which * len(pids))])
+                pid = pids[int(which * len(pids))]
+                lives.look(pid)
+                _kill(pid)
                 struck[target] += 1
         return ", ".join(f"{target} {count}x" for target, count in struck.items())
 
@@ -121,6 +133,75 @@ class Storm(FaultCase):
             self.control.apply(wanted)
         self.platform.wait_ready()
         self.goes_on()
+
+
+class Life:
+    """What one process held when it had come up, and when it was last looked at."""
+
+    def __init__(self, name: str, pid: int, age: float, resident: int):
+        self.name, self.pid = name, pid
+        self.first = self.last = (age, resident)
+
+    @property
+    def growth(self) -> int:
+        return self.last[1] - self.first[1]
+
+    @property
+    def minutes(self) -> float:
+        return (self.last[0] - self.first[0]) / 60
+
+    def __str__(self) -> str:
+        return (f"{self.name} ({self.pid}) {self.first[1] / (1 << 20):.1f} -> {self.last[1] / (1 << 20):.1f} MiB "
+                f"from {self.first[0]:.0f} to {self.last[0]:.0f} s")
+
+
+class Lives(threading.Thread):
+    """Looks at every process of some services once it is grown up, which it may be at the beginning, then again and again, and last just before it is
+    killed or at the end."""
+
+    def __init__(self, control, *services: str):
+        super().__init__(daemon=True)
+        self.control, self.services = control, services
+        self.known: dict[int, Life] = {}
+        self.lock, self.over = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> "Lives":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.over.set()
+        self.join(30)
+        self._round()
+
+    def run(self) -> None:
+        while not self.over.wait(0.5):
+            self._round()
+
+    def _round(self) -> None:
+        for name, entry in self.control.status().items():
+            if name.partition("-")[0] in self.services and entry["pid"]:
+                self.look(entry["pid"], name)
+
+    def look(self, pid: int, name: str | None = None) -> None:
+        """Without a name only at a process that was seen before."""
+        try:
+            age, resident = _age(pid), _resident(pid)
+        except (OSError, TypeError):
+            return  # It has just ended.
+        with self.lock:
+            if life := self.known.get(pid):
+                life.last = (age, resident)
+            elif name and age >= GROWN_UP:
+                self.known[pid] = Life(name, pid, age, resident)
+
+    @property
+    def grown(self) -> list[Life]:
+        """Those that were looked at twice."""
+        return [life for life in self.known.values() if life.minutes > 0]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.grown))
 
 
 class Noops(threading.Thread):
@@ -190,6 +271,12 @@ def _users() -> list[tuple[int, int]]:
 def _resident(pid: int) -> int:
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)[1]) << 10
+
+
+def _age(pid: int) -> float:
+    """Seconds since a process began."""
+    began = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began
 
 
 def _pairs(before: dict[str, int], after: dict[str, int]) -> dict[str, tuple[int, int]]:

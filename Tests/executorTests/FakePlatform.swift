@@ -148,6 +148,27 @@ final class FakePlatform: WakeupSource {
         return job.attemptID
     }
 
+    /// Makes a job of a kind wait that needs nothing; gives its attempt.
+    func enqueue(_ kind: JobKind, class resourceClass: ResourceClass, account: AccountID, timeLimitSeconds: Int = 600) -> AttemptID {
+        let job = ClaimedJob(
+            jobID: JobID.make(),
+            attemptID: AttemptID.make(),
+            attempt: 1,
+            kind: kind,
+            resourceClass: resourceClass,
+            accountID: account,
+            priority: .normal,
+            spec: .object([:]),
+            leaseSeconds: 30,
+            timeLimitSeconds: timeLimitSeconds,
+            jobToken: "the-job-token",
+            enqueuedAt: Timestamp.now()
+        )
+        change { $0.waiting.append(job) }
+        hints.signal()
+        return job.attemptID
+    }
+
     /// Makes the conversion of a file wait; gives its attempt and the upload.
     func enqueue(conversionOf file: [UInt8], partBytes: Int = 65_536, claiming digest: SHA256Digest? = nil, timeLimitSeconds: Int = 120) throws
         -> (AttemptID, UploadID)

@@ -74,11 +74,11 @@ struct MarketHoursTests {
             // Nothing is expected of an instrument that no feed tells of.
             let closes = "/internal/v1/instruments/BTCUSD/closes?interval_seconds=60&from=2026-01-01T00:00:00Z&through=2026-01-01T01:00:00Z"
             let silent = try await scheduler.get(closes).json()
-            #expect(silent["live_since"] == nil && silent["stretches"]?.array?.isEmpty == true)
+            #expect(silent["live_since"] == nil && silent["stretches"]?.array?.isEmpty == true && silent["silence"] == "not_live")
             let instrument = try #require(try await doors.store.description(of: "BTCUSD", on: .moment(.now()))).instrument.id
             _ = try await LiveSubscriptionStore(pool: doors.pool).put(instrument, source: "test", symbol: "BTCUSD", barSeconds: 60)
             let live = try await scheduler.get(closes).json()
-            #expect(live["live_since"]?.string != nil)
+            #expect(live["live_since"]?.string != nil && live["silence"] == nil)
             #expect(
                 live["stretches"]?.array == [
                     ["starts_at": "2026-01-01T00:00:00.000000Z", "ends_at": "2026-01-01T01:00:00.000000Z", "bar_microseconds": 60_000_000]
@@ -86,8 +86,32 @@ struct MarketHoursTests {
             )
             // Bars that cannot be made of what is stored never close.
             let never = try await scheduler.get(closes.replacing("interval_seconds=60", with: "interval_seconds=7")).json()
-            #expect(never["live_since"] == nil)
+            #expect(never["live_since"] == nil && never["silence"] == "not_made")
             #expect(try await doors.service("signals").get(closes).status == 403)
+            let subscription = try #require(try await LiveSubscriptionStore(pool: doors.pool).subscription(of: instrument))
+            try await LiveSubscriptionStore(pool: doors.pool).note(.refused, "no such symbol", of: subscription)
+            let refused = try await scheduler.get(closes).json()
+            #expect(refused["live_since"] == nil && refused["silence"] == "refused")
+        }
+    }
+
+    /// A database that does not answer is no reason to expect nothing.
+    @Test(.enabled(if: TestServers.hasPostgres)) func whatCannotBeLookedUpIsNotNothing() async throws {
+        try await withPostgresStore { store, pool, superuser in
+            let doors = try await Doors(store, pool)
+            let closes = "/internal/v1/instruments/BTCUSD/closes?interval_seconds=60&from=2026-01-01T00:00:00Z&through=2026-01-01T01:00:00Z"
+            let instrument = try #require(try await store.description(of: "BTCUSD", on: .moment(.now()))).instrument.id
+            _ = try await LiveSubscriptionStore(pool: pool).put(instrument, source: "test", symbol: "BTCUSD", barSeconds: 60)
+            // A calendar that no reader has in its memory, and whose table is away.
+            try await superuser.execute("UPDATE instruments SET calendar = 'us-equity'")
+            try await superuser.execute("ALTER TABLE calendars RENAME TO calendars_away")
+            #expect(try await doors.service("scheduler").get(closes).status >= 500)
+            try await superuser.execute("ALTER TABLE calendars_away RENAME TO calendars")
+            #expect(try await doors.service("scheduler").get(closes).json()["live_since"]?.string != nil)
+            // A calendar that there is not is a fault of ours as well, and no word of the market's.
+            try await superuser.execute("UPDATE instruments SET calendar = 'none'")
+            #expect(try await doors.service("scheduler").get(closes).status >= 400)
+            await doors.clear()
         }
     }
 }

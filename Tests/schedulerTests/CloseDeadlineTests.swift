@@ -33,6 +33,26 @@ struct CloseDeadlineTests {
         #expect(ExpectedBars(liveSince: nil, stretches: bars.stretches).closes(after: at(0), through: at(60), limit: 9).isEmpty)
     }
 
+    @Test func whatWasExpectedBeforeStaysExpected() {
+        func at(_ seconds: Int) -> Timestamp { Self.start + .seconds(seconds) }
+        let stretch = ExpectedBars.Stretch(startsAt: at(0), endsAt: at(300), barMicroseconds: 15_000_000)
+        func closes(_ bars: ExpectedBars) -> [Int] {
+            bars.closes(after: at(0), through: at(120), limit: 99).map { Int(($0 - Self.start).components.seconds) }
+        }
+        let live = ExpectedBars(liveSince: at(0), stretches: [stretch])
+        // It stopped at some time after it was last confirmed.
+        let stopped = ExpectedBars(liveSince: nil, silence: "not_live", stretches: []).succeeding(live, confirmedAt: at(50), horizon: at(-60))
+        #expect(closes(stopped) == [15, 30, 45])
+        // Then it is live again.
+        let again = ExpectedBars(liveSince: at(80), stretches: [stretch]).succeeding(stopped, confirmedAt: at(70), horizon: at(-60))
+        #expect(closes(again) == [15, 30, 45, 105, 120])
+        #expect(closes(again.succeeding(again, confirmedAt: at(90), horizon: at(60))) == [105, 120])
+        // A subscription that was changed.
+        let changed = ExpectedBars(liveSince: at(60), stretches: [stretch]).succeeding(live, confirmedAt: at(40), horizon: at(-60))
+        #expect(closes(changed) == [15, 30, 75, 90, 105, 120])
+        #expect(closes(live.succeeding(live, confirmedAt: at(50), horizon: at(-60))) == closes(live))
+    }
+
     /// A schedule that waits for bars of 15 s, and marketdata that says when they close.
     private struct Scene: Sendable {
         let store: PostgresSchedulerStore
@@ -43,24 +63,39 @@ struct CloseDeadlineTests {
         let asked = Asked()
 
         final class Asked: Sendable {
-            let state = Mutex((count: 0, isAway: false))
+            let state = Mutex((count: 0, isAway: false, answer: Answer.live(since: start)))
         }
 
-        init(_ store: PostgresSchedulerStore, policy: SchedulePolicy = SchedulePolicy(), liveSince: Timestamp? = start - .seconds(3_600)) async throws
+        enum Answer: Sendable {
+            case live(since: Timestamp)
+            /// No bars, with marketdata's word for it or without.
+            case nothing(String?)
+            case notFound
+        }
+
+        init(_ store: PostgresSchedulerStore, policy: SchedulePolicy = SchedulePolicy(), answer: Answer = .live(since: start - .seconds(3_600)))
+            async throws
         {
             self.store = store
             let calls = asked
+            calls.state.withLock { $0.answer = answer }
             deadlines = CloseDeadlines(
                 store: CloseDeadlineStore(pool: store.pool, outbox: store.outbox),
                 time: time,
                 loop: TestLoop.shared
             ) { _, from, through in
-                try calls.state.withLock { state in
+                let answer = try calls.state.withLock { state in
                     state.count += 1
                     if state.isAway { throw ServiceClientError.away(service: "marketdata", reason: "test") }
+                    return state.answer
                 }
                 let origin = from.floored(to: .seconds(15))
-                return ExpectedBars(liveSince: liveSince, stretches: [.init(startsAt: origin, endsAt: through, barMicroseconds: 15_000_000)])
+                switch answer {
+                case .live(let since):
+                    return ExpectedBars(liveSince: since, stretches: [.init(startsAt: origin, endsAt: through, barMicroseconds: 15_000_000)])
+                case .nothing(let word): return ExpectedBars(liveSince: nil, silence: word, stretches: [])
+                case .notFound: return nil
+                }
             }
             event = Fixture.publication(.barClose(instrument: "BTCUSD", interval: "15s"), policy: policy)
             let published = event
@@ -82,6 +117,17 @@ struct CloseDeadlineTests {
             let event = try Fixture.closed(["BTCUSD"], at: end)
             return try await store.transaction { try await BarCloseKeeper.apply(event, now: now ?? end, in: $0) }
         }
+
+        func answers(_ answer: Answer) { asked.state.withLock { $0.answer = answer } }
+
+        /// Looks after so many seconds since the start.
+        func look(at seconds: Int) async throws {
+            time.advance(by: start + .seconds(seconds) - time.now())
+            try await deadlines.look()
+        }
+
+        /// Due times, in seconds from the start.
+        func due() async throws -> [Int] { try await found().map { Int(($0.dueAt - start).components.seconds) } }
 
         func found() async throws -> [Occurrence] { try await store.occurrences(of: schedule.id, before: nil, limit: 1_000).reversed() }
     }
@@ -145,7 +191,7 @@ struct CloseDeadlineTests {
 
     @Test("What no feed tells of is not waited for", .enabled(if: TestServers.hasPostgres)) func withoutAFeed() async throws {
         try await withPostgresStore { store, _ in
-            let scene = try await Scene(store, liveSince: nil)
+            let scene = try await Scene(store, answer: .nothing("not_live"))
             try await scene.deadlines.look()
             scene.time.advance(by: .seconds(3_600))
             try await scene.deadlines.look()
@@ -229,6 +275,74 @@ struct CloseDeadlineTests {
             #expect(try await heard == 1)
             #expect(tries.withLock { $0 } == 1)
             #expect(try await scene.found().map(\.outcome) == [.fired])
+        }
+    }
+
+    @Test(
+        "An answer that says nothing of what was live changes nothing",
+        .enabled(if: TestServers.hasPostgres),
+        arguments: [Scene.Answer.nothing(nil), .notFound]
+    )
+    private func withoutAWord(_ answer: Scene.Answer) async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store)
+            try await scene.deadlines.look()
+            scene.answers(answer)
+            for second in [900, 3_600] {
+                try await scene.look(at: second)
+                #expect(try await scene.found().count == (second - 20) / 15)
+            }
+            // It is found again.
+            scene.answers(.live(since: Self.start - .seconds(3_600)))
+            try await scene.look(at: 4_500)
+            #expect(try await scene.found().count == (4_500 - 20) / 15)
+        }
+    }
+
+    @Test("What stops leaves the closes of before it stopped", .enabled(if: TestServers.hasPostgres)) func stopped() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, policy: SchedulePolicy(catchUpSeconds: 600))
+            try await scene.deadlines.look()
+            try await scene.look(at: 620)
+            #expect(try await scene.due() == [15])
+            scene.answers(.nothing("not_live"))
+            // Confirmed at 620 for the last time; nobody can say when after that it stopped.
+            try await scene.look(at: 1_300)
+            try await scene.look(at: 7_200)
+            #expect(try await scene.due() == Array(stride(from: 15, through: 615, by: 15)))
+            // It is live once more, of which is heard when it is asked again.
+            scene.answers(.live(since: Self.start + .seconds(7_300)))
+            try await scene.look(at: 7_700)
+            try await scene.look(at: 7_950)
+            #expect(try await scene.due().suffix(3) == [615, 7_320, 7_335])
+        }
+    }
+
+    @Test("That nothing is live is no knowledge of days ahead", .enabled(if: TestServers.hasPostgres)) func liveLater() async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, answer: .nothing("not_live"))
+            try await scene.deadlines.look()
+            scene.answers(.live(since: Self.start + .seconds(60)))
+            // Nobody has asked again so far.
+            try await scene.look(at: 590)
+            #expect(try await scene.found().isEmpty)
+            try await scene.look(at: 620)
+            #expect(try await scene.due() == Array(stride(from: 75, through: 600, by: 15)))
+        }
+    }
+
+    @Test("Marketdata that is away from the start is waited for", .enabled(if: TestServers.hasPostgres), arguments: [true, false])
+    func awayAtFirst(isAway: Bool) async throws {
+        try await withPostgresStore { store, _ in
+            let scene = try await Scene(store, answer: .nothing(nil))
+            scene.asked.state.withLock { $0.isAway = isAway }
+            try await scene.deadlines.look()
+            try await scene.look(at: 300)
+            #expect(try await scene.found().isEmpty)
+            scene.asked.state.withLock { $0.isAway = false }
+            scene.answers(.live(since: Self.start))
+            try await scene.look(at: 320)
+            #expect(try await scene.due() == Array(stride(from: 15, through: 300, by: 15)))
         }
     }
 

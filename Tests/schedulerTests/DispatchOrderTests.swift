@@ -48,6 +48,31 @@ struct DispatchOrderTests {
         }
     }
 
+    /// Two ten-minute backtests are as much as their account may run, and take all shared slots: its hourly signal is on time all the same.
+    @Test func twoLongJobsMakeNoSignalOfTheirAccountLate() async throws {
+        try await withPostgresStore { unbound, _ in
+            let limits = AccountLimits(runningInClass: 2, running: 2)
+            let store = PostgresSchedulerStore(pool: unbound.pool, outbox: unbound.outbox, limits: limits)
+            let event = Fixture.publication(.interval(seconds: 3_600))
+            _ = try await store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
+            _ = try await store.insert((0..<3).map { Fixture.job("backtest \($0)", class: .standard, kind: .backtest) })
+            // A worker with two shared slots and one of signals.
+            let first = Claim(id: .make(), worker: "worker", classes: [ClassSlots(class: .signal, slots: 1), ClassSlots(class: .standard, slots: 2)])
+            #expect(try await store.claim(first).map(\.kind) == [.backtest, .backtest])
+            // Another worker has room: the account is at its limit.
+            let other = Fixture.claim(2, class: .standard, worker: "other")
+            #expect(try await store.claim([other]).heldBack == [.standard])
+            let due = Fixture.start + .seconds(3_600)
+            #expect(try await OccurrenceMaker(store: store).makeDue(at: due).jobs == 1)
+            #expect(try await store.claimableClasses().contains(.signal))
+            let runs = try await store.claim(Fixture.claim(1, class: .signal))
+            #expect(runs.map(\.kind) == [.signalRun] && runs.map(\.accountID) == [Fixture.account])
+            #expect(try await store.claim(Fixture.claim(2, class: .standard)).isEmpty)
+            let schedule = try #require(try await store.schedule(of: event.signalID))
+            #expect(try await store.occurrences(of: schedule.id, before: nil, limit: 9).map(\.outcome) == [.fired])
+        }
+    }
+
     /// A claim does not look at the jobs that wait for their time one by one.
     @Test func jobsThatWaitForTheirTimeCostAClaimNothing() async throws {
         try await withPostgresStore { store, _ in

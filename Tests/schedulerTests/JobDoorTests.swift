@@ -338,7 +338,7 @@ struct JobDoorTests {
             }
             #expect(try await ask("signals", .settlement, .large) == "422 class_not_allowed resource_class")
             #expect(try await ask("marketdata", JobKind("of a later version"), .large) == "201")
-            #expect(Set(JobKind.ofOwners) == [.signalRun, .dryRun, .backtest, .optimisation, .training])
+            #expect(Set(JobKind.ofOwners) == [.signalRun, .dryRun, .backfillRun, .backtest, .optimisation, .training])
         }
     }
 }

@@ -20,8 +20,20 @@ struct ExpectedCloseRoutes: Sendable {
     private struct Answer: Encodable, Sendable {
         let symbol: String
         /// Since when a feed is to tell of it; absent when none is, and then nothing is expected.
-        let liveSince: Timestamp?
-        let stretches: [ExpectedCloses.Stretch]
+        var liveSince: Timestamp?
+        /// Why nothing is expected; absent when something is.
+        var silence: Silence?
+        var stretches: [ExpectedCloses.Stretch] = []
+    }
+
+    /// Why no bar of an instrument will close. Without such a word nobody may conclude that from an answer.
+    private enum Silence: String, Encodable, Sendable {
+        /// No feed is to tell of it.
+        case notLive = "not_live"
+        /// Its feed refuses it.
+        case refused
+        /// Bars of this length cannot be made of those that are stored.
+        case notMade = "not_made"
     }
 
     /// `GET /internal/v1/instruments/{symbol}/closes`: the bars of a length that close in `(from, through]`
@@ -42,15 +54,24 @@ struct ExpectedCloseRoutes: Sendable {
             throw MarketdataError.unknownInstrument(symbol)
         }
         let instrument = found.instrument
-        let live = try await subscriptions.subscription(of: instrument.id)
-        // Bars of a length that no stored one divides never close.
-        guard let live, live.state != .refused,
-            let plan = try? await reader.plan(for: instrument, interval: BarInterval(seconds: seconds), asOf: .max)
-        else {
-            return try .json(Answer(symbol: instrument.symbol, liveSince: nil, stretches: []))
+        guard let live = try await subscriptions.subscription(of: instrument.id) else {
+            return try .json(Answer(symbol: instrument.symbol, silence: .notLive))
         }
-        let stretches = ExpectedCloses.stretches(of: plan.grid, after: from.microseconds, through: through.microseconds)
+        if live.state == .refused { return try .json(Answer(symbol: instrument.symbol, silence: .refused)) }
+        guard let grid = try await grid(of: instrument, seconds: seconds) else {
+            return try .json(Answer(symbol: instrument.symbol, silence: .notMade))
+        }
+        let stretches = ExpectedCloses.stretches(of: grid, after: from.microseconds, through: through.microseconds)
         return try .json(Answer(symbol: instrument.symbol, liveSince: live.changedAt, stretches: stretches))
+    }
+
+    /// The grid of the bars; nil when no stored length divides theirs. That there is no answer at the moment, as with the database away, says nothing of the kind.
+    private func grid(of instrument: Instrument, seconds: Int) async throws -> (any BarGrid)? {
+        do {
+            return try await reader.plan(for: instrument, interval: BarInterval(seconds: seconds), asOf: .max).grid
+        } catch MarketdataError.intervalNotAvailable {
+            return nil
+        }
     }
 }
 

@@ -24,7 +24,7 @@ final class CloseDeadlines: Component {
     /// As many closes one transaction looks at.
     private static let batch = 50
 
-    /// What marketdata says of the bars that close in a stretch of time; nil if it knows no such instrument.
+    /// What marketdata says of the bars that close in a stretch of time; nil if it has no such instrument.
     typealias Ask = @Sendable (_ bar: WatchedBar, _ from: Timestamp, _ through: Timestamp) async throws -> ExpectedBars?
 
     private let store: CloseDeadlineStore
@@ -47,10 +47,15 @@ final class CloseDeadlines: Component {
 
     convenience init(store: CloseDeadlineStore, marketdata: ServiceClient, time: any TimeSource, loop: EventLoop) {
         self.init(store: store, time: time, loop: loop) { bar, from, through in
-            try await marketdata.getIfFound(
-                "/internal/v1/instruments/\(PercentCoding.encode(bar.instrument))/closes",
-                query: [("interval_seconds", String(bar.intervalSeconds)), ("from", from.iso8601), ("through", through.iso8601)]
-            )
+            do {
+                return try await marketdata.get(
+                    "/internal/v1/instruments/\(PercentCoding.encode(bar.instrument))/closes",
+                    query: [("interval_seconds", String(bar.intervalSeconds)), ("from", from.iso8601), ("through", through.iso8601)]
+                )
+            } catch ServiceClientError.refused(_, 404, "unknown_instrument", _) {
+                // Any other 404 is of something between, or of a version that cannot say.
+                return nil
+            }
         }
     }
 
@@ -83,14 +88,15 @@ final class CloseDeadlines: Component {
         var moved: [(deadline: BarDeadline, from: Timestamp, to: Timestamp)] = []
         for standing in standings {
             let deadline = standing.deadline
-            if looked[standing.bar] == nil { looked[standing.bar] = try await known(of: standing.bar, now: start) }
-            guard let known = looked[standing.bar] else { continue }
             let due = start - .seconds(deadline.windowSeconds) - Self.grace
+            // Asked in any case: what closes from now on is settled by what is said now.
+            if looked[standing.bar] == nil { looked[standing.bar] = try await known(of: standing.bar, now: start) }
             guard let settled = standing.settledTo else {
-                // What closed before anybody looked was nobody's business here.
+                // What closed before anybody looked was nobody's business here; what closes while marketdata cannot say so is settled later.
                 new.append((deadline, due))
                 continue
             }
+            guard let known = looked[standing.bar] else { continue }
             let end = min(due, known.knownThrough)
             let closes = known.bars.closes(after: settled, through: end, limit: Self.batch)
             if closes.isEmpty {
@@ -168,16 +174,35 @@ final class CloseDeadlines: Component {
         let clock = time.monotonicNanoseconds()
         guard resting.withLock({ $0[bar].map { clock >= $0 } ?? true }) else { return known }
         do {
-            let bars = try await ask(bar, now - Self.reach, now + Self.horizon) ?? ExpectedBars(liveSince: nil, stretches: [])
-            let answer = CloseDeadlineStore.Known(bars: bars, knownThrough: now + Self.horizon, refreshedAt: now)
+            let said = try await ask(bar, now - Self.reach, now + Self.horizon)
+            guard let answer = Self.knowledge(said, of: known, now: now) else {
+                rest(bar, at: clock, "it has no word of why nothing is expected")
+                return known
+            }
             try await store.save(answer, of: bar)
             resting.withLock { $0[bar] = nil }
             return answer
         } catch let error as ServiceClientError {
-            if resting.withLock({ $0.updateValue(clock + Self.retryAfterNanoseconds, forKey: bar) }) == nil {
-                logger.warning("marketdata could not say when bars close", ["bar": .string(bar.instrument), "reason": .string(error.description)])
-            }
+            rest(bar, at: clock, error.description)
             return known
         }
+    }
+
+    private func rest(_ bar: WatchedBar, at clock: UInt64, _ reason: String) {
+        if resting.withLock({ $0.updateValue(clock + Self.retryAfterNanoseconds, forKey: bar) }) == nil {
+            logger.warning("marketdata could not say when bars close", ["bar": .string(bar.instrument), "reason": .string(reason)])
+        }
+    }
+
+    /// What an answer makes of what was known; nil when it must change nothing.
+    ///
+    /// That nothing closes is knowledge of the time that is over and not of days ahead: the instrument may go live at any moment. And what was expected is
+    /// given up only for an answer that says why nothing is; an instrument that marketdata cannot find has not stopped.
+    private static func knowledge(_ said: ExpectedBars?, of known: CloseDeadlineStore.Known?, now: Timestamp) -> CloseDeadlineStore.Known? {
+        guard var bars = said ?? (known?.bars.liveSince == nil ? ExpectedBars(liveSince: nil, silence: "unknown_instrument", stretches: []) : nil),
+            bars.isDefinite
+        else { return nil }
+        if let known { bars = bars.succeeding(known.bars, confirmedAt: known.refreshedAt, horizon: now - reach) }
+        return CloseDeadlineStore.Known(bars: bars, knownThrough: bars.liveSince == nil ? now : now + horizon, refreshedAt: now)
     }
 }
