@@ -53,62 +53,58 @@ struct CadenceDayTests {
     @Test("Shuffled and doubled words give one answer: the highest version of each day, and an emptied day stays empty")
     func anyOrder() async throws {
         try await withPlatform { platform in
-            let id = try await platform.publish(.provider())
-            let (schedule, earlier) = (ScheduleID.make(), ScheduleID.make())
-            let words: [Envelope] = [
-                try settled(id, schedule, Self.day(1), version: 1, onTime: 20, unrecorded: 4),
-                try settled(id, schedule, Self.day(1), version: 2, onTime: 23, late: 1),
-                try settled(
-                    id,
-                    schedule,
-                    Self.day(2),
-                    version: 3,
-                    onTime: 6,
-                    missed: 1,
-                    failed: 1,
-                    skipped: [
-                        .init(reason: "calendar", due: 12), .init(reason: "overlap", due: 2), .init(reason: "KeyError: secret", due: 1),
-                        .init(reason: "because", due: 1),
-                    ]
-                ),
-                try settled(id, earlier, Self.day(2), version: 1, missed: 2),
-                try settled(id, schedule, Self.day(3), version: 1, missed: 24), try settled(id, schedule, Self.day(3), version: 2),
-                try settled(.make(), .make(), Self.day(1), version: 1, missed: 9),
-            ]
-            var answers: Set<String> = []
-            for _ in 0..<8 {
-                try await platform.pool.execute("DELETE FROM cadence_days")
+            for _ in 0..<6 {
+                let id = try await platform.publish(.provider())
+                let (schedule, earlier) = (ScheduleID.make(), ScheduleID.make())
+                let words: [Envelope] = [
+                    try settled(id, schedule, Self.day(1), version: 1, onTime: 20, unrecorded: 4),
+                    try settled(id, schedule, Self.day(1), version: 2, onTime: 23, late: 1),
+                    try settled(
+                        id,
+                        schedule,
+                        Self.day(2),
+                        version: 3,
+                        onTime: 6,
+                        missed: 1,
+                        failed: 1,
+                        skipped: [
+                            .init(reason: "calendar", due: 12), .init(reason: "overlap", due: 2), .init(reason: "KeyError: secret", due: 1),
+                            .init(reason: "because", due: 1),
+                        ]
+                    ),
+                    try settled(id, earlier, Self.day(2), version: 1, missed: 2),
+                    try settled(id, schedule, Self.day(3), version: 1, missed: 24), try settled(id, schedule, Self.day(3), version: 2),
+                    try settled(.make(), .make(), Self.day(1), version: 1, missed: 9),
+                ]
                 try await hear((words + words).shuffled(), platform)
-                answers.insert(try await platform.client(nil).get("/api/signals/\(id)/cadence").text)
+                let answer = try await platform.client(nil).get("/api/signals/\(id)/cadence").json()
+                let expected: JSONValue = [
+                    "signal_id": .string("\(id)"), "from": .string("\(Self.day(29))"), "to": .string("\(Self.today)"),
+                    "total": [
+                        "due": 50, "on_time": 29, "late": 1, "missed": 3, "skipped": 16, "failed": 1, "unrecorded": 0, "share_on_time": 0.7632,
+                        "skipped_by_reason": ["calendar": 12, "overlap": 2, "other": 2],
+                    ],
+                    "days": [
+                        [
+                            "day": .string("\(Self.day(2))"),
+                            "counts": [
+                                "due": 26, "on_time": 6, "late": 0, "missed": 3, "skipped": 16, "failed": 1, "unrecorded": 0, "share_on_time": 0.4286,
+                                "skipped_by_reason": ["calendar": 12, "overlap": 2, "other": 2],
+                            ],
+                        ],
+                        [
+                            "day": .string("\(Self.day(1))"),
+                            "counts": [
+                                "due": 24, "on_time": 23, "late": 1, "missed": 0, "skipped": 0, "failed": 0, "unrecorded": 0, "share_on_time": 0.9583,
+                                "skipped_by_reason": [:],
+                            ],
+                        ],
+                    ],
+                ]
+                #expect(answer == expected)
+                let one = try await platform.client(.subscriber()).get("/api/signals/\(id)/cadence?from=\(Self.day(1))&to=\(Self.day(1))").json()
+                #expect(one["days"]?.array?.count == 1 && one["total"]?["due"] == 24)
             }
-            #expect(answers.count == 1)
-            let answer = try WireJSON.parse(Array((answers.first ?? "").utf8))
-            let expected: JSONValue = [
-                "signal_id": .string("\(id)"), "from": .string("\(Self.day(29))"), "to": .string("\(Self.today)"),
-                "total": [
-                    "due": 50, "on_time": 29, "late": 1, "missed": 3, "skipped": 16, "failed": 1, "unrecorded": 0, "share_on_time": 0.7632,
-                    "skipped_by_reason": ["calendar": 12, "overlap": 2, "other": 2],
-                ],
-                "days": [
-                    [
-                        "day": .string("\(Self.day(2))"),
-                        "counts": [
-                            "due": 26, "on_time": 6, "late": 0, "missed": 3, "skipped": 16, "failed": 1, "unrecorded": 0, "share_on_time": 0.4286,
-                            "skipped_by_reason": ["calendar": 12, "overlap": 2, "other": 2],
-                        ],
-                    ],
-                    [
-                        "day": .string("\(Self.day(1))"),
-                        "counts": [
-                            "due": 24, "on_time": 23, "late": 1, "missed": 0, "skipped": 0, "failed": 0, "unrecorded": 0, "share_on_time": 0.9583,
-                            "skipped_by_reason": [:],
-                        ],
-                    ],
-                ],
-            ]
-            #expect(answer == expected)
-            let one = try await platform.client(.subscriber()).get("/api/signals/\(id)/cadence?from=\(Self.day(1))&to=\(Self.day(1))").json()
-            #expect(one["days"]?.array?.count == 1 && one["total"]?["due"] == 24)
         }
     }
 
