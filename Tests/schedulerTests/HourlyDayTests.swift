@@ -173,6 +173,13 @@ struct HourlyDayTests {
             try await day.check(count: due, cadence)
             let found = try await day.occurrences()
             #expect(found.filter { $0.rangeTo != nil }.count == (seconds == 10 ? 1 : 0) && found.count == (seconds == 10 ? 3 : 993))
+            // Who hears of them can count them.
+            guard let memory = store as? InMemorySchedulerStore else { return }
+            let told = memory.said.compactMap { $0.body as? OccurrenceSettled }
+            #expect(
+                told.reduce(0) { $0 + ($1.dueCount ?? 1) } == due
+                    && told.map(\.rangeTo).filter { $0 != nil } == found.map(\.rangeTo).filter { $0 != nil }
+            )
         }
     }
 

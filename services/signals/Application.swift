@@ -80,6 +80,7 @@ enum Application {
             consumer(AccountCreatedHandler(store: store), pool, settings, environment),
             consumer(InstrumentChangedHandler(store: store), pool, settings, environment),
             consumer(IncidentHandler(), pool, settings, environment),
+            consumer(CadenceSettledHandler(), pool, settings, environment),
         ]
         let incidents = IncidentStore(pool: pool)
         let door = StreamDoor(keys: apiKeys, denied: denied, time: time)
@@ -113,6 +114,7 @@ enum Application {
             cpu: environment.cpu,
             time: time,
             incidentDoors: IncidentDoors(store: incidents, streams: incidentStreams),
+            cadenceDays: CadenceDayStore(pool: pool),
             versionQuotas: VersionQuotas(usage: VersionUsage(pool: pool), limits: settings.versions)
         )
         let limits = HTTPLimits(accessLog: common.accessLog)

@@ -19,14 +19,23 @@ struct IncidentTests {
         let accountID: AccountID
         var envelopes: [Envelope] = []
 
-        mutating func settled(_ occurrence: OccurrenceID, _ outcome: OccurrenceOutcome, _ reason: String? = nil, at due: Timestamp) throws {
+        mutating func settled(
+            _ occurrence: OccurrenceID,
+            _ outcome: OccurrenceOutcome,
+            _ reason: String? = nil,
+            at due: Timestamp,
+            through last: Timestamp? = nil,
+            count: Int? = nil
+        ) throws {
             let event = OccurrenceSettled(
                 signalID: signalID,
                 scheduleID: .make(),
                 occurrenceID: occurrence,
                 dueAt: due,
                 outcome: outcome,
-                reason: reason
+                reason: reason,
+                rangeTo: last,
+                dueCount: count
             )
             envelopes.append(try Envelope(event, subjectVersion: Int64(envelopes.count + 1), occurredAt: .now(), recordedAt: .now()))
         }
@@ -66,6 +75,31 @@ struct IncidentTests {
             let event = RunRejected(jobID: jobID, signalID: signalID, occurrenceID: occurrence, row: row, reason: reason)
             envelopes.append(try Envelope(event, subjectVersion: 1, occurredAt: .now(), recordedAt: .now()))
         }
+    }
+
+    /// The account's stream on a server of its own, from the beginning.
+    private func withStream(_ platform: TestPlatform, _ provider: Person, _ body: (EventListener) async throws -> Void) async throws {
+        let server = HTTPServer(
+            name: "replica",
+            address: "127.0.0.1",
+            port: 0,
+            router: platform.router,
+            loops: [TestLoop.shared],
+            limits: HTTPLimits(accessLog: false)
+        )
+        try await server.start()
+        try await platform.incidentStreams.start()
+        let token = try platform.people.token(user: provider.userID, account: provider.accountID, roles: provider.roles)
+        let listener = try await EventListener.open(
+            port: server.boundPort,
+            path: "/api/stream?topics=incidents&after=0",
+            headers: [("Authorization", "Bearer \(token)")]
+        )
+        #expect(await listener.next()?.name == "begin")
+        try await body(listener)
+        await listener.finish()
+        await platform.incidentStreams.stop()
+        await server.stop()
     }
 
     private func hear(_ envelopes: [Envelope], _ platform: TestPlatform) async throws {
@@ -127,6 +161,153 @@ struct IncidentTests {
                 "failed exception 3 \(due(0).iso8601) \(due(2).iso8601) exception KeyError: row 22\n  File \"app.py\"",
             ]
             #expect(answers.first == expected.joined(separator: "\n"))
+        }
+    }
+
+    @Test("One failure is one incident of the stream, whichever of its two events comes first", arguments: [true, false])
+    func oneFailureInTheStream(settledFirst: Bool) async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let id = try await platform.publish(provider)
+            var world = World(signalID: id, accountID: provider.accountID)
+            let occurrence = OccurrenceID.make()
+            try world.ended(occurrence, .exception, "KeyError: 7", at: Self.due)
+            try world.settled(occurrence, .failed, "exception", at: Self.due)
+            if settledFirst { world.envelopes.reverse() }
+            try await withStream(platform, provider) { listener in
+                var told: [String] = []
+                var ids: Set<String> = []
+                for envelope in world.envelopes {
+                    // Another trouble behind each: when that is told, so is what was to be told before it.
+                    var fence = World(signalID: id, accountID: provider.accountID)
+                    try fence.settled(.make(), .missed, "down", at: Self.due)
+                    try await hear([envelope] + fence.envelopes, platform)
+                    while let event = await listener.next(), event.data["kind"] != "missed" {
+                        told.append(
+                            "\(event.data["kind"]?.string ?? "") \(event.data["message"]?.string ?? "-") \(event.data["count"]?.integer ?? -1)"
+                        )
+                        ids.insert(event.data["incident_id"]?.string ?? "")
+                    }
+                }
+                #expect(ids.count == 1 && Set(told) == ["failed KeyError: 7 1"])
+                let items = try await platform.client(provider).get("/api/signals/\(id)/incidents?kind=failed").json()["items"]?.array ?? []
+                #expect(items.compactMap { $0["incident_id"]?.string } == Array(ids) && items.first?["reason"] == "exception")
+            }
+        }
+    }
+
+    @Test("A late one that then fails keeps its incident; where others failed alike the stream says that the first is gone")
+    func whatTurnsOutOtherwise() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let id = try await platform.publish(provider)
+            let occurrences = (0..<2).map { _ in OccurrenceID.make() }
+            var known: [String: JSONValue] = [:]
+            try await withStream(platform, provider) { listener in
+                for (index, occurrence) in occurrences.enumerated() {
+                    var world = World(signalID: id, accountID: provider.accountID)
+                    let due = Self.due + .seconds(60 * index)
+                    try world.settled(occurrence, .late, at: due)
+                    try await hear(world.envelopes, platform)
+                    let late = try #require(await listener.next())
+                    #expect(late.data["kind"] == "late" && late.data["count"] == 1)
+                    known[late.data["incident_id"]?.string ?? ""] = late.data
+                    world.envelopes = []
+                    try world.settled(occurrence, .failed, "exception", at: due)
+                    try world.ended(occurrence, .exception, "KeyError: \(index)", at: due)
+                    try await hear(world.envelopes, platform)
+                    // The second has to leave its place: two changes, each with an id of its own.
+                    for _ in 0...index {
+                        let event = try #require(await listener.next())
+                        known[event.data["incident_id"]?.string ?? ""] = event.data
+                    }
+                }
+            }
+            let counts = known.values.map { "\($0["kind"]?.string ?? "") \($0["count"]?.integer ?? -1)" }.sorted()
+            #expect(counts == ["failed 2", "late 0"])
+            let items = try await platform.client(provider).get("/api/signals/\(id)/incidents").json()["items"]?.array ?? []
+            #expect(items.compactMap { $0["incident_id"]?.string } == known.filter { $0.value["count"] != 0 }.map(\.key))
+            // Late again: the one that was gone is there again, with what it holds now.
+            var world = World(signalID: id, accountID: provider.accountID)
+            try world.settled(.make(), .late, at: Self.due - .seconds(60))
+            try await hear(world.envelopes, platform)
+            let late = try await platform.client(provider).get("/api/signals/\(id)/incidents?kind=late").json()["items"]?[0]
+            #expect(late?["count"] == 1 && late?["last_at"] == .string((Self.due - .seconds(60)).iso8601))
+            #expect(late?["incident_id"]?.string == known.first { $0.value["count"] == 0 }?.key)
+        }
+    }
+
+    @Test("No two changes of an account have one revision: a page that ends between two changes of one event loses nothing")
+    func pages() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let id = try await platform.publish(provider)
+            var world = World(signalID: id, accountID: provider.accountID)
+            let late = (0..<3).map { _ in OccurrenceID.make() }
+            for (index, occurrence) in late.enumerated() { try world.settled(occurrence, .late, at: Self.due + .seconds(60 * index)) }
+            // Leaves two that are late and begins one that failed.
+            try world.ended(late[0], .exception, "KeyError", at: Self.due)
+            try await hear(world.envelopes, platform)
+            let store = IncidentStore(pool: platform.pool)
+            var (reached, found): (Int64, [TroubleKind]) = (0, [])
+            while let next = try await store.changes(of: provider.accountID, after: reached, limit: 1).first {
+                found.append(next.kind)
+                #expect(next.revision > reached)
+                reached = next.revision
+            }
+            #expect(found == [.late, .failed])
+            #expect(try await store.revisions(of: [provider.accountID])[provider.accountID] == reached)
+        }
+    }
+
+    @Test("Many due times that were missed as one count as many")
+    func manyAsOne() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let id = try await platform.publish(provider)
+            var world = World(signalID: id, accountID: provider.accountID)
+            try world.settled(.make(), .missed, "downtime", at: Self.due, through: Self.due + .seconds(15_000), count: 1_500)
+            try world.settled(.make(), .missed, "downtime", at: Self.due - .seconds(10))
+            try await hear(world.envelopes + world.envelopes, platform)
+            let item = try await platform.client(provider).get("/api/signals/\(id)/incidents").json()["items"]?[0]
+            #expect(item?["count"] == 1_501 && item?["first_at"] == .string((Self.due - .seconds(10)).iso8601))
+            #expect(item?["last_at"] == .string((Self.due + .seconds(15_000)).iso8601))
+        }
+    }
+
+    @Test("Rows that came into the ledger too late are an incident too, one with a late start, and only those")
+    func recordedLate() async throws {
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let id = try await platform.publish(provider)
+            var world = World(signalID: id, accountID: provider.accountID)
+            let occurrences = (0..<3).map { _ in OccurrenceID.make() }
+            try world.settled(occurrences[0], .late, at: Self.due)
+            for (index, occurrence) in occurrences.enumerated() {
+                let job = JobID.make()
+                let due = Self.due + .seconds(60 * index)
+                try await platform.pool.execute(
+                    """
+                    INSERT INTO runs (job_id, signal_id, occurrence_id, outcome, due_at, ended_at)
+                    VALUES (\(job), \(id), \(occurrence), 'recorded', \(due), \(due + .seconds(90)))
+                    """
+                )
+                let recorded = RunRecorded(
+                    jobID: job,
+                    signalID: id,
+                    occurrenceID: occurrence,
+                    firstSeq: 1,
+                    lastSeq: 1,
+                    rows: 1,
+                    late: index < 2,
+                    recordedAt: due + .seconds(90)
+                )
+                world.envelopes.append(try Envelope(recorded, subjectVersion: 1, occurredAt: .now(), recordedAt: .now()))
+            }
+            try await hear(world.envelopes.reversed() + world.envelopes, platform)
+            let items = try await platform.client(provider).get("/api/signals/\(id)/incidents").json()["items"]?.array ?? []
+            #expect(items.count == 1 && items.first?["kind"] == "late" && items.first?["count"] == 2)
+            #expect(items.first?["reason"] == "recorded too late to count" && items.first?["last_at"] == .string((Self.due + .seconds(60)).iso8601))
         }
     }
 

@@ -25,7 +25,7 @@ struct AccessTableTests {
             (.get, "/api/signals/\(id)/ledger", nil), (.get, "/api/signals/ledger/seals", nil), (.get, "/api/signals/ledger/keys", nil),
             (.get, "/api/subscriptions", nil), (.post, "/api/subscriptions", ["signal_id": .string(id.description)]),
             (.get, "/api/signals/\(id)/incidents", nil), (.post, "/api/signals/\(id)/incidents/read", .object([:])),
-            (.get, "/api/stream?topics=nothing", nil),
+            (.get, "/api/stream?topics=nothing", nil), (.get, "/api/signals/\(id)/cadence", nil),
         ]
     }
 
@@ -61,6 +61,7 @@ struct AccessTableTests {
                 [no, "403 insufficient_role", "201", scope, scope],  // subscribe
                 [no, owner, owner, owner, owner], [no, owner, owner, owner, owner],  // incidents
                 [no, "400 unknown_topic", "403 insufficient_role", scope, "400 unknown_topic"],  // stream
+                ["200", "200", "200", "200", "200"],  // cadence
             ]
             for (route, row) in zip(Self.routes(id), expected) {
                 for ((name, client), verdict) in zip(columns, row) {

@@ -131,6 +131,7 @@ struct TestPlatform: Sendable {
             time: time,
             executorFiles: executorFiles,
             incidentDoors: IncidentDoors(store: incidents, streams: incidentStreams),
+            cadenceDays: CadenceDayStore(pool: pool),
             versionQuotas: VersionQuotas(usage: VersionUsage(pool: pool), limits: versions)
         )
         let limits = limiter(auth)

@@ -38,7 +38,9 @@ enum JobSettlement {
                 dueAt: occurrence.dueAt,
                 outcome: occurrence.outcome,
                 reason: occurrence.reason,
-                nextDueAt: nextDueAt
+                nextDueAt: nextDueAt,
+                rangeTo: occurrence.rangeTo,
+                dueCount: occurrence.rangeTo == nil ? nil : occurrence.count
             )
             return (event: event, subjectVersion: version)
         }

@@ -7,7 +7,7 @@ enum DeadLetters {
         service: "signals",
         consumers: [
             AccountCreatedHandler.consumerName, InstrumentChangedHandler.consumerName, RunCompletedHandler.consumerName,
-            OccurrenceSettledHandler.consumerName,
+            OccurrenceSettledHandler.consumerName, IncidentHandler.consumerName, CadenceSettledHandler.consumerName,
         ],
         brokerURL: { (settings: SignalsSettings) in settings.brokerURL }
     )

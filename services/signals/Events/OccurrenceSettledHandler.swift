@@ -25,7 +25,7 @@ struct OccurrenceSettledHandler: EventHandler {
         }
         let event = try envelope.body(as: OccurrenceSettled.self)
         let record = CadenceRecord(
-            lastDueAt: event.dueAt,
+            lastDueAt: event.rangeTo ?? event.dueAt,
             lastOutcome: event.outcome,
             lastReason: event.reason,
             nextDueAt: event.nextDueAt,

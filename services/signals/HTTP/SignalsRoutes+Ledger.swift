@@ -7,12 +7,7 @@ extension SignalsRoutes {
     /// `GET /api/signals/{id}/ledger`: links and roots for everybody, also of withdrawn and deleted signals; payloads and nonces for the entitled.
     func ledger(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: ["after_seq", "limit"])
-        let id = try request.parameter("id", as: SignalID.self)
-        guard let signal = try await store.signalEvenIfDeleted(id), let head = try await store.head(id),
-            Entitlement.mayVerify(owner: signal.accountID, state: signal.state, hasRows: head.seq > 0, caller: request.caller)
-        else {
-            throw Problem.notFound(field: "id")
-        }
+        let signal = try await verifiableSignal(request)
         let afterSeq = Int64(try request.query.integer("after_seq", default: 0))
         let limit = try request.query.integer("limit", range: 1...LedgerExports.maximumRows, default: 1_000)
         guard
@@ -21,6 +16,17 @@ extension SignalsRoutes {
             throw Problem.notFound(field: "id")
         }
         return .json(bytes: try await cpu.run(lane: .general) { try WireJSON.encode(export) })
+    }
+
+    /// The signal of the path, if the caller may see its public record.
+    func verifiableSignal(_ request: Request) async throws -> Signal {
+        let id = try request.parameter("id", as: SignalID.self)
+        guard let signal = try await store.signalEvenIfDeleted(id), let head = try await store.head(id),
+            Entitlement.mayVerify(owner: signal.accountID, state: signal.state, hasRows: head.seq > 0, caller: request.caller)
+        else {
+            throw Problem.notFound(field: "id")
+        }
+        return signal
     }
 
     private func isEntitled(_ request: Request, to signal: Signal) async throws -> Bool {

@@ -25,6 +25,8 @@ struct SignalsRoutes: Sendable {
     var executorFiles = ByteBudget(maximumBytes: 256 * 1_048_576)
     /// Nothing where the store is in memory.
     var incidentDoors: IncidentDoors?
+    /// Nothing where the store is in memory.
+    var cadenceDays: CadenceDayStore?
     /// Nothing where versions are not counted.
     var versionQuotas: VersionQuotas?
 
@@ -60,6 +62,7 @@ struct SignalsRoutes: Sendable {
         let everybody = router.grouped(anybody)
         everybody.get("/api/signals", listSignals)
         everybody.get("/api/signals/{id}", signal)
+        everybody.get("/api/signals/{id}/cadence", cadenceByDay)
         everybody.get("/api/signals/{id}/ledger", ledger)
         everybody.get("/api/signals/ledger/seals", seals)
         everybody.get("/api/signals/ledger/keys", ledgerKeys)

@@ -9,8 +9,8 @@ CREATE TABLE incidents (
     -- What makes two troubles alike beyond their kind: whose fault, and the words without their numbers.
     likeness     text NOT NULL,
     failure_kind text,
-    -- How many due times it stands for, and how many of them have been read.
-    count        bigint NOT NULL CHECK (count > 0),
+    -- How many due times it stands for, and how many of them have been read. None: what was said turned out to be something else, and streams say so.
+    count        bigint NOT NULL CHECK (count >= 0),
     read_count   bigint NOT NULL DEFAULT 0 CHECK (read_count >= 0),
     first_due_at timestamptz NOT NULL,
     last_due_at  timestamptz NOT NULL,
@@ -18,12 +18,12 @@ CREATE TABLE incidents (
     reason       text,
     message      text,
     job_id       uuid,
-    -- Rises with every change of any incident of the account: how far a stream has come.
+    -- Rises with every change of any incident of the account, and no two have the same: how far a stream has come.
     revision     bigint NOT NULL,
     UNIQUE (signal_id, day, kind, likeness)
 ) WITH (fillfactor = 70);
 CREATE INDEX incidents_newest ON incidents (signal_id, last_due_at DESC, incident_id DESC);
-CREATE INDEX incidents_changed ON incidents (account_id, revision);
+CREATE UNIQUE INDEX incidents_changed ON incidents (account_id, revision);
 CREATE INDEX incidents_age ON incidents (last_due_at);
 
 -- What is known of one run that was due: the events about it come doubled and in any order, and count once.
@@ -31,15 +31,19 @@ CREATE TABLE troubles (
     -- The due time's row at the scheduler; the job where no schedule asked.
     trouble_id   uuid PRIMARY KEY,
     kind         text NOT NULL CHECK (kind IN ('rejected', 'failed', 'missed', 'late', 'paused')),
-    incident_id  uuid NOT NULL,
+    -- Nothing while only the due time's outcome has been told of a run that failed.
+    incident_id  uuid,
     due_at       timestamptz NOT NULL,
+    -- The last of many due times that are told of as one, and how many they are.
+    last_due_at  timestamptz NOT NULL,
+    count        bigint NOT NULL CHECK (count > 0),
     failure_kind text,
     reason       text,
     message      text,
     job_id       uuid
 );
 CREATE INDEX troubles_incident ON troubles (incident_id, due_at);
-CREATE INDEX troubles_age ON troubles (due_at);
+CREATE INDEX troubles_age ON troubles (last_due_at);
 
 CREATE TABLE incident_heads (
     account_id uuid PRIMARY KEY,

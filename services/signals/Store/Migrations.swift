@@ -20,6 +20,7 @@ enum Migrations {
             ("v011_index_moments", PackageResources.v011_index_moments_sql),
             ("v012_create_environment_locks", PackageResources.v012_create_environment_locks_sql),
             ("v013_create_incidents", PackageResources.v013_create_incidents_sql),
+            ("v014_create_cadence_days", PackageResources.v014_create_cadence_days_sql),
         ])
     }
 }

@@ -3,7 +3,8 @@ import HTTPServing
 import ServiceRuntime
 import Synchronization
 
-/// Which Pythons the executors have, as the scheduler knows it; asked when a version comes, and remembered for some seconds.
+/// Which Pythons the executors have, as the scheduler knows it; asked when a version comes, and remembered for some seconds; that nobody
+/// knows too.
 final class PythonDirectory: Sendable {
     /// Executors report every ten seconds: what is younger than this is no older than their own word.
     static let memory: UInt64 = 5_000_000_000
@@ -34,6 +35,9 @@ final class PythonDirectory: Sendable {
             return found
         } catch {
             logger.info("nobody says which Pythons there are", ["error": .string("\(error)")])
+            // From now, not from before the wait: the next uploads do not wait for it as well.
+            let given = time.monotonicNanoseconds()
+            known.withLock { $0 = ([], given) }
             return []
         }
     }

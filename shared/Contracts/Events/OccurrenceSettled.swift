@@ -8,7 +8,7 @@ public struct OccurrenceSettled: EventBody, Hashable {
     public let scheduleID: ScheduleID
     /// The due time's row.
     public let occurrenceID: OccurrenceID
-    /// The due time.
+    /// The due time; of a row that stands for many the first.
     public let dueAt: Timestamp
     /// What became of it.
     public let outcome: OccurrenceOutcome
@@ -16,6 +16,10 @@ public struct OccurrenceSettled: EventBody, Hashable {
     public let reason: String?
     /// The next due time; nil when it is not known (bar close) or there is none.
     public let nextDueAt: Timestamp?
+    /// The last due time of a row that stands for many; nil for one due time.
+    public let rangeTo: Timestamp?
+    /// How many due times such a row stands for; nil for one.
+    public let dueCount: Int?
 
     /// The signal.
     public var subject: String { signalID.description }
@@ -28,7 +32,9 @@ public struct OccurrenceSettled: EventBody, Hashable {
         dueAt: Timestamp,
         outcome: OccurrenceOutcome,
         reason: String? = nil,
-        nextDueAt: Timestamp? = nil
+        nextDueAt: Timestamp? = nil,
+        rangeTo: Timestamp? = nil,
+        dueCount: Int? = nil
     ) {
         self.signalID = signalID
         self.scheduleID = scheduleID
@@ -37,5 +43,7 @@ public struct OccurrenceSettled: EventBody, Hashable {
         self.outcome = outcome
         self.reason = reason
         self.nextDueAt = nextDueAt
+        self.rangeTo = rangeTo
+        self.dueCount = dueCount
     }
 }

@@ -28,6 +28,9 @@ struct Trouble: Sendable, Hashable {
     let signalID: SignalID
     var kind: TroubleKind
     var dueAt: Timestamp
+    /// The last due time and how many there are, of many that are told of as one.
+    var lastDueAt: Timestamp
+    var count: Int64
     var failureKind: FailureKind?
     /// Why, in the platform's words.
     var reason: String?
@@ -43,6 +46,8 @@ struct Trouble: Sendable, Hashable {
         signalID: SignalID,
         kind: TroubleKind,
         dueAt: Timestamp,
+        lastDueAt: Timestamp? = nil,
+        count: Int64 = 1,
         failureKind: FailureKind? = nil,
         reason: String? = nil,
         message: String? = nil,
@@ -52,6 +57,8 @@ struct Trouble: Sendable, Hashable {
         self.signalID = signalID
         self.kind = kind
         self.dueAt = dueAt
+        self.lastDueAt = lastDueAt ?? dueAt
+        self.count = count
         self.failureKind = failureKind
         self.reason = reason.map { FinishedJob.plain($0, maximumBytes: Self.maximumReasonBytes) }
         self.message = message.map { FinishedJob.plain($0, maximumBytes: Self.maximumMessageBytes) }
@@ -68,7 +75,15 @@ struct Trouble: Sendable, Hashable {
         case .skipped where event.reason == "paused": kind = .paused
         case .fired, .skipped: return nil
         }
-        self.init(id: event.occurrenceID.uuid, signalID: event.signalID, kind: kind, dueAt: event.dueAt, reason: event.reason)
+        self.init(
+            id: event.occurrenceID.uuid,
+            signalID: event.signalID,
+            kind: kind,
+            dueAt: event.dueAt,
+            lastDueAt: event.rangeTo,
+            count: Int64(max(1, event.dueCount ?? 1)),
+            reason: event.reason
+        )
     }
 
     /// What the end of a run says; nothing when it ended well or is not for the record.
@@ -80,7 +95,8 @@ struct Trouble: Sendable, Hashable {
             kind: .failed,
             dueAt: summary.dueAt,
             failureKind: event.failureKind,
-            message: event.errorMessage ?? (event.outcome == .cancelled ? "the run was cancelled" : nil),
+            message: event.errorMessage
+                ?? (event.outcome == .cancelled ? "the run was cancelled" : event.failureKind == nil ? "the run failed" : nil),
             jobID: event.jobID
         )
     }
@@ -98,6 +114,23 @@ struct Trouble: Sendable, Hashable {
         )
     }
 
+    /// What it says of rows that came into the ledger too late to count; nothing when they came in time.
+    init?(_ event: RunRecorded, dueAt: Timestamp) {
+        guard event.late else { return nil }
+        self.init(
+            id: event.occurrenceID?.uuid ?? event.jobID.uuid,
+            signalID: event.signalID,
+            kind: .late,
+            dueAt: dueAt,
+            reason: "recorded too late to count",
+            jobID: event.jobID
+        )
+    }
+
+    /// Whether only the due time's outcome has been told of a failed run. The end of the run or the refusal of its rows says what it was, and is on
+    /// its way: both are said in the transaction that failed the due time, or before it.
+    var awaitsItsRun: Bool { kind == .failed && failureKind == nil && message == nil }
+
     /// What both say together.
     func merged(with other: Trouble) -> Trouble {
         let (worse, milder) = (kind.rank, reason ?? "") >= (other.kind.rank, other.reason ?? "") ? (self, other) : (other, self)
@@ -107,11 +140,15 @@ struct Trouble: Sendable, Hashable {
         merged.failureKind = worse.failureKind ?? milder.failureKind
         merged.message = worse.message ?? milder.message
         merged.jobID = worse.jobID ?? milder.jobID
+        merged.lastDueAt = max(worse.lastDueAt, milder.lastDueAt)
+        merged.count = max(worse.count, milder.count)
         return merged
     }
 
     /// What makes troubles of one kind alike: whose fault, and the first line of the words with their numbers taken out.
     var likeness: String {
+        // The scheduler says that a run began late, the ledger that its rows came late: one thing to know.
+        if kind == .late { return "" }
         let words = (message ?? reason ?? "").split(whereSeparator: \.isNewline).first ?? ""
         var plain = ""
         for character in words.prefix(400) {
