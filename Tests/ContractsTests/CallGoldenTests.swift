@@ -4,7 +4,8 @@ import Testing
 @Suite struct CallGoldenTests {
     static let calls: [(String, any (Codable & Sendable).Type)] = [
         ("bulk-request", BulkRequest.self), ("bulk-receipt", BulkReceipt.self), ("batch-request", BatchRequest.self),
-        ("batch-receipt", BatchReceipt.self), ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self), ("claim-request", ClaimRequest.self),
+        ("batch-receipt", BatchReceipt.self), ("job-request", JobRequest.self), ("job-receipt", JobReceipt.self),
+        ("claim-request", ClaimRequest.self),
         ("claim-answer", ClaimAnswer.self), ("renew-request", RenewRequest.self), ("renew-answer", RenewAnswer.self),
         ("finish-request", FinishRequest.self), ("finish-answer", FinishAnswer.self), ("release-request", ReleaseRequest.self),
         ("run-spec", SignalRunSpec.self), ("resample-all-spec", ResampleAllSpec.self), ("table-conversion-spec", TableConversionSpec.self),

@@ -290,9 +290,11 @@ struct JobDoorTests {
     }
 
     @Test func workersThatFinishAtOnceLoseNoCost() async throws {
-        try await withPostgresStore { store, _ in
+        try await withPostgresStore { plain, _ in
+            let store = PostgresSchedulerStore(pool: plain.pool, outbox: plain.outbox, limits: AccountLimits(runningInClass: 200, running: 200))
             _ = try await store.insert((0..<200).map { Fixture.job("job \($0)") })
             let jobs = try await store.claim(Fixture.claim(200))
+            try #require(jobs.count == 200)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for part in 0..<20 {
                     group.addTask {

@@ -46,13 +46,13 @@ import Testing
             #expect(try await log(house, job)["log"] == "")
             try await renew(house, job, 0, "one\n")
             try await renew(house, job, 0, "one\n")
-            try await renew(house, job, 4, "two\u{1B}[31m\n")
+            try await renew(house, job, 4, "two\u{241B}[31m\n")
             try await renew(house, job, 0, "stale", attempt: .make())
             let live = try await log(house, job)
-            #expect(live["log"] == "one\ntwo\u{1B}[31m\n" && live["final"] == false && live["truncated"] == false && live["attempt"] == 1)
-            try await finish(house, try Fixture.finished(job, log: "one\ntwo\u{1B}[31m\nthree\n"))
+            #expect(live["log"] == "one\ntwo\u{241B}[31m\n" && live["final"] == false && live["truncated"] == false && live["attempt"] == 1)
+            try await finish(house, try Fixture.finished(job, log: "one\ntwo\u{241B}[31m\nthree\n"))
             let final = try await log(house, job)
-            #expect(final["log"] == "one\ntwo\u{1B}[31m\nthree\n" && final["final"] == true)
+            #expect(final["log"] == "one\ntwo\u{241B}[31m\nthree\n" && final["final"] == true)
             #expect(try await house.person(.make()).get("/api/jobs/\(job.id)/logs").status == 404)
         }
     }

@@ -95,7 +95,15 @@ struct SignalRunHandler: JobHandler {
         _ gpu: GPUDevice?,
         _ clock: StageClock
     ) async throws -> WarmSandbox {
-        let (folder, environment) = try await prepare(spec.signalID, spec.versionSHA256, spec.files, spec.manifest, job.jobToken, within: limits.wallTime, clock)
+        let (folder, environment) = try await prepare(
+            spec.signalID,
+            spec.versionSHA256,
+            spec.files,
+            spec.manifest,
+            job.jobToken,
+            within: limits.wallTime,
+            clock
+        )
         // The run begins when its bars are here, which may take as long as market data lets it wait.
         let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
         return try await clock.stage("start") {
@@ -112,7 +120,15 @@ struct SignalRunHandler: JobHandler {
     private func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
         // Its run says how long it may take when it begins.
         let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
-        let (folder, environment) = try await prepare(request.signalID, request.key.versionSHA256, request.files, request.manifest, request.jobToken, within: .seconds(600), StageClock())
+        let (folder, environment) = try await prepare(
+            request.signalID,
+            request.key.versionSHA256,
+            request.files,
+            request.manifest,
+            request.jobToken,
+            within: .seconds(600),
+            StageClock()
+        )
         return try await start(request.manifest, folder, environment, limits, waiting, nil, isAhead: true, lane: WarmPool.startingLane)
     }
 

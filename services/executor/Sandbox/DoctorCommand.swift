@@ -24,7 +24,12 @@ enum DoctorCommand {
         let machine = MachineCapacity.detect(processors: MachineCapacity.processors)
         let plan = Result { () throws(SandboxError) in try CapacityPlan(settings: capacity, machine: machine, gpus: gpus) }
         var pythons: [PythonInterpreter] = []
-        if let host = report.host { pythons = try await PythonInterpreter.discover(in: Sandbox(host: host, loops: loops.serving, cpu: cpu), folders: folders) }
+        if let host = report.host {
+            pythons = try await PythonInterpreter.discover(
+                in: Sandbox(host: host, loops: loops.serving, cpu: cpu),
+                folders: folders
+            )
+        }
         let finding = DoctorFinding(report: report, pythons: pythons, plan: plan, demanded: configuration.leastLevel)
         print(arguments.isEmpty ? finding.text : String(decoding: WireJSON.encode(finding.json), as: UTF8.self))
         return finding.works ? 0 : 1

@@ -47,7 +47,12 @@ final class Sandbox: Sendable {
                 let input = command.input?.descriptor ?? command.door?.inside
                 defer { command.door?.closeInside() }
                 return try SandboxRun.spawn(
-                    launcher: launcher, arguments: arguments, environment: environment, input: input, hasChannel: hasChannel)
+                    launcher: launcher,
+                    arguments: arguments,
+                    environment: environment,
+                    input: input,
+                    hasChannel: hasChannel
+                )
             }
         )
         if let preparation = command.preparation { await run.prepare(preparation) }

@@ -48,7 +48,9 @@ struct BatchStore: Sendable {
                     """
                 )
                 if made.isEmpty { return try await known(key, of: account, input: input, on: transaction.connection) }
-                let insertions = try await JobInsertion.run(jobs, queueLimits: queueLimits, on: transaction.connection) { try await transaction.insert($0) }
+                let insertions = try await JobInsertion.run(jobs, queueLimits: queueLimits, on: transaction.connection) {
+                    try await transaction.insert($0)
+                }
                 for (place, insertion) in insertions.enumerated() {
                     switch insertion {
                     case .created: continue
