@@ -105,6 +105,18 @@ struct CronTests {
         }
     }
 
+    @Test func countingStopsWhereItIsTold() throws {
+        let from = try time("2026-03-20T07:13:00.000000Z")
+        for (expression, zone) in [("* * * * *", "UTC"), ("*/7 3-5 * * *", "Europe/Berlin")] {
+            let grid = try grid(expression, zone)
+            #expect(grid.count(after: from, through: try time("9999-01-01T00:00:00.000000Z"), most: 1_001) == 1_001)
+            #expect(
+                grid.count(after: from, through: try time("2026-03-21T07:13:00.000000Z"), most: 10_000)
+                    == grid.count(after: from, through: try time("2026-03-21T07:13:00.000000Z"))
+            )
+        }
+    }
+
     @Test func intervalsStandOnAbsoluteTime() throws {
         let grid = try ScheduleGrid(.interval(seconds: 3_600))
         #expect(grid.next(after: try time("2026-01-01T00:59:59.999999Z")) == (try time("2026-01-01T01:00:00.000000Z")))

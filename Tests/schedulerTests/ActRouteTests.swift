@@ -59,6 +59,9 @@ struct ActRouteTests {
             let (schedule, _) = try await arm(house)
             let owner = try house.person()
             let path = "/api/schedules/\(schedule.id)/pause"
+            // Counted as the database counts: a letter with its accents is several.
+            let accented = String(repeating: "e\u{301}\u{302}", count: 400)
+            #expect(try await house.person().post(path, json: ["reason": accented]).verdict == "400 invalid_value reason")
             #expect(try await owner.post(path, json: ["reason": String(repeating: "x", count: 501)]).verdict == "400 invalid_value reason")
             #expect(try await owner.post(path, json: ["why": "x"]).status == 400)
             #expect(try await owner.post("/api/schedules/\(schedule.id)/resume", json: ["reason": "x"]).status == 400)
@@ -269,6 +272,8 @@ struct ActRouteTests {
             #expect(try await verdict("2016-10-08T00:00:00Z", "2016-10-09T00:00:00Z", schedule.id) == "422 too_many_due_times to")
             #expect(try await verdict("2016-10-09T00:00:00Z", "2016-10-08T00:00:00Z", schedule.id) == "400 invalid_range from")
             #expect(try await verdict("2016-10-08T00:00:00Z", "2999-10-08T00:00:00Z", schedule.id) == "422 not_past to")
+            #expect(try await verdict("0001-01-01T00:00:00Z", "2016-10-08T00:00:00Z", schedule.id) == "422 too_many_due_times to")
+            #expect(try await verdict("0001-01-01T00:00:00Z", "1960-10-08T00:00:00Z", schedule.id) == "422 nothing_due from")
             #expect(try await verdict("2016-10-08T00:00:00.1Z", "2016-10-08T00:00:00.2Z", schedule.id) == "422 nothing_due from")
             #expect(try await verdict("2016-10-08T00:00:00Z", "2016-10-08T00:10:00Z", bars.id) == "422 not_a_grid id")
             try await takeDown(house, event)

@@ -175,10 +175,46 @@ struct CadenceTests {
             #expect(read.reversed() == made)
             let counted = try await AuditCommand.run(on: store, now: later).filter { $0.name.contains("counts of a day") }
             #expect(counted.count == 1 && counted[0].faults.isEmpty)
+            // What is told once more makes nothing twice, wherever the first lies.
+            let again = occurrences(of: schedule)
+            #expect(try await store.transaction { try await $0.add(again) }.isEmpty)
             // It is counted again from where it lies by now.
             try await store.pool.execute("UPDATE cadence_days SET is_stale = true, missed = 0, due = due - 1")
             try await settle(store, at: later)
             #expect(try await CadenceStore(store: store).days(of: schedule.id, from: Self.day, through: Self.day).first?.counts.due == 10)
+        }
+    }
+
+    @Test func whatIsHotAndArchivedIsNamedAndNotMovedOnceMore() async throws {
+        try await withPostgresStore { store, _ in
+            let schedule = try await arm(store)
+            let made = occurrences(of: schedule)
+            _ = try await store.transaction { try await $0.add(made) }
+            try await settle(store)
+            let later = Self.nextNoon + .seconds(10 * 86_400)
+            let archive = OccurrenceArchive(store: store)
+            #expect(try await archive.move(now: later) == 9)
+            let era = ScheduleEra(scheduleID: schedule.id, cadence: .interval(seconds: 3_600), from: Self.day.startUTC - .seconds(1), to: nil)
+            func faults() async throws -> [String] {
+                let end = made[9].dueAt
+                return GridAudit.faults(
+                    of: era,
+                    from: era.from,
+                    to: end,
+                    occurrences: try await store.occurrences(of: schedule.id, after: era.from, through: end)
+                )
+            }
+            #expect(try await faults().isEmpty)
+            try await store.pool.execute(
+                """
+                INSERT INTO occurrences (\(unsafe: OccurrenceColumns.list))
+                SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences_archive WHERE due_at = \(made[0].dueAt)
+                """
+            )
+            #expect(try await faults().contains { $0.contains("more than one occurrence") })
+            try await settle(store)
+            #expect(try await archive.move(now: later) == 0)
+            #expect(try await store.pool.query("SELECT FROM occurrences WHERE due_at = \(made[0].dueAt)").count == 1)
         }
     }
 

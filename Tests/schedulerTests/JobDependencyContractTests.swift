@@ -36,6 +36,22 @@ struct JobDependencyContractTests {
         }
     }
 
+    @Test(arguments: StoreKind.available) func whoWaitsForOneThatFoundNoRoomFindsNoneEither(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let first = Fixture.job("first")
+            // Of a kind that counts against no queue.
+            var second = Fixture.job("second", kind: .settlement)
+            second.waitsFor = [JobDependency(on: first.id)]
+            let third = waiting("third", on: [second])
+            let refused = try await store.insert([first, second, third], queueLimits: [Fixture.account: 0])
+            #expect(refused == Array(repeating: .queueFull(most: 0), count: 3))
+            #expect(try await store.insert([first, second, third]) == [first, second, third].map { .created($0.id) })
+            // What is there is there, whatever the queue holds.
+            let known = try await store.insert([first, second, third], queueLimits: [Fixture.account: 0])
+            #expect(known == [first, second, third].map { .existing($0.id) })
+        }
+    }
+
     @Test(arguments: StoreKind.available) func whatWasDoneBeforeIsNotWaitedFor(kind: StoreKind) async throws {
         try await kind.with { store in
             let (done, failed) = (Fixture.job("done"), Fixture.job("failed"))

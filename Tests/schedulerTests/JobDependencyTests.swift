@@ -25,6 +25,53 @@ struct JobDependencyTests {
         return Dictionary(uniqueKeysWithValues: try rows.map { (try $0.column(0), try $0.column(1)) })
     }
 
+    @Test func whoWaitsForOthersLiesInNoIndexOfThoseWhoCanRunAndDoesNotRise() async throws {
+        try await withPostgresStore { store, database in
+            var jobs = chain(400)
+            for index in jobs.indices { jobs[index].priority = .low }
+            _ = try await store.insert(jobs)
+            try await store.pool.execute("UPDATE jobs SET ranked_at = clock_timestamp() - interval '1 hour' WHERE blocked_by > 0")
+            #expect(try await store.raiseWaiting(limit: 1_000) == 0)
+            let first = try #require(try await store.claim(Fixture.claim(1)).first)
+            #expect(first.id == jobs[0].id)
+            #expect(try await store.claimableClasses().isEmpty)
+            #expect(try await store.queueStandings(of: [Fixture.account])[Fixture.account]?.open == 400)
+            #expect(try await store.jobs(JobFilter(accountID: Fixture.account, state: .pending, limit: 1_000)).count == 399)
+            // What rose before it was let go begins anew.
+            try await store.pool.execute("UPDATE jobs SET precedence = 1 WHERE job_id = \(jobs[1].id)")
+            _ = try await store.finish([try Fixture.finished(first)])
+            let rank = try await store.pool.query("SELECT precedence FROM jobs WHERE job_id = \(jobs[1].id)").first?.column(0, as: Int16.self)
+            #expect(rank == Priority.low.ordinal)
+            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            try await owner.execute("REINDEX TABLE jobs")
+            try await owner.execute("ANALYZE jobs")
+            let entries = try await owner.query(
+                "SELECT reltuples::int4 FROM pg_class WHERE relname IN ('jobs_claimable', 'jobs_ranked') ORDER BY relname"
+            )
+            #expect(try entries.map { try $0.column(0, as: Int.self) } == [1, 1])
+            for statement in [
+                PostgresSchedulerStore.listing(JobFilter(accountID: Fixture.account, state: .pending, limit: 50)),
+                QueueStandings.open(of: [Fixture.account], countedTo: [1_000]),
+            ] {
+                let plan = try await store.pool.query(("EXPLAIN " + statement).unprepared).map { try $0.column(0) as String }.joined(separator: "\n")
+                #expect(!plan.contains("Seq Scan on jobs"), "\(plan)")
+            }
+            await owner.close()
+        }
+    }
+
+    @Test func aMomentThatHasNotComeIsNoWait() async throws {
+        try await withPostgresStore { store, _ in
+            var job = Fixture.job("later", priority: .low)
+            job.availableAt = .now() + .seconds(3_600)
+            _ = try await store.insert([job])
+            try await store.pool.execute("UPDATE jobs SET ranked_at = clock_timestamp() - interval '1 hour'")
+            #expect(try await store.raiseWaiting(limit: 10) == 0)
+            try await store.pool.execute("UPDATE jobs SET available_at = clock_timestamp() - interval '11 minutes'")
+            #expect(try await store.raiseWaiting(limit: 10) == 1)
+        }
+    }
+
     @Test func aTransactionLetsSoManyGoAndTheSweeperTheRest() async throws {
         try await withPostgresStore { store, _ in
             let root = Fixture.job("root")

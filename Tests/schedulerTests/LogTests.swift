@@ -266,6 +266,11 @@ import Testing
             #expect(try await house.person().get("/api/jobs/logs?q=value&to=\(later.iso8601)").json()["items"]?.array?.count == 5)
             #expect(try await house.person().get("/api/jobs/logs?q=%25%25").json()["items"] == [])
             #expect(try await house.person().get("/api/jobs/logs").verdict == "400 missing_parameter q")
+            // Further than the times that ids can hold.
+            for far in ["2600-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+                #expect(try await house.person().get("/api/jobs/logs?q=value&from=\(far)").json()["items"] == [])
+                #expect(try await house.person().get("/api/jobs/logs?q=value&to=\(far)").json()["items"]?.array?.count == 5)
+            }
             #expect(try await house.person().get("/api/jobs/logs?q=x").verdict == "400 invalid_parameter q")
             let lines = try await house.person().get("/api/jobs/\(jobs[0].id)/logs?q=LINE").json()
             #expect(lines["lines"] == [["number": 1, "text": "line one"]] && lines["count"] == 1)

@@ -218,6 +218,12 @@ struct PauseTests {
         )
     }
 
+    @Test func aReasonIsCutByCodePoints() {
+        let long = String(repeating: "e\u{301}", count: 400)
+        #expect(SchedulePause.capped(long).unicodeScalars.count == SchedulePause.maximumReasonLength)
+        #expect(SchedulePause.capped("short") == "short")
+    }
+
     @Test(arguments: StoreKind.available) func soManyFailuresInARowPause(kind: StoreKind) async throws {
         try await kind.with { store in
             let event = failing(after: 2)

@@ -101,6 +101,27 @@ struct PostgresLedgerTests {
         }
     }
 
+    @Test func aRenewalThatSaysNothingNewWritesNoJob() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert([Fixture.job("a"), Fixture.job("b")])
+            let jobs = try await store.claim(Fixture.claim(2))
+            func renew(_ progress: Int) async throws {
+                let leases = try jobs.map { LeaseRenewal(jobID: $0.id, attemptID: try #require($0.attemptID), progress: progress) }
+                #expect(try await store.renew(leases).allSatisfy { $0.state == .held })
+            }
+            func rows() async throws -> [String] {
+                try await store.pool.query("SELECT ctid::text || xmin::text FROM jobs ORDER BY job_id").map { try $0.column(0) }
+            }
+            try await renew(40)
+            let before = try await rows()
+            try await renew(40)
+            #expect(try await rows() == before)
+            try await renew(400)
+            #expect(try await rows() != before)
+            #expect(try await store.jobs(JobFilter(accountID: Fixture.account, limit: 2)).map(\.progress) == [100, 100])
+        }
+    }
+
     @Test func manyWorkersAtOnceGetEachJobOnce() async throws {
         try await withPostgresStore { store, _ in
             _ = try await store.insert((0..<400).map { Fixture.job("job \($0)", account: AccountID.make()) })

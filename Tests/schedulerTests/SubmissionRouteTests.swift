@@ -63,6 +63,35 @@ struct SubmissionRouteTests {
         }
     }
 
+    @Test func batchesAreHeldToTheQueueHoweverFarFromFullItWas() async throws {
+        try await withTestHouse { house in
+            try await house.pool.execute("INSERT INTO account_limits (account_id, resource_class, open_most) VALUES (\(Fixture.account), 'all', 800)")
+            let intake = JobIntake(store: house.store, loop: TestLoop.shared) { _ in }
+            let jobs = (0..<99).map { Fixture.job("job \($0)") }
+            // An eighth of the limit is not reached, yet many such batches may come within a second.
+            #expect(try await intake.withinCaps(jobs, roles: nil).limits == [Fixture.account: 800])
+            let gate = QueueGate(store: house.store, time: ManualTimeSource())
+            #expect(try await gate.limits(for: jobs) == [:])
+            gate.noteWritten(jobs)
+            #expect(try await gate.limits(for: jobs) == [Fixture.account: 800])
+        }
+    }
+
+    @Test func theSameBatchAskedForAtAnotherMomentIsTheSame() async throws {
+        try await withTestHouse { house in
+            let signals = try house.service("signals")
+            func ask(_ moment: String, _ what: String) async throws -> RequestClient.Answer {
+                let spec: JSONValue = ["what": .string(what), "due_at": .string(moment), "as_of": .string(moment)]
+                let item = BatchItem(kind: .dryRun, resourceClass: .small, spec: spec)
+                let request = BatchRequest(accountID: Fixture.account, idempotencyKey: "one", jobs: [item])
+                return try await signals.post("/internal/v1/jobs/batches", json: request)
+            }
+            #expect(try await ask("2016-10-08T00:00:00Z", "a").verdict == "201")
+            #expect(try await ask("2016-10-09T00:00:00Z", "a").verdict == "200")
+            #expect(try await ask("2016-10-09T00:00:00Z", "b").verdict == "422 idempotency_key_reused idempotency_key")
+        }
+    }
+
     @Test func theRolesOfWhoAsksCapThePriority() async throws {
         try await withTestHouse { house in
             let signals = try house.service("signals")

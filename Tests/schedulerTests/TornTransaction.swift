@@ -132,14 +132,14 @@ struct TornTransaction: SchedulerTransaction {
         return try await inner.add(occurrences)
     }
 
-    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? {
+    func lockedOccurrences(_ ids: [OccurrenceID]) async throws -> [Occurrence] {
         try life.spend()
-        return try await inner.lockedOccurrence(id)
+        return try await inner.lockedOccurrences(ids)
     }
 
-    func update(_ occurrence: Occurrence) async throws {
+    func update(_ occurrences: [Occurrence]) async throws {
         try life.spend()
-        try await inner.update(occurrence)
+        try await inner.update(occurrences)
     }
 
     func insert(_ jobs: [NewJob]) async throws -> [Insertion] {
@@ -152,9 +152,9 @@ struct TornTransaction: SchedulerTransaction {
         return try await inner.takeEventVersions(counts)
     }
 
-    func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
+    func nextDueTimes(of signals: [SignalID]) async throws -> [SignalID: Timestamp] {
         try life.spend()
-        return try await inner.nextDueTime(of: signal)
+        return try await inner.nextDueTimes(of: signals)
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {

@@ -48,7 +48,7 @@ actor WorkerCore {
     /// How long a claim waits at most for the next one when no hint comes.
     static let pollInterval = Duration.seconds(5)
     static let renewInterval: UInt64 = 10_000_000_000
-    /// Leases are renewed as often as this when there is something new in a log.
+    /// The leases of jobs that print are renewed as often as this.
     static let logInterval: UInt64 = 1_000_000_000
     private static let batchLimit = 250
     /// While more work waits than there is room for, so long are results gathered for one call.
@@ -160,6 +160,7 @@ actor WorkerCore {
 
     private func leaseLoop() async {
         var renewedAt = time.monotonicNanoseconds()
+        var saidAt = renewedAt
         let tick: UInt64 = 500_000_000
         while !isStopped, (try? await time.sleep(for: .nanoseconds(Int64(tick)))) != nil {
             let now = time.monotonicNanoseconds()
@@ -167,21 +168,23 @@ actor WorkerCore {
             perform(book.expire(now: now + tick))
             let isDue = now >= renewedAt + Self.renewInterval && !book.renewals.isEmpty
             // One at a time: what a scheduler that is busy has not taken yet would only be sent twice.
-            let bringsNews = now >= renewedAt + Self.logInterval && renewing == 0 && jobs.values.contains { $0.log.hasNews }
+            let bringsNews = now >= saidAt + Self.logInterval && renewing == 0 && jobs.values.contains { $0.log.hasNews }
             guard isDue || bringsNews else { continue }
-            renewedAt = now
+            saidAt = now
+            if isDue { renewedAt = now }
             // Beside this loop: a call that hangs must not keep it from killing what is no longer ours.
-            Task(on: control) { await self.renew() }
+            Task(on: control) { await self.renew(all: isDue) }
         }
     }
 
     // MARK: Talking to the scheduler
 
-    private func renew() async {
+    /// Renews all leases, or only those of jobs that have printed something: the others are not due yet, and each costs the scheduler a write.
+    private func renew(all: Bool) async {
         renewing += 1
         defer { renewing -= 1 }
         for attempt in 0..<3 {
-            let renewals = withLogs(book.renewals)
+            let renewals = withLogs(book.renewals).filter { all || $0.log != nil }
             if renewals.isEmpty { return }
             let sentAt = time.monotonicNanoseconds()
             do {

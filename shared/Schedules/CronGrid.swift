@@ -36,11 +36,11 @@ public struct CronGrid: Sendable, Hashable {
         return local - (local < there.instant + there.before ? there.before : there.after)
     }
 
-    /// How many due times lie in `(after, through]`.
-    func count(after: Int, through: Int) -> Int {
+    /// How many due times lie in `(after, through]`. Counts no further than the day on which it comes to `enough`.
+    func count(after: Int, through: Int, enough: Int = .max) -> Int {
         var total = 0
         var position = after
-        while position < through {
+        while position < through, total < enough {
             let offset = zone.offset(at: position)
             // The day that the next second belongs to.
             let day = floorDivide(position + 1 + offset, 86_400)

@@ -72,8 +72,12 @@ public enum ScheduleGrid: Sendable, Hashable {
         return nil
     }
 
-    /// How many due times lie in `(after, through]`.
-    public func count(after: Timestamp, through: Timestamp) -> Int {
+    /// How many due times lie in `(after, through]`; no more than `most` are counted.
+    public func count(after: Timestamp, through: Timestamp, most: Int = .max) -> Int {
+        min(most, counted(after: after, through: through, enough: most))
+    }
+
+    private func counted(after: Timestamp, through: Timestamp, enough: Int) -> Int {
         guard after < through else { return 0 }
         switch self {
         case .interval(let seconds):
@@ -82,12 +86,12 @@ public enum ScheduleGrid: Sendable, Hashable {
                 return (second - ((second % seconds) + seconds) % seconds) / seconds
             }
             return index(through) - index(after)
-        case .cron(let grid): return grid.count(after: Int(after.seconds), through: Int(through.seconds))
+        case .cron(let grid): return grid.count(after: Int(after.seconds), through: Int(through.seconds), enough: enough)
         case .barClose: return 0
         case .session:
             var total = 0
             var position = after
-            while let due = next(after: position), due <= through { (total, position) = (total + 1, due) }
+            while total < enough, let due = next(after: position), due <= through { (total, position) = (total + 1, due) }
             return total
         }
     }

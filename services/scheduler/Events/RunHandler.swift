@@ -26,8 +26,9 @@ struct RunHandler: EventHandler {
         else { return }
         occurrence.recordedAt = event.recordedAt
         occurrence.isRecordedLate = event.late
-        try await transaction.update(occurrence)
+        // The schedule before the outcome, as with ends of jobs: to write the outcome may mark a day that another holds who waits for the schedule.
         try await transaction.setFailures(0, of: occurrence.scheduleID)
+        try await transaction.update(occurrence)
     }
 
     static func apply(_ event: RunRejected, in transaction: any SchedulerTransaction) async throws {
@@ -35,6 +36,7 @@ struct RunHandler: EventHandler {
             return
         }
         let row = event.row.map { "row \($0): " } ?? ""
-        try await JobSettlement.fail(id, reason: "rejected: \(row)\(event.reason.prefix(500))", isCodesFault: true, in: transaction)
+        let failure = JobSettlement.Failure(reason: "rejected: \(row)\(event.reason.prefix(500))", isCodesFault: true)
+        try await JobSettlement.fail([id: failure], in: transaction)
     }
 }

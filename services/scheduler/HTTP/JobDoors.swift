@@ -95,7 +95,7 @@ extension SchedulerRoutes {
                     resourceClass: item.resourceClass,
                     priority: item.priority ?? .normal,
                     spec: item.spec,
-                    inputSHA256: SHA256.digest(WireJSON.encode(item.spec)),
+                    inputSHA256: SHA256.digest(WireJSON.encode(item.compared.spec)),
                     idempotencyKey: "batch:\(id):\(place)",
                     maximumAttempts: item.maxAttempts ?? JobLimits.maximumAttempts,
                     availableAt: item.availableAt,
@@ -106,7 +106,7 @@ extension SchedulerRoutes {
                 )
             )
         }
-        let input = SHA256.digest(try WireJSON.encode(wanted.jobs))
+        let input = SHA256.digest(try WireJSON.encode(wanted.jobs.map(\.compared)))
         let (capped, limits) = try await intake.withinCaps(jobs, roles: wanted.roles)
         let submission = try await doors.batches.submit(
             capped,

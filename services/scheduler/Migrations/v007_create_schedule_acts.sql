@@ -115,7 +115,8 @@ CREATE TRIGGER occurrences_changed AFTER UPDATE ON occurrences REFERENCING NEW T
 
 -- Occurrences whose day has been counted and that can no longer change: by month, written once, read by lists and the audit.
 CREATE TABLE occurrences_archive (LIKE occurrences INCLUDING DEFAULTS) PARTITION BY RANGE (due_at);
-CREATE INDEX occurrences_archive_due ON occurrences_archive (schedule_id, due_at);
+-- A due time has one occurrence, here as well.
+CREATE UNIQUE INDEX occurrences_archive_due ON occurrences_archive (schedule_id, due_at);
 CREATE INDEX occurrences_archive_id ON occurrences_archive (occurrence_id);
 CREATE TABLE occurrences_archive_rest PARTITION OF occurrences_archive DEFAULT;
 GRANT SELECT, INSERT ON occurrences_archive TO scheduler_app;

@@ -17,6 +17,13 @@ ALTER TABLE jobs
     ADD CONSTRAINT jobs_blocked CHECK (blocked_by = 0 OR (state IN ('pending', 'cancelled') AND available_at >= '9999-12-31'));
 ALTER TABLE jobs ALTER COLUMN changed_in SET DEFAULT (pg_current_xact_id()::text::bigint);
 
+-- What waits for others cannot be claimed and does not rise: it lies in no index that is walked for those who can.
+DROP INDEX jobs_claimable, jobs_ranked;
+CREATE INDEX jobs_claimable ON jobs (resource_class, precedence, account_id, available_at, job_id) WHERE state = 'pending' AND blocked_by = 0;
+CREATE INDEX jobs_ranked ON jobs (ranked_at) WHERE state = 'pending' AND blocked_by = 0 AND precedence > 1;
+-- It counts against the queue of its account, and stands in its list.
+CREATE INDEX jobs_behind_others ON jobs (account_id, job_id DESC) WHERE state = 'pending' AND blocked_by > 0;
+
 CREATE INDEX jobs_changes ON jobs (account_id, changed_in, job_id);
 CREATE INDEX jobs_by_parent ON jobs (parent_job_id, job_id DESC) WHERE parent_job_id IS NOT NULL;
 CREATE INDEX jobs_by_batch ON jobs (batch_id, job_id DESC) WHERE batch_id IS NOT NULL;

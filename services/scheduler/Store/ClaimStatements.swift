@@ -62,7 +62,7 @@ enum ClaimStatements {
                     FROM (SELECT segment FROM generate_series(walk.segment, 7) AS segment ORDER BY segment) AS part
                     CROSS JOIN LATERAL (
                         SELECT jobs.account_id, jobs.available_at FROM ONLY jobs
-                        WHERE state = 'pending' AND resource_class = \(resourceClass) AND jobs.precedence = part.segment / 2
+                        WHERE state = 'pending' AND blocked_by = 0 AND resource_class = \(resourceClass) AND jobs.precedence = part.segment / 2
                           AND jobs.account_id > CASE WHEN part.segment = walk.segment THEN walk.account_id
                               WHEN part.segment % 2 = 0 THEN \(start)::uuid ELSE \(least) END
                           AND jobs.account_id <= CASE WHEN part.segment % 2 = 0 THEN \(greatest) ELSE \(start)::uuid END
@@ -86,7 +86,7 @@ enum ClaimStatements {
                     row_number() OVER (PARTITION BY lanes.account_id ORDER BY lanes.precedence, job.available_at, job.job_id) AS number
                 FROM lanes CROSS JOIN LATERAL (
                     SELECT jobs.job_id, jobs.available_at FROM ONLY jobs
-                    WHERE state = 'pending' AND resource_class = \(resourceClass) AND jobs.precedence = lanes.precedence
+                    WHERE state = 'pending' AND blocked_by = 0 AND resource_class = \(resourceClass) AND jobs.precedence = lanes.precedence
                       AND jobs.account_id = lanes.account_id AND jobs.available_at <= (SELECT clock_timestamp())
                     ORDER BY jobs.available_at, jobs.job_id LIMIT lanes.most) AS job
             ), chosen AS (

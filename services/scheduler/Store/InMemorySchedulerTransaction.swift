@@ -154,9 +154,13 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         }
     }
 
-    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? { state.withLock { $0.occurrences[id] } }
+    func lockedOccurrences(_ ids: [OccurrenceID]) async throws -> [Occurrence] {
+        state.withLock { state in Set(ids).sorted().compactMap { state.occurrences[$0] } }
+    }
 
-    func update(_ occurrence: Occurrence) async throws { state.withLock { $0.occurrences[occurrence.id] = occurrence } }
+    func update(_ occurrences: [Occurrence]) async throws {
+        state.withLock { state in for occurrence in occurrences { state.occurrences[occurrence.id] = occurrence } }
+    }
 
     func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         state.withLock { state in
@@ -169,8 +173,12 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
         }
     }
 
-    func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
-        state.withLock { $0.schedules.values.first { $0.signalID == signal }?.nextRunAt }
+    func nextDueTimes(of signals: [SignalID]) async throws -> [SignalID: Timestamp] {
+        state.withLock { state in
+            var times: [SignalID: Timestamp] = [:]
+            for schedule in state.schedules.values where signals.contains(schedule.signalID) { times[schedule.signalID] = schedule.nextRunAt }
+            return times
+        }
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {
@@ -188,8 +196,10 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
     func insert(_ jobs: [NewJob], queueLimits: [AccountID: Int]) async throws -> [Insertion] {
         var outcomes: [Insertion] = []
         var ids: [JobID: JobID] = [:]
+        var full: [JobID: Int] = [:]
         for new in jobs {
-            let outcome = state.withLock { $0.insert(new, queueLimits: queueLimits, renamed: ids, now: now) }
+            let outcome = state.withLock { $0.insert(new, queueLimits: queueLimits, renamed: ids, full: full, now: now) }
+            if case .queueFull(let most) = outcome { full[new.id] = most }
             if case .existing(let id) = outcome { ids[new.id] = id }
             if case .keyReused(let id) = outcome { ids[new.id] = id }
             outcomes.append(outcome)
@@ -363,8 +373,9 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 }
 
 extension InMemorySchedulerStore.State {
-    /// Writes a job, unless it was there or waits for one that it may not wait for; `renamed` has those that were there under another id.
-    mutating func insert(_ new: NewJob, queueLimits: [AccountID: Int], renamed: [JobID: JobID], now: Timestamp) -> Insertion {
+    /// Writes a job, unless it was there or waits for one that it may not wait for; `renamed` has those that were there under another id, `full` those that
+    /// found no room.
+    mutating func insert(_ new: NewJob, queueLimits: [AccountID: Int], renamed: [JobID: JobID], full: [JobID: Int], now: Timestamp) -> Insertion {
         let known = jobs.values.first { $0.accountID == new.accountID && $0.kind == new.kind && $0.idempotencyKey == new.idempotencyKey }
         if let known { return known.inputSHA256 == new.inputSHA256 ? .existing(known.id) : .keyReused(known.id) }
         if new.countsAgainstQueue, let most = queueLimits[new.accountID],
@@ -372,6 +383,7 @@ extension InMemorySchedulerStore.State {
         {
             return .queueFull(most: most)
         }
+        if let most = new.waitsFor.lazy.compactMap({ full[$0.on] }).first { return .queueFull(most: most) }
         let waits = new.distinctWaits.map { JobDependency(on: renamed[$0.on] ?? $0.on, condition: $0.condition) }
         for wait in waits {
             guard let other = jobs[wait.on], new.mayWait(for: other.accountID) else { return .unknownDependency(wait.on) }

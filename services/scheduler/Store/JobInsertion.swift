@@ -79,7 +79,8 @@ enum JobInsertion {
             let (account, open) = try row.decode(AccountID.self, Int.self)
             room[account] = max(0, (queueLimits[account] ?? 0) - open)
         }
-        let limited = jobs.filter { $0.countsAgainstQueue && room[$0.accountID] != nil }
+        func isLimited(_ job: NewJob) -> Bool { job.countsAgainstQueue && room[job.accountID] != nil }
+        let limited = jobs.filter { isLimited($0) || !$0.waitsFor.isEmpty }
         let known = Set(
             try await connection.query(
                 """
@@ -91,7 +92,12 @@ enum JobInsertion {
         )
         var refused: [JobID: Int] = [:]
         for job in limited where !known.contains(Key(account: job.accountID, kind: job.kind.rawValue, key: job.idempotencyKey)) {
-            if let left = room[job.accountID], left > 0 {
+            // Who is to wait for one that finds no room finds none either: to its sender that is no job that nobody knows.
+            if let most = job.waitsFor.lazy.compactMap({ refused[$0.on] }).first {
+                refused[job.id] = most
+            } else if !isLimited(job) {
+                continue
+            } else if let left = room[job.accountID], left > 0 {
                 room[job.accountID] = left - 1
             } else {
                 refused[job.id] = queueLimits[job.accountID]

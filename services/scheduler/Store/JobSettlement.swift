@@ -4,30 +4,59 @@ import Contracts
 enum JobSettlement {
     static func announce(_ jobs: [Job], in transaction: any SchedulerTransaction) async throws {
         try await transaction.say(jobs.map { (SettledJob(job: $0).completed(at: $0.completedAt ?? $0.createdAt), 1) })
+        var failures: [OccurrenceID: Failure] = [:]
         for job in jobs where job.state != .completed {
             guard let occurrenceID = job.occurrenceID else { continue }
             let reason = job.state == .cancelled ? "cancelled" : job.failureKind?.rawValue ?? "failed"
-            let isCodesFault = job.state == .failed && !(job.failureKind ?? .infra).isRetried
-            try await fail(occurrenceID, reason: reason, isCodesFault: isCodesFault, in: transaction)
+            failures[occurrenceID] = Failure(reason: reason, isCodesFault: job.state == .failed && !(job.failureKind ?? .infra).isRetried)
         }
+        try await fail(failures, in: transaction)
     }
 
-    /// A due time that was fired and did not end well.
-    static func fail(_ id: OccurrenceID, reason: String, isCodesFault: Bool, in transaction: any SchedulerTransaction) async throws {
-        guard var occurrence = try await transaction.lockedOccurrence(id), occurrence.recordedAt == nil,
-            occurrence.outcome == .fired || occurrence.outcome == .late
-        else { return }
-        occurrence.outcome = .failed
-        occurrence.reason = reason
-        try await transaction.update(occurrence)
-        try await announce([(occurrence, try await transaction.nextDueTime(of: occurrence.signalID))], in: transaction)
-        if isCodesFault { try await PauseKeeper.noteFailure(of: occurrence, in: transaction) }
+    /// Why a due time that was fired did not end well.
+    struct Failure: Sendable, Hashable {
+        let reason: String
+        let isCodesFault: Bool
+    }
+
+    /// Due times that were fired and did not end well, all in a few round trips. Their schedules are locked before an outcome is written: that marks a past
+    /// day to be counted again, and who holds the day of another due time of the schedule may hold the schedule.
+    static func fail(_ failures: [OccurrenceID: Failure], in transaction: any SchedulerTransaction) async throws {
+        if failures.isEmpty { return }
+        let fired = try await transaction.lockedOccurrences(failures.keys.sorted()).filter { occurrence in
+            occurrence.recordedAt == nil && (occurrence.outcome == .fired || occurrence.outcome == .late)
+        }
+        if fired.isEmpty { return }
+        let failed = fired.map { occurrence in
+            var occurrence = occurrence
+            occurrence.outcome = .failed
+            occurrence.reason = failures[occurrence.id]?.reason
+            return occurrence
+        }.sorted { ($0.dueAt, $0.id) < ($1.dueAt, $1.id) }
+        let versions = try await takeVersions(for: failed, in: transaction)
+        try await transaction.update(failed)
+        let next = try await transaction.nextDueTimes(of: Set(failed.map(\.signalID)).sorted())
+        try await say(failed.map { ($0, next[$0.signalID]) }, from: versions, in: transaction)
+        for occurrence in failed where failures[occurrence.id]?.isCodesFault == true {
+            try await PauseKeeper.noteFailure(of: occurrence, in: transaction)
+        }
     }
 
     /// Says what became of due times, those of one signal in the order of time.
     static func announce(_ settled: [(occurrence: Occurrence, nextDueAt: Timestamp?)], in transaction: any SchedulerTransaction) async throws {
-        let counts = Dictionary(settled.map { ($0.occurrence.signalID, 1) }, uniquingKeysWith: +)
-        var versions = try await transaction.takeEventVersions(counts)
+        try await say(settled, from: try await takeVersions(for: settled.map(\.occurrence), in: transaction), in: transaction)
+    }
+
+    private static func takeVersions(for occurrences: [Occurrence], in transaction: any SchedulerTransaction) async throws -> [SignalID: Int64] {
+        try await transaction.takeEventVersions(Dictionary(occurrences.map { ($0.signalID, 1) }, uniquingKeysWith: +))
+    }
+
+    private static func say(
+        _ settled: [(occurrence: Occurrence, nextDueAt: Timestamp?)],
+        from first: [SignalID: Int64],
+        in transaction: any SchedulerTransaction
+    ) async throws {
+        var versions = first
         let events = settled.sorted { $0.occurrence.dueAt < $1.occurrence.dueAt }.map { occurrence, nextDueAt in
             let version = versions[occurrence.signalID] ?? 1
             versions[occurrence.signalID] = version + 1

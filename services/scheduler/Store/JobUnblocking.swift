@@ -88,7 +88,7 @@ enum JobUnblocking {
                 available_at = CASE WHEN blocked_by = ended THEN greatest(not_before, clock_timestamp()) ELSE available_at END,
                 queue_deadline = CASE WHEN blocked_by = ended
                     THEN greatest(not_before, clock_timestamp()) + (queue_deadline - available_at) ELSE queue_deadline END,
-                ranked_at = clock_timestamp()
+                ranked_at = clock_timestamp(), precedence = CASE WHEN blocked_by = ended THEN priority ELSE precedence END
             FROM unnest(\(ids), \(ids.map { met[$0] ?? 0 })) AS freed (job_id, ended)
             WHERE jobs.job_id = freed.job_id AND jobs.state = 'pending' AND jobs.blocked_by >= ended
             RETURNING CASE WHEN blocked_by = 0 THEN resource_class END, account_id

@@ -172,8 +172,8 @@ struct LogStore: Sendable {
         if let signal = jobs.signalID { newest.append(" AND signal_id = \(signal)") }
         if let before = jobs.before { newest.append(" AND job_id < \(before)") }
         // Ids rise with time, and so the index that lists an account's jobs bounds the days as well.
-        if let from = jobs.from { newest.append(" AND job_id >= \(JobID(uuid: Self.firstID(of: from))) AND created_at >= \(from)") }
-        if let to = jobs.to { newest.append(" AND job_id < \(JobID(uuid: Self.firstID(of: to + .seconds(3_600)))) AND created_at < \(to)") }
+        if let from = jobs.from { newest.append(" AND job_id >= \(JobID.least(from)) AND created_at >= \(from)") }
+        if let to = jobs.to { newest.append(" AND job_id < \(JobID.least(to + JobFilter.slack)) AND created_at < \(to)") }
         newest.append(" ORDER BY job_id DESC LIMIT \(scan)")
         var matching: SQL = "WITH newest AS ("
         matching.append(newest)
@@ -198,10 +198,6 @@ struct LogStore: Sendable {
             return (found, found.last?.id)
         }
         return (found, try answers[1].first?.column(0))
-    }
-
-    private static func firstID(of time: Timestamp) -> UUID {
-        UUIDv7.make(nanosecondsSince1970: UInt64(max(0, time.microseconds)) * 1_000, random: 0)
     }
 }
 

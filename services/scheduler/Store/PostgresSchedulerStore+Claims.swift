@@ -8,17 +8,18 @@ extension PostgresSchedulerStore {
         if leases.isEmpty { return [] }
         let progressed = leases.filter { $0.progress != nil }
         var statements: [SQL] = [ClaimStatements.withoutFlush]
-        // Rows of jobs before rows of leases, each in the order of their ids, as the ends of jobs lock them: else the two could wait for each other.
+        // Rows of jobs before rows of leases, each in the order of their ids, as the ends of jobs lock them: else the two could wait for each other. A worker
+        // says how far each job is in every call; only a row that is to say something else is locked and written.
         if !progressed.isEmpty {
             statements.append(
                 """
                 WITH said (job_id, attempt_id, progress) AS (
-                    SELECT * FROM unnest(\(progressed.map(\.jobID)), \(progressed.map(\.attemptID)), \(progressed.map { Int16(clamping: $0.progress ?? 0) }))
+                    SELECT * FROM unnest(\(progressed.map(\.jobID)), \(progressed.map(\.attemptID)), \(progressed.map { Int16(max(0, min(100, $0.progress ?? 0))) }))
                 ), locked AS (
                     SELECT jobs.job_id, said.progress FROM ONLY jobs JOIN said ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
-                    WHERE jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+                    WHERE jobs.state = 'running' AND jobs.progress <> said.progress ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
                 )
-                UPDATE ONLY jobs SET progress = greatest(0, least(100, locked.progress)) FROM locked WHERE jobs.job_id = locked.job_id
+                UPDATE ONLY jobs SET progress = locked.progress FROM locked WHERE jobs.job_id = locked.job_id
                 RETURNING jobs.account_id
                 """
             )
@@ -53,13 +54,17 @@ extension PostgresSchedulerStore {
             guard let transaction = transaction as? PostgresSchedulerTransaction else { return }
             let connection = transaction.connection
             let references: SQL = "unnest(\(leases.map(\.jobID)), \(leases.map(\.attemptID))) AS held (job_id, attempt_id)"
-            let running = try await connection.query(
+            let answers = try await connection.pipeline([
+                ScheduleLocks.taking(ofEndsOf: leases.map(\.jobID), where: "jobs.cancel_requested_at IS NOT NULL AND jobs.state = 'running'"),
                 """
                 SELECT \(unsafe: JobColumns.list) FROM ONLY jobs JOIN \(references) USING (job_id, attempt_id)
                 WHERE jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
-                """
-            ).map(JobColumns.job)
-            try await Self.end(running.filter { $0.cancelRequestedAt != nil }.map { JobEnding(job: $0, state: .cancelled) }, transaction)
+                """,
+            ])
+            let running = try answers[1].map(JobColumns.job)
+            let cancelled = running.filter { $0.cancelRequestedAt != nil }.map { JobEnding(job: $0, state: .cancelled) }
+            try ScheduleLocks(answers[0]).check(cancelled)
+            try await Self.end(cancelled, transaction)
             let waiting = running.filter { $0.cancelRequestedAt == nil }
             await transaction.tell(changesOf: waiting.map(\.accountID))
             // The wait begins anew: what the job has waited and run so far is not its fault.
@@ -79,19 +84,22 @@ extension PostgresSchedulerStore {
         try await pool.query(
             """
             SELECT class FROM unnest(\(ResourceClass.allCases)) AS class
-            WHERE EXISTS (SELECT FROM ONLY jobs WHERE state = 'pending' AND resource_class = class AND available_at <= (SELECT clock_timestamp()))
+            WHERE EXISTS (SELECT FROM ONLY jobs
+                WHERE state = 'pending' AND blocked_by = 0 AND resource_class = class AND available_at <= (SELECT clock_timestamp()))
             """
         ).map { try $0.column(0) }
     }
 
     func raiseWaiting(limit: Int) async throws -> Int {
-        // To 1 (high) and not beyond: 0 (urgent) is the platform's own. What somebody else has locked is being claimed or cancelled.
+        // To 1 (high) and not beyond: 0 (urgent) is the platform's own. What somebody else has locked is being claimed or cancelled. To wait for another
+        // job, or for its moment, is not to wait for a worker.
         try await pool.query(
             """
             UPDATE ONLY jobs SET precedence = precedence - 1, ranked_at = clock_timestamp()
             FROM (
                 SELECT job_id FROM ONLY jobs
-                WHERE state = 'pending' AND precedence > 1 AND ranked_at < (SELECT clock_timestamp()) - interval '10 minutes'
+                WHERE state = 'pending' AND blocked_by = 0 AND precedence > 1 AND ranked_at < (SELECT clock_timestamp()) - interval '10 minutes'
+                  AND available_at <= (SELECT clock_timestamp())
                 ORDER BY ranked_at LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED) AS old
             WHERE jobs.job_id = old.job_id RETURNING 1
             """

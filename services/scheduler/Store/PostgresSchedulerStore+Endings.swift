@@ -7,15 +7,22 @@ extension PostgresSchedulerStore {
     func finish(_ finished: [FinishedJob]) async throws -> [FinishReceipt] {
         if finished.isEmpty { return [] }
         return try await onConnection { transaction in
-            let rows = try await transaction.connection.query(
+            // Who fails may try again, which settles nothing; that is known when the job is read.
+            let failed = finished.filter { $0.outcome == .failed }.map(\.jobID)
+            let answers = try await transaction.connection.pipeline([
+                ScheduleLocks.taking(
+                    ofEndsOf: finished.map(\.jobID),
+                    where: "(jobs.cancel_requested_at IS NOT NULL OR jobs.job_id = ANY (\(failed))) AND jobs.state = 'running'"
+                ),
                 """
                 SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
                 JOIN unnest(\(finished.map(\.jobID)), \(finished.map(\.attemptID))) AS said (job_id, attempt_id)
                   ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
                 ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
-                """
-            )
-            let jobs = Dictionary(try rows.map { try JobColumns.job($0) }.map { ($0.id, $0) }) { first, _ in first }
+                """,
+            ])
+            let schedules = try ScheduleLocks(answers[0])
+            let jobs = Dictionary(try answers[1].map { try JobColumns.job($0) }.map { ($0.id, $0) }) { first, _ in first }
             var endings: [JobEnding] = []
             var logs: [(JobID, FinishedJob)] = []
             var seen: Set<JobID> = []
@@ -30,6 +37,7 @@ extension PostgresSchedulerStore {
                 }
                 return FinishReceipt(jobID: finished.jobID, attemptID: finished.attemptID, state: .accepted)
             }
+            try schedules.check(endings)
             try await Self.end(endings, transaction, logs: logs.map { logSQL($0.1, attempt: jobs[$0.0]?.attempt ?? 0) })
             return receipts
         }
@@ -37,10 +45,10 @@ extension PostgresSchedulerStore {
 
     func cancel(_ id: JobID) async throws -> Cancellation {
         try await onConnection { transaction in
-            let rows = try await transaction.connection.query(
-                "SELECT \(unsafe: JobColumns.list) FROM ONLY jobs WHERE job_id = \(id) FOR NO KEY UPDATE"
-            )
-            guard let job = try rows.first.map(JobColumns.job) else {
+            let rows = try await transaction.connection.pipeline([
+                ScheduleLocks.taking(ofEndsOf: [id]), "SELECT \(unsafe: JobColumns.list) FROM ONLY jobs WHERE job_id = \(id) FOR NO KEY UPDATE",
+            ])
+            guard let job = try rows[1].first.map(JobColumns.job) else {
                 // It may have gone to the archives; then it has ended.
                 let state = try await transaction.connection.query("SELECT state FROM jobs WHERE job_id = \(id)").first?.column(0, as: JobState.self)
                 return state.map { .alreadyEnded($0) } ?? .unknown
@@ -65,12 +73,13 @@ extension PostgresSchedulerStore {
             "SELECT job_id FROM leases WHERE expires_at < (SELECT clock_timestamp()) ORDER BY job_id LIMIT \(limit)"
         ).map { try $0.column(0, as: JobID.self) }
         return try await inOneGoOrAlone(expired) { ids, transaction in
-            let jobs = try await transaction.connection.query(
+            let jobs = try await transaction.connection.pipeline([
+                ScheduleLocks.taking(ofEndsOf: ids),
                 """
                 SELECT \(unsafe: JobColumns.list) FROM leases JOIN ONLY jobs ON jobs.job_id = leases.job_id AND jobs.attempt_id = leases.attempt_id
                 WHERE leases.job_id = ANY (\(ids)) AND jobs.state = 'running' ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs SKIP LOCKED
-                """
-            ).map(JobColumns.job)
+                """,
+            ])[1].map(JobColumns.job)
             // Read again under the lock: a renewal may have come in between.
             let expired = Set(
                 try await transaction.connection.query(
@@ -90,13 +99,14 @@ extension PostgresSchedulerStore {
             """
         ).map { try $0.column(0, as: JobID.self) }
         return try await inOneGoOrAlone(late) { ids, transaction in
-            try await transaction.connection.query(
+            try await transaction.connection.pipeline([
+                ScheduleLocks.taking(ofEndsOf: ids),
                 """
                 SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
                 WHERE job_id = ANY (\(ids)) AND state = 'pending' AND queue_deadline < (SELECT clock_timestamp())
                 ORDER BY job_id FOR NO KEY UPDATE SKIP LOCKED
-                """
-            ).map(JobColumns.job).map(JobEnding.waitedTooLong)
+                """,
+            ])[1].map(JobColumns.job).map(JobEnding.waitedTooLong)
         }
     }
 

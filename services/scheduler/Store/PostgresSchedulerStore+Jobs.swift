@@ -22,8 +22,13 @@ extension PostgresSchedulerStore {
                 if let account = filter.accountID { sql.append(" WHERE leases.account_id = \(account)") }
                 sql.append(")")
             } else if state == .pending, filter.accountID != nil {
-                // All there are: with them named, the index that claims walk leads to the account.
-                sql.append(" AND jobs.resource_class = ANY (\(ResourceClass.allCases)) AND jobs.precedence = ANY ('{0,1,2,3}')")
+                // All classes and ranks there are: with them named, the index that claims walk leads to the account; what waits for others has its own.
+                sql.append(
+                    """
+                     AND (jobs.blocked_by > 0
+                        OR (jobs.blocked_by = 0 AND jobs.resource_class = ANY (\(ResourceClass.allCases)) AND jobs.precedence = ANY ('{0,1,2,3}')))
+                    """
+                )
             }
         }
         if let kinds = filter.kinds { sql.append(" AND jobs.kind = ANY (\(kinds.map(\.rawValue)))") }

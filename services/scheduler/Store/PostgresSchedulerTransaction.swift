@@ -125,28 +125,36 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
             try await connection.query(
                 """
                 INSERT INTO occurrences (\(unsafe: OccurrenceColumns.list))
-                SELECT * FROM unnest(\(occurrences.map(\.id)), \(occurrences.map(\.scheduleID)), \(occurrences.map(\.signalID)),
+                SELECT new.* FROM unnest(\(occurrences.map(\.id)), \(occurrences.map(\.scheduleID)), \(occurrences.map(\.signalID)),
                     \(occurrences.map(\.accountID)), \(occurrences.map(\.dueAt)), \(occurrences.map(\.rangeTo)), \(occurrences.map(\.count)),
                     \(occurrences.map(\.asOf)), \(occurrences.map(\.barInstrument)), \(occurrences.map(\.barEnd)), \(occurrences.map(\.outcome)), \(occurrences.map(\.reason)),
                     \(occurrences.map(\.jobID)), \(occurrences.map(\.recordedAt)), \(occurrences.map(\.madeAt)), \(occurrences.map(\.isRecordedLate)))
+                    AS new (\(unsafe: OccurrenceColumns.list))
+                -- What the archive holds has its outcome. It holds nothing of days that have not been counted, so for what is due now nobody looks there.
+                WHERE CASE WHEN new.due_at < (SELECT (max(day) + 1)::timestamp AT TIME ZONE 'UTC' FROM cadence_walks WHERE done_at IS NOT NULL)
+                    THEN NOT EXISTS (SELECT FROM occurrences_archive AS old WHERE old.schedule_id = new.schedule_id AND old.due_at = new.due_at)
+                    ELSE true END
                 ON CONFLICT DO NOTHING RETURNING occurrence_id
                 """
             ).map { try $0.column(0, as: OccurrenceID.self) }
         )
     }
 
-    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? {
-        try await connection.query(
-            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id = \(id) FOR NO KEY UPDATE"
-        ).first.map(OccurrenceColumns.occurrence)
+    func lockedOccurrences(_ ids: [OccurrenceID]) async throws -> [Occurrence] {
+        if ids.isEmpty { return [] }
+        return try await connection.query(
+            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id = ANY (\(ids)) ORDER BY occurrence_id FOR NO KEY UPDATE"
+        ).map(OccurrenceColumns.occurrence)
     }
 
-    func update(_ occurrence: Occurrence) async throws {
+    func update(_ occurrences: [Occurrence]) async throws {
+        if occurrences.isEmpty { return }
         try await connection.execute(
             """
-            UPDATE occurrences SET outcome = \(occurrence.outcome), reason = \(occurrence.reason), recorded_at = \(occurrence.recordedAt),
-                recorded_late = \(occurrence.isRecordedLate)
-            WHERE occurrence_id = \(occurrence.id)
+            UPDATE occurrences SET outcome = new.outcome, reason = new.reason, recorded_at = new.recorded_at, recorded_late = new.recorded_late
+            FROM unnest(\(occurrences.map(\.id)), \(occurrences.map(\.outcome)), \(occurrences.map(\.reason)), \(occurrences.map(\.recordedAt)),
+                \(occurrences.map(\.isRecordedLate))) AS new (occurrence_id, outcome, reason, recorded_at, recorded_late)
+            WHERE occurrences.occurrence_id = new.occurrence_id
             """
         )
     }
@@ -166,13 +174,13 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
 
     func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         if counts.isEmpty { return [:] }
-        // In one order everywhere, so that two transactions never wait for each other.
+        // In the order in which schedules are locked everywhere, so that two transactions never wait for each other.
         let signals = counts.keys.sorted()
         let rows = try await connection.query(
             """
             UPDATE schedules SET event_version = event_version + taken FROM (
                 SELECT schedule_id, taken FROM schedules JOIN unnest(\(signals), \(signals.map { Int64(counts[$0] ?? 0) })) AS wanted (signal_id, taken)
-                    USING (signal_id) ORDER BY signal_id FOR NO KEY UPDATE OF schedules) AS locked
+                    USING (signal_id) ORDER BY schedule_id FOR NO KEY UPDATE OF schedules) AS locked
             WHERE schedules.schedule_id = locked.schedule_id RETURNING signal_id, event_version - taken + 1
             """
         )
@@ -181,8 +189,12 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         return first
     }
 
-    func nextDueTime(of signal: SignalID) async throws -> Timestamp? {
-        try await connection.query("SELECT next_due_at FROM schedules WHERE paused_at IS NULL AND signal_id = \(signal)").first?.column(0)
+    func nextDueTimes(of signals: [SignalID]) async throws -> [SignalID: Timestamp] {
+        if signals.isEmpty { return [:] }
+        let rows = try await connection.query(
+            "SELECT signal_id, next_due_at FROM schedules WHERE paused_at IS NULL AND next_due_at IS NOT NULL AND signal_id = ANY (\(signals))"
+        )
+        return Dictionary(try rows.map { (try $0.column(0), try $0.column(1)) }) { first, _ in first }
     }
 
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {

@@ -3,13 +3,17 @@ import Postgres
 
 /// How many open jobs accounts have.
 enum QueueStandings {
-    /// Counts no further than one beyond the number given for each account. What waits is found by the index that claims walk, what runs by the leases.
+    /// Counts no further than one beyond the number given for each account. What waits is found by the index that claims walk, what waits for other jobs by
+    /// an index of its own, what runs by the leases.
     static func open(of accounts: [AccountID], countedTo most: [Int]) -> SQL {
         """
         SELECT asked.account, (
             SELECT count(*) FROM (
-                SELECT FROM ONLY jobs WHERE state = 'pending' AND resource_class = ANY (\(ResourceClass.allCases))
+                SELECT FROM ONLY jobs WHERE state = 'pending' AND blocked_by = 0 AND resource_class = ANY (\(ResourceClass.allCases))
                   AND precedence = ANY ('{0,1,2,3}') AND account_id = asked.account LIMIT asked.most + 1) AS waiting
+        ) + (
+            SELECT count(*) FROM (
+                SELECT FROM ONLY jobs WHERE state = 'pending' AND blocked_by > 0 AND account_id = asked.account LIMIT asked.most + 1) AS blocked
         ) + (SELECT count(*) FROM leases WHERE leases.account_id = asked.account)
         FROM unnest(\(accounts), \(most.map { Int64($0) })) AS asked (account, most)
         """

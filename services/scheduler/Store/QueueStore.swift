@@ -24,7 +24,7 @@ struct QueueStore: Sendable {
     }
 
     static func statement(_ job: Job) -> SQL {
-        let queue: SQL = "state = 'pending' AND resource_class = \(job.resourceClass)"
+        let queue: SQL = "state = 'pending' AND blocked_by = 0 AND resource_class = \(job.resourceClass)"
         return """
             WITH RECURSIVE place AS (
                 SELECT job_id, account_id, precedence, available_at FROM ONLY jobs WHERE job_id = \(job.id) AND state = 'pending' AND blocked_by = 0

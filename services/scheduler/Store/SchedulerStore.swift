@@ -92,20 +92,27 @@ protocol SchedulerTransaction: Sendable {
     func countSchedules(dueAt time: Timestamp, limit: Int) async throws -> Int
     /// Adds occurrences and gives those that were not there before.
     func add(_ occurrences: [Occurrence]) async throws -> Set<OccurrenceID>
-    /// The occurrence with that id, locked.
-    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence?
-    /// Writes outcome, reason and moment of recording.
-    func update(_ occurrence: Occurrence) async throws
+    /// The occurrences with these ids, locked, in the order of their ids.
+    func lockedOccurrences(_ ids: [OccurrenceID]) async throws -> [Occurrence]
+    /// Writes outcomes, reasons and moments of recording.
+    func update(_ occurrences: [Occurrence]) async throws
 
     /// Writes jobs; several in one statement.
     func insert(_ jobs: [NewJob]) async throws -> [Insertion]
 
     /// Takes as many numbers of events about each signal as given, and gives the first of them; their schedules' rows are locked by this.
     func takeEventVersions(_ counts: [SignalID: Int]) async throws -> [SignalID: Int64]
-    /// When the schedule of a signal is due next; nil when it is not known.
-    func nextDueTime(of signal: SignalID) async throws -> Timestamp?
+    /// When the schedules of signals are due next, those of which it is known.
+    func nextDueTimes(of signals: [SignalID]) async throws -> [SignalID: Timestamp]
     /// Says events when the transaction commits, each with the version of its subject.
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws
+}
+
+extension SchedulerTransaction {
+    /// The occurrence with that id, locked.
+    func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? { try await lockedOccurrences([id]).first }
+    /// Writes one outcome.
+    func update(_ occurrence: Occurrence) async throws { try await update([occurrence]) }
 }
 
 /// The ledger of jobs: each call is a transaction of its own and does its work for many jobs at once.

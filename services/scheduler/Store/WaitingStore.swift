@@ -22,7 +22,7 @@ struct WaitingStore: Sendable {
                 SELECT count(*) AS claimable, coalesce(sum(estimated_seconds), 0)::float8 AS expected,
                     coalesce(extract(epoch FROM clock_timestamp() - min(available_at)), 0)::float8 AS age
                 FROM (SELECT available_at, estimated_seconds FROM ONLY jobs
-                    WHERE state = 'pending' AND resource_class = class.name AND available_at <= (SELECT clock_timestamp())
+                    WHERE state = 'pending' AND blocked_by = 0 AND resource_class = class.name AND available_at <= (SELECT clock_timestamp())
                     LIMIT \(WaitingJobs.mostCounted)) AS looked) AS waiting
             """
         )

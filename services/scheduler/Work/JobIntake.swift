@@ -53,9 +53,13 @@ final class JobIntake: Sendable {
         }
     }
 
-    /// Jobs of one request that is written elsewhere, with priorities that they may have, and what their accounts may have open.
+    /// Jobs of one request that is written elsewhere, with priorities that they may have, and what their accounts may have open. Such a request brings many
+    /// jobs at once and does not take turns with the others, so the store always counts for it, and what it brings counts for those that come after it.
     func withinCaps(_ jobs: [NewJob], roles: [String]?) async throws -> (jobs: [NewJob], limits: [AccountID: Int]) {
-        (try await capped(jobs, jobs.map { _ in roles }), try await gate.limits(for: jobs))
+        let capped = try await capped(jobs, jobs.map { _ in roles })
+        let limits = try await gate.limits(for: jobs, always: true)
+        gate.noteWritten(jobs)
+        return (capped, limits)
     }
 
     private func capped(_ jobs: [NewJob], _ roles: [[String]?]) async throws -> [NewJob] {

@@ -29,15 +29,15 @@ final class QueueGate: Sendable {
         try await standings(of: accounts.subtracting([.platform])).mapValues(\.standing.priorityCap)
     }
 
-    /// The limits that the store has to hold these jobs to; none for accounts whose queues are far from full.
-    func limits(for jobs: [NewJob]) async throws -> [AccountID: Int] {
+    /// The limits that the store has to hold these jobs to; unless `always`, none for accounts whose queues are far from full.
+    func limits(for jobs: [NewJob], always: Bool = false) async throws -> [AccountID: Int] {
         let limited = jobs.filter(\.countsAgainstQueue)
         if limited.isEmpty { return [:] }
         let counts = Dictionary(limited.map { ($0.accountID, 1) }, uniquingKeysWith: +)
         var limits: [AccountID: Int] = [:]
         for (account, known) in try await standings(of: Set(counts.keys)) {
             let open = known.standing.open + known.written + counts[account, default: 0]
-            if open > known.standing.most / 8 { limits[account] = known.standing.most }
+            if always || open > known.standing.most / 8 { limits[account] = known.standing.most }
         }
         return limits
     }

@@ -64,6 +64,13 @@ public struct BatchItem: Sendable, Hashable, Codable {
         self.waitsFor = waitsFor
         self.waitsForItems = waitsForItems
     }
+
+    /// The same without what differs when the same is asked for again: by this it is told whether a known key comes with another wish.
+    public var compared: BatchItem {
+        var item = self
+        item.spec = kind.compared(spec)
+        return item
+    }
 }
 
 /// Answers a `BatchRequest`.

@@ -51,8 +51,13 @@ public struct JobRequest: Sendable, Hashable, Codable {
     }
 
     /// The spec without what differs when the same is asked for again: by this it is told whether a known key comes with another wish.
-    public var comparedSpec: JSONValue {
-        let moments = JobKindRules.of(kind).moments
+    public var comparedSpec: JSONValue { kind.compared(spec) }
+}
+
+extension JobKind {
+    /// A spec of this kind without what differs when the same is asked for again.
+    func compared(_ spec: JSONValue) -> JSONValue {
+        let moments = JobKindRules.of(self).moments
         guard !moments.isEmpty, case .object(var members) = spec else { return spec }
         for moment in moments { members[moment] = nil }
         return .object(members)

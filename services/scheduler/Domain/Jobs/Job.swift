@@ -127,9 +127,9 @@ extension JobFilter {
 }
 
 extension JobID {
-    /// The least id that can be made at a moment.
+    /// The least id that can be made at a moment. Ids are made of the nanoseconds since 1970, which end in 2554: what lies beyond them is as late as can be.
     static func least(_ moment: Timestamp) -> JobID {
-        let microseconds = UInt64(max(0, moment.microseconds))
-        return JobID(uuid: UUIDv7.make(nanosecondsSince1970: microseconds.multipliedReportingOverflow(by: 1_000).partialValue, random: 0))
+        let microseconds = min(UInt64(max(0, moment.microseconds)), UInt64.max / 1_000)
+        return JobID(uuid: UUIDv7.make(nanosecondsSince1970: microseconds * 1_000, random: 0))
     }
 }

@@ -45,6 +45,8 @@ struct Backfill: Sendable, Hashable {
 
     /// Due times that one backfill has at most.
     static let maximumDueTimes = 10_000
+    /// How far back due times are looked for, fifty years: no bar is older, and a grid is walked day by day on the loop that serves.
+    static let reach = Duration.seconds(50 * 366 * 86_400)
     /// Backfills that an account has open at most.
     static let maximumOpen = 4
 
@@ -79,7 +81,7 @@ extension Backfill {
     enum Refusal: Error, Sendable, Hashable {
         case notAGrid
         case nothingDue
-        case tooMany(Int)
+        case tooMany
         case notPast
         case backwards
     }
@@ -102,10 +104,10 @@ extension Backfill {
         // Which bars closed, and when a market was open long ago, is not known here; what is kept of sessions goes back five weeks.
         default: throw .notAGrid
         }
-        let before = from - .microseconds(1)
-        let count = grid.count(after: before, through: to)
+        let before = max(from, now - reach) - .microseconds(1)
+        let count = grid.count(after: before, through: to, most: maximumDueTimes + 1)
+        guard count <= maximumDueTimes else { throw .tooMany }
         guard count > 0, let first = grid.next(after: before), let last = grid.last(after: before, through: to) else { throw .nothingDue }
-        guard count <= maximumDueTimes else { throw .tooMany(count) }
         return Backfill(
             id: .make(),
             state: .open,

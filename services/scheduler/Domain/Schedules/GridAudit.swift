@@ -8,10 +8,10 @@ enum GridAudit {
         -> [String]
     {
         guard to > from, let cadence = try? ScheduleGrid(era.cadence) else { return [] }
+        var faults = doubled(occurrences).map { "schedule \(era.scheduleID) has more than one occurrence for \($0)" }
         // Bars say when, so there is no grid to count: `auspex audit` counts against the closes that marketdata announced.
-        if case .barClose = cadence { return [] }
+        if case .barClose = cadence { return faults }
         let grid = DueTimes(cadence, era.policy, sessions: sessions)
-        var faults: [String] = []
         var expected = from
         for occurrence in occurrences {
             let last = occurrence.rangeTo ?? occurrence.dueAt
@@ -34,5 +34,16 @@ enum GridAudit {
         }
         if let due = grid.next(after: expected), due <= to { faults.append("schedule \(era.scheduleID) has nothing for \(due)") }
         return faults
+    }
+
+    /// Due times that an occurrence before had covered already; they come in the order of time.
+    private static func doubled(_ occurrences: [Occurrence]) -> [Timestamp] {
+        var covered: Timestamp?
+        var found: [Timestamp] = []
+        for occurrence in occurrences {
+            if let covered, occurrence.dueAt <= covered { found.append(occurrence.dueAt) }
+            covered = max(covered ?? .distantPast, occurrence.rangeTo ?? occurrence.dueAt)
+        }
+        return found
     }
 }

@@ -14,8 +14,11 @@ struct SchedulePause: Sendable, Hashable {
     let by: Author
     let reason: String?
 
-    /// Characters that a reason has at most.
+    /// Characters that a reason has at most, counted as the database counts them: by code points, of which a letter with its accents may have several.
     static let maximumReasonLength = 500
+
+    /// As much of a reason as can be kept.
+    static func capped(_ reason: String) -> String { String(String.UnicodeScalarView(reason.unicodeScalars.prefix(maximumReasonLength))) }
 }
 
 /// What looks at a paused schedule bring. Nothing runs, so they need not come at each due time: one an hour writes down what has been skipped.

@@ -296,10 +296,10 @@ extension Backfill.Refusal {
                 field: "id"
             )
         case .nothingDue: .unprocessable(code: "nothing_due", detail: "The schedule was never due in this range.", field: "from")
-        case .tooMany(let count):
+        case .tooMany:
             .unprocessable(
                 code: "too_many_due_times",
-                detail: "The range has \(count) due times; a backfill has at most \(Backfill.maximumDueTimes).",
+                detail: "The range has more than \(Backfill.maximumDueTimes) due times, as many as a backfill has at most.",
                 field: "to"
             )
         case .notPast: .unprocessable(code: "not_past", detail: "A backfill ends in the past.", field: "to")

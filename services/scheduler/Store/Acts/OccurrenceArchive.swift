@@ -31,13 +31,16 @@ struct OccurrenceArchive: Sendable {
             for month in Set(old.map(\.month)).sorted() {
                 _ = try await connection.query("SELECT ensure_occurrence_month(\(month.description)::date)")
             }
-            try await connection.execute(
+            // What is there already stays here as well, for the audit to name it.
+            return try await connection.execute(
                 """
-                WITH moved AS (DELETE FROM occurrences WHERE occurrence_id = ANY (\(old.map(\.id))) RETURNING \(unsafe: OccurrenceColumns.list))
+                WITH moved AS (
+                    DELETE FROM occurrences WHERE occurrence_id = ANY (\(old.map(\.id)))
+                      AND NOT EXISTS (SELECT FROM occurrences_archive AS kept WHERE kept.schedule_id = occurrences.schedule_id AND kept.due_at = occurrences.due_at)
+                    RETURNING \(unsafe: OccurrenceColumns.list))
                 INSERT INTO occurrences_archive (\(unsafe: OccurrenceColumns.list)) SELECT \(unsafe: OccurrenceColumns.list) FROM moved
                 """
             )
-            return old.count
         }
     }
 }

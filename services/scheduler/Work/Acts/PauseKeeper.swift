@@ -42,7 +42,7 @@ enum PauseKeeper {
         var failing = schedule
         failing.failuresInARow = count
         let last = occurrence.reason.map { "; the last: \($0)" } ?? ""
-        let reason = String("\(count) runs in a row failed by the code's fault\(last)".prefix(SchedulePause.maximumReasonLength))
+        let reason = SchedulePause.capped("\(count) runs in a row failed by the code's fault\(last)")
         _ = try await pause(failing, by: .failures, reason: reason, now: try await transaction.moment(), in: transaction)
     }
 

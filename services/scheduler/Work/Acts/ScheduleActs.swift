@@ -24,7 +24,7 @@ struct ScheduleActs: Sendable {
 
     func pause(_ id: ScheduleID, reason: String?, by principal: Principal) async throws -> Schedule {
         if let reason {
-            guard reason.count <= SchedulePause.maximumReasonLength, !reason.utf8.contains(0) else {
+            guard reason.unicodeScalars.count <= SchedulePause.maximumReasonLength, !reason.utf8.contains(0) else {
                 throw Problem.badRequest(
                     code: "invalid_value",
                     detail: "At most \(SchedulePause.maximumReasonLength) characters would be right.",
