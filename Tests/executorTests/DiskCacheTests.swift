@@ -57,6 +57,9 @@ import Testing
             #expect(has("a") && !has("b") && has("c"), "the longest unused that nobody holds")
             _ = try await cache.entry("d", build: Self.fill(1000))
             #expect(has("a") && !has("c") && has("d"))
+            #expect(try FileManager.default.contentsOfDirectory(atPath: root + "/locks").sorted() == ["a", "d"], "locks go with their folders")
+            let again = try await cache.entry("b", build: Self.fill(1))
+            #expect(FileManager.default.fileExists(atPath: again.folder + "/file"))
             withExtendedLifetime(held) {}
         }
     }

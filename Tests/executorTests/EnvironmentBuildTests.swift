@@ -26,7 +26,7 @@ import Testing
                 index: index.index,
                 sandbox: fixture.sandbox,
                 cpu: fixture.cpu,
-                buildsAtOnce: 2
+                builds: BuildCapacity(atOnce: 2)
             )
             try store.prepare()
             return store

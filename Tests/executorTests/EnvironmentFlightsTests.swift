@@ -39,6 +39,12 @@ import Testing
         }
     }
 
+    private final class Names: Sendable {
+        private let names = Mutex<[String]>([])
+        var all: [String] { names.withLock { $0 } }
+        func append(_ name: String) { names.withLock { $0.append(name) } }
+    }
+
     private func withFlights(
         width: Int = 1,
         _ body: (EnvironmentFlights, Builds, ManualTimeSource) async throws -> Void
@@ -52,7 +58,7 @@ import Testing
     @Test func manyWhoWantOneEnvironmentMakeItOnce() async throws {
         try await withFlights { flights, builds, _ in
             try await withThrowingTaskGroup(of: PythonEnvironment.self) { group in
-                for _ in 0..<8 { group.addTask { try await flights.environment("a", within: .seconds(60)) { try await builds.build() } } }
+                for _ in 0..<8 { group.addTask { try await flights.environment("a", within: .seconds(60)) { _ in try await builds.build() } } }
                 try await eventually { builds.begun == 1 }
                 builds.endOne()
                 for try await environment in group { #expect(environment.sha256 == SHA256.digest(utf8: "made")) }
@@ -65,7 +71,7 @@ import Testing
         try await withFlights(width: 2) { flights, builds, _ in
             try await withThrowingTaskGroup(of: PythonEnvironment.self) { group in
                 for number in 0..<5 {
-                    group.addTask { try await flights.environment("\(number)", within: .seconds(60)) { try await builds.build() } }
+                    group.addTask { try await flights.environment("\(number)", within: .seconds(60)) { _ in try await builds.build() } }
                 }
                 for done in 0..<5 {
                     try await eventually { builds.begun >= min(5, done + 2) }
@@ -85,7 +91,7 @@ import Testing
                 let before = builds.begun
                 func ask() async -> EnvironmentError? {
                     do {
-                        _ = try await flights.environment(key, within: .seconds(3600)) { try await builds.build(error) }
+                        _ = try await flights.environment(key, within: .seconds(3600)) { _ in try await builds.build(error) }
                         return nil
                     } catch {
                         return error as? EnvironmentError
@@ -108,7 +114,7 @@ import Testing
 
     @Test func aRunThatWaitsTooLongFailsWhileTheBuildGoesOn() async throws {
         try await withFlights { flights, builds, time in
-            async let late = flights.environment("a", within: .seconds(30)) { try await builds.build() }
+            async let late = flights.environment("a", within: .seconds(30)) { _ in try await builds.build() }
             try await eventually { builds.begun == 1 && time.sleeperCount == 1 }
             time.advance(by: .seconds(31))
             do {
@@ -118,7 +124,7 @@ import Testing
                 #expect(error.kind == .timeLimit && error.reason.contains("30 s"), "\(error)")
                 #expect(!error.kind.isRetried)
             }
-            async let next = flights.environment("a", within: .seconds(30)) { try await builds.build() }
+            async let next = flights.environment("a", within: .seconds(30)) { _ in try await builds.build() }
             try await eventually { time.sleeperCount == 1 }
             builds.endOne()
             #expect(try await next.sha256 == SHA256.digest(utf8: "made"))
@@ -129,16 +135,92 @@ import Testing
     @Test func aCancelledRunDoesNotEndTheBuild() async throws {
         try await withFlights { flights, builds, time in
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { _ = try await flights.environment("a", within: .seconds(30)) { try await builds.build() } }
+                group.addTask { _ = try await flights.environment("a", within: .seconds(30)) { _ in try await builds.build() } }
                 try await eventually { builds.begun == 1 && time.sleeperCount == 1 }
                 group.cancelAll()
                 await #expect(throws: CancellationError.self) { try await group.next() }
             }
-            async let next = flights.environment("a", within: .seconds(30)) { try await builds.build() }
+            async let next = flights.environment("a", within: .seconds(30)) { _ in try await builds.build() }
             try await eventually { time.sleeperCount == 1 }
             builds.endOne()
             _ = try await next
             #expect(builds.begun == 1)
+        }
+    }
+
+    @Test func theTimeInTheQueueIsNotTheAuthors() async throws {
+        try await withFlights { flights, builds, time in
+            async let first = flights.environment("a", within: .seconds(3600)) { _ in try await builds.build() }
+            try await eventually { builds.begun == 1 && time.sleeperCount == 1 }
+            func ask() async -> EnvironmentError? {
+                do {
+                    _ = try await flights.environment("b", within: .seconds(30)) { _ in try await builds.build() }
+                    return nil
+                } catch { return error as? EnvironmentError }
+            }
+            async let queued = ask()
+            try await eventually { time.sleeperCount == 2 }
+            time.advance(by: .seconds(31))
+            let error = await queued
+            #expect(error?.kind == .infra && error?.kind.isRetried == true, "\(String(describing: error))")
+
+            // The next attempt waits in the same queue; its own time begins with its build.
+            async let again = ask()
+            try await eventually { time.sleeperCount == 2 }
+            time.advance(by: .seconds(20))
+            builds.endOne()
+            _ = try await first
+            try await eventually { builds.begun == 2 && time.sleeperCount == 1 }
+            time.advance(by: .seconds(20))
+            // 40 s after it came and 20 s after its build began: it waits on.
+            try await eventually { time.sleeperCount == 1 }
+            time.advance(by: .seconds(11))
+            #expect(await again?.kind == .timeLimit)
+            builds.endOne()
+        }
+    }
+
+    @Test func buildingAnewWhatWasLockedBeforeIsNotTheAuthors() async throws {
+        try await withFlights { flights, builds, time in
+            func ask() async -> EnvironmentError? {
+                do {
+                    _ = try await flights.environment("a", within: .seconds(30)) { log in
+                        log.noteKeptLock()
+                        return try await builds.build()
+                    }
+                    return nil
+                } catch { return error as? EnvironmentError }
+            }
+            async let late = ask()
+            try await eventually { builds.begun == 1 && time.sleeperCount == 1 }
+            time.advance(by: .seconds(31))
+            #expect(await late?.kind == .infra)
+            builds.endOne()
+        }
+    }
+
+    @Test func accountsTakeTurnsAndNoneHasAllBuilds() async throws {
+        try await withFlights(width: 2) { flights, builds, time in
+            let order = Names()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                // With one account alone a place stays free for whoever else comes.
+                let asked = [("a1", 1), ("a2", 1), ("a3", 1), ("a4", 1), ("b1", 2), ("b2", 2), ("c1", 2)]
+                for (index, (name, begun)) in asked.enumerated() {
+                    group.addTask {
+                        _ = try await flights.environment(name, account: String(name.prefix(1)), within: .seconds(60)) { _ in
+                            order.append(name)
+                            return try await builds.build()
+                        }
+                    }
+                    try await eventually { time.sleeperCount == index + 1 && builds.begun == begun }
+                }
+                for begun in [3, 4, 5, 6, 6, 7, 7] {
+                    builds.endOne()
+                    try await eventually { builds.begun == begun }
+                }
+                try await group.waitForAll()
+            }
+            #expect(order.all == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"])
         }
     }
 }

@@ -17,6 +17,8 @@ final class FakePlatform: WakeupSource {
         var finished: [FinishedJob] = []
         var blobs: [SHA256Digest: [UInt8]] = [:]
         var blobRequests = 0
+        /// Locks of the version, by platform.
+        var locks: [String: [UInt8]] = [:]
         /// Files to convert, in parts, and what was made of them.
         var conversionParts: [UploadID: [[UInt8]]] = [:]
         var tables: [UploadID: [[UInt8]]] = [:]
@@ -56,6 +58,16 @@ final class FakePlatform: WakeupSource {
         router.get("/internal/v1/blobs/{sha256}") { request in try holder.get().blob(request) }
         router.get("/internal/v1/conversions/{id}/parts/{number}") { request in try holder.get().conversionPart(request) }
         router.put("/internal/v1/conversions/{id}/table", maximumBodyBytes: 8 << 20) { request in try holder.get().keepTable(request) }
+        router.get("/internal/v1/locks/{platform}") { request in
+            let platform = try request.parameter("platform", as: String.self)
+            guard let lock = try holder.get().read({ $0.locks[platform] }) else { throw Problem.notFound(field: "platform") }
+            return .bytes(lock, contentType: "text/plain")
+        }
+        router.put("/internal/v1/locks/{platform}") { request in
+            let platform = try request.parameter("platform", as: String.self)
+            try holder.get().change { $0.locks[platform] = $0.locks[platform] ?? request.body }
+            return .bytes(request.body, contentType: "text/plain")
+        }
         router.get("/internal/v1/bars") { request in try holder.get().bars(request) }
         server = HTTPServer(
             name: "fake-platform",

@@ -338,4 +338,21 @@ private struct SeededGenerator: RandomNumberGenerator {
         state ^= state << 17
         return state
     }
+
+    @Test func buildsHaveMemoryOfTheirOwn() throws {
+        var settings = CapacitySettings()
+        settings.reservedBytes = 1 << 30
+        settings.buildBytes = nil
+        let machine = MachineCapacity(cpuThousandths: 16_000, memoryBytes: 32 << 30)
+        let plan = try CapacityPlan(settings: settings, machine: machine, gpus: 0)
+        #expect(plan.builds.atOnce == 4 && plan.builds.memoryBytes == 1 << 30 && plan.builds.cpuThousandths == 2000)
+        #expect(plan.capacity.memoryBytes == 27 << 30, "what builds may take at once is not sold")
+        settings.buildBytes = 2 << 30
+        let small = try CapacityPlan(settings: settings, machine: MachineCapacity(cpuThousandths: 2000, memoryBytes: 8 << 30), gpus: 0)
+        #expect(small.builds.atOnce == 1 && small.builds.memoryBytes == 2 << 30 && small.builds.cpuThousandths == 1000)
+        #expect(small.capacity.memoryBytes == 5 << 30)
+        let limits = small.builds.limits(.seconds(300))
+        #expect(limits.memoryBytes == 2 << 30 && limits.cpuThousandths == 1000 && limits.wallTime == .seconds(300))
+        #expect(limits.temporaryBytes <= limits.memoryBytes / 2)
+    }
 }

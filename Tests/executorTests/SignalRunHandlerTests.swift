@@ -20,14 +20,18 @@ import Testing
     func withExecutor(
         classes: [ResourceClass: Int] = [.signal: 2],
         further: (SandboxFixture) -> [any JobHandler] = { _ in [] },
+        uv: String? = nil,
+        index: PackageIndex = PackageIndex(environment: [:]) { _ in nil },
         _ body: (FakePlatform) async throws -> Void
     ) async throws {
-        try await withExecutor(classes: classes, further: further) { platform, _, _ in try await body(platform) }
+        try await withExecutor(classes: classes, further: further, uv: uv, index: index) { platform, _, _ in try await body(platform) }
     }
 
     private func withExecutor(
         classes: [ResourceClass: Int] = [.signal: 2],
         further: (SandboxFixture) -> [any JobHandler] = { _ in [] },
+        uv: String? = nil,
+        index: PackageIndex = PackageIndex(environment: [:]) { _ in nil },
         _ body: (FakePlatform, SignalRunHandler, WarmPool) async throws -> Void
     ) async throws {
         let fixture = try await SandboxFixture.shared.get()
@@ -37,8 +41,8 @@ import Testing
         let environments = EnvironmentStore(
             root: root + "/environments",
             capacityBytes: 1 << 30,
-            uv: nil,
-            index: PackageIndex(environment: [:]) { _ in nil },
+            uv: uv,
+            index: index,
             sandbox: fixture.sandbox,
             cpu: fixture.cpu
         )

@@ -78,12 +78,13 @@ final class DiskCache: Sendable {
     private func open(_ key: String) throws -> Opened {
         let lock = Glibc.open("\(root)/locks/\(key)", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard lock >= 0 else { throw SandboxError.system(call: "open cache lock", code: errno) }
-        if flock(lock, LOCK_SH | LOCK_NB) == 0 {
+        // One that was removed before it was locked stands for nothing.
+        if flock(lock, LOCK_SH | LOCK_NB) == 0, Self.isThere(lock) {
             if access(path(key), F_OK) == 0 {
                 futimens(lock, nil)
                 return .ready(Lease(folder: path(key), lock: lock))
             }
-            if flock(lock, LOCK_EX | LOCK_NB) == 0 {
+            if flock(lock, LOCK_EX | LOCK_NB) == 0, Self.isThere(lock) {
                 // Changing a lock's kind lets others in between: it may have been made meanwhile.
                 if access(path(key), F_OK) != 0 { return .toBuild(Lease(folder: path(key), lock: lock)) }
                 flock(lock, LOCK_SH)
@@ -92,6 +93,11 @@ final class DiskCache: Sendable {
         }
         close(lock)
         return .busy
+    }
+
+    private static func isThere(_ lock: Int32) -> Bool {
+        var found = stat()
+        return fstat(lock, &found) == 0 && found.st_nlink > 0
     }
 
     private func fill(_ key: String, _ lock: Int32, _ build: (String) async throws -> Void) async throws {
@@ -122,7 +128,11 @@ final class DiskCache: Sendable {
     /// Removes the longest unused folders until the rest fits; those in use stay.
     private func evict() {
         var entries: [(key: String, size: Int, usedAt: timespec)] = []
-        for key in (try? FileManager.default.contentsOfDirectory(atPath: root + "/locks")) ?? [] where access(path(key), F_OK) == 0 {
+        for key in (try? FileManager.default.contentsOfDirectory(atPath: root + "/locks")) ?? [] {
+            guard access(path(key), F_OK) == 0 else {
+                removeLock(key)
+                continue
+            }
             var found = stat()
             guard stat("\(root)/locks/\(key)", &found) == 0 else { continue }
             let text = FileManager.default.contents(atPath: "\(root)/locks/\(key)").map { String(decoding: $0, as: UTF8.self) } ?? ""
@@ -135,9 +145,19 @@ final class DiskCache: Sendable {
             let lock = Glibc.open("\(root)/locks/\(entry.key)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
             guard lock >= 0 else { continue }
             defer { close(lock) }
-            guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { continue }
+            guard flock(lock, LOCK_EX | LOCK_NB) == 0, Self.isThere(lock) else { continue }
             FileTree.remove(path(entry.key))
+            unlink("\(root)/locks/\(entry.key)")
             total -= entry.size
         }
+    }
+
+    /// Removes the lock of a folder that is not there, unless somebody makes it now.
+    private func removeLock(_ key: String) {
+        let lock = Glibc.open("\(root)/locks/\(key)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+        guard lock >= 0 else { return }
+        defer { close(lock) }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0, access(path(key), F_OK) != 0, Self.isThere(lock) else { return }
+        unlink("\(root)/locks/\(key)")
     }
 }

@@ -9,6 +9,8 @@ struct EnvironmentError: Error, Sendable, CustomStringConvertible {
 
     /// What the installer said, for the job's log.
     var log = ""
+    /// Whether its middle is left out.
+    var isLogTruncated = false
 
     /// The reason.
     var description: String { reason }
@@ -16,10 +18,17 @@ struct EnvironmentError: Error, Sendable, CustomStringConvertible {
     /// Reads what the installer said: a network that is away is ours, requirements that cannot be met are the author's.
     ///
     /// - Parameters:
+    ///   - secrets: what is left out of the reason.
     ///   - refused: where the build wanted to go and may not.
     ///   - unreached: where it may go and could not.
-    static func from(step: String, outcome: SandboxOutcome, refused: [String] = [], unreached: [String] = []) -> EnvironmentError {
-        let said = outcome.log.text
+    static func from(
+        step: String,
+        outcome: SandboxOutcome,
+        secrets: IndexSecrets = IndexSecrets(),
+        refused: [String] = [],
+        unreached: [String] = []
+    ) -> EnvironmentError {
+        let said = secrets.hidden(in: outcome.log.text)
         if !refused.isEmpty {
             return EnvironmentError(
                 kind: .infra,

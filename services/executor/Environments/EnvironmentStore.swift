@@ -52,14 +52,29 @@ struct EnvironmentStore: Sendable {
     private let cpu: CPUPool
     private let flights: EnvironmentFlights
     private let routes: PackageRoutes
+    private let secrets: IndexSecrets
+    private let downloads: DownloadFolder
+    private let builds: BuildCapacity
 
-    /// A store below `root`; without `uv` only the plain interpreter can be used. At most `buildsAtOnce` environments are made at a time.
-    init(root: String, capacityBytes: Int, uv: String?, index: PackageIndex, sandbox: Sandbox, cpu: CPUPool, buildsAtOnce: Int = 1) {
-        flights = EnvironmentFlights(width: buildsAtOnce, loop: sandbox.firstLoop)
+    /// A store below `root`; without `uv` only the plain interpreter can be used.
+    init(
+        root: String,
+        capacityBytes: Int,
+        uv: String?,
+        index: PackageIndex,
+        sandbox: Sandbox,
+        cpu: CPUPool,
+        builds: BuildCapacity = BuildCapacity()
+    ) {
+        let downloads = DownloadFolder(root: root, capacityBytes: capacityBytes, cpu: cpu)
+        flights = EnvironmentFlights(width: builds.atOnce, loop: sandbox.firstLoop) { await downloads.prune() }
+        self.downloads = downloads
+        self.builds = builds
         self.root = root
         self.uv = uv
         self.index = index
         routes = PackageRoutes(index)
+        secrets = IndexSecrets(index)
         self.sandbox = sandbox
         self.cpu = cpu
         cache = DiskCache(root: root + "/ready", capacityBytes: capacityBytes, cpu: cpu)
@@ -84,11 +99,17 @@ struct EnvironmentStore: Sendable {
     }
 
     /// The environment of these requirements for this interpreter; built if it is not there, and waited for no longer than `limit`.
+    ///
+    /// - Parameters:
+    ///   - account: in whose turn it is built.
+    ///   - onLog: hears what the build says, if there is one.
     func environment(
         for requirements: RequirementsFile,
         python: PythonInterpreter,
         version: VersionLock? = nil,
-        within limit: Duration = .seconds(600)
+        account: String? = nil,
+        within limit: Duration = .seconds(600),
+        onLog: BuildLog.Listener? = nil
     ) async throws -> PythonEnvironment {
         let platform = Self.platform(python)
         if requirements.requirements.isEmpty {
@@ -97,13 +118,13 @@ struct EnvironmentStore: Sendable {
         // What is here already waits for nobody's build.
         let name = Self.lockName(requirements, python, version)
         if let ready = try await ready(name, python, platform) { return ready }
-        return try await flights.environment("\(name) \(python.version)", within: limit) { [self] in
-            let log = BuildLog()
+        let log = BuildLog(secrets: secrets)
+        return try await flights.environment("\(name) \(python.version)", account: account, within: limit, log: log, onLog: onLog) { [self] log in
             do {
                 let lock = try await lock(of: requirements, python, version, log)
                 return try await build(lock, python, log)
             } catch var error as EnvironmentError {
-                error.log = log.text
+                (error.log, error.isLogTruncated) = (log.text, log.isTruncated)
                 throw error
             }
         }
@@ -113,12 +134,14 @@ struct EnvironmentStore: Sendable {
     func environment(
         lock: String,
         python: PythonInterpreter,
+        account: String? = nil,
         within limit: Duration = .seconds(600)
     ) async throws -> PythonEnvironment {
         let key = Self.key(lock, Self.platform(python))
         if let lease = try await cache.known(key.hex) { return PythonEnvironment(sha256: key, python: python, packages: lease) }
-        return try await flights.environment(key.hex, within: limit) { [self] in
-            return try await build(lock, python, BuildLog())
+        return try await flights.environment(key.hex, account: account, within: limit, log: BuildLog(secrets: secrets)) { [self] log in
+            log.noteKeptLock()
+            return try await build(lock, python, log)
         }
     }
 
@@ -169,10 +192,16 @@ struct EnvironmentStore: Sendable {
         _ log: BuildLog
     ) async throws -> String {
         let path = lockPath(Self.lockName(requirements, python, version))
-        if let known = try await cpu.run(lane: FileTree.lane, { Self.read(path) }) { return known }
+        if let known = try await cpu.run(lane: FileTree.lane, { Self.read(path) }) {
+            if version != nil { log.noteKeptLock() }
+            return known
+        }
         guard let version else { return try await store(try await resolve(requirements, python, log), at: path) }
         let platform = Self.lockPlatform(python)
-        if let kept = try await version.find(platform) { return try await store(kept, at: path) }
+        if let kept = try await version.find(platform) {
+            log.noteKeptLock()
+            return try await store(kept, at: path)
+        }
         // What the same requirements were resolved to on this disk is as good an answer as a new one, and costs nothing.
         let lock = try await lock(of: requirements, python, nil, log)
         return try await store(try await version.keep(platform, lock), at: path)
@@ -191,6 +220,8 @@ struct EnvironmentStore: Sendable {
 
     private func resolve(_ requirements: RequirementsFile, _ python: PythonInterpreter, _ log: BuildLog) async throws -> String {
         guard uv != nil else { throw Self.noInstaller }
+        let use = try await downloads.use()
+        defer { withExtendedLifetime(use) {} }
         let work = try await workFolder()
         do {
             let lock = try await resolve(requirements, python, work: work, log)
@@ -224,6 +255,8 @@ struct EnvironmentStore: Sendable {
 
     private func install(_ lock: String, _ python: PythonInterpreter, into folder: String, _ log: BuildLog) async throws {
         guard uv != nil else { throw Self.noInstaller }
+        let use = try await downloads.use()
+        defer { withExtendedLifetime(use) {} }
         try await cpu.run(lane: FileTree.lane) {
             try Data(lock.utf8).write(to: URL(filePath: folder + "/lock.txt"))
             if let owner = builder, chown(folder, owner, owner) != 0 { throw SandboxError.system(call: "chown", code: errno) }
@@ -306,43 +339,37 @@ struct EnvironmentStore: Sendable {
             environment: environment,
             door: door,
             purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
-            limits: Self.limits(step.limit)
+            limits: builds.limits(step.limit)
         )
         let proxy = PackageProxy(routes: routes, loop: sandbox.firstLoop)
         await proxy.serve(door)
         let result: Result<SandboxOutcome, any Error>
-        do { result = .success(try await sandbox.run(command)) } catch { result = .failure(error) }
+        do { result = .success(try await run(step, command, work, log)) } catch { result = .failure(error) }
         let (refused, unreached) = await (proxy.refused, proxy.unreached)
         await proxy.close()
         let outcome = try result.get()
-        log.append(outcome.log.text)
         guard outcome.exitCode == 0 else {
-            throw EnvironmentError.from(step: step.rawValue, outcome: outcome, refused: refused, unreached: unreached)
+            throw EnvironmentError.from(step: step.rawValue, outcome: outcome, secrets: secrets, refused: refused, unreached: unreached)
         }
     }
 
     /// Compiles what was installed, in a build sandbox without any way out.
     private func compile(_ python: PythonInterpreter, work: String, _ log: BuildLog) async throws {
         let site = "/build-root" + work.dropFirst(root.count) + "/site"
-        let limits = Self.limits(Step.compiling.limit)
+        let limits = builds.limits(Step.compiling.limit)
         let command = SandboxCommand(
-            arguments: [python.path, "-ISB", "-c", ByteCode.program, "/build-root/downloads", site, "\(limits.cpuThousandths / 1000)"],
+            arguments: [python.path, "-ISB", "-c", ByteCode.program, "/build-root/downloads", site, "\(max(1, limits.cpuThousandths / 1000))"],
             mounts: [SandboxMount(source: root, target: "/build-root", writable: true)] + python.mounts,
             purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
             limits: limits
         )
-        let outcome = try await sandbox.run(command)
-        log.append(outcome.log.text)
-        guard outcome.exitCode == 0 else { throw EnvironmentError.from(step: Step.compiling.rawValue, outcome: outcome) }
+        let outcome = try await run(.compiling, command, work, log)
+        guard outcome.exitCode == 0 else { throw EnvironmentError.from(step: Step.compiling.rawValue, outcome: outcome, secrets: secrets) }
     }
 
-    private static func limits(_ wallTime: Duration) -> SandboxLimits {
-        var limits = SandboxLimits.of(.standard, wallTime: wallTime)
-        limits.processes = 256
-        limits.temporaryBytes = 2 << 30
-        limits.openFiles = 4096
-        // Byte code is compiled by several processes at once, and who waits for an environment waits for that more than for anything else.
-        limits.cpuThousandths = 1000 * min(4, CPULane.processors)
-        return limits
+    /// Runs a step within its bounds; the log hears what it says while it says it.
+    private func run(_ step: Step, _ command: SandboxCommand, _ work: String, _ log: BuildLog) async throws -> SandboxOutcome {
+        defer { log.endStep() }
+        return try await downloads.bounded(work, step.rawValue) { [sandbox] in try await sandbox.run(command) { log.append($0) } }
     }
 }

@@ -22,6 +22,7 @@ struct SignalRunHandler: JobHandler {
 
     func run(_ job: ClaimedJob, reporter: JobReporter) async -> JobResult {
         let clock = StageClock()
+        let log = RunLog(reporter)
         do {
             let spec: SignalRunSpec
             do {
@@ -29,14 +30,17 @@ struct SignalRunHandler: JobHandler {
             } catch {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
-            return try await clock.stage("total") { try await run(job, spec, clock, reporter) }
+            return try await clock.stage("total") { try await run(job, spec, clock, log) }
         } catch {
             if error is SandboxError { onTrouble() }
-            return SandboxedFailure.result(of: error, job)
+            // What is known of an earlier build was not heard yet.
+            if let error = error as? EnvironmentError, !log.hasBuild { log.built(error.log, isCut: error.isLogTruncated) }
+            let result = SandboxedFailure.result(of: error, job)
+            return log.hasBuild ? log.noted(in: result) : result
         }
     }
 
-    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock, _ reporter: JobReporter) async throws -> JobResult {
+    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock, _ log: RunLog) async throws -> JobResult {
         let manifest = spec.manifest
         async let bars = clock.stage("bars") { try await inputs.bars(manifest, asOf: spec.asOf, jobToken: job.jobToken) }
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
@@ -58,14 +62,14 @@ struct SignalRunHandler: JobHandler {
             started = warm
             clock.set("warm", 1)
         } else {
-            started = try await startCold(job, spec, limits, gpu, clock)
+            started = try await startCold(job, spec, key, limits, gpu, clock, log)
         }
         let gateway = BarsGateway(inputs: inputs, manifest: manifest, asOf: spec.asOf, jobToken: job.jobToken, loop: sandbox.firstLoop)
         let known: RunBars
         do {
             known = try await bars
             try Task.checkCancellation()
-            await started.sandbox.begin(try Self.plan(spec, known).frame(), gateway, within: limits.wallTime) { reporter.log($0) }
+            await started.sandbox.begin(try Self.plan(spec, known).frame(), gateway, within: limits.wallTime) { log.printed($0) }
         } catch {
             await started.sandbox.discard()
             throw error
@@ -79,31 +83,21 @@ struct SignalRunHandler: JobHandler {
         var result = try self.result(verdict, spec, known, await gateway.reads, started.environment, clock)
         result.note(outcome)
         result.bytesIn = known.bytes + Int64(await gateway.bytes)
-        if let said = started.environment.buildLog {
-            // What the run itself printed has the room first.
-            let printed = outcome.log.text
-            result.log = said.prefix(utf8Bytes: max(0, FinishedJob.maximumLogBytes - printed.utf8.count - 1)) + "\n" + printed
-        }
-        return result
+        return log.hasBuild ? log.noted(in: result) : result
     }
 
     /// Starts the sandbox while the bars are still on their way: it imports what it needs meanwhile.
     private func startCold(
         _ job: ClaimedJob,
         _ spec: SignalRunSpec,
+        _ key: WarmKey,
         _ limits: SandboxLimits,
         _ gpu: GPUDevice?,
-        _ clock: StageClock
+        _ clock: StageClock,
+        _ log: RunLog
     ) async throws -> WarmSandbox {
-        let (folder, environment) = try await prepare(
-            spec.signalID,
-            spec.versionSHA256,
-            spec.files,
-            spec.manifest,
-            job.jobToken,
-            within: limits.wallTime,
-            clock
-        )
+        let request = WarmRequest(key: key, dueAt: spec.dueAt, files: spec.files, manifest: spec.manifest, jobToken: job.jobToken)
+        let (folder, environment) = try await prepare(request, within: limits.wallTime, clock, log)
         // The run begins when its bars are here, which may take as long as market data lets it wait.
         let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
         return try await clock.stage("start") {
@@ -120,15 +114,7 @@ struct SignalRunHandler: JobHandler {
     private func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
         // Its run says how long it may take when it begins.
         let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
-        let (folder, environment) = try await prepare(
-            request.signalID,
-            request.key.versionSHA256,
-            request.files,
-            request.manifest,
-            request.jobToken,
-            within: .seconds(600),
-            StageClock()
-        )
+        let (folder, environment) = try await prepare(request, within: .seconds(600), StageClock(), nil)
         return try await start(request.manifest, folder, environment, limits, waiting, nil, isAhead: true, lane: WarmPool.startingLane)
     }
 
@@ -189,15 +175,13 @@ struct SignalRunHandler: JobHandler {
 
     /// The author's files and the environment that they ask for.
     private func prepare(
-        _ signalID: SignalID,
-        _ versionSHA256: SHA256Digest,
-        _ files: [CodeFile],
-        _ manifest: Manifest,
-        _ token: String,
+        _ request: WarmRequest,
         within limit: Duration,
-        _ clock: StageClock
+        _ clock: StageClock,
+        _ log: RunLog?
     ) async throws -> (DiskCache.Lease, PythonEnvironment) {
-        let python = try interpreter(manifest.python)
+        let (files, token) = (request.files, request.jobToken)
+        let python = try interpreter(request.manifest.python)
         let inputs = inputs
         let folder = try await clock.stage("code") {
             try await code.folder(of: files) { try await inputs.file($0, jobToken: token) }
@@ -206,8 +190,10 @@ struct SignalRunHandler: JobHandler {
             try await environments.environment(
                 for: try await requirements(files, folder.folder),
                 python: python,
-                version: inputs.lock(of: signalID, versionSHA256, jobToken: token),
-                within: limit
+                version: inputs.lock(of: request.signalID, request.key.versionSHA256, jobToken: token),
+                account: "\(request.key.accountID)",
+                within: limit,
+                onLog: log?.listener
             )
         }
         return (folder, environment)

@@ -31,7 +31,7 @@ struct TableConversionHandler: SandboxedHandler {
         }
         let limit = Duration.seconds(max(1, job.timeLimitSeconds))
         let input = try await fetch(spec, job.jobToken) { reporter.progress($0 * 30 / 100) }
-        let environment = try await environments.environment(lock: runtime.converterLock, python: python, within: limit)
+        let environment = try await environments.environment(lock: runtime.converterLock, python: python, account: "platform", within: limit)
         guard let packages = environment.packages else { throw RunObstacle(kind: .infra, reason: "the converter's packages are not there") }
         reporter.progress(35)
         return (try command(spec, python, packages.folder, input, limits(job, spec)), environment)

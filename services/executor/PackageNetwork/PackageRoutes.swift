@@ -36,7 +36,7 @@ struct PackageRoutes: Sendable, Hashable {
     }
 
     /// The bytes that a part of a URL stands for.
-    private static func withoutPercents(_ text: String) -> [UInt8] {
+    static func withoutPercents(_ text: String) -> [UInt8] {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]
         while let byte = rest.popFirst() {

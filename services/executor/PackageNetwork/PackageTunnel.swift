@@ -41,6 +41,8 @@ final class PackageTunnel {
     private var fromClient = Way()
     private var fromServer = Way()
     private var onConnected: ((Bool) -> Void)?
+    /// Tells attempts to connect apart: the next one usually gets the descriptor of the last.
+    private var attempts = 0
     private var answersToTunnel = false
     /// Only what the first request said goes on: it was rewritten, and what follows it was not.
     private var hearsClient = true
@@ -84,6 +86,8 @@ final class PackageTunnel {
         serverWatcher?.close()
         Glibc.close(client)
         if server >= 0 { Glibc.close(server) }
+        // Its number may be another connection's by now.
+        server = -1
         let done = onConnected
         onConnected = nil
         done?(false)
@@ -143,6 +147,8 @@ final class PackageTunnel {
         }
         guard let descriptor, descriptor >= 0 else { return whenDone(false) }
         server = descriptor
+        attempts += 1
+        let attempt = attempts
         onConnected = whenDone
         serverWatcher = loop.watch(
             fileDescriptor: descriptor,
@@ -151,7 +157,7 @@ final class PackageTunnel {
         )
         serverWatcher?.wantsWrite = true
         loop.timer(after: .seconds(10)) { [weak self] in
-            if let self, self.onConnected != nil, self.server == descriptor { self.connected(false) }
+            if let self, self.onConnected != nil, self.attempts == attempt { self.connected(false) }
         }
     }
 
@@ -234,7 +240,8 @@ final class PackageTunnel {
     private func pump() {
         if phase == .asked {
             flush(&fromClient, to: server)
-            hearOuterProxy()
+            // A proxy that has gone away ends the connection there.
+            if phase == .asked { hearOuterProxy() }
         }
         if phase == .open {
             if hearsClient || fromClient.isEnded { fill(&fromClient, from: client, isServer: false) } else { drain() }

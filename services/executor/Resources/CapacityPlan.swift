@@ -15,6 +15,8 @@ struct CapacitySettings: Sendable {
     var reservedBytes: Int?
     /// Memory of sandboxes ahead of their runs, in bytes.
     var warmBytes = 0
+    /// Memory of builds of environments together, in bytes; nil for an eighth of the machine's.
+    var buildBytes: Int? = 0
     /// The device files of graphics processors; nil to look for them.
     var gpuDevices: [String]?
 
@@ -49,6 +51,13 @@ struct CapacitySettings: Sendable {
             range: -1...100_000_000
         )
         if reserve >= 0 { reservedBytes = reserve << 20 }
+        let builds = reader.integer(
+            "AUSPEX_BUILD_MEGABYTES",
+            help: "memory for builds of environments together, which jobs never get; -1: an eighth, 512 at least and 8192 at most",
+            default: -1,
+            range: -1...1_000_000
+        )
+        buildBytes = builds >= 0 ? max(256, builds) << 20 : nil
         if let list = reader.optionalString(
             "AUSPEX_GPU_DEVICES",
             help: "device files of graphics processors, one job each, such as /dev/nvidia0,/dev/nvidia1; 'none' for none; looked for by default"
@@ -69,6 +78,8 @@ struct CapacityPlan: Sendable {
     private(set) var classes: ResourceClasses
     /// The most jobs of each class at once.
     private(set) var slots: [ResourceClass: Int] = [:]
+    /// What builds of environments get, beside all of these.
+    let builds: BuildCapacity
     /// One line each: classes that have no slots, or smaller ones, and why.
     private(set) var notes: [String] = []
 
@@ -86,7 +97,9 @@ struct CapacityPlan: Sendable {
         let memory = settings.memoryBytes ?? machine.memoryBytes
         let reserve = settings.reservedBytes ?? min(4096 << 20, max(256 << 20, memory / 8))
         let cpu = settings.cpuThousandths ?? max(Self.leastProcessors * 1000, machine.cpuThousandths)
-        capacity = Share(cpuThousandths: cpu, memoryBytes: max(0, memory - reserve - settings.warmBytes), gpus: gpus)
+        let buildBytes = settings.buildBytes ?? min(8192 << 20, max(512 << 20, memory / 8))
+        capacity = Share(cpuThousandths: cpu, memoryBytes: max(0, memory - reserve - settings.warmBytes - buildBytes), gpus: gpus)
+        builds = BuildCapacity(setAsideBytes: buildBytes, processorThousandths: machine.cpuThousandths)
         classes = settings.classes
 
         let signal = Share(classes[.signal])
