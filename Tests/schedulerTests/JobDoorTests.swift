@@ -171,7 +171,7 @@ struct JobDoorTests {
             let last = try #require(try await house.store.jobs(JobFilter(accountID: greedy, limit: 1)).first)
             let outlook = try #require(try await QueueStore(pool: house.pool).outlook(of: last))
             #expect(outlook.position == 52)
-            let claimed = try await house.store.claim(Fixture.claim(3))
+            let claimed = try await house.store.claim(Fixture.claim(2))
             #expect(claimed.contains { $0.id == first.id })
             let running = try await person.get("/api/jobs/\(first.id)").json()
             #expect(running["queue_position"] == nil && running["version"]?.integer == 2)
@@ -290,8 +290,8 @@ struct JobDoorTests {
     }
 
     @Test func workersThatFinishAtOnceLoseNoCost() async throws {
-        try await withPostgresStore { bounded, _ in
-            let store = PostgresSchedulerStore(pool: bounded.pool, outbox: bounded.outbox, limits: AccountLimits(runningInClass: 200))
+        try await withPostgresStore { plain, _ in
+            let store = PostgresSchedulerStore(pool: plain.pool, outbox: plain.outbox, limits: AccountLimits(runningInClass: 200, running: 200))
             _ = try await store.insert((0..<200).map { Fixture.job("job \($0)") })
             let jobs = try await store.claim(Fixture.claim(200))
             try #require(jobs.count == 200)
