@@ -1,6 +1,7 @@
 import Bars
 import Contracts
 import HTTPServing
+import Postgres
 import TestSupport
 import Testing
 
