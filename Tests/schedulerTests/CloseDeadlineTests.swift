@@ -236,7 +236,7 @@ struct CloseDeadlineTests {
 
     @Test("Where no bar closes, it is written once a minute how far that is", .enabled(if: TestServers.hasPostgres)) func silence() async throws {
         try await withPostgresStore { store, _ in
-            let scene = try await Scene(store, liveSince: nil)
+            let scene = try await Scene(store, answer: .nothing("not_live"))
             try await scene.deadlines.look()
             var writers: Set<String> = []
             for _ in 0..<24 {

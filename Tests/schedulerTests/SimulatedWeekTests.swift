@@ -11,7 +11,7 @@ import Testing
 /// `AUSPEX_WEEK_SCHEDULES=100000` makes it the size of a large installation, which takes hours.
 @Suite("A simulated week", .enabled(if: TestServers.hasPostgres, "no test Postgres"))
 struct SimulatedWeekTests {
-    private static let schedules = ProcessInfo.processInfo.environment["AUSPEX_WEEK_SCHEDULES"].flatMap { Int($0) } ?? 200
+    private static let schedules = ProcessInfo.processInfo.environment["AUSPEX_WEEK_SCHEDULES"].flatMap { Int($0) } ?? 60
     private static let days = 7
 
     @Test func hotTablesStayAsLargeAsTheyAre() async throws {
