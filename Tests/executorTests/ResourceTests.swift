@@ -338,7 +338,10 @@ private struct SeededGenerator: RandomNumberGenerator {
         state ^= state << 17
         return state
     }
+}
 
+/// What builds of environments get beside all jobs.
+@Suite struct BuildCapacityTests {
     @Test func buildsHaveMemoryOfTheirOwn() throws {
         var settings = CapacitySettings()
         settings.reservedBytes = 1 << 30
