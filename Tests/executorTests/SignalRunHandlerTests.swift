@@ -460,7 +460,7 @@ import Testing
         try await withExecutor { platform in
             platform.change { $0.busyIntervals = ["1d"] }
             let finished = try await finished(platform, try platform.enqueue(["app.py": app], timeLimitSeconds: 2))
-            #expect(finished.failureKind == .infra && finished.errorMessage?.contains("for market data") == true, "\(finished)")
+            #expect(finished.failureKind == .infra, "\(finished)")
         }
     }
 

@@ -121,32 +121,34 @@ import Testing
     @Test func memoryIsBoundedAndWhatIsDueLastMakesWay() async throws {
         // Two in the making, or one that waits and one in the making.
         try await withPool(memoryBytes: 200 << 20) { pool, maker in
-            for (version, due) in [("late", Int64(50)), ("later", 60), ("latest", 70)] {
-                pool.want([Self.request(version, due: due)], make: maker.make)
+            let late = [("late", Int64(50)), ("later", 60), ("latest", 70)].map { Self.request($0, due: $1) }
+            for request in late {
+                pool.want([request], make: maker.make)
                 try await eventually { pool.size.idle == pool.size.count }
                 #expect(pool.size.bytes <= 200 << 20)
             }
             let before = pool.size.count
             #expect(before >= 2)
-            pool.want((0..<6).map { Self.request("soon \($0)", due: 5 + Int64($0)) }, make: maker.make)
+            let soon = (0..<6).map { Self.request("soon \($0)", due: 5 + Int64($0)) }
+            pool.want(soon, make: maker.make)
             try await eventually { maker.made.withLock { $0.contains(Self.digest("soon 0")) } && pool.size.idle == pool.size.count }
             #expect(pool.size.bytes <= 200 << 20)
-            #expect(pool.take(Self.request("latest").key) == nil)
-            let first = try #require(pool.take(Self.request("soon 0").key))
+            #expect(pool.take(late[2].key) == nil)
+            let first = try #require(pool.take(soon[0].key))
             await first.sandbox.discard()
         }
     }
 
     @Test func theirNumberIsBounded() async throws {
         try await withPool(count: 2) { pool, maker in
-            pool.want((0..<5).map { Self.request("\($0)", due: 10 + Int64($0)) }, make: maker.make)
+            let requests = (0..<5).map { Self.request("\($0)", due: 10 + Int64($0)) }
+            pool.want(requests, make: maker.make)
             try await eventually { pool.size.idle == 2 }
             #expect(pool.size.count == 2)
             #expect(Set(maker.made.withLock { $0 }) == [Self.digest("0"), Self.digest("1")])
             // What a run takes makes room for the next one.
-            let taken = try #require(pool.take(Self.request("0").key))
-            try await eventually { pool.size.idle == 2 }
-            #expect(maker.made.withLock { $0.last } == Self.digest("2"))
+            let taken = try #require(pool.take(requests[0].key))
+            try await eventually { pool.size.idle == 2 && maker.made.withLock { $0.last } == Self.digest("2") }
             await taken.sandbox.discard()
         }
     }
