@@ -24,6 +24,7 @@ import Testing
         func finished(_ result: FinishedJob) -> Bool { book.finished(result) }
         func undelivered(limit: Int) -> [FinishedJob] { book.undelivered(limit: limit) }
         func finishAnswered(_ receipts: [FinishReceipt]) { book.finishAnswered(receipts) }
+        func ended(_ attemptID: AttemptID) { book.ended(attemptID) }
         func drain() { book.drain() }
         func releaseRunning() -> [LeaseReference] { book.releaseRunning() }
     }
@@ -52,6 +53,18 @@ import Testing
         #expect(book.occupancy == [WorkerClass(class: .signal, slots: 1, busy: 0), WorkerClass(class: .small, slots: 2, busy: 1)])
         #expect(book.finished(.sample(job)))
         #expect(book.occupancy.allSatisfy { $0.busy == 0 }, "a result that waits for its delivery takes no room")
+    }
+
+    /// A sandbox that is being killed still has its memory: a job that was claimed into its room would not fit.
+    @Test(arguments: [true, false]) func aKilledJobHasItsRoomUntilItHasEnded(_ isLost: Bool) throws {
+        let book = Book(slots: [.small: 1])
+        let job = try Self.started(book)[0]
+        let actions = isLost ? book.renewalAnswered([Self.standing(job, .lost)], sentAt: 1) : book.expire(now: LeaseBook.killAfter)
+        #expect(actions == [.stop(job.attemptID, .leaseLost)])
+        #expect(book.claim(now: LeaseBook.killAfter) == nil && book.occupancy.first?.busy == 1)
+        #expect(book.renewals.isEmpty, "it is another's")
+        book.ended(job.attemptID)
+        #expect(book.occupancy.first?.busy == 0 && book.claim(now: LeaseBook.killAfter) != nil)
     }
 
     @Test func aFullWorkerClaimsNothing() throws {

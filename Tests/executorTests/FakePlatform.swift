@@ -24,6 +24,10 @@ final class FakePlatform: WakeupSource {
         var tables: [UploadID: [[UInt8]]] = [:]
         /// So many of the next requests for files are told to wait.
         var busyAnswers = 0
+        /// Intervals whose bars are always told to wait.
+        var busyIntervals: Set<String> = []
+        /// Whether job tokens are not taken.
+        var refusesTokens = false
         var barsQueries: [[String: String]] = []
         var jobTokens: Set<String> = []
         /// What is due soon; nil for a scheduler that does not say.
@@ -316,6 +320,12 @@ final class FakePlatform: WakeupSource {
         }
         if isBusy { throw Self.busy }
         guard query["instrument"] == "BTCUSD" else { throw Problem.notFound(field: "instrument") }
+        let interval = query["interval"] ?? ""
+        if read({ $0.busyIntervals.contains(interval) }) { throw Self.busy }
+        if interval == "8s" || read({ $0.refusesTokens }) {
+            throw Problem.unauthorized(code: "invalid_job_token", detail: "The job token is not valid.")
+        }
+        if interval == "9s" { throw Problem.forbidden(code: "outside_job_token", detail: "The job token does not cover this instrument.") }
         if query["interval"] == "7s" { throw Problem.unavailable(detail: "Away.", retryAfterSeconds: 1) }
         let series = try SandboxFixture.series(rows: Int(query["countback"] ?? "") ?? 5)
         var response = Response.bytes(series.bars.bytes, contentType: "application/vnd.auspex.bars")

@@ -304,6 +304,9 @@ extension MachineCapacity {
                 == [["nvidia0", "nvidiactl", "nvidia-uvm"], ["nvidia1", "nvidiactl", "nvidia-uvm"]].map { $0.map { "\(root)/\($0)" } }
         )
         #expect(GPUDevice.detect(in: root + "/nothing").isEmpty)
+        let named = GPUDevice.named(["\(root)/nvidia1", "\(root)/accelerator"], in: root)
+        #expect(named.map(\.files) == [found[1].files, ["\(root)/accelerator"]])
+        #expect(GPUDevice.files(of: found) == ["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia1"].map { "\(root)/\($0)" })
     }
 
     @Test func aRunGetsItsGraphicsProcessorAndNoOther() throws {
@@ -314,10 +317,11 @@ extension MachineCapacity {
         let list = LaunchArguments(command: command, host: host).list(name: "a", slot: 0)
         #expect(list.indices.filter { list[$0] == "--dev-bind" }.map { list[$0 + 1] } == command.devices)
         let manager = ResourceManager(plan: try Self.plan(64, gibibytes: 256, gpus: 1), gpus: [GPUDevice(files: ["/dev/nvidia0"])])
-        let gpu = try #require(manager.takeGPU())
-        #expect(manager.takeGPU() == nil, "one run has it to itself")
-        manager.giveBack(gpu)
-        #expect(manager.takeGPU() == gpu)
+        let gpus = try #require(manager.takeGPUs(1))
+        #expect(manager.takeGPUs(1) == nil, "one run has it to itself")
+        #expect(manager.takeGPUs(0) == [])
+        manager.giveBack(gpus)
+        #expect(manager.takeGPUs(2) == nil && manager.takeGPUs(1) == gpus)
     }
 }
 

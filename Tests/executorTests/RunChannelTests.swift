@@ -37,7 +37,47 @@ import Testing
         let gateway = CountingGateway()
         let (verdict, _) = try await run(app, gateway)
         #expect(verdict.failureKind == .exception && verdict.message.contains("BarsRefused: words"), "\(verdict)")
-        #expect(gateway.questions.map { String(decoding: $0, as: UTF8.self) } == [#"{"bars":{"instrument":"BTCUSD","interval":"1d","lookback":3}}"#])
+        #expect(
+            gateway.questions.map { String(decoding: $0, as: UTF8.self) } == [
+                #"{"bars":{"instrument":"BTCUSD","interval":"1d","lookback":3},"id":1}"#
+            ]
+        )
+    }
+
+    /// Each answer carries the number of its question, whatever that is; without one it has none.
+    @Test func answersCarryTheNumbersOfTheirQuestions() async throws {
+        let app =
+            Self.taken + """
+                import json
+                def predict(context):
+                    for question in (b'{"id":7}', b'{"id":-9223372036854775808}', b'{"id":"x"}', b"{}", b"nonsense"):
+                        channel.send(question)
+                        answer = json.loads(channel.recv(65536))
+                        print(answer.get("id"), answer["refused"]["code"])
+                """
+        let (_, outcome) = try await run(app, CountingGateway())
+        #expect(outcome.log.text == "7 no\n-9223372036854775808 no\nNone no\nNone no\nNone no\n")
+    }
+
+    /// What was forked has the channel as well; it would take the answers of the function.
+    @Test func whatWasForkedAsksNothing() async throws {
+        let app = """
+            import auspex
+            def ask():
+                try: auspex.bars("BTCUSD", "1d", lookback=3)
+                except auspex.BarsRefused as error: return error.code
+            def predict(context):
+                child = os.fork()
+                if child == 0:
+                    print(ask(), flush=True)
+                    os._exit(0)
+                os.waitpid(child, 0)
+                print(ask())
+            """
+        let gateway = CountingGateway()
+        let (_, outcome) = try await run(app, gateway)
+        #expect(outcome.log.text.hasPrefix("other_process\nno\n"), "\(outcome.log.text)")
+        #expect(gateway.questions.count == 1)
     }
 
     @Test func nothingIsAskedWhileTheModuleIsImported() async throws {

@@ -24,6 +24,27 @@ import Testing
         return try #require(answer["probes"]?.array?.first { $0["name"]?.string == name }, "\(output)")
     }
 
+    // MARK: Groups
+
+    @Test func groupsThatAKilledLauncherLeftAreRemoved() throws {
+        let probe = {
+            let (_, output) = try ChildProcess.run(path: SandboxFixture.buildFolder + "/sandbox-launch", arguments: ["probe", "auspex-sweep"])
+            return SandboxHost.parse(probe: output).map { String($0.value.drop { $0 != "/" }) }
+        }
+        let folders = try probe()
+        for folder in folders {
+            for name in ["7-old-1", "7-new-2"] { #expect(mkdir("\(folder)/\(name)", 0o755) == 0) }
+            let hourAgo = timeval(tv_sec: time(nil) - 3600, tv_usec: 0)
+            #expect(utimes("\(folder)/7-old-1", [hourAgo, hourAgo]) == 0)
+        }
+        #expect(try probe() == folders)
+        for folder in folders {
+            // A new one may be of a launcher that is about to put its command there.
+            #expect(access("\(folder)/7-old-1", F_OK) != 0 && access("\(folder)/7-new-2", F_OK) == 0)
+            for name in ["7-new-2", ""] { rmdir("\(folder)/\(name)") }
+        }
+    }
+
     // MARK: doctor
 
     @Test func doctorSaysHowStrongTheSandboxIs() throws {

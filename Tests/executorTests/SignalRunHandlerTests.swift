@@ -258,6 +258,46 @@ import Testing
         }
     }
 
+    /// What its author waits for would take it from the run of the schedule.
+    @Test(arguments: [JobKind.dryRun, .backfillRun]) func onlyARunOfTheScheduleTakesWhatWasWarmedForIt(_ kind: JobKind) async throws {
+        try await withExecutor { platform, handler, pool in
+            let (files, account) = (["app.py": Self.app], AccountID.make())
+            platform.change { $0.blobs[SHA256.digest(utf8: Self.app)] = Array(Self.app.utf8) }
+            handler.want([Self.request(files, account)])
+            try await eventually { pool.size.idle == 1 }
+            let finished = try await finished(platform, try platform.enqueue(files, kind: kind, account: account))
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+            #expect(result.stagesMs.keys.contains("start") && !result.stagesMs.keys.contains("warm"))
+            #expect(pool.size.idle == 1)
+        }
+    }
+
+    /// What the kernel took from it while it waited it would have had in its run: the run starts cold.
+    @Test func whatWasKilledAtTheLimitOfWaitingIsNotHeldAgainstTheRun() async throws {
+        let app =
+            """
+            import os
+            child = os.fork()
+            if child == 0:
+                room = bytearray(200 << 20)
+                os._exit(0)
+            print("child", os.waitpid(child, 0)[1])
+
+            """ + Self.app
+        try await withExecutor { platform, handler, pool in
+            guard handler.sandbox.host.level == .full, handler.sandbox.host.cgroups.allSatisfy({ $0.option == "--cgroup-v1" }) else { return }
+            let (files, account) = (["app.py": app], AccountID.make())
+            platform.change { $0.blobs[SHA256.digest(utf8: app)] = Array(app.utf8) }
+            handler.want([Self.request(files, account)])
+            try await eventually { pool.size.idle == 1 }
+            let finished = try await finished(platform, try platform.enqueue(files, account: account))
+            let result = try WireJSON.decode(SignalRunResult.self, from: try #require(finished.result, "\(finished)"))
+            #expect(pool.size.idle == 0)
+            #expect(result.stagesMs.keys.contains("start") && !result.stagesMs.keys.contains("warm"))
+            #expect(finished.log?.hasPrefix("child 0\n") == true, "\(finished.log ?? "")")
+        }
+    }
+
     @Test func aSandboxWaitsForItsOwnAccountAndVersionOnly() async throws {
         try await withExecutor { platform, handler, pool in
             let (files, account) = (["app.py": Self.app], AccountID.make())
@@ -392,16 +432,58 @@ import Testing
         }
     }
 
-    @Test func marketDataThatIsAwayIsOurFault() async throws {
+    /// Away, or with a token that is not taken: code that was told so could predict something else.
+    @Test(arguments: ["7s", "8s", "9s"]) func marketDataThatIsAwayIsOurFault(_ interval: String) async throws {
         let app = """
             import auspex
             def predict(context):
-                try: auspex.bars("BTCUSD", "7s", lookback=1)
+                try: auspex.bars("BTCUSD", "\(interval)", lookback=1)
                 except Exception: return auspex.Prediction(1)
             """
         try await withExecutor { platform in
             let finished = try await finished(platform, try platform.enqueue(["app.py": app]))
-            #expect(finished.failureKind == .infra && finished.errorMessage?.contains("bars of BTCUSD 7s") == true, "\(finished)")
+            #expect(finished.failureKind == .infra && finished.errorMessage?.contains("bars of BTCUSD \(interval)") == true, "\(finished)")
         }
+    }
+
+    @Test func aPriceThatWasNotAskedForRightlyIsNotDoneWithout() async throws {
+        try await withExecutor { platform in
+            platform.change { $0.refusesTokens = true }
+            let app = "from auspex import Prediction\ndef predict(context):\n    return Prediction(1)\n"
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app], inputs: []))
+            #expect(finished.outcome == .failed && finished.failureKind == .infra, "\(finished)")
+        }
+    }
+
+    @Test func whoWaitsForBusyMarketDataIsNotTooSlow() async throws {
+        let app = """
+            import auspex
+            def predict(context):
+                auspex.bars("BTCUSD", "1d", lookback=1)
+            """
+        try await withExecutor { platform in
+            platform.change { $0.busyIntervals = ["1d"] }
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app], timeLimitSeconds: 2))
+            #expect(finished.failureKind == .infra, "\(finished)")
+        }
+    }
+
+    @Test func busyMarketDataIsNotAskedForEver() async throws {
+        let platform = try await FakePlatform()
+        let time = ManualTimeSource()
+        let inputs = RunInputs(signals: platform.client("signals"), marketdata: platform.client("marketdata"), time: time)
+        platform.change { $0.busyIntervals = ["1d"] }
+        let range = BarsRange(instrument: "BTCUSD", interval: "1d", lookback: 1)
+        let fetching = Task {
+            try await inputs.bars(range, asOf: SandboxFixture.asOf, jobToken: "the-job-token", patience: RunInputs.patienceDuringRun)
+        }
+        for _ in 0..<10 {
+            #expect(try await time.fellAsleep.next() == .seconds(2))
+            time.advance(by: .seconds(2))
+        }
+        let obstacle = await #expect(throws: RunObstacle.self) { try await fetching.value }
+        #expect(obstacle?.kind == .infra && obstacle?.isRefusal == false)
+        #expect(platform.read { $0.barsQueries.count } == 11)
+        await platform.stop()
     }
 }

@@ -44,9 +44,11 @@ import Testing
         account: AccountID = account,
         signal: SignalID = SignalID.make(),
         due: Int64 = 10,
+        hasPackages: Bool = false,
         time: any TimeSource = SystemTimeSource()
     ) -> WarmRequest {
-        WarmRequest(
+        let requirements = CodeFile(path: "requirements.txt", sha256: SHA256.digest(utf8: "numpy"), bytes: 5)
+        return WarmRequest(
             key: WarmKey(
                 accountID: account,
                 signalID: signal,
@@ -55,7 +57,7 @@ import Testing
                 resourceClass: .small
             ),
             dueAt: time.now() + .seconds(due),
-            files: [],
+            files: hasPackages ? [requirements] : [],
             manifest: Manifest(name: "test", schedule: .interval(seconds: 60), inputs: [], output: SandboxFixture.output),
             jobToken: ""
         )
@@ -68,12 +70,13 @@ import Testing
         _ apps: [String: String] = [:],
         memoryBytes: Int = 1 << 30,
         count: Int = 10,
+        width: Int = 2,
         time: any TimeSource = SystemTimeSource(),
         _ body: (WarmPool, Maker) async throws -> Void
     ) async throws {
         let fixture = try await SandboxFixture.shared.get()
         let maker = Maker(fixture, Dictionary(uniqueKeysWithValues: apps.map { (Self.digest($0.key), $0.value) }))
-        let bounds = WarmPool.Bounds(memoryBytes: memoryBytes, count: count, width: 2)
+        let bounds = WarmPool.Bounds(memoryBytes: memoryBytes, count: count, width: width)
         let pool = WarmPool(bounds: bounds, loop: fixture.loops.control, time: time)
         do { try await body(pool, maker) } catch {
             await pool.stop()
@@ -118,32 +121,34 @@ import Testing
     @Test func memoryIsBoundedAndWhatIsDueLastMakesWay() async throws {
         // Two in the making, or one that waits and one in the making.
         try await withPool(memoryBytes: 200 << 20) { pool, maker in
-            for (version, due) in [("late", Int64(50)), ("later", 60), ("latest", 70)] {
-                pool.want([Self.request(version, due: due)], make: maker.make)
+            let late = [("late", Int64(50)), ("later", 60), ("latest", 70)].map { Self.request($0, due: $1) }
+            for request in late {
+                pool.want([request], make: maker.make)
                 try await eventually { pool.size.idle == pool.size.count }
                 #expect(pool.size.bytes <= 200 << 20)
             }
             let before = pool.size.count
             #expect(before >= 2)
-            pool.want((0..<6).map { Self.request("soon \($0)", due: 5 + Int64($0)) }, make: maker.make)
+            let soon = (0..<6).map { Self.request("soon \($0)", due: 5 + Int64($0)) }
+            pool.want(soon, make: maker.make)
             try await eventually { maker.made.withLock { $0.contains(Self.digest("soon 0")) } && pool.size.idle == pool.size.count }
             #expect(pool.size.bytes <= 200 << 20)
-            #expect(pool.take(Self.request("latest").key) == nil)
-            let first = try #require(pool.take(Self.request("soon 0").key))
+            #expect(pool.take(late[2].key) == nil)
+            let first = try #require(pool.take(soon[0].key))
             await first.sandbox.discard()
         }
     }
 
     @Test func theirNumberIsBounded() async throws {
         try await withPool(count: 2) { pool, maker in
-            pool.want((0..<5).map { Self.request("\($0)", due: 10 + Int64($0)) }, make: maker.make)
+            let requests = (0..<5).map { Self.request("\($0)", due: 10 + Int64($0)) }
+            pool.want(requests, make: maker.make)
             try await eventually { pool.size.idle == 2 }
             #expect(pool.size.count == 2)
             #expect(Set(maker.made.withLock { $0 }) == [Self.digest("0"), Self.digest("1")])
             // What a run takes makes room for the next one.
-            let taken = try #require(pool.take(Self.request("0").key))
-            try await eventually { pool.size.idle == 2 }
-            #expect(maker.made.withLock { $0.last } == Self.digest("2"))
+            let taken = try #require(pool.take(requests[0].key))
+            try await eventually { pool.size.idle == 2 && maker.made.withLock { $0.last } == Self.digest("2") }
             await taken.sandbox.discard()
         }
     }
@@ -215,6 +220,127 @@ import Testing
             let made = maker.made.withLock { $0.count }
             pool.want([Self.request("more")], make: maker.make)
             #expect(maker.made.withLock { $0.count } == made && pool.size.count == 0)
+        }
+    }
+
+    // MARK: Nobody closes it for others
+
+    @Test func aWishThatCanNeverFitIsInNobodysWay() async throws {
+        try await withPool(memoryBytes: 200 << 20) { pool, maker in
+            let large = Self.request("large", due: 5, hasPackages: true)
+            pool.want([large, Self.request("small", due: 10)], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+            pool.want([large], make: maker.make)
+            #expect(maker.made.withLock { $0 } == [Self.digest("small")])
+        }
+    }
+
+    /// Its need doubles until it is more than there is; then it runs cold, and others are warm.
+    @Test func anImportThatNeedsMoreThanThePoolIsLeftAlone() async throws {
+        try await withPool(["hungry": "room = bytearray(150 << 20)\n" + Self.app], memoryBytes: 150 << 20) { pool, maker in
+            guard maker.fixture.sandbox.host.level == .full else { return }
+            let hungry = Self.request("hungry", due: 5)
+            pool.want([hungry], make: maker.make)
+            try await eventually { pool.size == (0, 0, 0) && maker.made.withLock { $0.count } == 1 }
+            pool.want([hungry, Self.request("small", due: 10)], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+            #expect(maker.made.withLock { $0 } == [Self.digest("hungry"), Self.digest("small")])
+        }
+    }
+
+    @Test func beyondItsHalfAnAccountHasOnlyWhatNoOtherWants() async throws {
+        try await withPool(count: 4) { pool, maker in
+            pool.want((0..<4).map { Self.request("\($0)", due: 10 + Int64($0)) }, make: maker.make)
+            try await eventually { pool.size.idle == 4 }
+            let others = (0..<3).map { Self.request("other \($0)", account: Self.other, due: 50 + Int64($0)) }
+            pool.want(others, make: maker.make)
+            try await eventually { maker.made.withLock { $0.count } == 6 && pool.size.idle == 4 }
+            // What is due first is of no help to who has his half.
+            pool.want([Self.request("first", due: 1)], make: maker.make)
+            try await eventually { maker.made.withLock { $0.last } == Self.digest("first") && pool.size.idle == 4 }
+            for other in others.prefix(2) {
+                let warm = try #require(pool.take(other.key))
+                await warm.sandbox.discard()
+            }
+        }
+    }
+
+    private static let other = AccountID.make()
+
+    /// The hand that makes it is free for the next one, although this one imports for as long as its run lasts.
+    @Test(.timeLimit(.minutes(2))) func aRunThatTakesItsSandboxEarlyTakesNoHandWithIt() async throws {
+        try await withPool(["slow": "import time\nwhile True: time.sleep(1)\n"], width: 1) { pool, maker in
+            let slow = Self.request("slow", due: 5)
+            pool.want([slow], make: maker.make)
+            try await eventually { pool.hasStarted(slow.key) }
+            let taken = try #require(pool.take(slow.key))
+            pool.want([Self.request("next")], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+            await taken.sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(600))
+            // Its maker waits for nothing any more, so the pool can stop while the run goes on.
+            await pool.drain()
+            #expect(!taken.sandbox.hasEnded)
+            await taken.sandbox.discard()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(2))) func whatIsNotWantedAnyMoreHoldsNoHand() async throws {
+        try await withPool(width: 1) { pool, maker in
+            let signal = SignalID.make()
+            let asked = TestSignal<Void>()
+            pool.want([Self.request("old", signal: signal)]) { _, _ in
+                asked.signal()
+                try await Task.sleep(for: .seconds(3600))
+                throw CancellationError()
+            }
+            _ = try await asked.next()
+            pool.want([Self.request("new", signal: signal)], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+            #expect(maker.made.withLock { $0 } == [Self.digest("new")])
+            pool.want([Self.request("more")]) { _, _ in
+                asked.signal()
+                try await Task.sleep(for: .seconds(3600))
+                throw CancellationError()
+            }
+            _ = try await asked.next()
+            await pool.drain()
+        }
+    }
+
+    @Test func packagesThatAreBeingInstalledAreLookedForAgain() async throws {
+        try await withPool { pool, maker in
+            let request = Self.request(hasPackages: true)
+            let asked = TestSignal<Void>()
+            for _ in 0..<2 {
+                pool.want([request]) { _, _ in
+                    asked.signal()
+                    throw EnvironmentError(kind: .timeLimit, reason: "they are being installed")
+                }
+                _ = try await asked.next()
+                try await eventually { pool.size.count == 0 }
+            }
+            pool.want([request], make: maker.make)
+            try await eventually { pool.size.idle == 1 }
+        }
+    }
+
+    @Test func whatIsThrownAwayHasItsMemoryUntilItIsGone() async throws {
+        try await withPool(memoryBytes: 110 << 20) { pool, maker in
+            let signal = SignalID.make()
+            let old = Mutex<StartedSandbox?>(nil)
+            pool.want([Self.request("one", signal: signal)]) { request, waiting in
+                let warm = try await maker.make(request, waiting)
+                old.withLock { $0 = warm.sandbox }
+                return warm
+            }
+            try await eventually { pool.size.idle == 1 }
+            // Beside it the new one does not fit.
+            #expect(pool.size.bytes > 14 << 20)
+            pool.want([Self.request("two", signal: signal)]) { request, waiting in
+                #expect(old.withLock { $0?.hasEnded } == true)
+                return try await maker.make(request, waiting)
+            }
+            try await eventually { maker.made.withLock { $0.count } == 2 && pool.size.idle == 1 }
         }
     }
 

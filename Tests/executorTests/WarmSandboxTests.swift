@@ -125,7 +125,7 @@ import Testing
             """
         let (sandbox, _) = try await started(app, fixture)
         let outcome = try await sandbox.outcome()
-        #expect(outcome.outOfMemory, "\(outcome)")
+        #expect(outcome.outOfMemory && !outcome.hasBegun, "\(outcome)")
         // Without a group of its own each process is bounded by its class, and all are looked at now and then.
         #expect(outcome.memoryPeakBytes < (level == .full ? 96 : 600) << 20)
     }
@@ -137,6 +137,137 @@ import Testing
         #expect(await sandbox.idle() != nil)
         await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(30))
         #expect(fixture.verdict(try await sandbox.outcome(), limits).values == ["1"])
+    }
+
+    @Test func aRunThatBeginsIsNotWaitedForAsIdle() async throws {
+        let fixture = try await SandboxFixture.shared.get()
+        let (sandbox, _) = try await started("import time\nwhile True: time.sleep(1)\n", fixture)
+        async let idle = sandbox.idle()
+        await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(600))
+        #expect(await idle == nil)
+        #expect(await sandbox.idle() == nil)
+        #expect(!sandbox.hasEnded)
+        await sandbox.discard()
+    }
+
+    @Test(arguments: levels) func whatEndedWhileItWaitedHasNoRun(_ level: SandboxLevel) async throws {
+        guard let fixture = try await Self.fixture(level) else { return }
+        let (sandbox, _) = try await started("import os\nos._exit(3)\n", fixture)
+        #expect(await sandbox.idle() == nil)
+        await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(30))
+        let outcome = try await sandbox.outcome()
+        #expect(outcome.exitCode == 3 && !outcome.hasBegun)
+    }
+
+    // MARK: Code that means harm
+
+    private static let taken = """
+        import os, socket, time
+        from auspex import Prediction
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(4))
+
+        """
+
+    private func outcome(_ app: String, wallTime: Duration = .seconds(30), level: SandboxLevel = .reduced) async throws -> (
+        RunVerdict, SandboxOutcome
+    ) {
+        let fixture = try #require(try await Self.fixture(level))
+        let (sandbox, limits) = try await started(Self.taken + app, fixture, wallTime: wallTime)
+        _ = await sandbox.idle()
+        await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: wallTime)
+        let outcome = try await sandbox.outcome()
+        return (fixture.verdict(outcome, limits), outcome)
+    }
+
+    /// It waits with less than it needs for its imports, and has its run like any other.
+    @Test func aForgedReadyCostsItsAuthorOnly() async throws {
+        let app = """
+            for _ in range(3): channel.send(b'{"ready":true}')
+            total = sum(range(100_000))
+            def predict(context): return Prediction(1)
+            """
+        let (verdict, outcome) = try await outcome(app)
+        #expect(verdict.values == ["1"] && outcome.hasBegun, "\(verdict) \(outcome.log.text)")
+    }
+
+    @Test func anAnswerBeforeTheStartIsNoAnswer() async throws {
+        let row = #"{"rows":[{"instrument":"BTCUSD","value":"1"}]}"#
+        let app = """
+            os.write(3, b'\(row)')
+            def predict(context): return Prediction(1)
+            """
+        let (verdict, _) = try await outcome(app)
+        #expect(verdict.failureKind == .invalidOutput, "\(verdict)")
+        let (_, ended) = try await outcome("os.write(3, b'\(row)')\nos._exit(0)\n")
+        #expect(!ended.hasBegun)
+    }
+
+    @Test func whoTakesTheStartMessageLosesHisRun() async throws {
+        let app = """
+            import _thread
+            _thread.start_new_thread(lambda: channel.recvmsg(65536, 1000), ())
+            time.sleep(0.5)
+            def predict(context): return Prediction(1)
+            """
+        let (verdict, outcome) = try await outcome(app, wallTime: .seconds(2))
+        // Whoever of the two was first: it is one run of its own, with one answer at most.
+        #expect(verdict.failureKind == .timeLimit || verdict.values == ["1"], "\(verdict) \(outcome.log.text)")
+    }
+
+    @Test(arguments: levels) func whatOutlivesItsAnswerIsKilled(_ level: SandboxLevel) async throws {
+        guard try await Self.fixture(level) != nil else { return }
+        let app = """
+            for _ in range(3):
+                if os.fork() == 0:
+                    os.setsid()
+                    while True: time.sleep(1)
+            def predict(context):
+                if os.fork() == 0:
+                    while True: time.sleep(1)
+                return Prediction(1)
+            """
+        let (verdict, outcome) = try await outcome(app, wallTime: .seconds(300), level: level)
+        #expect(verdict.values == ["1"] && outcome.killer == nil, "\(verdict) \(outcome)")
+    }
+
+    /// The executor asks the kernel what it costs that the start message waits until the limits are lifted.
+    @Test func theLimitsAreLiftedBeforeTheCodeGoesOn() async throws {
+        guard let fixture = try await Self.fixture(.full) else { return }
+        var milliseconds: [Double] = []
+        for isWaiting in [true, false] {
+            let waiting = isWaiting ? WaitingLimits(time: .seconds(120), memoryBytes: 96 << 20, isGentle: true) : WaitingLimits(time: .seconds(120))
+            let (sandbox, limits) = try await started(
+                "from auspex import Prediction\ndef predict(context): return Prediction(1)\n",
+                fixture,
+                waiting: waiting
+            )
+            #expect(await sandbox.idle() != nil)
+            let before = ContinuousClock.now
+            await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(30))
+            let outcome = try await sandbox.outcome()
+            milliseconds.append(Double((ContinuousClock.now - before).wholeMicroseconds) / 1000)
+            #expect(fixture.verdict(outcome, limits).values == ["1"] && outcome.hasBegun)
+        }
+        print("from the order to the end of a warm run: \(milliseconds[0]) ms, with nothing to lift: \(milliseconds[1]) ms")
+    }
+
+    /// A hundredth of a processor would make dying take seconds: what it may use is given back first.
+    @Test func anIdleSandboxDiesWithAWholeProcessor() async throws {
+        guard let fixture = try await Self.fixture(.full) else { return }
+        let app = """
+            import _thread
+            def burn():
+                while True: pass
+            for _ in range(8): _thread.start_new_thread(burn, ())
+            room = bytearray(40 << 20)
+            def predict(context): pass
+            """
+        let (sandbox, _) = try await started(app, fixture)
+        #expect(await sandbox.idle() != nil)
+        let before = ContinuousClock.now
+        let outcome = try #require(await sandbox.discard())
+        print("an idle sandbox with eight busy threads died within \(ContinuousClock.now - before)")
+        #expect(!outcome.hasBegun)
     }
 
     /// An executor that is killed closes its end of the control pipe, whatever else it could not do.

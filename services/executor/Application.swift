@@ -21,7 +21,7 @@ enum Application {
         guard !pythons.isEmpty else { throw SandboxError.refused("no Python works in the sandbox") }
 
         // What of the machine jobs may take.
-        let gpus = settings.capacity.gpuDevices?.map { GPUDevice(files: [$0]) } ?? GPUDevice.detect()
+        let gpus = settings.capacity.gpuDevices.map { GPUDevice.named($0) } ?? GPUDevice.detect()
         let machine = MachineCapacity.detect(processors: MachineCapacity.processors)
         let plan = try CapacityPlan(settings: settings.capacity, machine: machine, gpus: gpus.count)
         let resources = ResourceManager(plan: plan, gpus: gpus)

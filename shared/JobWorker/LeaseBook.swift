@@ -8,7 +8,9 @@ import Contracts
 ///
 ///     claim ──▶ running ──ended──▶ finished ──accepted or stale──▶ gone
 ///                 │  └─cancel──▶ stopping ──ended──▶ finished
-///                 └─lost or not confirmed for 25 s──▶ gone (killed; what it still says is dropped)
+///                 └─lost or not confirmed for 25 s──▶ leaving (killed; what it still says is dropped) ──ended──▶ gone
+///
+/// What is killed has its room until it is dead: its processes hold their memory as long.
 struct LeaseBook {
     /// A run is killed this long after the last confirmed request was sent, in nanoseconds; the lease lasts 30 s.
     static let killAfter: UInt64 = 25_000_000_000
@@ -43,6 +45,8 @@ struct LeaseBook {
 
     private let slots: any SlotSource
     private var leases: [AttemptID: Lease] = [:]
+    /// The classes of jobs that are no longer ours and have not ended yet.
+    private var leaving: [AttemptID: ResourceClass] = [:]
     private var openClaim: OpenClaim?
     private(set) var isDraining = false
 
@@ -58,10 +62,11 @@ struct LeaseBook {
 
     // MARK: Slots
 
-    /// The jobs of each class that take room; a finished job takes none.
+    /// The jobs of each class that take room; a finished job takes none, one that was killed does until it has ended.
     private var held: [ResourceClass: Int] {
         var held: [ResourceClass: Int] = [:]
         for lease in leases.values where lease.phase == .running || lease.phase == .stopping { held[lease.job.resourceClass, default: 0] += 1 }
+        for name in leaving.values { held[name, default: 0] += 1 }
         return held
     }
 
@@ -148,6 +153,7 @@ struct LeaseBook {
             case .lost:
                 leases[standing.attemptID] = nil
                 if case .finished = lease.phase { continue }
+                leaving[standing.attemptID] = lease.job.resourceClass
                 actions.append(.stop(standing.attemptID, .leaseLost))
                 continue
             }
@@ -162,6 +168,7 @@ struct LeaseBook {
         for (attemptID, lease) in leases where now >= lease.acknowledgedAt + Self.killAfter {
             if case .finished = lease.phase { continue }
             leases[attemptID] = nil
+            leaving[attemptID] = lease.job.resourceClass
             actions.append(.stop(attemptID, .leaseLost))
         }
         return actions
@@ -173,6 +180,12 @@ struct LeaseBook {
     }
 
     // MARK: Finishing
+
+    /// Notes that nothing is left of a job: the room of one that is no longer ours is free now.
+    mutating func ended(_ attemptID: AttemptID) { leaving[attemptID] = nil }
+
+    /// Whether a job is no longer ours but has not ended.
+    func isLeaving(_ attemptID: AttemptID) -> Bool { leaving[attemptID] != nil }
 
     /// Keeps the result of a job that ended; false when the job is no longer ours and its result is to be dropped.
     mutating func finished(_ result: FinishedJob) -> Bool {
@@ -222,6 +235,7 @@ struct LeaseBook {
             if case .finished = lease.phase { continue }
             released.append(LeaseReference(jobID: lease.job.jobID, attemptID: attemptID))
             leases[attemptID] = nil
+            leaving[attemptID] = lease.job.resourceClass
         }
         return released.sorted { $0.attemptID < $1.attemptID }
     }

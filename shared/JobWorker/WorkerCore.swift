@@ -425,7 +425,10 @@ actor WorkerCore {
         jobs[job.attemptID] = nil
         metrics.ended(job, result, seconds: seconds)
         log(job, result, seconds: seconds)
-        if let finished, book.finished(finished) { kicker.yield() }
+        let wasLeaving = book.isLeaving(job.attemptID)
+        book.ended(job.attemptID)
+        // There is a result to deliver, or room for which nobody has asked yet.
+        if let finished, book.finished(finished) { kicker.yield() } else if wasLeaving { kicker.yield() }
         metrics.runs(book.runningCount)
         listen()
     }

@@ -21,6 +21,10 @@ class Channel:
         """Says something; raises OSError when nobody listens any more."""
         self._socket.send(_wire.dumps(message).encode())
 
+    def close(self):
+        """Says and hears nothing more."""
+        self._socket.close()
+
     def receive(self):
         """The next message and the descriptor that came with it, or None; raises EOFError at the end."""
         # Room for one descriptor: a header of two words and a half, rounded up.

@@ -61,23 +61,48 @@ def use(source):
 
 
 def over(channel):
-    """A source that asks the executor."""
+    """A source that asks the executor, in this process only: what it forks would take its answers.
+
+    Question and answer carry a number. Whatever goes wrong between the two ends the channel: the next answer would be that of another question.
+    """
     import _thread
+    import os
 
     lock = _thread.allocate_lock()
+    process = os.getpid()
+    count = 0
 
     def ask(question):
-        from ._channel import map_file
-
+        nonlocal count
+        if os.getpid() != process:
+            raise BarsRefused("other_process", "only the process of the function itself can ask for bars: ask before it forks, and hand them on")
         with lock:
+            count += 1
             try:
-                channel.send({"bars": question})
-                answer, file = channel.receive()
+                return _answer(channel, question, count)
+            except BarsRefused:
+                raise
             except (OSError, EOFError):
+                channel.close()
                 raise BarsRefused("channel_closed", "the run asked too often, or something that cannot be understood: no more bars") from None
-        refused = answer.get("refused")
-        if refused:
-            raise BarsRefused(refused["code"], refused["message"])
-        return _frame.decode(map_file(file))[1][0]
+            except BaseException:
+                channel.close()
+                raise
 
     return ask
+
+
+def _answer(channel, question, number):
+    from ._channel import map_file
+
+    channel.send({"bars": question, "id": number})
+    answer, file = channel.receive()
+    if answer.get("id") != number:
+        raise EOFError("this answers another question")
+    refused = answer.get("refused")
+    if refused:
+        raise BarsRefused(refused["code"], refused["message"])
+    bars = _frame.decode(map_file(file))[1][0]
+    if (bars.instrument, bars.interval) != (question["instrument"], question["interval"]):
+        raise EOFError("these are the bars of another question")
+    return bars

@@ -229,10 +229,68 @@ def test_more_bars_come_over_the_channel(tmp_path):
     (tmp_path / "days").write_bytes(_frame.encode({}, [("BTCUSD", "1d", {name: [values[0], values[1]] for name, values in columns().items()})]))
     refused = {"refused": {"code": "too_many_bars", "message": "ask for less"}}
     done = run_as_in_the_sandbox(
-        tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), [({"bars": True}, tmp_path / "days"), (refused, None)])
+        tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), [({"bars": True, "id": 1}, tmp_path / "days"), ({**refused, "id": 2}, None)])
     assert done.stdout == f"Bars('BTCUSD', '1d', 2 bars) {columns()['close'][:2]}\ntoo_many_bars ask for less\n"
     hours = {"instrument": "BTCUSD", "interval": "1h", "start": 1475906400000000, "end": AS_OF}
-    assert done.questions == [{"bars": {"instrument": "BTCUSD", "interval": "1d", "lookback": 2}}, {"bars": hours}]
+    assert done.questions == [{"bars": {"instrument": "BTCUSD", "interval": "1d", "lookback": 2}, "id": 1}, {"bars": hours, "id": 2}]
+
+
+@pytest.mark.parametrize("interval, number", [("1d", 2), ("1d", None), ("1h", 1)])
+def test_the_answer_to_another_question_ends_the_channel(tmp_path, interval, number):
+    (tmp_path / "app.py").write_text(textwrap.dedent("""
+        import auspex
+        def predict(context):
+            for _ in range(2):
+                try: print(auspex.bars("BTCUSD", "1d", lookback=2))
+                except auspex.BarsRefused as error: print(error.code)
+    """))
+    (tmp_path / "bars").write_bytes(_frame.encode({}, [("BTCUSD", interval, {name: values[:2] for name, values in columns().items()})]))
+    wrong = {"bars": True} if number is None else {"bars": True, "id": number}
+    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), [(wrong, tmp_path / "bars")])
+    assert done.stdout == "channel_closed\nchannel_closed\n"
+    assert len(done.questions) == 1
+
+
+def test_what_was_forked_cannot_take_an_answer(tmp_path):
+    (tmp_path / "app.py").write_text(textwrap.dedent("""
+        import os
+        import auspex
+        def predict(context):
+            child = os.fork()
+            if child == 0:
+                try: auspex.bars("BTCUSD", "1d", lookback=2)
+                except auspex.BarsRefused as error: print(error.code, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+            print(len(auspex.bars("BTCUSD", "1d", lookback=2)))
+    """))
+    (tmp_path / "days").write_bytes(_frame.encode({}, [("BTCUSD", "1d", {name: values[:2] for name, values in columns().items()})]))
+    done = run_as_in_the_sandbox(
+        tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), [({"bars": True, "id": 1}, tmp_path / "days")])
+    assert done.stdout == "other_process\n2\n"
+    assert len(done.questions) == 1
+
+
+def test_what_interrupts_a_question_ends_the_channel(tmp_path):
+    """The answer that comes later would be taken for that of the next question."""
+    (tmp_path / "app.py").write_text(textwrap.dedent("""
+        import auspex
+        from auspex import _channel
+        class Late(Exception): pass
+        def predict(context):
+            receive = _channel.Channel.receive
+            def interrupted(self): raise Late()
+            _channel.Channel.receive = interrupted
+            try: auspex.bars("BTCUSD", "1d", lookback=2)
+            except Late: print("late")
+            _channel.Channel.receive = receive
+            try: print(auspex.bars("BTCUSD", "1h", lookback=2))
+            except auspex.BarsRefused as error: print(error.code)
+    """))
+    (tmp_path / "days").write_bytes(_frame.encode({}, [("BTCUSD", "1d", {name: values[:2] for name, values in columns().items()})]))
+    done = run_as_in_the_sandbox(
+        tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), [({"bars": True, "id": 1}, tmp_path / "days")])
+    assert done.stdout == "late\nchannel_closed\n"
 
 
 def test_bars_cannot_be_asked_for_while_the_module_is_imported(tmp_path):

@@ -28,10 +28,25 @@ actor BarsGateway: RunGateway {
     private(set) var reads: [BarsRead] = []
     /// Why the run cannot go on: a fault of ours.
     private(set) var obstacle: RunObstacle?
+    private let cpu: CPUPool
+    private let time: any TimeSource
+    /// When the question that is being answered came, and how long the code has waited for answers, in nanoseconds.
+    private var askedAt: UInt64?
+    private var waited: UInt64 = 0
 
     /// A gateway for one run.
-    init(inputs: RunInputs, manifest: Manifest, asOf: Timestamp, jobToken: String, loop: EventLoop) {
+    init(
+        inputs: RunInputs,
+        manifest: Manifest,
+        asOf: Timestamp,
+        jobToken: String,
+        loop: EventLoop,
+        cpu: CPUPool,
+        time: any TimeSource = SystemTimeSource()
+    ) {
         self.loop = loop
+        self.cpu = cpu
+        self.time = time
         self.inputs = inputs
         self.asOf = asOf
         self.jobToken = jobToken
@@ -46,7 +61,27 @@ actor BarsGateway: RunGateway {
         var words: String
     }
 
+    /// Why a run that reached its deadline did not do so by itself: it waited for us, at the end or for a good part of its time. Nil when it did.
+    func delay(within wallTime: Duration) -> RunObstacle? {
+        let total = waited + (askedAt.map { time.monotonicNanoseconds() - $0 } ?? 0)
+        guard askedAt != nil || Duration.nanoseconds(Int64(total)) >= wallTime / Self.patientPart else { return nil }
+        return RunObstacle(kind: .infra, reason: "the run waited \(total / 1_000_000) ms for market data and reached the end of its time")
+    }
+
+    /// A run that waited for this part of its time is not judged for being slow.
+    private static let patientPart = 4
+
     func answer(_ message: [UInt8]) async -> GatewayAnswer {
+        askedAt = time.monotonicNanoseconds()
+        // A run that was ended while it waited still counts as waiting.
+        let answer = await find(message)
+        if case .end = answer { return answer }
+        if let askedAt { waited += time.monotonicNanoseconds() - askedAt }
+        askedAt = nil
+        return answer
+    }
+
+    private func find(_ message: [UInt8]) async -> GatewayAnswer {
         requests += 1
         do {
             guard requests <= Self.mostRequests else {
@@ -56,12 +91,12 @@ actor BarsGateway: RunGateway {
                 throw Refusal(code: "too_many_bytes", words: "this run has been given \(Self.mostBytes >> 20) MiB of bars, more is not allowed")
             }
             let range = try range(message)
-            let (body, digest) = try await inputs.bars(range, asOf: asOf, jobToken: jobToken)
+            let (body, digest) = try await inputs.bars(range, asOf: asOf, jobToken: jobToken, patience: RunInputs.patienceDuringRun)
             if range.lookback == nil, body.count >= BarsRange.mostBars {
                 throw Refusal(code: "too_many_bars", words: "the range has \(BarsRange.mostBars) bars or more: ask for less at a time")
             }
             let series = InputSeries(instrument: range.instrument, interval: range.interval, bars: body)
-            let file = try InputFrame(header: [:], series: [series])
+            let file = try await InputFrame.make(of: body.bytes.count, on: cpu) { try InputFrame(header: [:], series: [series]) }
             bytes += file.bytes
             reads.append(
                 BarsRead(

@@ -71,12 +71,18 @@ struct RunInputs: Sendable {
     }
 
     private static let busyPause = Duration.seconds(2)
+    /// How long a busy service is waited for before a run: an attempt that ends for that would count against the signal.
+    static let patience = Duration.seconds(600)
+    /// The same during a run, whose time goes by meanwhile.
+    static let patienceDuringRun = Duration.seconds(20)
 
-    /// Asks again after a pause for as long as the other side is busy, and the job may take: an attempt that ends for that would count against the signal.
-    private func whenNotBusy<Answer>(_ ask: () async throws -> Answer) async throws -> Answer {
+    /// Asks again after a pause for as long as the other side is busy, but not for ever.
+    private func whenNotBusy<Answer>(within patience: Duration = patience, _ ask: () async throws -> Answer) async throws -> Answer {
+        var waited = Duration.zero
         while true {
-            do { return try await ask() } catch let error as ServiceClientError where error.status == 429 {
+            do { return try await ask() } catch let error as ServiceClientError where error.status == 429 && waited < patience {
                 try await time.sleep(for: Self.busyPause)
+                waited += Self.busyPause
             }
         }
     }
@@ -168,7 +174,8 @@ struct RunInputs: Sendable {
         }
         if let close = own?.bars.lastClose { return [symbol: Price(close)] }
         let interval = manifest.inputs.first?.interval ?? "1m"
-        // Not among the inputs: asked for by itself, and done without where market data has no such bars or may not show them.
+        // Not among the inputs: asked for by itself, and done without where market data has no such bars. What else it says is no answer: a
+        // prediction without its reference price would stay one for ever.
         do {
             let (body, _) = try await bars(BarsRange(instrument: symbol, interval: interval, lookback: 1), asOf: asOf, jobToken: jobToken)
             return body.lastClose.map { [symbol: Price($0)] } ?? [:]
@@ -178,10 +185,15 @@ struct RunInputs: Sendable {
     }
 
     /// One series, as it was known at `asOf`, and the hash of the revisions that it was made of.
-    func bars(_ range: BarsRange, asOf: Timestamp, jobToken: String) async throws -> (BarsBody, SHA256Digest) {
+    func bars(
+        _ range: BarsRange,
+        asOf: Timestamp,
+        jobToken: String,
+        patience: Duration = patience
+    ) async throws -> (BarsBody, SHA256Digest) {
         do {
             let query = range.query + [("as_of", asOf.iso8601), ("format", "binary")]
-            let answer = try await whenNotBusy {
+            let answer = try await whenNotBusy(within: patience) {
                 try await marketdata.send(.get, "/internal/v1/bars", query: query, headers: Self.headers(jobToken))
             }
             guard let digest = answer.headers["X-Auspex-Data-SHA256"].flatMap({ SHA256Digest(hex: $0) }) else {
@@ -191,11 +203,11 @@ struct RunInputs: Sendable {
         } catch let error as BarsBody.Malformed {
             throw RunObstacle(kind: .infra, reason: "\(error)")
         } catch let error as ServiceClientError {
-            // What market data calls wrong about the question is the manifest's fault.
-            let isTheirs = [400, 404, 422].contains(error.status ?? 0)
-            let isRefusal = (400..<500).contains(error.status ?? 0)
+            // What market data calls wrong about the question is its asker's fault. A token that is not taken, or a service that is slow or busy, is ours:
+            // told to the code, it could predict something else than it would with an answer.
+            let isRefusal = [400, 404, 422].contains(error.status ?? 0)
             throw RunObstacle(
-                kind: isTheirs ? .exception : .infra,
+                kind: isRefusal ? .exception : .infra,
                 reason: "bars of \(range.instrument) \(range.interval): \(error)",
                 isRefusal: isRefusal
             )

@@ -55,29 +55,36 @@ struct SignalRunHandler: JobHandler {
         )
         let extra = try await resources.takeExtra(for: size, beyond: job.resourceClass)
         defer { resources.giveBack(extra) }
-        let gpu = resources.classes[size].gpus > 0 ? resources.takeGPU() : nil
-        defer { if let gpu { resources.giveBack(gpu) } }
-        let started: WarmSandbox
-        if gpu == nil, let warm = pool.take(key) {
-            started = warm
-            clock.set("warm", 1)
-        } else {
-            started = try await startCold(job, spec, key, limits, gpu, clock, log)
-        }
-        let gateway = BarsGateway(inputs: inputs, manifest: manifest, asOf: spec.asOf, jobToken: job.jobToken, loop: sandbox.firstLoop)
+        let gpus = try takeGPUs(resources.classes[size].gpus)
+        defer { resources.giveBack(gpus) }
+        let gateway = BarsGateway(inputs: inputs, manifest: manifest, asOf: spec.asOf, jobToken: job.jobToken, loop: sandbox.firstLoop, cpu: cpu)
+        var started: WarmSandbox
+        // What was warmed was warmed for a run of the schedule; a run that its author waits for would only take it away from that.
+        let taken = job.kind == .signalRun && gpus.isEmpty ? pool.take(key) : nil
+        if let taken { started = taken } else { started = try await startCold(job, spec, key, limits, gpus, clock, log) }
         let known: RunBars
+        let frame: InputFrame
         do {
             known = try await bars
             try Task.checkCancellation()
-            await started.sandbox.begin(try Self.plan(spec, known).frame(), gateway, within: limits.wallTime) { log.printed($0) }
+            frame = try await InputFrame.make(of: Int(known.bytes), on: cpu) { try Self.plan(spec, known).frame() }
         } catch {
             await started.sandbox.discard()
             throw error
         }
-        let outcome = try await clock.stage("sandbox") { try await started.sandbox.outcome() }
+        var outcome = try await clock.stage("sandbox") { try await follow(started, frame, gateway, limits, log) }
+        if taken != nil, outcome.hasBegun {
+            clock.set("warm", 1)
+        } else if taken != nil {
+            // It ended while it waited, under limits that are not the run's: that is nothing to judge it by.
+            try Task.checkCancellation()
+            started = try await startCold(job, spec, key, limits, gpus, clock, log)
+            outcome = try await clock.stage("sandbox") { try await follow(started, frame, gateway, limits, log) }
+        }
         warmAgain(job, spec, key)
         try Task.checkCancellation()
         if let obstacle = await gateway.obstacle { throw obstacle }
+        if outcome.killer == .deadline, let delay = await gateway.delay(within: limits.wallTime) { throw delay }
         let check = RowCheck(output: manifest.output, asOf: spec.asOf)
         let verdict = RunVerdict(outcome: outcome, limits: limits, level: sandbox.host.level, check: check)
         var result = try self.result(verdict, spec, known, await gateway.reads, started.environment, clock)
@@ -86,13 +93,33 @@ struct SignalRunHandler: JobHandler {
         return log.hasBuild ? log.noted(in: result) : result
     }
 
+    /// Begins the run of a sandbox and waits for its end.
+    private func follow(
+        _ started: WarmSandbox,
+        _ frame: InputFrame,
+        _ gateway: BarsGateway,
+        _ limits: SandboxLimits,
+        _ log: RunLog
+    ) async throws -> SandboxOutcome {
+        await started.sandbox.begin(frame, gateway, within: limits.wallTime) { log.printed($0) }
+        return try await started.sandbox.outcome()
+    }
+
+    /// The graphics processors of a run. Its slot says that they are there; if they are not, it must not begin without them.
+    private func takeGPUs(_ count: Int) throws(RunObstacle) -> [GPUDevice] {
+        guard let gpus = resources.takeGPUs(count) else {
+            throw RunObstacle(kind: .infra, reason: "the run needs \(count) graphics processors, and fewer are free")
+        }
+        return gpus
+    }
+
     /// Starts the sandbox while the bars are still on their way: it imports what it needs meanwhile.
     private func startCold(
         _ job: ClaimedJob,
         _ spec: SignalRunSpec,
         _ key: WarmKey,
         _ limits: SandboxLimits,
-        _ gpu: GPUDevice?,
+        _ gpus: [GPUDevice],
         _ clock: StageClock,
         _ log: RunLog
     ) async throws -> WarmSandbox {
@@ -101,7 +128,7 @@ struct SignalRunHandler: JobHandler {
         // The run begins when its bars are here, which may take as long as market data lets it wait.
         let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
         return try await clock.stage("start") {
-            try await start(spec.manifest, folder, environment, limits, waiting, gpu, isAhead: false, lane: .general)
+            try await start(spec.manifest, folder, environment, limits, waiting, gpus, isAhead: false, lane: .general)
         }
     }
 
@@ -112,10 +139,12 @@ struct SignalRunHandler: JobHandler {
 
     /// Makes a sandbox ahead of a run that is due later.
     private func warm(_ request: WarmRequest, _ waiting: WaitingLimits) async throws -> WarmSandbox {
+        // Packages that are not here begin to be installed, and nobody waits for that: the next announcement finds them.
         // Its run says how long it may take when it begins.
         let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
-        let (folder, environment) = try await prepare(request, within: .seconds(600), StageClock(), nil)
-        return try await start(request.manifest, folder, environment, limits, waiting, nil, isAhead: true, lane: WarmPool.startingLane)
+        // Within no time: a build begins, and a later announcement finds it done.
+        let (folder, environment) = try await prepare(request, within: .zero, StageClock(), nil)
+        return try await start(request.manifest, folder, environment, limits, waiting, [], isAhead: true, lane: WarmPool.startingLane)
     }
 
     private func start(
@@ -124,14 +153,14 @@ struct SignalRunHandler: JobHandler {
         _ environment: PythonEnvironment,
         _ limits: SandboxLimits,
         _ waiting: WaitingLimits,
-        _ gpu: GPUDevice?,
+        _ gpus: [GPUDevice],
         isAhead: Bool,
         lane: CPULane
     ) async throws -> WarmSandbox {
         let program = RunProgram(entryPoint: manifest.entryPoint, limits: limits, python: environment.python)
         let packages = environment.packages?.folder
         var command = program.command(code: folder.folder, runtime: runtime, packages: packages, level: sandbox.host.level, isAhead: isAhead)
-        command.devices = gpu?.files ?? []
+        command.devices = GPUDevice.files(of: gpus)
         return WarmSandbox(sandbox: try await sandbox.start(command, waiting: waiting, lane: lane), folder: folder, environment: environment)
     }
 

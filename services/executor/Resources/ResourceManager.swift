@@ -124,10 +124,16 @@ final class ResourceManager: SlotSource {
         change { $0.book.giveBack(extra.number) }
     }
 
-    /// A graphics processor for one run, which has it to itself; nil when all are taken.
-    func takeGPU() -> GPUDevice? { state.withLock { $0.gpus.popLast() } }
+    /// Graphics processors for one run, which has them to itself; nil when fewer are free.
+    func takeGPUs(_ count: Int) -> [GPUDevice]? {
+        state.withLock { state in
+            guard state.gpus.count >= count else { return nil }
+            defer { state.gpus.removeLast(count) }
+            return state.gpus.suffix(count)
+        }
+    }
 
-    func giveBack(_ gpu: GPUDevice) { state.withLock { $0.gpus.append(gpu) } }
+    func giveBack(_ gpus: [GPUDevice]) { state.withLock { $0.gpus += gpus } }
 
     /// Changes the book, then lets everybody begin who fits now.
     private func change(

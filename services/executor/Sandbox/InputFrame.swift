@@ -1,6 +1,7 @@
 internal import CSandbox
 import Contracts
 import Glibc
+import ServiceRuntime
 
 /// One series of bars for a run, as the manifest asks for it.
 struct InputSeries: Sendable {
@@ -54,6 +55,14 @@ final class InputFrame: Sendable {
             offset += size
         }
         try seal()
+    }
+
+    /// From so many bytes on a frame is made on the pool: copying takes a millisecond for each few megabytes, which a loop has not got.
+    private static let smallBytes = 256 << 10
+
+    /// Makes a frame of so many bytes of bars where that is in nobody's way.
+    static func make(of bytes: Int, on cpu: CPUPool, _ body: @escaping @Sendable () throws -> InputFrame) async throws -> InputFrame {
+        bytes <= smallBytes ? try body() : try await cpu.run(body)
     }
 
     /// A file of so many bytes, to be written piece by piece and then sealed: a program's input as it is, without header.

@@ -37,9 +37,9 @@ final class Sandbox: Sendable {
     ) async throws -> StartedSandbox {
         let slot = SandboxSlot()
         let loop = loops[slot.count % loops.count]
-        let run = SandboxRun(loop: loop, limits: command.limits, onPrint: onPrint)
+        let run = SandboxRun(loop: loop, limits: command.limits, waiting: command.preparation == nil ? nil : waiting, onPrint: onPrint)
         let launch = LaunchArguments(command: command, host: host, waiting: waiting)
-        let (arguments, environment) = (launch.list(name: "\(getpid())-\(slot.count)", slot: slot.number), launch.environment())
+        let (arguments, environment) = (launch.list(name: slot.name, slot: slot.number), launch.environment())
         try Task.checkCancellation()
         let (launcher, hasChannel) = (host.launcher, command.preparation != nil)
         await run.attach(
@@ -68,9 +68,13 @@ private final class SandboxSlot: Sendable {
     }
 
     private static let state = Mutex(State())
+    /// Process numbers come again, after a restart in a container even at once: groups of a launcher that was killed must not be in the way.
+    private static let word = String(UInt32.random(in: 0...UInt32.max), radix: 36)
 
     let number: Int
     let count: Int
+    /// The name of its groups.
+    var name: String { "\(getpid())-\(Self.word)-\(count)" }
 
     init() {
         (number, count) = Self.state.withLock { state in
@@ -100,7 +104,7 @@ final class StartedSandbox: Sendable {
     /// Whether the program has ended.
     var hasEnded: Bool { run.hasEnded }
 
-    /// Returns when the program has nothing to do before its run, with the memory that it keeps; nil when it ended instead.
+    /// Returns when the program has nothing to do before its run, with the memory that it keeps; nil when it ended or its run began instead.
     func idle() async -> Int? { await run.idle() }
 
     /// Begins the run, which may take so long. `onPrint` hears what the program prints, and first what it has printed so far.

@@ -28,6 +28,8 @@ struct SandboxOutcome: Sendable {
     var cpuSeconds: Double
     /// The most memory that it held at once, in bytes.
     var memoryPeakBytes: Int64
+    /// Whether its run had begun, with the limits of its class; false for what ended while it waited.
+    var hasBegun = true
     /// What it wrote to the result pipe.
     var result: [UInt8]
     /// What it printed, with a marker where something was left out.

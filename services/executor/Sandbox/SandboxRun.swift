@@ -26,6 +26,11 @@ actor SandboxRun {
     private var killer: SandboxOutcome.Killer?
     private var channel: RunChannel?
     private var gateway: (any RunGateway)?
+    /// What the program is told when the launcher has lifted the limits of its waiting; nil when it has been told.
+    private var unsaid: InputFrame?
+    private let waitsForLimits: Bool
+    private var hasBegun: Bool
+    private var pid: pid_t = 0
     private var serving: Task<Void, Never>?
     private var isReady = false
     private var idleBytes: Int?
@@ -43,8 +48,11 @@ actor SandboxRun {
     }
 
     /// A run that has not begun, on the given loop.
-    init(loop: EventLoop, limits: SandboxLimits, onPrint: (@Sendable (String) -> Void)? = nil) {
+    init(loop: EventLoop, limits: SandboxLimits, waiting: WaitingLimits? = nil, onPrint: (@Sendable (String) -> Void)? = nil) {
         self.loop = loop
+        // Where waiting has no limits of its own, there is nothing to be lifted.
+        waitsForLimits = waiting?.memoryBytes != nil
+        hasBegun = waiting == nil
         self.limits = limits
         self.onPrint = onPrint
         log = CapturedLog(capacity: limits.logBytes)
@@ -129,7 +137,7 @@ actor SandboxRun {
         if started.channel >= 0 {
             channel = RunChannel(loop: loop, descriptor: started.channel) { message in self.take(message) }
         }
-        collectLater(started.pid)
+        pid = started.pid
     }
 
     // MARK: The channel
@@ -151,54 +159,71 @@ actor SandboxRun {
         let milliseconds = UInt64(max(1, wallTime.wholeMicroseconds / 1000)).littleEndian
         // One write: the launcher reads the order and its time together.
         send([UInt8(ascii: "S")] + withUnsafeBytes(of: milliseconds) { Array($0) })
-        channel?.send(Array(#"{"start":true}"#.utf8), input)
+        // Who waits for its imports waits for nothing now.
+        idleWaiter?.resume(returning: nil)
+        idleWaiter = nil
+        // Under the limits of its waiting the code must not meet its bars: what it would be killed for then is not its fault.
+        if waitsForLimits { unsaid = input } else { start(input) }
     }
 
+    private func start(_ input: InputFrame) { channel?.send(Array(#"{"start":true}"#.utf8), input) }
+
     /// Waits until the program has nothing to do before its run, and takes away what it does not need then; gives the memory that it keeps, in
-    /// bytes, or nil when it ended instead.
+    /// bytes, or nil when it ended or its run began instead.
     func idle() async -> Int? {
-        if finished != nil { return nil }
+        if finished != nil || gateway != nil { return nil }
         if let idleBytes { return idleBytes }
         return await withCheckedContinuation { idleWaiter = $0 }
     }
 
     private func take(_ message: [UInt8]) {
-        // The runner says once that it is ready, which may come after the order to begin.
-        if !isReady, message == Array(#"{"ready":true}"#.utf8) {
+        // The runner says once that it is ready, which may come after the order to begin. Its code may have said so before: no question either.
+        if message == Array(#"{"ready":true}"#.utf8) {
+            if !isReady, gateway == nil { send(UInt8(ascii: "I")) }
             isReady = true
-            if gateway == nil { send(UInt8(ascii: "I")) }
             return
         }
+        // The number of the question, which its answer carries as well.
+        let id = (try? WireJSON.parse(message))?["id"]?.integer
         guard let gateway else {
-            channel?.send(GatewayAnswer.tooEarly)
+            channel?.send(GatewayAnswer.tooEarly.message(id))
             return
         }
         channel?.pause()
-        serving = Task(on: loop) { await self.reply(await gateway.answer(message)) }
+        serving = Task(on: loop) { await self.reply(await gateway.answer(message), id) }
     }
 
-    private func reply(_ answer: GatewayAnswer) {
+    private func reply(_ answer: GatewayAnswer, _ id: Int64?) {
         serving = nil
+        let file: InputFrame?
         switch answer {
-        case .end: kill(.order)
-        case .bars(let file):
-            channel?.send(GatewayAnswer.here, file)
-            channel?.resume()
-        case .refusal(let text):
-            channel?.send(text)
-            channel?.resume()
+        case .end: return kill(.order)
+        case .bars(let bars): file = bars
+        case .refusal: file = nil
         }
+        channel?.send(answer.message(id), file)
+        channel?.resume()
     }
 
-    /// The launcher says how much memory an idle program keeps in a line of its own, before the last one.
-    private func readIdleLine() {
-        let prefix = Array("idle memory_bytes=".utf8)
-        guard idleBytes == nil, status.starts(with: prefix), let end = status.firstIndex(of: UInt8(ascii: "\n")) else { return }
-        let bytes = Int(String(decoding: status[prefix.count..<end], as: UTF8.self)) ?? 0
-        status.removeSubrange(...end)
-        idleBytes = bytes
-        idleWaiter?.resume(returning: bytes)
-        idleWaiter = nil
+    /// Before its last line the launcher says how much memory an idle program keeps, and that the limits of waiting are lifted.
+    private func readEarlyLines() {
+        while let end = status.firstIndex(of: UInt8(ascii: "\n")) {
+            let line = String(decoding: status[..<end], as: UTF8.self)
+            if line == "begun" {
+                status.removeSubrange(...end)
+                hasBegun = true
+                if let input = unsaid { start(input) }
+                unsaid = nil
+            } else if line.hasPrefix("idle memory_bytes=") {
+                status.removeSubrange(...end)
+                let bytes = Int(line.drop { $0 != "=" }.dropFirst()) ?? 0
+                idleBytes = bytes
+                idleWaiter?.resume(returning: bytes)
+                idleWaiter = nil
+            } else {
+                return
+            }
+        }
     }
 
     /// How it ended; returns when it has.
@@ -258,7 +283,7 @@ actor SandboxRun {
             result += bytes
         case .status:
             if status.count < 4096 { status += bytes }
-            readIdleLine()
+            readEarlyLines()
         }
     }
 
@@ -273,6 +298,7 @@ actor SandboxRun {
         control = -1
         channel?.close()
         channel = nil
+        unsaid = nil
         serving?.cancel()
         let outcome = Result { () throws -> SandboxOutcome in try makeOutcome() }
         finished = outcome
@@ -281,6 +307,7 @@ actor SandboxRun {
         idleWaiter = nil
         waiter?.resume(with: outcome)
         waiter = nil
+        if pid > 0 { collectLater(pid, after: .milliseconds(2)) }
     }
 
     private func makeOutcome() throws(SandboxError) -> SandboxOutcome {
@@ -303,15 +330,16 @@ actor SandboxRun {
             wallTime: .microseconds(status.count("wall_microseconds")),
             cpuSeconds: Double(status.count("cpu_microseconds")) / 1e6,
             memoryPeakBytes: Int64(status.count("memory_peak_bytes")),
+            hasBegun: hasBegun,
             result: result,
             log: log
         )
     }
 
-    /// Looks after the launcher until it can be collected; it ends a moment after the run, once its cgroups are gone.
-    private func collectLater(_ pid: pid_t) {
-        loop.timer(after: .milliseconds(finished == nil ? 50 : 2)) {
-            if !ChildProcess.collect(pid) { self.collectLater(pid) }
+    /// Looks after the launcher, whose pipes have ended, until it can be collected; it ends a moment after the run, once its cgroups are gone.
+    private func collectLater(_ pid: pid_t, after pause: Duration) {
+        loop.timer(after: pause) {
+            if !ChildProcess.collect(pid) { self.collectLater(pid, after: min(pause * 2, .milliseconds(50))) }
         }
     }
 }

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "launcher.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -82,6 +83,8 @@ static void own_path(const char *controller, char *path, size_t capacity) {
     }
 }
 
+enum { stale_seconds = 60 };
+
 static bool usable(const char *folder) {
     if (mkdir(folder, 0755) != 0 && errno != EEXIST) return false;
     char trial[4352];
@@ -92,6 +95,20 @@ static bool usable(const char *folder) {
     bool writable = access(procs, W_OK) == 0;
     rmdir(trial);
     return writable;
+}
+
+/// Removes what launchers that were killed left behind: a group without processes (the kernel refuses to remove any other) that is older than a
+/// launcher needs to put its command into it.
+static void sweep(const char *folder) {
+    DIR *listing = opendir(folder);
+    if (!listing) return;
+    struct dirent *entry;
+    while ((entry = readdir(listing))) {
+        struct stat found;
+        if (!strchr(entry->d_name, '-') || fstatat(dirfd(listing), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        if (S_ISDIR(found.st_mode) && found.st_mtime + stale_seconds < time(NULL)) unlinkat(dirfd(listing), entry->d_name, AT_REMOVEDIR);
+    }
+    closedir(listing);
 }
 
 /// Turns the controllers on for the children of a v2 folder; processes in the folder itself are moved to a leaf first if they block it.
@@ -118,6 +135,7 @@ static bool probe_v2(const char *mount, const char *name) {
         if (!has_word(controllers, "memory") || !has_word(controllers, "pids") || !has_word(controllers, "cpu")) continue;
         snprintf(folder, sizeof folder, "%s/%s", parent, name);
         if (!enable_controllers(parent) || !usable(folder) || !enable_controllers(folder)) continue;
+        sweep(folder);
         printf("cgroup-v2 %s\n", folder);
         return true;
     }
@@ -131,6 +149,7 @@ static bool probe_v1(const char *mount, const char *controller, const char *name
     for (int i = 0; i < 2; i++) {
         snprintf(folder, sizeof folder, "%.2000s%s/%s", mount, strcmp(starts[i], "/") ? starts[i] : "", name);
         if (!usable(folder)) continue;
+        sweep(folder);
         printf("cgroup-v1 %s=%s\n", controller, folder);
         return true;
     }
@@ -204,6 +223,16 @@ uint64_t cgroup_idle(const struct options *options) {
         if (options->memory_bytes && used + idle_slack_bytes < first_memory(options)) set_memory(options, group, used + idle_slack_bytes);
     }
     return used;
+}
+
+/// Lets a command that waits die quickly.
+void cgroup_hurry(const struct options *options) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        const struct cgroup *group = &options->cgroups[i];
+        if (!counts(options, group, "cpu")) continue;
+        if (options->cpu_thousandths) set_quota(options, group, options->cpu_thousandths * 100);
+        if (options->waits_gently) set_share(options, group, false);
+    }
 }
 
 /// Gives a command that waited what its run may have.

@@ -72,6 +72,7 @@ void cgroup_print(const struct options *options);
 void cgroup_print_usage(struct options *options);
 void cgroup_remove(struct options *options);
 uint64_t cgroup_idle(const struct options *options);
+void cgroup_hurry(const struct options *options);
 void cgroup_wake(const struct options *options);
 
 // memory.c

@@ -19,6 +19,7 @@
 // With `--waiting-milliseconds` the command is started ahead of its run: it may wait so long for the order 'S', with which the run and its
 // wall clock begin; eight bytes follow it, the run's time in milliseconds, little-endian. `--waiting-gently 1` lets all runs go first until then. 'I' says that it has nothing to do before 'S': it keeps the
 // memory that it has, with a little more, and a hundredth of a processor; the status pipe then gets a line `idle memory_bytes=N`.
+// When the limits of waiting are lifted after 'S' it gets a line `begun`; a command that ended or lost a process to those limits never has it.
 
 #include "launcher.h"
 

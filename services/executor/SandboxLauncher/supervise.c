@@ -34,6 +34,8 @@ struct run {
     /// Whether it still waits for its run to begin.
     bool waits;
     bool idle;
+    /// Whether what an idle command lacks was given back so that it dies quickly.
+    bool hurried;
 };
 
 static uint64_t monotonic_microseconds(void) {
@@ -85,6 +87,11 @@ static void terminate(const struct run *run) {
 
 static void kill_everything(const struct options *options, struct run *run, const char *why) {
     if (!run->killed && !run->ended) run->killed = why;
+    // With a hundredth of a processor it would take seconds to die.
+    if (run->waits && !run->hurried) {
+        run->hurried = true;
+        cgroup_hurry(options);
+    }
     if (!run->ended) kill(run->child, SIGKILL);
     cgroup_kill(options);
     pid_t adopted[256];
@@ -148,10 +155,18 @@ static void be_idle(const struct options *options, struct run *run) {
 static void begin(struct options *options, struct run *run) {
     uint64_t milliseconds = 0;
     if (read(control_descriptor, &milliseconds, sizeof milliseconds) != sizeof milliseconds || !run->waits) return;
+    // What ended while it waited has no run, and says so by not saying "begun".
+    if (run->ended || run->killed) return;
     options->wall_milliseconds = milliseconds;
     cgroup_wake(options);
+    // Whoever was killed for memory so far was killed at the limit of waiting: that is no run's fault, and what is left of it no run's start.
+    if (cgroup_usage(options).out_of_memory_kills > 0) {
+        kill_everything(options, run, "spoiled");
+        return;
+    }
     run->waits = false;
     run->started = monotonic_microseconds();
+    say("begun\n");
 }
 
 static void watch(struct options *options, struct run *run, int signals) {

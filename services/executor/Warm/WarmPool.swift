@@ -6,8 +6,9 @@ import Synchronization
 /// away when that run does not come.
 ///
 /// What it may cost is bounded: memory, by what the kernel lets each sandbox keep, and their number. A sandbox in the making counts with what it
-/// may need, one that waits with what it has. Where there is no room for a run that is due earlier, the one due last makes way. It is an
-/// offer and never in the way: a run that finds nothing here starts cold.
+/// may need, one that waits with what it has, one that is thrown away with that until nothing is left of it. Where there is no room for a run that
+/// is due earlier, the one due last makes way. Beyond half of the pool an account has only what no other wants. What can never fit is left alone.
+/// It is an offer and never in the way: a run that finds nothing here starts cold.
 ///
 ///     wanted ──▶ making ──ready──▶ idle ──run──▶ gone (used)
 ///                  │  └──run──▶ gone (used while it still imports)
@@ -48,6 +49,8 @@ final class WarmPool: Component {
     /// How long a run that took its sandbox may wait for its bars on top of the sandbox's age.
     private static let patience = Duration.seconds(600)
     private static let mostRemembered = 10_000
+    /// After so many wishes without room the rest is not looked at: a full pool is full for nearly all.
+    private static let mostTries = 16
     /// Starts of processes for warming: one at a time leaves the pool's other threads to runs.
     private static let lane = CPULane(name: "warm", maximumConcurrent: 1, maximumQueued: 64)
     /// The lane on which makers start sandboxes.
@@ -63,6 +66,12 @@ final class WarmPool: Component {
 
     private struct State {
         var entries: [Int: Entry] = [:]
+        /// The entry of each signal: it has one at most, of its newest version.
+        var bySignal: [SignalID: Int] = [:]
+        /// Memory of what was thrown away and is not gone yet.
+        var leaving: [Int: Int] = [:]
+        /// Sandboxes in the making that nobody has taken or thrown away.
+        var hands: Set<Int> = []
         /// By signal: another version of it takes the place of the one before.
         var wanted: [SignalID: (request: WarmRequest, make: Make)] = [:]
         var failures: [WarmKey: UInt64] = [:]
@@ -71,6 +80,40 @@ final class WarmPool: Component {
         var count = 0
         var isDraining = false
         var discards: [Int: Task<Void, Never>] = [:]
+
+        /// The sums over all entries, kept as they change.
+        private(set) var idle = 0
+        private(set) var entryBytes = 0
+        /// What of the pool's memory is not free.
+        var bytes: Int { entryBytes + leaving.values.reduce(0, +) }
+
+        mutating func insert(_ id: Int, _ entry: Entry) {
+            entries[id] = entry
+            bySignal[entry.request.signalID] = id
+            entryBytes += entry.bytes
+        }
+
+        mutating func remove(_ id: Int) -> Entry? {
+            guard let entry = entries.removeValue(forKey: id) else { return nil }
+            if bySignal[entry.request.signalID] == id { bySignal[entry.request.signalID] = nil }
+            entryBytes -= entry.bytes
+            if entry.isIdle { idle -= 1 }
+            hands.remove(id)
+            return entry
+        }
+
+        mutating func becomesIdle(_ id: Int, bytes: Int) {
+            guard let entry = entries[id] else { return }
+            entryBytes += bytes - entry.bytes
+            idle += 1
+            entries[id]?.bytes = bytes
+            entries[id]?.isIdle = true
+        }
+
+        func entry(of key: WarmKey) -> (id: Int, entry: Entry)? {
+            guard let id = bySignal[key.signalID], let entry = entries[id], entry.request.key == key else { return nil }
+            return (id, entry)
+        }
     }
 
     private let state = Mutex(State())
@@ -117,14 +160,13 @@ final class WarmPool: Component {
     func take(_ key: WarmKey) -> WarmSandbox? {
         guard isOpen else { return nil }
         let found = state.withLock { state -> WarmSandbox? in
-            let fitting = state.entries.filter { $0.value.request.key == key && $0.value.warm?.sandbox.hasEnded == false }
-            guard let first = fitting.min(by: { ($0.value.isIdle ? 0 : 1, $0.key) < ($1.value.isIdle ? 0 : 1, $1.key) }) else { return nil }
-            state.entries[first.key] = nil
+            guard let (id, entry) = state.entry(of: key), entry.warm?.sandbox.hasEnded == false else { return nil }
+            _ = state.remove(id)
             note(state)
-            return first.value.warm
+            return entry.warm
         }
-        // Its room is another's.
-        if found != nil { pump() }
+        // Its room is another's, but the run does not wait for that to be seen.
+        if found != nil { Task(on: loop) { self.pump() } }
         metrics.taken(isHit: found != nil)
         return found
     }
@@ -137,12 +179,12 @@ final class WarmPool: Component {
         state.withLock { state in
             guard !state.isDraining else { return }
             for request in requests {
-                // What waits for an older version of the signal waits for nothing.
-                for (id, entry) in state.entries where entry.request.signalID == request.signalID && entry.request.key != request.key {
+                if let id = state.bySignal[request.signalID], state.entries[id]?.request.key != request.key {
+                    // What waits for an older version of the signal waits for nothing.
                     discard(id, .replaced, &state)
                 }
-                if let id = state.entries.first(where: { $0.value.request.key == request.key })?.key {
-                    if let due = state.entries[id]?.request.dueAt, due < request.dueAt { state.entries[id]?.request.dueAt = request.dueAt }
+                if let (id, entry) = state.entry(of: request.key) {
+                    if entry.request.dueAt < request.dueAt { state.entries[id]?.request.dueAt = request.dueAt }
                     state.wanted[request.signalID] = nil
                 } else if state.wanted[request.signalID] != nil || state.wanted.count < Self.mostRemembered {
                     state.wanted[request.signalID] = (request, make)
@@ -153,70 +195,113 @@ final class WarmPool: Component {
     }
 
     /// Whether a sandbox of this key runs, ready or not.
-    func hasStarted(_ key: WarmKey) -> Bool { state.withLock { $0.entries.values.contains { $0.request.key == key && $0.warm != nil } } }
+    func hasStarted(_ key: WarmKey) -> Bool { state.withLock { $0.entry(of: key)?.entry.warm != nil } }
 
     /// How many there are, with how much memory they count.
     var size: (count: Int, idle: Int, bytes: Int) {
         state.withLock { state in
-            (state.entries.count, state.entries.values.count { $0.isIdle }, state.entries.values.reduce(0) { $0 + $1.bytes })
+            (state.entries.count, state.idle, state.bytes)
         }
     }
 
     /// Makes what is due first, as long as there is room and a hand free.
     private func pump() {
         state.withLock { state in
-            while let (id, request, make, waiting) = next(&state) {
-                state.makers[id] = Task(on: loop) {
-                    await self.make(id, request, make, waiting)
-                    self.state.withLock { $0.makers[id] = nil }
-                    self.pump()
+            guard !state.isDraining, state.hands.count < bounds.width, !state.wanted.isEmpty else { return }
+            var tries = Self.mostTries
+            for (signal, wish) in state.wanted.sorted(by: { $0.value.request.dueAt < $1.value.request.dueAt }) {
+                guard state.hands.count < bounds.width, tries > 0 else { return }
+                guard let bytes = need(of: wish.request, &state) else {
+                    state.wanted[signal] = nil
+                    continue
+                }
+                switch makeRoom(bytes, for: wish.request, &state) {
+                case .now: begin(wish.request, wish.make, bytes, &state)
+                // What was thrown away for it is gone in a moment, and nobody who is due later takes its place.
+                case .soon: return
+                case .none: tries -= 1
                 }
             }
         }
     }
 
-    private func next(_ state: inout State) -> (Int, WarmRequest, Make, WaitingLimits)? {
-        let now = time.monotonicNanoseconds()
-        guard !state.isDraining else { return nil }
-        while state.makers.count < bounds.width, let (signal, wish) = state.wanted.min(by: { $0.value.request.dueAt < $1.value.request.dueAt }) {
-            let isPast = wish.request.dueAt + bounds.lateness < time.now()
-            let isLeftAlone = state.failures[wish.request.key].map { now < $0 } ?? false
-            if isPast || isLeftAlone {
-                state.wanted[signal] = nil
-                continue
-            }
-            let bytes = need(wish.request, state)
-            // Where this one has no room those that are due later have none either: all wait for a run to take one.
-            guard makeRoom(bytes, for: wish.request.dueAt, &state) else { return nil }
-            state.wanted[signal] = nil
-            state.count += 1
-            state.entries[state.count] = Entry(request: wish.request, bytes: bytes, startedAt: now)
-            note(state)
-            let waiting = WaitingLimits(time: bounds.age + Self.patience, memoryBytes: bytes, isGentle: true)
-            return (state.count, wish.request, wish.make, waiting)
-        }
-        return nil
-    }
-
-    private func need(_ request: WarmRequest, _ state: State) -> Int {
+    /// How much memory a wish needs; nil when it is not to be fulfilled at all.
+    private func need(of request: WarmRequest, _ state: inout State) -> Int? {
+        if request.dueAt + bounds.lateness < time.now() { return nil }
+        if let until = state.failures[request.key], time.monotonicNanoseconds() < until { return nil }
         let usual = request.hasPackages ? Self.packagesBytes : Self.plainBytes
-        return min(max(usual, state.needs[request.key] ?? 0), SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(1)).memoryBytes)
+        let bytes = min(max(usual, state.needs[request.key] ?? 0), Self.most(request.key))
+        guard bytes <= bounds.memoryBytes else {
+            remember(request.key, &state)
+            return nil
+        }
+        return bytes
     }
 
-    /// Throws away what is due later until there is room; nothing when even that would not do.
-    private func makeRoom(_ bytes: Int, for dueAt: Timestamp, _ state: inout State) -> Bool {
-        var free = bounds.memoryBytes - state.entries.values.reduce(0) { $0 + $1.bytes }
-        var places = bounds.count - state.entries.count
-        var evicted: [Int] = []
-        let later = state.entries.filter { $0.value.request.dueAt > dueAt }.sorted { $0.value.request.dueAt > $1.value.request.dueAt }
-        for (id, entry) in later where free < bytes || places < 1 {
-            evicted.append(id)
-            free += entry.bytes
-            places += 1
+    private static func most(_ key: WarmKey) -> Int { SandboxLimits.of(key.resourceClass, wallTime: .seconds(1)).memoryBytes }
+
+    private func begin(_ request: WarmRequest, _ make: @escaping Make, _ bytes: Int, _ state: inout State) {
+        state.wanted[request.signalID] = nil
+        state.count += 1
+        let id = state.count
+        state.insert(id, Entry(request: request, bytes: bytes, startedAt: time.monotonicNanoseconds()))
+        state.hands.insert(id)
+        note(state)
+        let waiting = WaitingLimits(time: bounds.age + Self.patience, memoryBytes: bytes, isGentle: true)
+        state.makers[id] = Task(on: loop) {
+            await self.make(id, request, make, waiting)
+            self.state.withLock { state in
+                state.makers[id] = nil
+                state.hands.remove(id)
+                state.leaving[id] = nil
+                self.note(state)
+            }
+            self.pump()
         }
-        guard free >= bytes, places >= 1 else { return false }
+    }
+
+    private enum Room {
+        case now, soon, none
+    }
+
+    /// Throws away what is due later, and what other accounts have beyond their half, until there is room; nothing when even that would not do.
+    private func makeRoom(_ bytes: Int, for request: WarmRequest, _ state: inout State) -> Room {
+        let (free, places) = (bounds.memoryBytes - state.bytes, bounds.count - state.entries.count - state.leaving.count)
+        if free >= bytes, places >= 1 { return .now }
+        // What is leaving is as good as gone.
+        var (coming, room) = (free + state.leaving.values.reduce(0, +), places + state.leaving.count)
+        var evicted: [Int] = []
+        if coming < bytes || room < 1 {
+            var uses: [AccountID: Use] = [:]
+            for entry in state.entries.values { uses[entry.request.key.accountID, default: Use()].add(entry.bytes) }
+            var own = uses[request.key.accountID] ?? Use()
+            own.add(bytes)
+            let isModest = !own.exceeds(bounds)
+            for (id, entry) in state.entries.sorted(by: { $0.value.request.dueAt > $1.value.request.dueAt }) where coming < bytes || room < 1 {
+                let account = entry.request.key.accountID
+                let isLater = entry.request.dueAt > request.dueAt
+                let isOwn = account == request.key.accountID
+                // Who has more than a half gives way to who has not, whatever is due first, and drives away nobody but himself.
+                guard isOwn ? isLater : isModest && (isLater || uses[account]?.exceeds(bounds) == true) else { continue }
+                uses[account]?.remove(entry.bytes)
+                evicted.append(id)
+                coming += entry.bytes
+                room += 1
+            }
+        }
+        guard coming >= bytes, room >= 1 else { return .none }
         for id in evicted { discard(id, .evicted, &state) }
-        return true
+        return .soon
+    }
+
+    /// What one account has of the pool.
+    private struct Use {
+        private var bytes = 0
+        private var count = 0
+
+        mutating func add(_ more: Int) { (bytes, count) = (bytes + more, count + 1) }
+        mutating func remove(_ less: Int) { (bytes, count) = (bytes - less, count - 1) }
+        func exceeds(_ bounds: Bounds) -> Bool { 2 * bytes > bounds.memoryBytes || 2 * count > bounds.count }
     }
 
     // MARK: Making
@@ -228,8 +313,9 @@ final class WarmPool: Component {
         } catch {
             logger.debug("a sandbox could not be warmed", ["signal_id": .string("\(request.signalID)"), "error": .string("\(error)")])
             state.withLock { state in
-                state.entries[id] = nil
-                remember(request.key, &state, for: Self.memoryOfAbsence)
+                // One that was thrown away meanwhile says nothing about its version; packages that are being installed are looked for again soon.
+                let isInstalled = (error as? EnvironmentError)?.kind != .timeLimit
+                if state.remove(id) != nil, isInstalled { remember(request.key, &state, for: Self.memoryOfAbsence) }
                 note(state)
             }
             return
@@ -246,8 +332,7 @@ final class WarmPool: Component {
         guard let bytes = await warm.sandbox.idle() else { return await failed(id, request, warm, waiting) }
         state.withLock { state in
             guard let reserved = state.entries[id]?.bytes else { return }
-            state.entries[id]?.bytes = min(reserved, bytes + Self.slackBytes)
-            state.entries[id]?.isIdle = true
+            state.becomesIdle(id, bytes: min(reserved, bytes + Self.slackBytes))
             note(state)
         }
     }
@@ -255,15 +340,19 @@ final class WarmPool: Component {
     /// It ended before it was ready. If it is not a run's by now, it is forgotten: the run starts cold, and its author sees what is wrong.
     private func failed(_ id: Int, _ request: WarmRequest, _ warm: WarmSandbox, _ waiting: WaitingLimits) async {
         let isOurs = state.withLock { state -> Bool in
-            defer { note(state) }
-            return state.entries.removeValue(forKey: id) != nil
+            guard let entry = state.remove(id) else { return false }
+            // Until its maker has seen it go.
+            state.leaving[id] = entry.bytes
+            note(state)
+            return true
         }
         guard isOurs else { return }
         let outcome = await warm.sandbox.discard()
         metrics.discarded(.failed)
         state.withLock { state in
-            let most = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(1)).memoryBytes
+            let most = Self.most(request.key)
             if outcome?.outOfMemory == true, let bytes = waiting.memoryBytes, bytes < most, state.needs.count < Self.mostRemembered {
+                // More than the whole pool is a need as well: such a version runs cold.
                 state.needs[request.key] = min(most, 2 * bytes)
             } else {
                 remember(request.key, &state)
@@ -300,22 +389,28 @@ final class WarmPool: Component {
     }
 
     private func discard(_ id: Int, _ reason: WarmMetrics.Reason, _ state: inout State) {
-        guard let entry = state.entries.removeValue(forKey: id) else { return }
+        guard let entry = state.remove(id) else { return }
         metrics.discarded(reason)
+        // Its memory is free when it is gone.
+        state.leaving[id] = entry.bytes
         note(state)
-        // One in the making is thrown away by its maker, who finds it gone.
-        guard let warm = entry.warm else { return }
+        guard let warm = entry.warm else {
+            // One in the making is thrown away by its maker, who finds it gone.
+            state.makers[id]?.cancel()
+            return
+        }
         state.discards[id] = Task(on: loop) {
             await warm.sandbox.discard()
-            self.state.withLock { _ = $0.discards.removeValue(forKey: id) }
+            self.state.withLock { state in
+                state.discards[id] = nil
+                state.leaving[id] = nil
+                self.note(state)
+            }
+            self.pump()
         }
     }
 
     private func note(_ state: State) {
-        metrics.size(
-            idle: state.entries.values.count { $0.isIdle },
-            making: state.entries.values.count { !$0.isIdle },
-            bytes: state.entries.values.reduce(0) { $0 + $1.bytes }
-        )
+        metrics.size(idle: state.idle, making: state.entries.count - state.idle, bytes: state.bytes)
     }
 }
