@@ -142,7 +142,6 @@ struct SignalRunHandler: JobHandler {
         // Packages that are not here begin to be installed, and nobody waits for that: the next announcement finds them.
         // Its run says how long it may take when it begins.
         let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
-        // Within no time: a build begins, and a later announcement finds it done.
         let (folder, environment) = try await prepare(request, within: .zero, StageClock(), nil)
         return try await start(request.manifest, folder, environment, limits, waiting, [], isAhead: true, lane: WarmPool.startingLane)
     }
