@@ -51,7 +51,7 @@ extension Attack {
         answer("a million rows", "b'{\"rows\": [' + b'0,' * 400000 + b'0]}'", words: "more than the manifest's maximum_rows"),
         answer("NUL in a text", "b'{\"rows\": [\"\\\\u0000\"]}'", words: "not one JSON document"),
         answer("bytes that are no UTF-8", "b'{\"rows\": [\"\\xff\\xfe\"]}'", words: "not one JSON document"),
-        answer("another instrument", "dumps({'rows': [row('1', instrument='ETHUSD')]})", words: "row 0: its instrument"),
+        answer("another instrument", "dumps({'rows': [row('1', instrument='ETHUSD')]})", words: "row 0: instrument"),
         answer("an unknown member", "dumps({'rows': [row('1', secret='x')]})", words: "row 0: it has an unknown member"),
         answer(
             "known beforehand",
