@@ -339,17 +339,13 @@ final class WarmPool: Component {
 
     /// It ended before it was ready. If it is not a run's by now, it is forgotten: the run starts cold, and its author sees what is wrong.
     private func failed(_ id: Int, _ request: WarmRequest, _ warm: WarmSandbox, _ waiting: WaitingLimits) async {
-        let isOurs = state.withLock { state -> Bool in
-            guard let entry = state.remove(id) else { return false }
-            // Until its maker has seen it go.
-            state.leaving[id] = entry.bytes
-            note(state)
-            return true
-        }
-        guard isOurs else { return }
+        // No run takes what has ended, so the place is kept until it is known why: a new one in between would need as much and end as well.
+        guard state.withLock({ $0.entries[id] != nil }) else { return }
         let outcome = await warm.sandbox.discard()
-        metrics.discarded(.failed)
         state.withLock { state in
+            guard state.remove(id) != nil else { return }
+            metrics.discarded(.failed)
+            note(state)
             let most = Self.most(request.key)
             if outcome?.outOfMemory == true, let bytes = waiting.memoryBytes, bytes < most, state.needs.count < Self.mostRemembered {
                 // More than the whole pool is a need as well: such a version runs cold.
