@@ -234,7 +234,7 @@ struct CloseDeadlineTests {
         }
     }
 
-    @Test("Where no bar closes, it is written once a minute how far that is", .enabled(if: TestServers.hasPostgres)) func silence() async throws {
+    @Test("Where no bar closes, nothing is written until marketdata is asked again", .enabled(if: TestServers.hasPostgres)) func silence() async throws {
         try await withPostgresStore { store, _ in
             let scene = try await Scene(store, answer: .nothing("not_live"))
             try await scene.deadlines.look()
@@ -244,7 +244,11 @@ struct CloseDeadlineTests {
                 try await scene.deadlines.look()
                 writers.insert(try #require(try await store.pool.query("SELECT xmin::text FROM close_deadlines").first).column(0))
             }
-            #expect(writers.count == 3)
+            #expect(writers.count == 1)
+            scene.time.advance(by: .seconds(600))
+            try await scene.deadlines.look()
+            writers.insert(try #require(try await store.pool.query("SELECT xmin::text FROM close_deadlines").first).column(0))
+            #expect(writers.count == 2)
         }
     }
 
