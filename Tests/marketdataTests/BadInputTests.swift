@@ -106,20 +106,6 @@ struct BadInputTests {
         Parameters(route: "/api/instruments/BTCUSD/actions", good: [], kinds: ["as_of": .form, "revisions_as_of": .form]),
         Parameters(route: "/api/instruments/BTCUSD/quality", good: [], kinds: ["start": .form, "end": .form]),
         Parameters(route: "/internal/v1/instruments/BTCUSD", good: [], kinds: [:], isInternal: true),
-        Parameters(
-            route: "/internal/v1/instruments/BTCUSD/sessions",
-            good: [("from", "2016-10-08T00:00:00Z"), ("through", "2016-10-09T00:00:00Z")],
-            kinds: ["from": .form, "through": .form],
-            required: ["from", "through"],
-            isInternal: true
-        ),
-        Parameters(
-            route: "/internal/v1/instruments/BTCUSD/closes",
-            good: [("from", "2016-10-08T00:00:00Z"), ("through", "2016-10-08T00:10:00Z"), ("interval_seconds", "60")],
-            kinds: ["from": .form, "through": .form, "interval_seconds": .form],
-            required: ["from", "through"],
-            isInternal: true
-        ),
         Parameters(route: "/api/replays", good: [], kinds: ["cursor": .form, "limit": .form]),
         Parameters(route: "/api/replays/REPLAY", good: [], kinds: [:]),
     ]
@@ -130,8 +116,7 @@ struct BadInputTests {
         (.get, "/api/calendars/", "", false), (.get, "/api/uploads/", "", false), (.delete, "/api/uploads/", "", false),
         (.post, "/api/uploads/", "/import", false), (.put, "/api/uploads/", "/parts/1", false),
         (.get, "/api/instruments/", "", false), (.get, "/api/instruments/", "/actions", false), (.get, "/api/instruments/", "/quality", false),
-        (.get, "/internal/v1/instruments/", "", true), (.get, "/internal/v1/instruments/", "/sessions", true),
-        (.get, "/internal/v1/instruments/", "/closes", true), (.get, "/api/replays/", "", false),
+        (.get, "/internal/v1/instruments/", "", true), (.get, "/api/replays/", "", false),
         (.delete, "/api/replays/", "", false), (.post, "/api/replays/", "/pause", false), (.post, "/api/replays/", "/resume", false),
     ]
 
@@ -190,6 +175,8 @@ struct BadInputTests {
             known.formUnion(["PUT /api/retention", "DELETE /api/retention", "POST /api/imports", "POST /api/uploads", "POST /internal/v1/watches"])
             // Tried with bad ids in ConversionTests.
             known.formUnion(["GET /internal/v1/conversions/{id}/parts/{number}", "PUT /internal/v1/conversions/{id}/table"])
+            // Tried with bad stretches in MarketHoursTests.
+            known.formUnion(["GET /internal/v1/instruments/{symbol}/sessions", "GET /internal/v1/instruments/{symbol}/closes"])
             let routes = (doors.router.routes + doors.internalRouter.routes).map { "\($0.method.rawValue) \($0.pattern)" }
             #expect(Set(routes) == known)
         }
