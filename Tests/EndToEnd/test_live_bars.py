@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from auspex import BarEvent
-from auspex._streaming import read_events
+from auspex._streaming import EventLines, bar_event
 from auspex_cli.layout import REPOSITORY
 from auspex_demo import signals
 from auspex_demo.api import API
@@ -266,7 +266,8 @@ class Listener:
                 if answer.status == 200:
                     self.resumed_with.append(last)
                     group: list[BarEvent] = []
-                    for event in read_events(iter(answer.readline, b"")):
+                    lines = EventLines()
+                    for event in (bar_event(fields) for line in iter(answer.readline, b"") if (fields := lines.take(line))):
                         group.append(event)
                         if event.id is not None:
                             last = event.id
