@@ -57,10 +57,10 @@ def _publish(stage, provider, app: str, schedule: str, requirements: str = "", n
 class _Runs:
     """The runs of one signal, or of all, that ended since this was made."""
 
-    def __init__(self, stage, signal_id: str | None = None):
+    def __init__(self, stage, signal_id: str | None = None, kind: str = "signal_run"):
         self.stage = stage
         self.since = stage.platform.sql("SELECT clock_timestamp()")
-        self.condition = f"kind = 'signal_run' AND completed_at > '{self.since}'" + (f" AND signal_id = '{signal_id}'" if signal_id else "")
+        self.condition = f"kind = '{kind}' AND completed_at > '{self.since}'" + (f" AND signal_id = '{signal_id}'" if signal_id else "")
 
     def read(self, more: str = "true") -> list[tuple[float, bool]]:
         """Milliseconds from claim to stored result, and whether the sandbox was warm; failed runs end the benchmark."""
@@ -94,16 +94,16 @@ def _wait(condition, seconds: float, what: str) -> None:
 
 
 def _cold_jobs(stage, signal_id: str, count: int, *, one_by_one: bool) -> _Runs:
-    """Runs of the signal's code under versions that nobody announced: nothing waits for them."""
+    """Dry runs of the signal's code under versions of their own: a service may ask for these, and what is warm is kept for runs of the schedule."""
     spec = json.loads(stage.platform.sql(f"SELECT spec FROM scheduler.jobs WHERE signal_id = '{signal_id}' AND kind = 'signal_run' ORDER BY job_id DESC LIMIT 1"))
     account = stage.platform.sql(f"SELECT account_id FROM scheduler.jobs WHERE signal_id = '{signal_id}' LIMIT 1")
     client = stage.service_client("signals", "scheduler")
-    runs = _Runs(stage, signal_id)
+    runs = _Runs(stage, signal_id, kind="dry_run")
     for number in range(count):
         key = uuid.uuid4().hex
         body = {
-            "kind": "signal_run", "resource_class": "signal", "account_id": account, "priority": "high", "idempotency_key": key, "max_attempts": 1,
-            "spec": {**spec, "occurrence_id": str(uuid.uuid4()), "version_sha256": key * 2},
+            "kind": "dry_run", "resource_class": "signal", "account_id": account, "priority": "high", "idempotency_key": key, "max_attempts": 1,
+            "spec": {name: value for name, value in spec.items() if name != "occurrence_id"} | {"version_sha256": key * 2},
         }
         client.call("POST", "/internal/v1/jobs", body)
         if one_by_one:
