@@ -234,7 +234,8 @@ struct CloseDeadlineTests {
         }
     }
 
-    @Test("Where no bar closes, nothing is written until marketdata is asked again", .enabled(if: TestServers.hasPostgres)) func silence() async throws {
+    @Test("Where no bar closes, nothing is written until marketdata is asked again", .enabled(if: TestServers.hasPostgres))
+    func silence() async throws {
         try await withPostgresStore { store, _ in
             let scene = try await Scene(store, answer: .nothing("not_live"))
             try await scene.deadlines.look()
