@@ -15,6 +15,7 @@ import unittest
 import uuid
 from pathlib import Path
 
+from auspex_cli.process import wait_until
 from auspex_demo import signals
 from auspex_demo.main_job import until
 from doors import ServiceDoor
@@ -42,7 +43,7 @@ class Storm(FaultCase):
         small_before = self._memory("auth", "marketdata", "signals")
         began = self.sql("SELECT clock_timestamp()")
         with Lives(self.control, "executor", "scheduler") as lives, Noops(self.platform, self.cast.provider.account_id) as noops:
-            blows = self._strike(random.Random(seed), lives)
+            blows = self._strike(noops, random.Random(seed), lives)
         # Not by the supervisor's own word: so many ends in a row are a crash loop to it.
         until(lambda: all(entry["state"] == "ready" for entry in self.control.status().values()), 120, "every process being ready")
         provider = self.job.as_(self.cast.provider)
@@ -81,12 +82,13 @@ class Storm(FaultCase):
         until(lambda: all(provider.get(f"/api/signals/{one.id}")["last_outcome"] for one in found), 60, "the first due time of each signal")
         return found
 
-    def _strike(self, chance: random.Random, lives: "Lives") -> str:
+    def _strike(self, noops: "Noops", chance: random.Random, lives: "Lives") -> str:
         """Strikes until the time is over; gives how often each was struck. What is away at the moment cannot be struck."""
         struck = dict.fromkeys(TARGETS, 0)
         end = time.monotonic() + SECONDS
         while (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, chance.uniform(0.2, LONGEST_PAUSE)))
+            if noops.broken.wait(min(left, chance.uniform(0.2, LONGEST_PAUSE))):
+                break
             target = chance.choices(list(TARGETS), list(TARGETS.values()))[0]
             which = chance.random()
             if pids := self._sandboxed(5) if target == "sandbox" else self._pids(target):
@@ -102,10 +104,10 @@ class Storm(FaultCase):
     def _sandboxed(self, seconds: float = 0) -> list[int]:
         """Processes of runs, those of the next run within some seconds if there is none now. The platform's runs have a range of users."""
         first = self.platform.deployment.ports.sandbox_user_id(0)
-        end = time.monotonic() + seconds
-        while not (found := [pid for pid, uid in _users() if first <= uid < first + 2_000]) and time.monotonic() < end:
-            time.sleep(0.01)
-        return found
+        def runs() -> list[int]:
+            return [pid for pid, uid in _users() if first <= uid < first + 2_000]
+
+        return runs() or (wait_until(lambda: bool(runs()), seconds, 0.01) and runs() or [])
 
     def _every_noop_once(self, keys: set[str]) -> int:
         where = f"FROM scheduler.jobs WHERE kind = 'noop' AND idempotency_key IN ({', '.join(repr(key) for key in keys)})"
@@ -216,6 +218,8 @@ class Noops(threading.Thread):
         self.keys: set[str] = set()
         self.over = threading.Event()
         self.failure: Exception | None = None
+        # The storm ends with its load.
+        self.broken = threading.Event()
 
     def __enter__(self) -> "Noops":
         self.start()
@@ -235,6 +239,7 @@ class Noops(threading.Thread):
                 self.keys.add(key)
         except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits for this thread
             self.failure = failure
+            self.broken.set()
 
     def _asked(self, key: str) -> bool:
         """False while there is no database or no such replica; every other refusal is a failure."""

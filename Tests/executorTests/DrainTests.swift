@@ -16,12 +16,8 @@ import Testing
         /// The exit code, once it has ended; nil when it does not within the time.
         func end(within seconds: Int) async throws -> Int32? {
             var status: Int32 = 0
-            for _ in 0..<(seconds * 50) {
-                let collected = waitpid(pid, &status, WNOHANG)
-                if collected == pid { return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f) }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-            return nil
+            do { try await TestSupport.eventually(timeout: .seconds(seconds)) { waitpid(pid, &status, WNOHANG) == pid } } catch { return nil }
+            return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
         }
 
         var log: String { String(decoding: FileManager.default.contents(atPath: folder + "/log") ?? Data(), as: UTF8.self) }
@@ -65,15 +61,14 @@ import Testing
     }
 
     private func eventually(_ what: String, _ process: Process, _ condition: () -> Bool) async throws {
-        for _ in 0..<3000 {
-            if condition() { return }
-            try await Task.sleep(for: .milliseconds(20))
-        }
-        Issue.record("\(what) did not happen: \(process.log.suffix(2000))")
+        do { try await TestSupport.eventually(what, condition) } catch { Issue.record("\(error): \(process.log.suffix(2000))") }
     }
 
     private static func sleeping(_ seconds: Int) -> [String: String] {
-        ["app.py": "import time\ndef predict(context):\n    print('begun', flush=True)\n    time.sleep(\(seconds))\n    return None\n"]
+        [
+            "app.py":
+                "import threading\ndef predict(context):\n    print('begun', flush=True)\n    threading.Event().wait(\(seconds))\n    return None\n"
+        ]
     }
 
     /// Whether a run of this executor is in its sandbox.

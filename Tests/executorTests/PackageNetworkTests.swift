@@ -61,7 +61,7 @@ import Testing
             attempt("metadata", connect("169.254.169.254", 80))
             attempt("public", connect("1.1.1.1", 443)); attempt("dns", connect("1.1.1.1", 53, socket.SOCK_DGRAM))
             attempt("multicast", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("224.0.0.251", 5353)))
-            attempt("name", lambda: socket.getaddrinfo("pypi.org", 443))
+            attempt("name", lambda: socket.getaddrinfo("packages.example", 443))
             attempt("unix", lambda: socket.socket(socket.AF_UNIX).connect("/var/run/postgresql/.s.PGSQL.5432"))
             attempt("packet", lambda: socket.socket(17, socket.SOCK_RAW)); attempt("netlink", lambda: socket.socket(16, socket.SOCK_RAW))
             attempt("vsock", lambda: socket.socket(40, socket.SOCK_STREAM))
@@ -119,7 +119,8 @@ import Testing
             print("tunnel", said.split(b" ")[1].decode(), b"alpha-1.0-py3" in rest)
             """
         let closed = [
-            "169.254.169.254:80", "localhost:\(index.port)", "127.0.0.1:1", "pypi.org:443", "example.org:443", "[::1]:\(index.port)", "127.0.0.1",
+            "169.254.169.254:80", "localhost:\(index.port)", "127.0.0.1:1", "packages.example:443", "example.org:443", "[::1]:\(index.port)",
+            "127.0.0.1",
         ]
         let (lines, proxy, outcome) = try await Self.build(program, arguments: ["\(index.port)"] + closed, routes: PackageRoutes(index.index))
         for (number, target) in closed.enumerated() {
@@ -224,7 +225,7 @@ import Testing
     @Test(arguments: [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "2001::1",
-        "ff02::1", "pypi.org", "",
+        "ff02::1", "packages.example", "",
     ])
     func addressesThatAreNotPublic(address: String) { #expect(!PublicAddress.isPublic(address)) }
 

@@ -2,6 +2,7 @@ import Contracts
 import FoundationEssentials
 import Glibc
 import ServiceRuntime
+import TestSupport
 import Testing
 
 @testable import executor
@@ -69,7 +70,7 @@ import Testing
         let folder = SandboxFixture.temporaryFolder
         defer { FileTree.remove(folder) }
         let command = SandboxCommand(
-            arguments: ["/usr/bin/python3", "-ISBc", "import os, time; os.write(3, b'up'); time.sleep(60)"],
+            arguments: ["/usr/bin/python3", "-ISBc", "import os, signal; os.write(3, b'up'); signal.pause()"],
             limits: .of(.small, wallTime: .seconds(60))
         )
         let arguments = LaunchArguments(command: command, host: fixture.sandbox.host).list(name: "\(getpid())-orphan", slot: 90)
@@ -88,7 +89,7 @@ import Testing
         var text = [UInt8](repeating: 0, count: 4096)
         let count = read(status.readEnd, &text, text.count)
         #expect(String(decoding: text[..<max(0, count)], as: UTF8.self).contains("killed=orphaned"))
-        try await attacked.eventually { ChildProcess.collect(pid) }
+        try await eventually { ChildProcess.collect(pid) }
         #expect(attacked.leftovers().isEmpty)
         close(results.readEnd)
         close(status.readEnd)

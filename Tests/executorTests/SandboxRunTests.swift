@@ -2,6 +2,7 @@ import Contracts
 import FoundationEssentials
 import Glibc
 import ServiceRuntime
+import TestSupport
 import Testing
 
 @testable import executor
@@ -162,18 +163,16 @@ import Testing
 
     /// Returns once a process in a namespace of its own handles SIGTERM.
     private static func handlerOfTermination() async throws {
-        for _ in 0..<6000 {
-            for pid in try FileManager.default.contentsOfDirectory(atPath: "/proc") where pid.allSatisfy(\.isNumber) {
-                let text = FileManager.default.contents(atPath: "/proc/\(pid)/status").map { String(decoding: $0, as: UTF8.self) } ?? ""
-                let lines = text.split(separator: "\n")
+        try await eventually("a program in a sandbox that handles SIGTERM") {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc").contains { pid in
+                guard pid.allSatisfy(\.isNumber), let status = FileManager.default.contents(atPath: "/proc/\(pid)/status") else { return false }
+                let lines = String(decoding: status, as: UTF8.self).split(separator: "\n")
                 guard let namespace = lines.first(where: { $0.hasPrefix("NSpid:") }), namespace.split(separator: "\t").count > 2,
                     let caught = lines.first(where: { $0.hasPrefix("SigCgt:") })?.split(separator: "\t").last, let mask = UInt64(caught, radix: 16)
-                else { continue }
-                if mask & (1 << 14) != 0, lines.contains("Name:\tpython3") { return }
+                else { return false }
+                return mask & (1 << 14) != 0 && lines.contains("Name:\tpython3")
             }
-            try await Task.sleep(for: .milliseconds(10))
         }
-        Issue.record("no program in a sandbox handles SIGTERM")
     }
 
     @Test func coldRunsOneAfterTheOther() async throws {

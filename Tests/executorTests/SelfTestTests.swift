@@ -154,7 +154,7 @@ import Testing
         complaint.withLock { $0 = nil }
         // A run that could not start makes it look at once, long before its time.
         watch.trouble()
-        for _ in 0..<2000 where !readiness.report().ready { try await Task.sleep(for: .milliseconds(5)) }
+        try await eventually { readiness.report().ready }
         #expect(readiness.report().ready && !resources.room(beside: [:]).isEmpty)
         #expect(Metrics.shared.render().contains("auspex_sandbox_works 1"))
         await watch.stop()

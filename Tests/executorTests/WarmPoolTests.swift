@@ -181,7 +181,7 @@ import Testing
 
     @Test func anImportThatHangsIsThrownAway() async throws {
         let time = ManualTimeSource()
-        try await withPool(["one": "import time\nprint('hangs', flush=True)\nwhile True: time.sleep(1)\n"], time: time) { pool, maker in
+        try await withPool(["one": "import signal\nprint('hangs', flush=True)\nwhile True: signal.pause()\n"], time: time) { pool, maker in
             let request = Self.request(due: 100, time: time)
             pool.want([request], make: maker.make)
             try await eventually { pool.hasStarted(request.key) }
@@ -269,7 +269,7 @@ import Testing
 
     /// The hand that makes it is free for the next one, although this one imports for as long as its run lasts.
     @Test(.timeLimit(.minutes(2))) func aRunThatTakesItsSandboxEarlyTakesNoHandWithIt() async throws {
-        try await withPool(["slow": "import time\nwhile True: time.sleep(1)\n"], width: 1) { pool, maker in
+        try await withPool(["slow": "import signal\nwhile True: signal.pause()\n"], width: 1) { pool, maker in
             let slow = Self.request("slow", due: 5)
             pool.want([slow], make: maker.make)
             try await eventually { pool.hasStarted(slow.key) }

@@ -75,7 +75,7 @@ import Testing
 
     @Test(arguments: levels) func theTimeOfTheRunBeginsWithItsOrder(_ level: SandboxLevel) async throws {
         guard let fixture = try await Self.fixture(level) else { return }
-        let (sandbox, _) = try await started("import time\ndef predict(context):\n    time.sleep(100)\n", fixture)
+        let (sandbox, _) = try await started("import signal\ndef predict(context):\n    signal.pause()\n", fixture)
         #expect(await sandbox.idle() != nil)
         await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(1))
         let outcome = try await sandbox.outcome()
@@ -141,7 +141,7 @@ import Testing
 
     @Test func aRunThatBeginsIsNotWaitedForAsIdle() async throws {
         let fixture = try await SandboxFixture.shared.get()
-        let (sandbox, _) = try await started("import time\nwhile True: time.sleep(1)\n", fixture)
+        let (sandbox, _) = try await started("import signal\nwhile True: signal.pause()\n", fixture)
         async let idle = sandbox.idle()
         await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(600))
         #expect(await idle == nil)
@@ -162,7 +162,7 @@ import Testing
     // MARK: Code that means harm
 
     private static let taken = """
-        import os, socket, time
+        import os, signal, socket, time
         from auspex import Prediction
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(4))
 
@@ -204,9 +204,13 @@ import Testing
 
     @Test func whoTakesTheStartMessageLosesHisRun() async throws {
         let app = """
-            import _thread
-            _thread.start_new_thread(lambda: channel.recvmsg(65536, 1000), ())
-            time.sleep(0.5)
+            import threading
+            begun = threading.Event()
+            def take():
+                begun.set()
+                channel.recvmsg(65536, 1000)
+            threading.Thread(target=take, daemon=True).start()
+            begun.wait()
             def predict(context): return Prediction(1)
             """
         let (verdict, outcome) = try await outcome(app, wallTime: .seconds(2))
@@ -220,10 +224,10 @@ import Testing
             for _ in range(3):
                 if os.fork() == 0:
                     os.setsid()
-                    while True: time.sleep(1)
+                    while True: signal.pause()
             def predict(context):
                 if os.fork() == 0:
-                    while True: time.sleep(1)
+                    while True: signal.pause()
                 return Prediction(1)
             """
         let (verdict, outcome) = try await outcome(app, wallTime: .seconds(300), level: level)

@@ -2,6 +2,7 @@ import Contracts
 import FoundationEssentials
 import Glibc
 import ServiceRuntime
+import TestSupport
 import Testing
 
 @testable import executor
@@ -54,14 +55,6 @@ final class AttackedHost: Sendable {
         let left = leftovers()
         #expect(left.isEmpty, "\(left)")
         for listener in listeners { #expect(accept(listener, nil, nil) < 0, "somebody reached a listener of the host") }
-    }
-
-    func eventually(_ condition: () -> Bool) async throws {
-        var looks = 0
-        while !condition(), looks < 3000 {
-            looks += 1
-            try await Task.sleep(for: .milliseconds(10))
-        }
     }
 
     /// What runs left: groups, processes of their users, mounts, and files in folders that all users share.

@@ -4,7 +4,7 @@ extension Attack {
         .probe(
             "files of the system that hold secrets",
             """
-            for path in ("/etc/shadow", "/etc/passwd", "/app/../../../../etc/shadow", "HOST_FOLDER/secret", "/root/.ssh/id_rsa"):
+            for path in ("/etc/shadow", "/etc/passwd", "/app/../../../../etc/shadow", "HOST_FOLDER/secret", "/home/operator/.ssh/id_rsa"):
                 refused(lambda: open(path).read(), errno.ENOENT)
             """
         ),
@@ -132,10 +132,10 @@ extension Attack {
         .probe(
             "links that lead out",
             """
-            os.symlink("/etc/shadow", "/tmp/link"); os.symlink("/proc/1/root/etc/shadow", "/tmp/root"); os.symlink("/proc/self/exe", "/tmp/exe")
+            os.symlink("/etc/shadow", "/tmp/link"); os.symlink(os.path.join("/proc", "1", "root", "etc", "shadow"), "/tmp/first"); os.symlink("/proc/self/exe", "/tmp/exe")
             refused(lambda: open("/tmp/link").read(), errno.ENOENT)
-            refused(lambda: open("/tmp/root").read(), errno.EACCES, errno.ENOENT, errno.EPERM)
-            for path in ("/proc/1/root", "/proc/1/cwd/..", "/proc/self/root/.."):
+            refused(lambda: open("/tmp/first").read(), errno.EACCES, errno.ENOENT, errno.EPERM)
+            for path in [os.path.join("/proc", *parts) for parts in (("1", "root"), ("1", "cwd", ".."), ("self", "root", ".."))]:
                 try: seen = set(os.listdir(path))
                 except OSError: continue
                 if seen - set(os.listdir("/")): got.append(f"{path}: {seen}")

@@ -10,12 +10,12 @@ extension Attack {
         .program(
             "a fork bomb",
             """
-            import os, time
+            import os, signal
             def predict(context):
                 count = 0
                 while count < 100_000:
                     try:
-                        if os.fork() == 0: time.sleep(60)
+                        if os.fork() == 0: signal.pause()
                         count += 1
                     except OSError:
                         raise SystemExit(f"{count} forks")
@@ -25,11 +25,11 @@ extension Attack {
         .program(
             "a fork bomb that doubles",
             """
-            import os, time
+            import os
             def predict(context):
                 while True:
                     try: os.fork()
-                    except OSError: time.sleep(0.01)
+                    except OSError: os.sched_yield()
             """,
             ends: .failure([.timeLimit, .outOfMemory], words: "the run"),
             change: { $0.wallTime = .seconds(2) }
@@ -37,11 +37,11 @@ extension Attack {
         .program(
             "as many threads as there are",
             """
-            import threading, time
+            import threading
             def predict(context):
                 threading.stack_size(65536)
                 for count in range(10_000):
-                    try: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+                    try: threading.Thread(target=threading.Event().wait, daemon=True).start()
                     except RuntimeError: raise SystemExit(f"threads: {count}") if count < 200 else RuntimeError("not stopped")
             """,
             ends: .failure([.exception], words: "threads: ")
@@ -67,14 +67,14 @@ extension Attack {
         .program(
             "a memory bomb of ten processes",
             """
-            import os, time
+            import os, signal
             def predict(context):
                 for _ in range(10):
                     if os.fork() == 0:
                         hoard = [bytearray(1 << 20) for _ in range(100)]
-                        time.sleep(30)
+                        signal.pause()
                         os._exit(0)
-                time.sleep(30)
+                signal.pause()
             """,
             ends: .failure([.outOfMemory], words: "needs more"),
             change: { $0.memoryBytes = 256 * mebibyte }
@@ -169,13 +169,13 @@ extension Attack {
         ),
         .program(
             "a sleep past the limit",
-            "import time\ndef predict(context):\n    time.sleep(600)\n",
+            "import signal\ndef predict(context):\n    signal.pause()\n",
             ends: .failure([.timeLimit], words: "longer than 1 s"),
             change: { $0.wallTime = .seconds(1) }
         ),
         .program(
             "no end of importing",
-            "import time\ntime.sleep(600)\ndef predict(context):\n    return None\n",
+            "import signal\nsignal.pause()\ndef predict(context):\n    return None\n",
             ends: .failure([.timeLimit], words: "longer than 1 s"),
             change: { $0.wallTime = .seconds(1) }
         ),
@@ -226,7 +226,7 @@ extension Attack {
         .program(
             "a daemon that outlives its run",
             """
-            import os, time
+            import os, signal
             def predict(context):
                 if os.fork() == 0:
                     os.setsid()
@@ -234,7 +234,7 @@ extension Attack {
                         for number in range(0, 64):
                             try: os.close(number)
                             except OSError: pass
-                        while True: time.sleep(1)
+                        while True: signal.pause()
                     os._exit(0)
             """,
             ends: .nothingGot
@@ -242,11 +242,11 @@ extension Attack {
         .program(
             "a child that holds the pipes open",
             """
-            import os, time
+            import os, signal
             def predict(context):
                 if os.fork() == 0:
                     os.setsid()
-                    while True: time.sleep(1)
+                    while True: signal.pause()
             """,
             ends: .nothingGot
         ),
