@@ -74,7 +74,7 @@ extension Attack {
                         hoard = [bytearray(1 << 20) for _ in range(100)]
                         signal.pause()
                         os._exit(0)
-                signal.pause()
+                os.wait()
             """,
             ends: .failure([.outOfMemory], words: "needs more"),
             change: { $0.memoryBytes = 256 * mebibyte }
