@@ -3,6 +3,7 @@ import FoundationEssentials
 import Glibc
 import HTTPServing
 import ServiceRuntime
+import Synchronization
 import TestSupport
 import Testing
 
@@ -232,11 +233,35 @@ import Testing
     @Test(arguments: ["1.1.1.1", "151.101.0.223", "172.32.0.1", "100.128.0.1", "2a04:4e42::223", "2606:4700::1111"])
     func addressesThatArePublic(address: String) { #expect(PublicAddress.isPublic(address)) }
 
+    @Test func whatNobodySetIsFoundOut() async throws {
+        let help = "--default-index <URL>\n  The URL of the default package index (by default: <https://packages.example/simple>) [env: X]"
+        let pages = Mutex<[String]>([])
+        let isAway = Mutex(true)
+        let discovery = IndexDiscovery(index: PackageIndex(environment: [:]) { _ in nil }, installerHelp: { help }) { url in
+            pages.withLock { $0.append(url) }
+            if isAway.withLock({ $0 }) { throw EnvironmentError(kind: .infra, reason: "away") }
+            return #"<a href="https://files.example/a/pip.whl#sha256=1">x</a> <a href="../pip.whl">y</a> <a href="http://plain.example/z">z</a>"#
+        }
+        let first = try await discovery.routes()
+        #expect(first.decision(on: Endpoint(host: "packages.example", port: 443)) == .allowed(mayBePrivate: true))
+        #expect(first.decision(on: Endpoint(host: "files.example", port: 443)) == .refused)
+        isAway.withLock { $0 = false }
+        for _ in 0..<2 {
+            let routes = try await discovery.routes()
+            #expect(routes.decision(on: Endpoint(host: "files.example", port: 443)) == .allowed(mayBePrivate: false))
+            #expect(routes.decision(on: Endpoint(host: "plain.example", port: 443)) == .refused)
+            #expect(routes.decision(on: Endpoint(host: "packages.example", port: 80)) == .refused)
+        }
+        #expect(pages.withLock { $0 } == Array(repeating: "https://packages.example/simple/pip/", count: 2))
+    }
+
+    @Test func withoutAnIndexTheSettingIsNamed() async throws {
+        let discovery = IndexDiscovery(index: PackageIndex(environment: [:]) { _ in nil }, installerHelp: { "usage: something else" }) { _ in nil }
+        let error = try await #require(throws: EnvironmentError.self) { _ = try await discovery.routes() }
+        #expect(error.kind == .infra && error.reason.contains("AUSPEX_PACKAGE_INDEX"))
+    }
+
     @Test func routesFollowTheIndex() {
-        let usual = PackageRoutes(PackageIndex(environment: [:]) { _ in nil })
-        #expect(usual.decision(on: Endpoint(host: "pypi.org", port: 443)) == .allowed(mayBePrivate: true))
-        #expect(usual.decision(on: Endpoint(host: "files.pythonhosted.org", port: 443)) == .allowed(mayBePrivate: false))
-        #expect(usual.decision(on: Endpoint(host: "pypi.org", port: 80)) == .refused)
         let own = PackageRoutes(
             PackageIndex(
                 environment: ["NO_PROXY": ".inside.example", "HTTPS_PROXY": "proxy:3128"],
@@ -245,8 +270,7 @@ import Testing
         )
         #expect(own.decision(on: Endpoint(host: "mirror.inside.example", port: 8443)) == .allowed(mayBePrivate: true))
         #expect(own.decision(on: Endpoint(host: "a.example", port: 443)) == .allowed(mayBePrivate: false))
-        #expect(own.decision(on: Endpoint(host: "pypi.org", port: 443)) == .refused)
-        #expect(own.decision(on: Endpoint(host: "files.pythonhosted.org", port: 443)) == .refused)
+        #expect(own.decision(on: Endpoint(host: "packages.example", port: 443)) == .refused)
         #expect(own.proxy(for: "mirror.inside.example") == nil && own.proxy(for: "a.example")?.endpoint == Endpoint(host: "proxy", port: 3128))
     }
 }

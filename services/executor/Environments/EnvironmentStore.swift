@@ -51,7 +51,7 @@ struct EnvironmentStore: Sendable {
     private let sandbox: Sandbox
     private let cpu: CPUPool
     private let flights: EnvironmentFlights
-    private let routes: PackageRoutes
+    private let discovery: IndexDiscovery
     private let secrets: IndexSecrets
     private let downloads: DownloadFolder
     private let builds: BuildCapacity
@@ -73,7 +73,11 @@ struct EnvironmentStore: Sendable {
         self.root = root
         self.uv = uv
         self.index = index
-        routes = PackageRoutes(index)
+        discovery = IndexDiscovery(
+            index: index,
+            installerHelp: { try await Self.help(of: uv, in: sandbox, limits: builds.limits(.seconds(30))) },
+            page: IndexDiscovery.asking(index, on: sandbox.firstLoop)
+        )
         secrets = IndexSecrets(index)
         self.sandbox = sandbox
         self.cpu = cpu
@@ -328,6 +332,7 @@ struct EnvironmentStore: Sendable {
         if let url = index.url { environment["UV_DEFAULT_INDEX"] = url }
         if !index.extraURLs.isEmpty { environment["UV_INDEX"] = index.extraURLs.joined(separator: " ") }
         let inside = "/build-root" + work.dropFirst(root.count)
+        let routes = try await discovery.routes()
         let door = try BuildDoor()
         let command = SandboxCommand(
             // Said as a flag: the variable of the same name is not heard by every command, and then a source package's setup would run.
@@ -351,6 +356,13 @@ struct EnvironmentStore: Sendable {
         guard outcome.exitCode == 0 else {
             throw EnvironmentError.from(step: step.rawValue, outcome: outcome, secrets: secrets, refused: refused, unreached: unreached)
         }
+    }
+
+    /// What the installer says of its options.
+    private static func help(of uv: String?, in sandbox: Sandbox, limits: SandboxLimits) async throws -> String {
+        guard let uv else { throw noInstaller }
+        let mounts = [SandboxMount(source: uv, target: "/opt/uv")]
+        return try await sandbox.run(SandboxCommand(arguments: ["/opt/uv", "pip", "compile", "--help"], mounts: mounts, limits: limits)).log.text
     }
 
     /// Compiles what was installed, in a build sandbox without any way out.

@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// Where packages come from: the machine's own pip settings, so that Auspex asks the index that pip would ask.
 struct PackageIndex: Sendable, Hashable {
-    /// The index, or nil for the public one.
+    /// The index, or nil for the installer's own.
     var url: String?
     /// Further indexes.
     var extraURLs: [String] = []

@@ -17,16 +17,11 @@ struct PackageRoutes: Sendable, Hashable {
     private(set) var outer: OuterProxy?
     private var direct: [String] = []
 
-    static let publicIndex = Endpoint(host: "pypi.org", port: 443)
-    static let publicFiles = Endpoint(host: "files.pythonhosted.org", port: 443)
-
-    /// The routes to an index; `fileHosts` are what the operator named.
+    /// The routes to an index; `fileHosts` are what the operator named and what the index links to.
     init(_ index: PackageIndex) {
         let urls = [index.url].compactMap(\.self) + index.extraURLs
         indexes = Set(urls.compactMap { IndexURL($0)?.endpoint })
-        if index.url == nil { indexes.insert(Self.publicIndex) }
         files = Set(index.fileHosts.compactMap { Endpoint(authority: $0, defaultPort: 443) })
-        if indexes.contains(Self.publicIndex) { files.insert(Self.publicFiles) }
         let proxy = index.proxies["HTTPS_PROXY"] ?? index.proxies["ALL_PROXY"] ?? index.proxies["HTTP_PROXY"]
         if let proxy, let url = IndexURL(proxy.contains("://") ? proxy : "http://" + proxy) {
             let plain = url.credentials.map(Self.withoutPercents)
