@@ -20,12 +20,12 @@ import Testing
             let replica = try await world.replica()
             let listener = try await replica.listen(["1m:\(replay.symbol)", "5m:\(replay.symbol)"])
             // Something to draw at once: the last bar that closed and the one that runs.
-            let beginning = await listener.events { $0.id != nil }
+            let beginning = await listener.events { $0.place != nil }
             #expect(beginning.map(\.label) == ["bar 1m:\(replay.symbol) 00:09", "bar 5m:\(replay.symbol) 00:05"])
             var known: [Timestamp] = []
             for minute in 11...22 { known.append(try await world.release(replay, through: "2016-10-08T00:\(minute):00Z")) }
             let last = known[11].microseconds
-            let events = await listener.events { $0.id == last }
+            let events = await listener.events { $0.place == last }
             for symbol in ["1m", "5m"] {
                 let bars = try await world.bars(replay.symbol, symbol, from: "2016-10-08T00:10:00Z")
                 let told = events.filter { $0.name == "bar" && $0["topic"] == "\(symbol):\(replay.symbol)" }
@@ -36,13 +36,13 @@ import Testing
             #expect(events.filter { $0.name == "running" }.allSatisfy { $0.data["partial"] == .bool(true) && $0["topic"]?.hasPrefix("5m") == true })
             #expect(events.last { $0.name == "running" }?["close"] == "121.25")
             // Ids rise and are moments of releases; what stands between two became known after the one and by the other.
-            let ids = events.compactMap(\.id)
+            let ids = events.compactMap(\.place)
             #expect(ids == ids.sorted() && Set(ids).count == ids.count)
             #expect(Set(ids).isSubset(of: Set(known.map(\.microseconds))))
-            var (pass, marked): ([Int64], Int64) = ([], beginning.last?.id ?? .max)
+            var (pass, marked): ([Int64], Int64) = ([], beginning.last?.place ?? .max)
             for event in events {
                 pass.append(try #require(event["known_at"].flatMap { Timestamp(iso8601: $0) }).microseconds)
-                guard let id = event.id else { continue }
+                guard let id = event.place else { continue }
                 #expect(pass.allSatisfy { $0 > marked && $0 <= id })
                 (pass, marked) = ([], id)
             }
@@ -57,14 +57,14 @@ import Testing
             let topics = ["1m:\(replay.symbol)", "3m:\(replay.symbol)"]
             let one = try await world.replica()
             let first = try await one.listen(topics)
-            _ = await first.events { $0.id != nil }
+            _ = await first.events { $0.place != nil }
             var labels: [String] = []
             var id: Int64?
             for minute in 1...4 {
                 let known = try await world.release(replay, through: "2016-10-08T00:0\(minute):00Z").microseconds
-                let events = await first.events { $0.id == known }
+                let events = await first.events { $0.place == known }
                 labels += events.filter { $0.name == "bar" }.map(\.label)
-                id = events.last?.id
+                id = events.last?.place
             }
             // It dies; bars become known while nobody listens, and more while somebody does again.
             await one.stop()
@@ -73,10 +73,10 @@ import Testing
             for minute in 5...7 { _ = try await world.release(replay, through: "2016-10-08T00:0\(minute):00Z") }
             let other = try await world.replica()
             let second = try await other.listen(topics, lastEventID: id)
-            let missed = await second.events { $0.id != nil }
+            let missed = await second.events { $0.place != nil }
             labels += missed.filter { $0.name == "bar" }.map(\.label)
             let known = try await world.release(replay, through: "2016-10-08T00:08:00Z").microseconds
-            labels += await second.events { $0.id == known }.filter { $0.name == "bar" }.map(\.label)
+            labels += await second.events { $0.place == known }.filter { $0.name == "bar" }.map(\.label)
             let ones = (0..<8).map { "bar 1m:\(replay.symbol) 00:0\($0)" }
             #expect(labels.filter { $0.hasPrefix("bar 1m") } == ones)
             #expect(labels.filter { $0.hasPrefix("bar 3m") } == ["bar 3m:\(replay.symbol) 00:00", "bar 3m:\(replay.symbol) 00:03"])
@@ -91,11 +91,11 @@ import Testing
             let replay = try await world.replay(start: "2016-10-08T00:00:00Z")
             let replica = try await world.replica(hearing: false)
             let deaf = try await replica.listen(["1m:\(replay.symbol)"])
-            _ = await deaf.events { $0.id != nil }
+            _ = await deaf.events { $0.place != nil }
             let known = try await world.release(replay, through: "2016-10-08T00:01:00Z").microseconds
             let ahead = try await replica.listen(["1m:\(replay.symbol)"], lastEventID: known)
-            #expect(await ahead.events { $0.id != nil }.map(\.name) == ["mark"])
-            #expect(await deaf.events { $0.id != nil }.map(\.label) == ["bar 1m:\(replay.symbol) 00:00"])
+            #expect(await ahead.events { $0.place != nil }.map(\.name) == ["mark"])
+            #expect(await deaf.events { $0.place != nil }.map(\.label) == ["bar 1m:\(replay.symbol) 00:00"])
             await ahead.finish()
             await deaf.finish()
             await replica.stop()
@@ -109,11 +109,11 @@ import Testing
             _ = try await world.release(replay, through: "2016-10-08T00:20:00Z")
             let replica = try await world.replica(maximumBars: 18)
             let listener = try await replica.listen(["1m:\(replay.symbol)"], lastEventID: id)
-            #expect(await listener.events { $0.id != nil }.map(\.label) == ["reset 1m:\(replay.symbol)", "bar 1m:\(replay.symbol) 00:19"])
+            #expect(await listener.events { $0.place != nil }.map(\.label) == ["reset 1m:\(replay.symbol)", "bar 1m:\(replay.symbol) 00:19"])
             await listener.finish()
             let patient = try await world.replica(maximumBars: 19)
             let other = try await patient.listen(["1m:\(replay.symbol)"], lastEventID: id)
-            #expect(await other.events { $0.id != nil }.filter { $0.name == "bar" }.count == 19)
+            #expect(await other.events { $0.place != nil }.filter { $0.name == "bar" }.count == 19)
             await other.finish()
             await replica.stop()
             await patient.stop()
@@ -125,10 +125,10 @@ import Testing
             let replay = try await world.replay(start: "2016-10-08T00:00:00Z")
             let replica = try await world.replica()
             let listener = try await replica.listen(["1m:\(replay.symbol)"])
-            _ = await listener.events { $0.id != nil }
+            _ = await listener.events { $0.place != nil }
             _ = try await world.release(replay, through: "2016-10-08T00:02:00Z")
             let known = try await world.release(replay, through: "2016-10-08T00:08:00Z").microseconds
-            let events = await listener.events { $0.id == known }
+            let events = await listener.events { $0.place == known }
             let symbol = "1m:\(replay.symbol)"
             #expect(
                 events.map(\.label) == [
@@ -148,22 +148,22 @@ import Testing
             try await world.bench.take(minutes(from: "2016-10-09T00:00:00Z", count: 60), as: "BTCUSD.csv")
             let replica = try await world.replica()
             let (fine, coarse) = (try await replica.listen(["1m:BTCUSD"]), try await replica.listen(["15m:BTCUSD"]))
-            for listener in [fine, coarse] { _ = await listener.events { $0.id != nil } }
+            for listener in [fine, coarse] { _ = await listener.events { $0.place != nil } }
             // A day before the last one, in its middle: three minutes have other prices.
             try await world.bench.take(minutes(from: "2016-10-08T00:20:00Z", count: 3, first: 500), as: "BTCUSD.csv")
-            let change = try #require(await fine.events { $0.id != nil }.last)
+            let change = try #require(await fine.events { $0.place != nil }.last)
             #expect(change.name == "revised")
             #expect(change["from"] == "2016-10-08T00:20:00.000000Z" && change["to"] == "2016-10-08T00:23:00.000000Z")
             #expect(change.data["revision"] == .integer(2))
-            let wider = try #require(await coarse.events { $0.id != nil }.last)
+            let wider = try #require(await coarse.events { $0.place != nil }.last)
             #expect(wider["from"] == "2016-10-08T00:15:00.000000Z" && wider["to"] == "2016-10-08T00:30:00.000000Z")
             // The last bars of all: seen with what a listener was told a moment ago.
             try await world.bench.take(minutes(from: "2016-10-09T00:58:00Z", count: 2, first: 900), as: "BTCUSD.csv")
-            let last = try #require(await fine.events { $0.id != nil }.last)
+            let last = try #require(await fine.events { $0.place != nil }.last)
             #expect(last.name == "revised" && last["from"] == "2016-10-09T00:58:00.000000Z" && last["to"] == "2016-10-09T01:00:00.000000Z")
             // Who was away hears of both, as one range.
-            let late = try await replica.listen(["1m:BTCUSD"], lastEventID: (change.id ?? 0) - 1)
-            #expect(await late.events { $0.id != nil }.map { $0["from"] } == ["2016-10-08T00:20:00.000000Z"])
+            let late = try await replica.listen(["1m:BTCUSD"], lastEventID: (change.place ?? 0) - 1)
+            #expect(await late.events { $0.place != nil }.map { $0["from"] } == ["2016-10-08T00:20:00.000000Z"])
             for listener in [fine, coarse, late] { await listener.finish() }
             await replica.stop()
         }
@@ -175,16 +175,16 @@ import Testing
             let (busy, quiet) = (try await world.replay(start: "2016-10-08T00:00:00Z"), try await world.replay(start: "2016-10-08T00:05:00Z"))
             let replica = try await world.replica(hearing: false)
             let listener = try await replica.listen(["1m:\(busy.symbol)", "1m:\(quiet.symbol)"])
-            _ = await listener.events { $0.id != nil }
+            _ = await listener.events { $0.place != nil }
             let moment = try await world.release(busy, through: "2016-10-08T00:01:00Z")
             let known = moment.microseconds
             let notice = KnowledgeNotice(knownAt: moment, instruments: [busy.instrumentID])
             await replica.streams.hear(.notification(channel: KnowledgeNotice.channel, payload: notice.payload))
             let bar = try #require(await listener.next())
-            #expect(bar.label == "bar 1m:\(busy.symbol) 00:00" && bar.id == nil)
+            #expect(bar.label == "bar 1m:\(busy.symbol) 00:00" && bar.place == nil)
             await replica.streams.round()
             let mark = try #require(await listener.next())
-            #expect(mark.name == "mark" && mark.id == known)
+            #expect(mark.name == "mark" && mark.place == known)
             await listener.finish()
             await replica.stop()
         }
@@ -196,14 +196,14 @@ import Testing
             let reads = GatedCache()
             reads.open()
             let replica = try await world.replica(results: reads)
-            var listeners: [StreamListener] = []
+            var listeners: [EventListener] = []
             for _ in 0..<20 { listeners.append(try await replica.listen(["1m:\(replay.symbol)"])) }
-            for listener in listeners { _ = await listener.events { $0.id != nil } }
+            for listener in listeners { _ = await listener.events { $0.place != nil } }
             let before = reads.lookups
             for minute in 1...3 {
                 let known = try await world.release(replay, through: "2016-10-08T00:0\(minute):00Z").microseconds
                 for listener in listeners {
-                    #expect(await listener.events { $0.id == known }.map(\.label) == ["bar 1m:\(replay.symbol) 00:0\(minute - 1)"])
+                    #expect(await listener.events { $0.place == known }.map(\.label) == ["bar 1m:\(replay.symbol) 00:0\(minute - 1)"])
                 }
             }
             #expect(reads.lookups - before == 3)
@@ -219,13 +219,13 @@ import Testing
             let replay = try await world.replay(start: "2016-10-08T00:00:00Z")
             let replica = try await world.replica()
             let listener = try await replica.listen(["1m:\(replay.symbol)"])
-            _ = await listener.events { $0.id != nil }
+            _ = await listener.events { $0.place != nil }
             for minute in 1...3 {
                 let cut = try await world.cutListeners()
                 #expect(cut == 1)
                 let known = try await world.release(replay, through: "2016-10-08T00:0\(minute):00Z").microseconds
-                let event = try #require(await listener.events { $0.id != nil }.last)
-                #expect(event.label == "bar 1m:\(replay.symbol) 00:0\(minute - 1)" && (event.id ?? 0) >= known)
+                let event = try #require(await listener.events { $0.place != nil }.last)
+                #expect(event.label == "bar 1m:\(replay.symbol) 00:0\(minute - 1)" && (event.place ?? 0) >= known)
                 try await eventually("it listens again") { await replica.streams.timesConnected == minute + 1 }
             }
             await listener.finish()
@@ -243,7 +243,7 @@ import Testing
             let program = try await replica.listen(["1m:BTCUSD"], credential: ("X-API-Key", key.text))
             let brief = try world.credentials.token(account: .make(), roles: ["subscriber"]) { $0.expiresAt = Timestamp.now().seconds + 3 }
             let guest = try await replica.listen(["1m:BTCUSD"], credential: ("Authorization", "Bearer \(brief)"))
-            for listener in [person, program, guest] { _ = await listener.events { $0.id != nil } }
+            for listener in [person, program, guest] { _ = await listener.events { $0.place != nil } }
             await replica.streams.checkCredentials()
             world.credentials.denied.revoke(session: session, until: .now() + .seconds(900))
             await replica.streams.checkCredentials()
@@ -290,7 +290,7 @@ import Testing
             let many = (1...65).map { "topic=\($0)m:BTCUSD" }
             #expect(try await refused("?" + many.joined(separator: "&")) == "400 too_many_topics topic")
             let listener = try await replica.listen((1...64).map { "\($0)m:BTCUSD" })
-            let beginning = await listener.events { $0.id != nil }
+            let beginning = await listener.events { $0.place != nil }
             #expect(Set(beginning.compactMap { $0["topic"] }).count >= 5)
             await listener.finish()
             await replica.stop()
@@ -415,10 +415,11 @@ private struct StreamReplica: Sendable {
         port = server.boundPort
     }
 
-    func listen(_ topics: [String], credential: (String, String)? = nil, lastEventID: Int64? = nil) async throws -> StreamListener {
+    func listen(_ topics: [String], credential: (String, String)? = nil, lastEventID: Int64? = nil) async throws -> EventListener {
         let path = "/api/stream/bars?" + topics.map { "topic=\($0)" }.joined(separator: "&")
         let token = try world.credentials.token(account: .make(), roles: ["subscriber"])
-        return try await .open(port: port, path: path, credential: credential ?? ("Authorization", "Bearer \(token)"), lastEventID: lastEventID)
+        let headers = [credential ?? ("Authorization", "Bearer \(token)")]
+        return try await .open(port: port, path: path, headers: headers, lastEventID: lastEventID.map(String.init))
     }
 
     func stop() async {
@@ -427,6 +428,13 @@ private struct StreamReplica: Sendable {
         await pool.stop()
         cpu.stop()
         for loop in loops { await loop.stop() }
+    }
+}
+
+extension EventListener.Event {
+    /// Name, topic and start: what tells events of bars apart.
+    fileprivate var label: String {
+        [name, self["topic"], self["start"].map { String($0.dropFirst(11).prefix(5)) }].compactMap { $0 }.joined(separator: " ")
     }
 }
 

@@ -54,9 +54,9 @@ struct JobStreamTests {
             port = server.boundPort
         }
 
-        func listen(_ path: String = "/api/jobs/stream", account: AccountID = Fixture.account, after: Int64? = nil) async throws -> StreamReader {
+        func listen(_ path: String = "/api/jobs/stream", account: AccountID = Fixture.account, after: Int64? = nil) async throws -> EventListener {
             let token = try credentials.token(account: account, roles: ["provider"])
-            return try await .open(port: port, path: path, headers: [("Authorization", "Bearer \(token)")], lastEventID: after)
+            return try await .open(port: port, path: path, headers: [("Authorization", "Bearer \(token)")], lastEventID: after.map(String.init))
         }
 
         func stop() async {
@@ -90,12 +90,12 @@ struct JobStreamTests {
     }
 
     /// The first line of an answer that is no stream.
-    private func refusal(_ open: () async throws -> StreamReader) async -> String? {
+    private func refusal(_ open: () async throws -> EventListener) async -> String? {
         do {
             await (try await open()).finish()
             return nil
         } catch {
-            return "\(error)"
+            return String("\(error)".prefix { !$0.isNewline })
         }
     }
 
@@ -115,12 +115,12 @@ struct JobStreamTests {
             #expect(progress?.data["progress"]?.integer == 40)
             _ = try await replica.store.finish([try Fixture.finished(claimed, result: ["large": "result"], log: "printed")])
             let end = try #require(await reader.next())
-            #expect(end.state == "completed" && end.id == end.version && end.version ?? 0 > progress?.version ?? 0)
+            #expect(end.state == "completed" && end.place == end.version && end.version ?? 0 > progress?.version ?? 0)
             #expect(end.data["result"]?.isNull ?? true)
             #expect(await reader.next() == nil)
-            #expect(await reader.lastComment == "the job has ended")
+            #expect(await reader.comments.last == "the job has ended")
             // Who comes back with the last version has nothing more to wait for.
-            #expect(await refusal { try await replica.listen("/api/jobs/\(job.id)/stream", after: end.id) } == "HTTP/1.1 204 No Content")
+            #expect(await refusal { try await replica.listen("/api/jobs/\(job.id)/stream", after: end.place) } == "HTTP/1.1 204 No Content")
             let again = try await replica.listen("/api/jobs/\(job.id)/stream", after: 1)
             #expect(await again.events { _ in false }.map(\.state) == ["completed"])
             await again.finish()
@@ -149,10 +149,10 @@ struct JobStreamTests {
             let (first, second) = (run("first"), run("second"))
             _ = try await replicas[0].store.insert([first])
             let reader = try await replicas[0].listen()
-            let mark = try #require(await reader.next()?.id)
+            let mark = try #require(await reader.next()?.place)
             _ = try await replicas[0].store.insert([second])
             // A transaction of somebody else that has not ended may have the first one told as well.
-            let last = try #require(await reader.events { $0.job == second.id }.last?.id)
+            let last = try #require(await reader.events { $0.job == second.id }.last?.place)
             await reader.finish()
             _ = try await replicas[0].store.cancel(first.id)
             let later = try await replicas[1].listen(after: last)
@@ -187,7 +187,7 @@ struct JobStreamTests {
             mayCommit.open()
             try await slow
             // With the id that it got beside the earlier one, the client is told of the one that was not committed then.
-            let again = try await replica.listen(after: first.id)
+            let again = try await replica.listen(after: first.place)
             let missed = await again.events { $0.id != nil }
             #expect(missed.contains { $0.job == late.id })
             await again.finish()
@@ -197,7 +197,7 @@ struct JobStreamTests {
     @Test func oneLookServesAllWhoListen() async throws {
         try await withReplicas { replicas in
             let replica = replicas[0]
-            var readers: [StreamReader] = []
+            var readers: [EventListener] = []
             for _ in 0..<20 {
                 let reader = try await replica.listen()
                 #expect(await reader.next()?.name == "mark")
@@ -264,11 +264,11 @@ struct JobStreamTests {
         try await withReplicas { replicas in
             let replica = replicas[0]
             let key = replica.credentials.apiKeys.make(account: Fixture.account, roles: ["provider"], scopes: ["jobs:write"])
-            let reader = try await StreamReader.open(port: replica.port, path: "/api/jobs/stream", headers: [("X-API-Key", key.text)])
+            let reader = try await EventListener.open(port: replica.port, path: "/api/jobs/stream", headers: [("X-API-Key", key.text)])
             #expect(await reader.next()?.name == "mark")
             replica.credentials.apiKeys.forget(key)
             #expect(await reader.next() == nil)
-            #expect(await reader.lastComment == "this key has ended")
+            #expect(await reader.comments.last == "this key has ended")
             let job = run("a")
             _ = try await replica.store.insert([job])
             #expect(await refusal { try await replica.listen("/api/jobs/\(job.id)/stream", account: .make()) } == "HTTP/1.1 404 Not Found")
@@ -276,4 +276,10 @@ struct JobStreamTests {
             await reader.finish()
         }
     }
+}
+
+extension EventListener.Event {
+    fileprivate var state: String? { self["state"] }
+    fileprivate var version: Int64? { data["version"]?.integer }
+    fileprivate var job: JobID? { self["job_id"].flatMap { JobID($0) } }
 }

@@ -1,40 +1,17 @@
 import Contracts
 import Foundation
+import TestSupport
 import Testing
 
 @testable import signals
 
 @Suite("Rows against the golden table")
 struct GoldenRowTests {
-    struct Golden: Decodable, Sendable {
-        struct Fault: Decodable, Sendable { var row: Int, reason: String }
-        struct Case: Decodable, Sendable, CustomTestStringConvertible {
-            var name: String
-            var output: ManifestOutput
-            var predictions: [JSONValue]
-            var fault: Fault?
-            var testDescription: String { name }
-        }
-        var asOf: Timestamp
-        var cases: [Case]
-
-        static let shared: Golden? = {
-            let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../sdk/golden/rows.json").standardizedFileURL
-            return (try? Data(contentsOf: path)).flatMap { try? WireJSON.decode(Golden.self, from: [UInt8]($0)) }
-        }()
-    }
-
-    @Test("The ledger gives the verdict that the executor and the author's machine give", arguments: Golden.shared?.cases ?? [])
-    func rows(_ one: Golden.Case) throws {
-        let asOf = try #require(Golden.shared).asOf
+    @Test("The ledger gives the verdict that the executor and the author's machine give", arguments: GoldenRows.shared?.cases ?? [])
+    func rows(_ one: GoldenRows.Case) throws {
+        let asOf = try #require(GoldenRows.shared).asOf
         var rows: [PredictionRow] = []
-        for (number, prediction) in one.predictions.enumerated() {
-            let fields: JSONValue = .object([
-                "row": .integer(Int64(number)), "instrument": prediction["instrument"] ?? .string(one.output.instrument),
-                "kind": prediction["kind"] ?? .string(one.output.kind.rawValue), "value": prediction["value"] ?? .null,
-                "target_from": prediction["target_from"] ?? .string(asOf.iso8601),
-                "target_to": prediction["target_to"] ?? .string((asOf + .seconds(one.output.horizonSeconds)).iso8601),
-            ])
+        for (number, fields) in one.rows(asOf: asOf).enumerated() {
             // What is no decimal text does not even become a row: the result is refused as a whole.
             guard let row: PredictionRow = try? WireJSON.decode(from: fields) else {
                 #expect(one.fault?.row == number)

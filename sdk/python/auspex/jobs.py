@@ -11,8 +11,7 @@ from . import _calls
 from ._moments import Moment
 from ._progress import Progress
 from ._streaming import job_event
-from .errors import UnreadableAnswer
-from .models import Page, parse_time
+from .models import Page, parse_time, reading
 
 if TYPE_CHECKING:
     from .client import Client
@@ -41,14 +40,12 @@ class Job:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Job":
-        try:
+        with reading("a job"):
             return cls(
                 raw["job_id"], raw["kind"], raw["state"], int(raw["progress"]), int(raw["attempt"]), parse_time(raw.get("created_at")),
                 parse_time(raw.get("started_at")), parse_time(raw.get("completed_at")), raw.get("estimated_seconds"), raw.get("failure_kind"),
                 raw.get("error_message"), raw.get("result"), int(raw.get("version", 0)), raw,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreadableAnswer(f"a job without {error}") from None
 
     @property
     def is_over(self) -> bool:
@@ -74,11 +71,9 @@ class LogLines:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "LogLines":
-        try:
+        with reading("lines of a log"):
             lines = tuple((int(line["number"]), line["text"]) for line in raw["lines"])
             return cls(raw["job_id"], int(raw["attempt"]), lines, int(raw["count"]), parse_time(raw.get("stored_at")), raw)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreadableAnswer(f"lines of a log without {error}") from None
 
 
 class Jobs:

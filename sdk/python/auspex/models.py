@@ -5,14 +5,24 @@ Every object keeps the JSON that it was read from in ``raw``, so fields that are
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from .errors import UnreadableAnswer
 
 Value = Union[Decimal, Dict[str, Decimal]]
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Says of ``what`` which part of it was not there, or was something else."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableAnswer(f"{what} without {error}") from None
 
 
 def parse_time(text: Optional[str]) -> Optional[datetime]:
@@ -108,18 +118,17 @@ class RecordedPrediction:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "RecordedPrediction":
-        try:
+        with reading("a prediction"):
             return cls(
-                raw["signal_id"], int(raw["seq"]), _time(raw["made_at"]), raw["instrument"], raw["kind"], _value(raw["value"]),
-                _time(raw["as_of"]), _time(raw["target_from"]), _time(raw["target_to"]), _decimal(raw.get("reference_price")),
+                raw["signal_id"], int(raw["seq"]), required_time(raw["made_at"]), raw["instrument"], raw["kind"], _value(raw["value"]),
+                required_time(raw["as_of"]), required_time(raw["target_from"]), required_time(raw["target_to"]), _decimal(raw.get("reference_price")),
                 raw["feed"], bool(raw["late"]), raw["link"], Seal.read(raw["seal"]) if raw.get("seal") else None,
                 Outcome.read(raw["outcome"]) if raw.get("outcome") else None, raw,
             )
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a prediction without {error}") from None
 
 
-def _time(text: str) -> datetime:
+def required_time(text: Optional[str]) -> datetime:
+    """The same of a time that has to be there."""
     moment = parse_time(text)
     if moment is None:
         raise UnreadableAnswer("a time is missing")
@@ -145,14 +154,12 @@ class PredictionPage:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "PredictionPage":
-        try:
+        with reading("a page of predictions"):
             return cls(
                 raw["signal_id"], tuple(RecordedPrediction.read(item) for item in raw["items"]), int(raw["seq"]), raw["link"],
                 raw.get("root"), raw.get("ledger_epoch"), raw["signal_state"], parse_time(raw.get("last_due_at")),
                 raw.get("last_outcome"), parse_time(raw.get("next_due_at")), raw.get("next_cursor"), raw,
             )
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a page of predictions without {error}") from None
 
 
 @dataclass(frozen=True)
@@ -169,12 +176,10 @@ class Signal:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Signal":
-        try:
+        with reading("a signal"):
             return cls(
                 raw["id"], raw["name"], raw.get("description", ""), raw["state"], raw.get("feed"), tuple(raw.get("instruments") or ()), raw
             )
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a signal without {error}") from None
 
 
 @dataclass(frozen=True)
@@ -190,10 +195,8 @@ class Version:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Version":
-        try:
+        with reading("a version"):
             return cls(raw["id"], raw["signal_id"], int(raw["number"]), raw["sha256"], raw.get("note", ""), raw)
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a version without {error}") from None
 
 
 @dataclass(frozen=True)
@@ -219,14 +222,12 @@ class DryRun:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "DryRun":
-        try:
+        with reading("a dry run"):
             result = raw.get("result") or {}
             return cls(
                 raw["id"], int(raw["version"]), raw["state"], raw.get("failure_kind"), raw.get("error_message"),
                 tuple(result.get("rows") or ()), raw.get("refusal"), raw.get("log") or "", raw, raw.get("cpu_seconds"), raw.get("memory_peak_bytes"),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UnreadableAnswer(f"a dry run without {error}") from None
 
     @property
     def is_over(self) -> bool:
@@ -250,10 +251,8 @@ class Subscription:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Subscription":
-        try:
+        with reading("a subscription"):
             return cls(raw["id"], raw["signal_id"], bool(raw["active"]), raw)
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a subscription without {error}") from None
 
 
 @dataclass(frozen=True)
@@ -266,10 +265,8 @@ class Page:
     @classmethod
     def of(cls, kind: Any):
         def read(raw: Mapping[str, Any]) -> "Page":
-            try:
+            with reading("a list"):
                 return cls(tuple(kind(item) for item in raw["items"]), raw.get("next_cursor"))
-            except (KeyError, TypeError) as error:
-                raise UnreadableAnswer(f"a list without {error}") from None
 
         return read
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Tuple,
 from . import _calls
 from ._moments import Moment, moment_text
 from ._progress import Progress
-from .errors import UnreadableAnswer
-from .models import Page, parse_time
+from .models import Page, parse_time, reading, required_time
 
 if TYPE_CHECKING:
     from .client import Client
@@ -34,11 +33,9 @@ class Schedule:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Schedule":
-        try:
+        with reading("a schedule"):
             return cls(
                 raw["schedule_id"], raw["signal_id"], raw["state"], raw.get("cadence") or {}, parse_time(raw.get("next_due_at")), raw.get("pause_reason"), raw)
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a schedule without {error}") from None
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,9 @@ class Preview:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Preview":
-        try:
-            times = tuple(DueTime(_time(item["due_at"]), item["local_time"], item["zone"], item.get("note")) for item in raw["next_due_times"])
+        with reading("a preview"):
+            times = tuple(DueTime(required_time(item["due_at"]), item["local_time"], item["zone"], item.get("note")) for item in raw["next_due_times"])
             return cls(times, raw.get("note"), raw)
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a preview without {error}") from None
 
 
 @dataclass(frozen=True)
@@ -82,11 +77,9 @@ class Occurrence:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Occurrence":
-        try:
+        with reading("an occurrence"):
             return cls(
-                raw["occurrence_id"], _time(raw["due_at"]), raw["outcome"], raw.get("reason"), raw.get("job_id"), parse_time(raw.get("recorded_at")), raw)
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"an occurrence without {error}") from None
+                raw["occurrence_id"], required_time(raw["due_at"]), raw["outcome"], raw.get("reason"), raw.get("job_id"), parse_time(raw.get("recorded_at")), raw)
 
 
 @dataclass(frozen=True)
@@ -107,12 +100,10 @@ class Backfill:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Backfill":
-        try:
+        with reading("a backfill"):
             return cls(
-                raw["backfill_id"], raw["schedule_id"], raw["state"], _time(raw["from"]), _time(raw["to"]), int(raw["due_count"]), int(raw["completed"]),
+                raw["backfill_id"], raw["schedule_id"], raw["state"], required_time(raw["from"]), required_time(raw["to"]), int(raw["due_count"]), int(raw["completed"]),
                 int(raw["failed"]), int(raw["cancelled"]), int(raw["progress"]), raw)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreadableAnswer(f"a backfill without {error}") from None
 
     @property
     def is_over(self) -> bool:
@@ -130,17 +121,8 @@ class BackfillRun:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "BackfillRun":
-        try:
-            return cls(_time(raw["due_at"]), raw["job_id"], raw["state"])
-        except (KeyError, TypeError) as error:
-            raise UnreadableAnswer(f"a run of a backfill without {error}") from None
-
-
-def _time(text: Any) -> datetime:
-    moment = parse_time(text)
-    if moment is None:
-        raise UnreadableAnswer("a time is missing")
-    return moment
+        with reading("a run of a backfill"):
+            return cls(required_time(raw["due_at"]), raw["job_id"], raw["state"])
 
 
 def unsaved(schedule: Mapping[str, Any]) -> Dict[str, Any]:

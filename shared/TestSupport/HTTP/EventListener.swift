@@ -12,6 +12,11 @@ public actor EventListener {
         public var name = ""
         /// Its data.
         public var data: JSONValue = .null
+
+        /// Its id, where that is a number.
+        public var place: Int64? { id.flatMap { Int64($0) } }
+        /// A text of its data.
+        public subscript(_ member: String) -> String? { data[member]?.string }
     }
 
     private nonisolated let thread: DedicatedThread
@@ -51,8 +56,6 @@ public actor EventListener {
         }
         let answer = block(ending: "\r\n\r\n") ?? ""
         guard answer.hasPrefix("HTTP/1.1 200") else { throw TestSupportError(answer) }
-        // What follows at once says when to come back.
-        _ = block(ending: "\n\n")
     }
 
     /// The next event; nothing when the stream has ended.
@@ -70,12 +73,18 @@ public actor EventListener {
         return nil
     }
 
-    /// All further events until the stream ends.
-    public func rest() -> [Event] {
+    /// Events up to the first that `isLast`, or all until the stream ends.
+    public func events(through isLast: @Sendable (Event) -> Bool) -> [Event] {
         var events: [Event] = []
-        while let event = next() { events.append(event) }
+        while let event = next() {
+            events.append(event)
+            if isLast(event) { break }
+        }
         return events
     }
+
+    /// All further events until the stream ends.
+    public func rest() -> [Event] { events { _ in false } }
 
     private func block(ending mark: String) -> String? {
         let mark = Array(mark.utf8)
