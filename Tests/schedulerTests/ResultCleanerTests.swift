@@ -29,7 +29,7 @@ struct ResultCleanerTests {
             let path = root.appending(path: "scheduler/\(digest.hex.prefix(2))/\(digest.hex)").path()
             try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSinceNow: -90_000)], ofItemAtPath: path)
         }
-        await ResultCleaner(store: store, blobs: blobs, time: SystemTimeSource(), loop: TestLoop.shared).round()
+        try await ResultCleaner(store: store, blobs: blobs, time: SystemTimeSource(), loop: TestLoop.shared).round()
         #expect(Set(try await blobs.list().map(\.digest)) == [named, fresh])
     }
 }

@@ -26,6 +26,27 @@ public final class BackgroundTask: Sendable {
         }
     }
 
+    /// The same for rounds that may fail: one that does is logged with `failure`, what could not be done, and the next one tries again.
+    public func start(
+        on loop: EventLoop,
+        every interval: Duration,
+        time: any TimeSource,
+        pausesFirst: Bool = false,
+        logger: Logger,
+        failure: String,
+        round: @escaping @Sendable () async throws -> Void
+    ) {
+        start(on: loop, every: interval, time: time, pausesFirst: pausesFirst) {
+            do {
+                try await round()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("\(failure); trying again", ["reason": .string(String(reflecting: error))])
+            }
+        }
+    }
+
     /// Cancels it and returns when it has ended.
     public func stop() async {
         let task = task.withLock { $0 }

@@ -60,17 +60,8 @@ final class CloseDeadlines: Component {
     }
 
     func start() async throws {
-        work.start(on: loop) { [self] in
-            while !Task.isCancelled {
-                do {
-                    try await look()
-                } catch is CancellationError {
-                    return
-                } catch {
-                    logger.warning("could not look after closes that nobody heard; trying again", ["reason": .string(String(reflecting: error))])
-                }
-                do { try await time.sleep(for: Self.interval) } catch { return }
-            }
+        work.start(on: loop, every: Self.interval, time: time, logger: logger, failure: "could not look after closes that nobody heard") { [self] in
+            try await look()
         }
     }
 

@@ -28,14 +28,8 @@ final class DurationBook: Component {
     }
 
     func start() async throws {
-        work.start(on: loop, every: Self.interval, time: time, pausesFirst: false) { [self] in
-            do {
-                try await round()
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning("durations of jobs cannot be kept", ["reason": .string(String(reflecting: error))])
-            }
+        work.start(on: loop, every: Self.interval, time: time, logger: logger, failure: "durations of jobs cannot be kept") { [self] in
+            try await round()
         }
     }
 

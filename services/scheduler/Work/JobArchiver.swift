@@ -27,28 +27,24 @@ final class JobArchiver: Component {
     }
 
     func start() async throws {
-        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true) { [self] in await round() }
+        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true, logger: logger, failure: "jobs were not archived") { [self] in
+            try await round()
+        }
     }
 
     func stop() async {
         await work.stop()
     }
 
-    func round() async {
-        do {
-            for _ in 0..<Self.mostBatches {
-                // Nil: another replica is at it.
-                guard let count = try await store.archive(endedBefore: time.now() - .seconds(Self.hotHours * 3_600), limit: Self.batch) else { break }
-                moved.increment(by: count)
-                if count < Self.batch { break }
-            }
-            guard let keptMonths else { return }
-            let dropped = try await store.dropArchives(keepingMonths: keptMonths, now: time.now())
-            if dropped > 0 { logger.info("deleted archives of jobs", ["months": .integer(dropped)]) }
-        } catch is CancellationError {
-            return
-        } catch {
-            logger.warning("jobs were not archived; trying again in a minute", ["reason": .string(String(reflecting: error))])
+    func round() async throws {
+        for _ in 0..<Self.mostBatches {
+            // Nil: another replica is at it.
+            guard let count = try await store.archive(endedBefore: time.now() - .seconds(Self.hotHours * 3_600), limit: Self.batch) else { break }
+            moved.increment(by: count)
+            if count < Self.batch { break }
         }
+        guard let keptMonths else { return }
+        let dropped = try await store.dropArchives(keepingMonths: keptMonths, now: time.now())
+        if dropped > 0 { logger.info("deleted archives of jobs", ["months": .integer(dropped)]) }
     }
 }

@@ -55,10 +55,9 @@ actor LogNews: Component {
             }
         }
         rounds.start(on: loop, every: Self.round, time: time, pausesFirst: true) { [weak self] in await self?.wakeAll() }
-        cleaning.start(on: loop, every: .seconds(60), time: time, pausesFirst: true) { [logs, logger] in
-            do { while try await logs.cleanUp() >= 5_000 {} } catch {
-                logger.warning("pieces of logs were not cleaned up; trying again in a minute", ["reason": .string("\(error)")])
-            }
+        let failure = "pieces of logs were not cleaned up"
+        cleaning.start(on: loop, every: .seconds(60), time: time, pausesFirst: true, logger: logger, failure: failure) { [logs] in
+            while try await logs.cleanUp() >= 5_000 {}
         }
     }
 

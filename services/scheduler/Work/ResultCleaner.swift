@@ -23,7 +23,9 @@ final class ResultCleaner: Component {
     }
 
     func start() async throws {
-        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true) { [self] in await round() }
+        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true, logger: logger, failure: "results were not cleaned up") { [self] in
+            try await round()
+        }
     }
 
     func stop() async {
@@ -31,12 +33,8 @@ final class ResultCleaner: Component {
     }
 
     /// One look at every file. A result is put before the report that names it, so a young one may wait for its job.
-    func round() async {
-        do {
-            let deleted = try await blobs.cleanUp(at: time.now()) { [store] in try await store.namedResults(among: $0) }
-            if deleted > 0 { logger.info("deleted results that no job names", ["results": .integer(deleted)]) }
-        } catch {
-            logger.warning("results were not cleaned up; trying again in an hour", ["reason": .string("\(error)")])
-        }
+    func round() async throws {
+        let deleted = try await blobs.cleanUp(at: time.now()) { [store] in try await store.namedResults(among: $0) }
+        if deleted > 0 { logger.info("deleted results that no job names", ["results": .integer(deleted)]) }
     }
 }

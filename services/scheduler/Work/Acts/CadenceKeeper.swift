@@ -23,7 +23,10 @@ final class CadenceKeeper: Component {
     }
 
     func start() async throws {
-        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true) { [self] in await round() }
+        work.start(on: loop, every: Self.interval, time: time, pausesFirst: true, logger: logger, failure: "could not count the days that are over") {
+            [self] in
+            try await round()
+        }
     }
 
     func stop() async {
@@ -31,14 +34,8 @@ final class CadenceKeeper: Component {
     }
 
     /// Everything that is due to be counted or moved.
-    func round() async {
-        do {
-            while try await cadence.settle(now: time.now()) { try await time.sleep(for: Self.partPause) }
-            while try await archive.move(now: time.now()) == OccurrenceArchive.batch { try await time.sleep(for: Self.partPause) }
-        } catch is CancellationError {
-            return
-        } catch {
-            logger.warning("could not count the days that are over; trying again", ["reason": .string(String(reflecting: error))])
-        }
+    func round() async throws {
+        while try await cadence.settle(now: time.now()) { try await time.sleep(for: Self.partPause) }
+        while try await archive.move(now: time.now()) == OccurrenceArchive.batch { try await time.sleep(for: Self.partPause) }
     }
 }
