@@ -120,7 +120,14 @@ enum Application {
             intake: JobIntake(store: store, time: time, loop: loops.control, hint: hint),
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes, hint: hint),
             blobs: blobs,
-            acts: ActRoutes.make(store, signingKey: signingKey, time: time, hint: hint, onBackfill: { backfillKeeper.poke() }),
+            acts: ActRoutes.make(
+                store,
+                signingKey: signingKey,
+                time: time,
+                markets: PastMarkets(marketdata: marketdata),
+                hint: hint,
+                onBackfill: { backfillKeeper.poke() }
+            ),
             logDoors: LogDoors(logs: logs, news: logNews, door: door),
             jobDoors: JobDoors(store: store, feeds: feeds, time: time)
         )
