@@ -30,7 +30,7 @@ struct TestHouse: Sendable {
         let time = SystemTimeSource()
         signingKey = try SigningKey.generate()
         let logs = LogStore(pool: pool, bytesPerDay: logBytesPerDay)
-        logNews = LogNews(logs: logs, time: time, loop: TestLoop.shared)
+        logNews = LogNews(logs: logs, reads: LogReads(logs, store, loop: TestLoop.shared), time: time, loop: TestLoop.shared)
         let door = StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: time)
         feeds = JobFeeds(store: store, door: door, loop: TestLoop.shared, time: time)
         let routes = SchedulerRoutes(

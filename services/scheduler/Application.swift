@@ -112,7 +112,7 @@ enum Application {
 
         // Logs of running jobs.
         let logs = LogStore(pool: pool, bytesPerDay: settings.logBytesPerDay)
-        let logNews = LogNews(logs: logs, time: time, loop: loops.control)
+        let logNews = LogNews(logs: logs, reads: LogReads(logs, store, loop: loops.serving[0]), time: time, loop: loops.control)
 
         // The doors.
         let routes = SchedulerRoutes(
