@@ -90,6 +90,7 @@ enum Application {
             consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint, news: news)),
             consumer(RunHandler(outbox: outbox)),
         ]
+        let workers = WorkerBook(pool: pool)
         let waitingStore = WaitingStore(pool: pool)
         let waiting = WaitingGauge(count: { try await waitingStore.loads() }, time: time, loop: loops.control)
         let backfillKeeper = BackfillKeeper(store: BackfillStore(store: store), time: time, loop: loops.control, hint: hint)
@@ -100,7 +101,7 @@ enum Application {
             loop: loops.control
         )
         let background: [any Component] = [
-            waiting, backfillKeeper, cadenceKeeper,
+            waiting, PythonGauge(workers: { try await workers.present() }, time: time, loop: loops.control), backfillKeeper, cadenceKeeper,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
             durations, feeds,
             announcer, CalendarKeeper(store: store, marketdata: marketdata, time: time, loop: loops.control),
@@ -136,7 +137,7 @@ enum Application {
         var internalRouter = Router(problemOf: SchedulerRoutes.problem)
         let services: ([String]) -> any Middleware = { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
         routes.addInternalRoutes(to: &internalRouter, authenticating: services)
-        WorkerRoutes(book: WorkerBook(pool: pool)).add(to: &internalRouter, authenticating: services)
+        WorkerRoutes(book: workers).add(to: &internalRouter, authenticating: services)
         WaitingRoutes(gauge: waiting).add(to: &internalRouter, authenticating: services)
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
         let publicServer = HTTPServer(
