@@ -140,6 +140,7 @@ import Testing
                 (["app.py": Self.app, "requirements.txt": "-r /etc/passwd"], "3.11", [], .policy, "requirements.txt line 1"),
                 (["app.py": Self.app, "requirements.txt": "numpy"], "3.11", [], .infra, "AUSPEX_UV"),
                 (["app.py": Self.app], "2.7", [], .policy, "asks for Python 2.7"),
+                (["app.py": Self.app], "3.99", [], .infra, "asks for Python 3.99"),
                 (
                     ["app.py": Self.app], "3.11", [ManifestInput(instrument: "NOPE", interval: "15s", lookback: 5)], .exception,
                     "bars of NOPE 15s"

@@ -96,6 +96,32 @@ struct MarketHoursTests {
         }
     }
 
+    @Test(.enabled(if: TestServers.hasPostgres)) func theSchedulerIsToldWhatClosedInThePast() async throws {
+        try await withDoors { doors in
+            let scheduler = try doors.service("scheduler")
+            let path = "/internal/v1/instruments/BTCUSD/past-closes"
+            // There are the minutes from midnight to half past.
+            func closes(_ query: String) async throws -> JSONValue { try await scheduler.get("\(path)?\(query)").json() }
+            let tens = try await closes("interval_seconds=600&from=2016-10-07T00:00:00Z&through=2016-10-08T00:20:00Z")
+            #expect(tens["closes"] == ["2016-10-08T00:10:00.000000Z", "2016-10-08T00:20:00.000000Z"] && tens["has_more"] == false)
+            // Behind `from`, and up to and with `through`.
+            let minutes = try await closes("interval_seconds=60&from=2016-10-08T00:10:00Z&through=2016-10-08T00:12:00Z")
+            #expect(minutes["closes"] == ["2016-10-08T00:11:00.000000Z", "2016-10-08T00:12:00.000000Z"])
+            let some = try await closes("interval_seconds=60&from=2016-10-08T00:00:00Z&through=2016-10-09T00:00:00Z&limit=3")
+            #expect(some["closes"]?.array?.count == 3 && some["has_more"] == true)
+            #expect(try await closes("interval_seconds=60&from=1900-01-01T00:00:00Z&through=2016-10-07T00:00:00Z")["closes"] == [])
+            // Bars of which there are none close nowhere.
+            #expect(try await closes("interval_seconds=60&from=2016-10-08T00:30:00Z&through=2016-10-08T01:00:00Z")["closes"] == [])
+            let query = "?interval_seconds=60&from=2016-10-08T00:00:00Z&through=2016-10-08T00:20:00Z"
+            #expect(try await doors.service("executor").get(path + query).status == 403)
+            #expect(try await scheduler.get(path.replacing("BTCUSD", with: "NONE") + query).verdict.hasPrefix("404 unknown_instrument"))
+            #expect(try await scheduler.get(path + query.replacing("=60", with: "=7")).verdict.hasPrefix("422 interval_not_available"))
+            for bad in ["", "?from=x&through=y", query.replacing("00:00:00Z", with: "23:00:00Z"), query + "&x=1", query + "&limit=0"] {
+                #expect(try await scheduler.get(path + bad).status == 400, "\(bad)")
+            }
+        }
+    }
+
     /// A database that does not answer is no reason to expect nothing.
     @Test(.enabled(if: TestServers.hasPostgres)) func whatCannotBeLookedUpIsNotNothing() async throws {
         try await withPostgresStore { store, pool, superuser in

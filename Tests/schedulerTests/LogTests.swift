@@ -150,6 +150,34 @@ import Testing
         }
     }
 
+    @Test("All who listen to a job are sent the same, whenever they came and wherever they broke off")
+    func manyListeners() async throws {
+        try await withStreams { house, port, headers in
+            let job = try await running(house)
+            try await renew(house, job, 0, "one\n")
+            let path = "/api/jobs/\(job.id)/logs/stream"
+            var listeners: [EventListener] = []
+            for _ in 0..<5 { listeners.append(try await EventListener.open(port: port, path: path, headers: headers)) }
+            var place: String?
+            for listener in listeners {
+                let first = try #require(await listener.next())
+                #expect(first.data["text"] == "one\n")
+                place = first.id
+            }
+            try await renew(house, job, 4, "two\n")
+            listeners.append(try await EventListener.open(port: port, path: path, headers: headers, lastEventID: place))
+            for listener in listeners { #expect(await listener.next()?.data["text"] == "two\n") }
+            let late = try await EventListener.open(port: port, path: path, headers: headers)
+            #expect(await late.next()?.data["text"] == "one\n")
+            #expect(await late.next()?.data["text"] == "two\n")
+            try await finish(house, try Fixture.finished(job, log: "one\ntwo\nthree\n"))
+            for listener in listeners + [late] {
+                #expect(await listener.rest().map(\.name) == ["log", "end"])
+                await listener.finish()
+            }
+        }
+    }
+
     @Test("What one replica is told, listeners of another hear, and go on there where they broke off")
     func replicas() async throws {
         try await withStreams { house, port, headers in

@@ -22,7 +22,7 @@ struct TestHouse: Sendable {
     let signingKey: SigningKey
     let feeds: JobFeeds
 
-    init(pool: PostgresPool, blobs: any BlobStore, logBytesPerDay: Int = 1 << 20) throws {
+    init(pool: PostgresPool, blobs: any BlobStore, logBytesPerDay: Int = 1 << 20, markets: PastMarkets = .none) throws {
         self.pool = pool
         store = PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema))
         let credentials = try TestCredentials()
@@ -30,7 +30,7 @@ struct TestHouse: Sendable {
         let time = SystemTimeSource()
         signingKey = try SigningKey.generate()
         let logs = LogStore(pool: pool, bytesPerDay: logBytesPerDay)
-        logNews = LogNews(logs: logs, time: time, loop: TestLoop.shared)
+        logNews = LogNews(logs: logs, reads: LogReads(logs, store, loop: TestLoop.shared), time: time, loop: TestLoop.shared)
         let door = StreamDoor(keys: credentials.apiKeys, denied: credentials.denied, time: time)
         feeds = JobFeeds(store: store, door: door, loop: TestLoop.shared, time: time)
         let routes = SchedulerRoutes(
@@ -38,7 +38,7 @@ struct TestHouse: Sendable {
             intake: JobIntake(store: store, loop: TestLoop.shared) { _ in },
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time),
             blobs: blobs,
-            acts: ActRoutes.make(store, signingKey: signingKey, time: time),
+            acts: ActRoutes.make(store, signingKey: signingKey, time: time, markets: markets),
             logDoors: LogDoors(
                 logs: logs,
                 news: logNews,
@@ -97,7 +97,7 @@ struct TestHouse: Sendable {
 }
 
 /// Lends a house on a database and a folder of its own.
-func withTestHouse(_ body: (TestHouse) async throws -> Void) async throws {
+func withTestHouse(markets: PastMarkets = .none, _ body: (TestHouse) async throws -> Void) async throws {
     let root = FileManager.default.temporaryDirectory.appending(path: "auspex-scheduler-\(UUID().uuidString)")
     let cpu = try CPUPool(threads: 1)
     defer {
@@ -106,8 +106,13 @@ func withTestHouse(_ body: (TestHouse) async throws -> Void) async throws {
     }
     let blobs = try FolderBlobStore(root: root.path(), service: "scheduler", pool: cpu)
     try await withDatabase(service: "scheduler", catalogue: try Migrations.catalogue()) { database in
-        try await database.withPool { pool in try await body(try TestHouse(pool: pool, blobs: blobs)) }
+        try await database.withPool { pool in try await body(try TestHouse(pool: pool, blobs: blobs, markets: markets)) }
     }
+}
+
+extension PastMarkets {
+    /// Marketdata knows no instrument.
+    static let none = PastMarkets(sessions: { _, _, _ in nil }, closes: { _, _, _, _ in nil })
 }
 
 extension RequestClient.Answer {

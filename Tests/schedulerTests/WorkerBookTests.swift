@@ -89,4 +89,31 @@ struct WorkerBookTests {
             #expect(verdict == "400 invalid_value classes")
         }
     }
+
+    @Test func pythonsThatNotAllOfAClassHaveAreShown() async throws {
+        try await withTestHouse { house in
+            var small = Self.report("small")
+            small.pythons.append(WorkerPython(implementation: "pypy", series: "pypy3.9", version: "pypy3.9.16"))
+            var large = Self.report("large")
+            large.classes = [WorkerClass(class: .large, slots: 1, busy: 0), WorkerClass(class: .small, slots: 0, busy: 0)]
+            let gauge = PythonGauge(workers: { try await WorkerBook(pool: house.pool).present() }, time: ManualTimeSource(), loop: TestLoop.shared)
+            for report in [small, large] { _ = try await Self.send(report, to: house) }
+            // Whoever has no slots of a class is given none of its jobs.
+            #expect(try await gauge.round().isEmpty)
+            for name in ["b", "a"] { _ = try await Self.send(Self.report(name), to: house) }
+            #expect(try await gauge.round() == [.small: [PythonGap(series: "pypy3.9", lacking: ["a", "b"])]])
+            var bare = Self.report("bare")
+            bare.pythons = []
+            _ = try await Self.send(bare, to: house)
+            #expect(try await gauge.round()[.small]?.first?.lacking == ["a", "b"])
+            // Another patch level of a series is no gap: manifests name series as a rule.
+            for name in ["a", "b"] {
+                var report = small
+                report.worker = name
+                report.pythons[0].version = "3.11.9"
+                _ = try await Self.send(report, to: house)
+            }
+            #expect(try await gauge.round().isEmpty)
+        }
+    }
 }

@@ -90,6 +90,7 @@ enum Application {
             consumer(BarsClosedHandler(outbox: outbox, time: time, hint: hint, news: news)),
             consumer(RunHandler(outbox: outbox)),
         ]
+        let workers = WorkerBook(pool: pool)
         let waitingStore = WaitingStore(pool: pool)
         let waiting = WaitingGauge(count: { try await waitingStore.loads() }, time: time, loop: loops.control)
         let backfillKeeper = BackfillKeeper(store: BackfillStore(store: store), time: time, loop: loops.control, hint: hint)
@@ -100,7 +101,7 @@ enum Application {
             loop: loops.control
         )
         let background: [any Component] = [
-            waiting, backfillKeeper, cadenceKeeper,
+            waiting, PythonGauge(workers: { try await workers.present() }, time: time, loop: loops.control), backfillKeeper, cadenceKeeper,
             Ticker(store: store, time: time, loop: loops.control, hint: hint), Sweeper(store: store, time: time, loop: loops.control, hint: hint),
             durations, feeds,
             announcer, CalendarKeeper(store: store, marketdata: marketdata, time: time, loop: loops.control),
@@ -112,7 +113,7 @@ enum Application {
 
         // Logs of running jobs.
         let logs = LogStore(pool: pool, bytesPerDay: settings.logBytesPerDay)
-        let logNews = LogNews(logs: logs, time: time, loop: loops.control)
+        let logNews = LogNews(logs: logs, reads: LogReads(logs, store, loop: loops.serving[0]), time: time, loop: loops.control)
 
         // The doors.
         let routes = SchedulerRoutes(
@@ -120,7 +121,14 @@ enum Application {
             intake: JobIntake(store: store, time: time, loop: loops.control, hint: hint),
             desk: ClaimDesk(store: store, blobs: blobs, signingKey: signingKey, time: time, classes: settings.classes, hint: hint),
             blobs: blobs,
-            acts: ActRoutes.make(store, signingKey: signingKey, time: time, hint: hint, onBackfill: { backfillKeeper.poke() }),
+            acts: ActRoutes.make(
+                store,
+                signingKey: signingKey,
+                time: time,
+                markets: PastMarkets(marketdata: marketdata),
+                hint: hint,
+                onBackfill: { backfillKeeper.poke() }
+            ),
             logDoors: LogDoors(logs: logs, news: logNews, door: door),
             jobDoors: JobDoors(store: store, feeds: feeds, time: time)
         )
@@ -129,7 +137,7 @@ enum Application {
         var internalRouter = Router(problemOf: SchedulerRoutes.problem)
         let services: ([String]) -> any Middleware = { ServiceAuthentication(verifier: verifier, audience: "scheduler", allowedCallers: $0) }
         routes.addInternalRoutes(to: &internalRouter, authenticating: services)
-        WorkerRoutes(book: WorkerBook(pool: pool)).add(to: &internalRouter, authenticating: services)
+        WorkerRoutes(book: workers).add(to: &internalRouter, authenticating: services)
         WaitingRoutes(gauge: waiting).add(to: &internalRouter, authenticating: services)
         OperationalRoutes(readiness: readiness).add(to: &internalRouter)
         let publicServer = HTTPServer(

@@ -102,7 +102,7 @@ enum Application {
             store: store,
             effects: PostgresEffects(store: store, idempotency: idempotency),
             blobs: blobs,
-            drafts: VersionDrafts(store: store, blobs: blobs, time: time) { await pythons.present() },
+            drafts: VersionDrafts(store: store, blobs: blobs, time: time) { await pythons.present(for: $0) },
             reader: reader,
             entitlements: entitlements,
             hub: hub,

@@ -126,13 +126,20 @@ struct EnvironmentLockTests {
             }
             let unknown = try await upload("3.12")
             #expect(unknown.status == 201, "with no executor nobody can say")
-            platform.pythons.present.withLock { $0 = shelf }
+            platform.pythons.present.withLock { $0 = [shelf, shelf] }
             for python in ["3.11", "3.11.2", "pypy3.9", "pypy3.9.16"] {
                 let taken = try await upload(python)
                 #expect(taken.status == 201, "\(python): \(taken.text)")
             }
             let refused = try await upload("3.12")
             #expect(refused.status == 422 && refused.text.contains("no executor has Python 3.12; there are 3.11, pypy3.9"), "\(refused.text)")
+            // Any of several executors may be given a run of it.
+            platform.pythons.present.withLock { $0 = [shelf, [shelf[1]], shelf] }
+            let taken = try await upload("3.11")
+            #expect(taken.status == 201)
+            let lacking = try await upload("pypy3.9")
+            #expect(lacking.status == 422 && lacking.text.contains("1 of 3 executors lack Python pypy3.9"), "\(lacking.text)")
+            #expect(lacking.text.contains("unknown_python") && lacking.text.contains("all have 3.11"))
             let nonsense = try await upload("3.7")
             #expect(nonsense.text.contains("bad_manifest"))
         }

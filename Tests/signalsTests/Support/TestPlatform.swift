@@ -118,7 +118,7 @@ struct TestPlatform: Sendable {
             store: store,
             effects: PostgresEffects(store: store, idempotency: PostgresIdempotencyStore(pool: pool) { outbox.poke() }),
             blobs: blobs,
-            drafts: VersionDrafts(store: store, blobs: blobs, time: time) { [pythons] in pythons.present.withLock { $0 } },
+            drafts: VersionDrafts(store: store, blobs: blobs, time: time) { [pythons] _ in pythons.present.withLock { $0 } },
             reader: reader,
             entitlements: entitlements,
             hub: hub,
@@ -320,5 +320,6 @@ extension RequestClient {
 
 /// The Pythons that executors say they have.
 final class PythonShelf: Sendable {
-    let present = Mutex<[WorkerPython]>([])
+    /// Of each executor.
+    let present = Mutex<[[WorkerPython]]>([])
 }

@@ -198,7 +198,9 @@ struct SignalRunHandler: JobHandler {
     private func interpreter(_ series: String) throws(RunObstacle) -> PythonInterpreter {
         if let python = pythons.first(where: { $0.reported.answers(to: series) }) { return python }
         let known = pythons.map(\.series).joined(separator: ", ")
-        throw RunObstacle(kind: .policy, reason: "the manifest asks for Python \(series); this executor has \(known)")
+        // What can be a Python was there when the version was uploaded: that this executor lacks it is not the author's fault, and another one may have it.
+        let kind: FailureKind = WorkerPython.isName(series) ? .infra : .policy
+        throw RunObstacle(kind: kind, reason: "the manifest asks for Python \(series); this executor has \(known)")
     }
 
     /// The author's files and the environment that they ask for.

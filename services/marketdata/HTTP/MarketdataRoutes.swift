@@ -45,6 +45,7 @@ struct MarketdataRoutes: Sendable {
         router.grouped(callers(["executor", "signals"])).get("/internal/v1/bars") { try await internalBars($0, jobTokens: jobTokens) }
         router.grouped(callers(["signals", "scheduler"])).get("/internal/v1/instruments/{symbol}", internalInstrument)
         router.grouped(callers(["signals", "scheduler"])).get("/internal/v1/instruments/{symbol}/sessions", internalSessions)
+        router.grouped(callers(["scheduler"])).get("/internal/v1/instruments/{symbol}/past-closes", internalPastCloses)
         router.grouped(callers(["executor", "signals", "scheduler"])).get("/internal/v1/datasets/{name}") {
             try await internalDataset($0, jobTokens: jobTokens)
         }

@@ -52,7 +52,7 @@ extension SchedulerRoutes {
             place = known
         }
         let taken = try doors.news.places.take(caller.accountID)
-        let stream = LogStream(logs: doors.logs, news: doors.news, store: store)
+        let stream = LogStream(news: doors.news)
         let after = place
         return .events(
             EventStreamBody(until: caller.expiresAt) { events in

@@ -15,6 +15,7 @@ enum Migrations {
             ("v008_limit_accounts", PackageResources.v008_limit_accounts_sql), ("v009_archive_jobs", PackageResources.v009_archive_jobs_sql),
             ("v010_extend_jobs", PackageResources.v010_extend_jobs_sql), ("v011_create_workers", PackageResources.v011_create_workers_sql),
             ("v012_create_live_logs", PackageResources.v012_create_live_logs_sql),
+            ("v013_list_due_times", PackageResources.v013_list_due_times_sql),
         ])
     }
 }

@@ -39,22 +39,8 @@ final class CalendarKeeper: Component {
 
     convenience init(store: any SchedulerStore, marketdata: ServiceClient, time: any TimeSource, loop: EventLoop) {
         self.init(store: store, time: time, loop: loop) { market, from, through in
-            let answer: Answer? = try await marketdata.getIfFound(
-                "/internal/v1/instruments/\(PercentCoding.encode(market))/sessions",
-                query: [("from", from.iso8601), ("through", through.iso8601)]
-            )
-            return answer.map { MarketSessions($0.sessions.compactMap(\.range), knownThrough: through) }
+            try await marketdata.sessions(of: market, from: from, through: through)
         }
-    }
-
-    private struct Answer: Decodable, Sendable {
-        struct Session: Decodable, Sendable {
-            let opensAt: Timestamp
-            let closesAt: Timestamp
-
-            var range: Range<Timestamp>? { opensAt < closesAt ? opensAt..<closesAt : nil }
-        }
-        let sessions: [Session]
     }
 
     func start() async throws {

@@ -12,6 +12,8 @@ actor LogNews: Component {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     private let logs: LogStore
+    /// What those who listen read.
+    nonisolated let reads: LogReads
     private let time: any TimeSource
     private let sending = BackgroundTask()
     private let rounds = BackgroundTask()
@@ -30,8 +32,9 @@ actor LogNews: Component {
     /// The streams of logs that are open here.
     nonisolated let places = StreamPlaces(maximum: 500, maximumOfAccount: JobFeeds.mostListenersOfAccount)
 
-    init(logs: LogStore, time: any TimeSource, loop: EventLoop) {
+    init(logs: LogStore, reads: LogReads, time: any TimeSource, loop: EventLoop) {
         self.logs = logs
+        self.reads = reads
         self.time = time
         self.loop = loop
         (pokes, poke) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -104,6 +107,8 @@ actor LogNews: Component {
     }
 
     private func wake(_ jobs: [JobID]) {
+        // Whoever is woken reads what there is now.
+        reads.forget(jobs)
         for job in jobs { for waiter in (waiting[job] ?? [:]).values { waiter.yield() } }
     }
 
@@ -121,6 +126,9 @@ actor LogNews: Component {
     /// Ends a `follow`.
     func leave(_ job: JobID, _ number: Int) {
         waiting[job]?.removeValue(forKey: number)?.finish()
-        if waiting[job]?.isEmpty == true { waiting[job] = nil }
+        if waiting[job]?.isEmpty == true {
+            waiting[job] = nil
+            reads.forget([job])
+        }
     }
 }

@@ -3,9 +3,7 @@ import HTTPServing
 
 /// Sends what a job prints to one listener, from where it left off until the job has ended.
 struct LogStream: Sendable {
-    let logs: LogStore
     let news: LogNews
-    let store: any SchedulerStore
 
     private struct Piece: Encodable {
         let attempt: Int
@@ -35,17 +33,15 @@ struct LogStream: Sendable {
                     stream.end(reason)
                     break
                 }
-                // Before the pieces: what an ended job printed is all there then.
-                guard let job = try await store.job(id) else { break }
-                guard try await send(stream, id, &place) else { break }
+                let reading = try await news.reads.reading(of: id, after: place)
+                guard let job = reading.job, try await send(stream, reading.logs, &place) else { break }
                 if job.state.isTerminal {
-                    let log = try await store.log(of: id)
                     let end = End(
                         state: job.state,
                         attempt: job.attempt,
                         failureKind: job.failureKind,
                         errorMessage: job.errorMessage,
-                        truncated: log?.isTruncated ?? false
+                        truncated: reading.isTruncated
                     )
                     _ = await stream.send(id: place?.description, event: "end", data: String(decoding: try WireJSON.encode(end), as: UTF8.self))
                     break
@@ -60,8 +56,8 @@ struct LogStream: Sendable {
     }
 
     /// Sends what lies behind a place; false when the client has gone.
-    private func send(_ stream: EventStream, _ id: JobID, _ place: inout LogPlace?) async throws -> Bool {
-        for log in try await logs.attempts(of: id, after: place) {
+    private func send(_ stream: EventStream, _ logs: [AttemptLog], _ place: inout LogPlace?) async throws -> Bool {
+        for log in logs {
             let attemptID = log.placeID
             var at = place?.attemptID == attemptID ? place?.offset ?? 0 : 0
             for piece in log.pieces(after: at) {

@@ -5,6 +5,8 @@ import Synchronization
 
 /// Which Pythons the executors have, as the scheduler knows it; asked when a version comes, and remembered for some seconds; that nobody
 /// knows too.
+///
+/// Claims do not look at Pythons, so a version is held to what all executors have that may be given one of its runs.
 final class PythonDirectory: Sendable {
     /// Executors report every ten seconds: what is younger than this is no older than their own word.
     static let memory: UInt64 = 5_000_000_000
@@ -12,7 +14,7 @@ final class PythonDirectory: Sendable {
 
     private let scheduler: ServiceClient
     private let time: any TimeSource
-    private let known = Mutex<(pythons: [WorkerPython], at: UInt64)?>(nil)
+    private let known = Mutex<(workers: [WorkerReport], at: UInt64)?>(nil)
     private let logger = Logger("pythons")
 
     init(scheduler: ServiceClient, time: any TimeSource) {
@@ -20,17 +22,18 @@ final class PythonDirectory: Sendable {
         self.time = time
     }
 
-    /// What there is, each once; empty when no executor is up or the scheduler does not answer. Then nobody knows, and nothing is refused for it.
-    func present() async -> [WorkerPython] {
+    /// The Pythons of each executor that may be given a run of a class: a scheduled one, which waits in the class `signal`, or a dry one or one of a backfill.
+    /// Empty when no such executor is up or the scheduler does not answer. Then nobody knows, and nothing is refused for it.
+    func present(for resourceClass: ResourceClass) async -> [[WorkerPython]] {
+        await workers().filter { worker in worker.classes.contains { $0.slots > 0 && [.signal, resourceClass].contains($0.class) } }.map(\.pythons)
+    }
+
+    private func workers() async -> [WorkerReport] {
         let now = time.monotonicNanoseconds()
-        if let known = known.withLock({ $0 }), now < known.at + Self.memory { return known.pythons }
+        if let known = known.withLock({ $0 }), now < known.at + Self.memory { return known.workers }
         do {
             let response = try await scheduler.send(.get, "/internal/v1/workers", isIdempotent: true, deadline: Self.deadline)
-            var pythons: [WorkerPython] = []
-            for python in try response.json(WorkersAnswer.self).workers.flatMap(\.report.pythons) where !pythons.contains(python) {
-                pythons.append(python)
-            }
-            let found = pythons
+            let found = try response.json(WorkersAnswer.self).workers.map(\.report).filter { !$0.pythons.isEmpty }
             known.withLock { $0 = (found, now) }
             return found
         } catch {

@@ -31,7 +31,7 @@ struct VersionDrafts: Sendable {
     let blobs: any BlobStore
     let time: any TimeSource
     /// The Pythons of the executors; none when nobody knows.
-    var pythons: @Sendable () async -> [WorkerPython] = { [] }
+    var pythons: @Sendable (ResourceClass) async -> [[WorkerPython]] = { _ in [] }
 
     /// Keeps one blob of an account.
     func upload(_ bytes: [UInt8], sha256: SHA256Digest, accountID: AccountID) async throws {
@@ -168,22 +168,24 @@ struct VersionDrafts: Sendable {
         switch ManifestParser.parse(text) {
         case .manifest(let manifest):
             if let problem = ProjectRules.entryPointProblem(manifest.entryPoint, in: files) { problems.append(problem) }
-            if let problem = await pythonProblem(manifest.python) { problems.append(problem) }
+            if let problem = await pythonProblem(manifest.python, of: manifest.class) { problems.append(problem) }
             if !problems.isEmpty { throw UploadProblems(problems: problems) }
             return manifest
         case .problems(let found): throw UploadProblems(problems: found + problems)
         }
     }
 
-    /// A Python that no executor has; where no executor is up, nobody can say, and the version is taken.
-    private func pythonProblem(_ wanted: String) async -> UploadProblem? {
-        let present = await pythons()
-        if present.isEmpty || present.contains(where: { $0.answers(to: wanted) }) { return nil }
-        return UploadProblem(
-            code: "unknown_python",
-            field: "\(ProjectFile.manifest): python",
-            message: "no executor has Python \(wanted); there are \(present.seriesText)"
-        )
+    /// A Python that not all executors have which may be given a run of it; where none is up, nobody can say, and the version is taken.
+    private func pythonProblem(_ wanted: String, of resourceClass: ResourceClass) async -> UploadProblem? {
+        let present = await pythons(resourceClass)
+        let lacking = present.count { !$0.contains { $0.answers(to: wanted) } }
+        if lacking == 0 { return nil }
+        let message =
+            lacking == present.count
+            ? "no executor has Python \(wanted); there are \(present.flatMap(\.self).seriesText)"
+            : "\(lacking) of \(present.count) executors lack Python \(wanted), and any of them may be given a run; "
+                + "all have \(present[0].filter { python in present.allSatisfy { $0.contains { $0.series == python.series } } }.seriesText)"
+        return UploadProblem(code: "unknown_python", field: "\(ProjectFile.manifest): python", message: message)
     }
 
     private func text(of path: String, in files: [ProjectFile], _ descriptions: [FileDescription]) async throws -> [UInt8]? {

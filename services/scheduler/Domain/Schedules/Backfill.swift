@@ -35,6 +35,8 @@ struct Backfill: Sendable, Hashable {
     let to: Timestamp
     let overlap: Overlap
     let dueCount: Int
+    /// Whether its due times are written down, because they come from a market and not from the clock alone.
+    var isListed = false
     /// Every due time up to here has its run.
     var cursor: Timestamp
     var completed = 0
@@ -79,35 +81,44 @@ struct Backfill: Sendable, Hashable {
 extension Backfill {
     /// Why a range cannot be run, as its sender gets to read it.
     enum Refusal: Error, Sendable, Hashable {
-        case notAGrid
         case nothingDue
         case tooMany
         case notPast
         case backwards
+        /// A bar of a replay is known when it was released, and not at its end: at the due times of its bars nothing of them was known.
+        case replay(String)
+        case unknownInstrument(String)
+        /// In the words of the service that knows the market's past.
+        case refused(code: String, detail: String)
+        /// The service that knows the market's past does not say.
+        case marketAway
     }
 
-    /// A backfill of the due times in `[from, to]`.
+    /// A backfill of the due times in `[from, to]`, with those that a market gave: nil where the grid alone says them.
     static func planned(
         _ schedule: Schedule,
         publication: SignalPublished,
         from: Timestamp,
         to: Timestamp,
         overlap: Overlap,
-        now: Timestamp
+        now: Timestamp,
+        dueTimes: [Timestamp]? = nil
     ) throws(Refusal) -> Backfill {
-        guard from <= to else { throw .backwards }
-        guard to <= now else { throw .notPast }
-        // The grid without bounds: a policy says when it runs live, and the past before a start is what a backfill is for.
-        guard let grid = try? ScheduleGrid(publication.manifest.schedule) else { throw .notAGrid }
-        switch grid {
-        case .interval, .cron: break
-        // Which bars closed, and when a market was open long ago, is not known here; what is kept of sessions goes back five weeks.
-        default: throw .notAGrid
-        }
-        let before = max(from, now - reach) - .microseconds(1)
-        let count = grid.count(after: before, through: to, most: maximumDueTimes + 1)
+        try check(from: from, to: to, now: now)
+        let before = start(from, now: now)
+        let (count, first, last) =
+            if let dueTimes {
+                (dueTimes.count, dueTimes.first, dueTimes.last)
+            } else if case .grid(let grid) = try PastClock(publication) {
+                (
+                    grid.count(after: before, through: to, most: maximumDueTimes + 1), grid.next(after: before),
+                    grid.last(after: before, through: to)
+                )
+            } else {
+                (0, nil, nil)
+            }
         guard count <= maximumDueTimes else { throw .tooMany }
-        guard count > 0, let first = grid.next(after: before), let last = grid.last(after: before, through: to) else { throw .nothingDue }
+        guard count > 0, let first, let last else { throw .nothingDue }
         return Backfill(
             id: .make(),
             state: .open,
@@ -118,15 +129,27 @@ extension Backfill {
             to: last,
             overlap: overlap,
             dueCount: count,
+            isListed: dueTimes != nil,
             cursor: before,
             createdAt: now
         )
     }
 
-    /// The next due times that get a run while `open` earlier ones have not ended.
+    static func check(from: Timestamp, to: Timestamp, now: Timestamp) throws(Refusal) {
+        guard from <= to else { throw .backwards }
+        guard to <= now else { throw .notPast }
+    }
+
+    /// Behind this the due times begin that a range from `from` on has.
+    static func start(_ from: Timestamp, now: Timestamp) -> Timestamp { max(from, now - reach) - .microseconds(1) }
+
+    /// How many more may get a run while `open` earlier ones have not ended.
+    func room(open: Int) -> Int { state == .open ? max(0, overlap.openAtOnce - open) : 0 }
+
+    /// The next due times of a grid that get a run while `open` earlier ones have not ended.
     func nextSlice(open: Int) throws -> [Timestamp] {
-        let room = overlap.openAtOnce - open
-        guard state == .open, room > 0 else { return [] }
+        let room = room(open: open)
+        guard room > 0 else { return [] }
         return try ScheduleGrid(publication.manifest.schedule).points(after: cursor, through: to, limit: room)
     }
 }

@@ -8,6 +8,7 @@ import ServiceRuntime
 struct ActRoutes: Sendable {
     let acts: ScheduleActs
     let backfills: BackfillStore
+    let planner: BackfillPlanner
     let cadence: CadenceStore
     let announcements: AnnouncementDesk
     let time: any TimeSource
@@ -174,8 +175,9 @@ struct ActRoutes: Sendable {
         let wanted = try request.json(NewBackfill.self)
         guard schedule.state == .active, let publication = schedule.publication else { throw ScheduleActs.notLive }
         let planned: Backfill
+        let dueTimes: [Timestamp]?
         do {
-            planned = try Backfill.planned(
+            (planned, dueTimes) = try await planner.plan(
                 schedule,
                 publication: publication,
                 from: wanted.from,
@@ -183,12 +185,12 @@ struct ActRoutes: Sendable {
                 overlap: wanted.overlap ?? .sequential,
                 now: time.now()
             )
-        } catch {
-            throw error.problem
+        } catch let refusal as Backfill.Refusal {
+            throw refusal.problem
         }
         let key = try request.idempotencyKey()
         let stored = key.map { "client:\(schedule.id):\($0)" } ?? "own:\(planned.id)"
-        switch try await backfills.add(planned, key: stored) {
+        switch try await backfills.add(planned, dueTimes: dueTimes, key: stored) {
         case .made(let backfill):
             onBackfill()
             return try .json(BackfillAnswer(backfill), status: .accepted)
@@ -289,13 +291,12 @@ extension Request {
 extension Backfill.Refusal {
     var problem: Problem {
         switch self {
-        case .notAGrid:
+        case .nothingDue:
             .unprocessable(
-                code: "not_a_grid",
-                detail: "Bars, or a market's sessions, say when this schedule is due; only intervals and cron schedules can be backfilled.",
-                field: "id"
+                code: "nothing_due",
+                detail: "The schedule was never due in this range, as far as its market's sessions and bars of that time are known.",
+                field: "from"
             )
-        case .nothingDue: .unprocessable(code: "nothing_due", detail: "The schedule was never due in this range.", field: "from")
         case .tooMany:
             .unprocessable(
                 code: "too_many_due_times",
@@ -304,6 +305,22 @@ extension Backfill.Refusal {
             )
         case .notPast: .unprocessable(code: "not_past", detail: "A backfill ends in the past.", field: "to")
         case .backwards: .badRequest(code: "invalid_range", detail: "A range that begins before it ends would be right.", field: "from")
+        case .replay(let instrument):
+            .unprocessable(
+                code: "replay_instrument",
+                detail:
+                    "\(instrument) is a replay: its bars are known when they are released, not when they end, so no past close of them can be run.",
+                field: "id"
+            )
+        case .unknownInstrument(let instrument):
+            .unprocessable(
+                code: "unknown_instrument",
+                detail: "There is no instrument \(instrument) any more, whose market says when it was due.",
+                field: "id"
+            )
+        case .refused(let code, let detail): .unprocessable(code: code, detail: detail, field: "from")
+        case .marketAway:
+            .unavailable(code: "marketdata_away", detail: "When the market was open in the past cannot be said at the moment; try again.")
         }
     }
 }
@@ -314,12 +331,14 @@ extension ActRoutes {
         _ store: PostgresSchedulerStore,
         signingKey: SigningKey,
         time: any TimeSource,
+        markets: PastMarkets,
         hint: @escaping @Sendable (ResourceClass) -> Void = { _ in },
         onBackfill: @escaping @Sendable () -> Void = {}
     ) -> ActRoutes {
         ActRoutes(
             acts: ScheduleActs(store: store, time: time, hint: hint),
             backfills: BackfillStore(store: store),
+            planner: BackfillPlanner(markets: markets),
             cadence: CadenceStore(store: store),
             announcements: AnnouncementDesk(reader: AnnouncementReader(pool: store.pool), signingKey: signingKey, time: time),
             time: time,

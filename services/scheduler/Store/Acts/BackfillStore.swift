@@ -20,7 +20,7 @@ struct BackfillStore: Sendable {
     }
 
     /// Writes a backfill, if its schedule and its account may have one more.
-    func add(_ backfill: Backfill, key: String) async throws -> Admission {
+    func add(_ backfill: Backfill, dueTimes: [Timestamp]? = nil, key: String) async throws -> Admission {
         try await store.onConnection { transaction in
             let connection = transaction.connection
             // One wish of an account after the other, so that its number is right.
@@ -39,9 +39,10 @@ struct BackfillStore: Sendable {
             try await connection.execute(
                 """
                 INSERT INTO backfills (backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, created_at,
-                    idempotency_key)
+                    idempotency_key, due_times)
                 VALUES (\(backfill.id), 'open', \(backfill.scheduleID), \(backfill.accountID), \(try PostgresJSON(encoding: backfill.publication)),
-                    \(backfill.from), \(backfill.to), \(backfill.overlap), \(backfill.dueCount), \(backfill.cursor), \(backfill.createdAt), \(key))
+                    \(backfill.from), \(backfill.to), \(backfill.overlap), \(backfill.dueCount), \(backfill.cursor), \(backfill.createdAt), \(key),
+                    \(dueTimes))
                 """
             )
             return .made(backfill)
@@ -76,7 +77,7 @@ struct BackfillStore: Sendable {
     func cancel(_ id: BackfillID, now: Timestamp) async throws -> [JobID] {
         try await store.onConnection { transaction in
             try await transaction.connection.execute(
-                "UPDATE backfills SET state = 'cancelled', ended_at = \(now) WHERE backfill_id = \(id) AND state = 'open'"
+                "UPDATE backfills SET state = 'cancelled', ended_at = \(now), due_times = NULL WHERE backfill_id = \(id) AND state = 'open'"
             )
             return try await transaction.connection.query("SELECT job_id FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").map {
                 try $0.column(0, as: JobID.self)
@@ -115,7 +116,7 @@ struct BackfillStore: Sendable {
             backfill.cancelled += ended.count { $0 == .cancelled }
             let open: Int =
                 try await connection.query("SELECT count(*) FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").first?.column(0) ?? 0
-            let slice = try backfill.nextSlice(open: open)
+            let slice = backfill.isListed ? try await Self.listed(backfill, open: open, on: connection) : try backfill.nextSlice(open: open)
             if let last = slice.last {
                 let jobs = try slice.map { try backfill.job(at: $0) }
                 _ = try await transaction.insert(jobs)
@@ -135,7 +136,8 @@ struct BackfillStore: Sendable {
                 try await connection.execute(
                     """
                     UPDATE backfills SET state = \(backfill.state), cursor_at = \(backfill.cursor), completed_count = \(backfill.completed),
-                        failed_count = \(backfill.failed), cancelled_count = \(backfill.cancelled), ended_at = \(backfill.endedAt)
+                        failed_count = \(backfill.failed), cancelled_count = \(backfill.cancelled), ended_at = \(backfill.endedAt),
+                        due_times = CASE WHEN \(backfill.state) = 'open' THEN due_times END
                     WHERE backfill_id = \(id)
                     """
                 )
@@ -143,13 +145,25 @@ struct BackfillStore: Sendable {
             return (slice.count, backfill.publication.manifest.class)
         }
     }
+
+    /// The next due times that were written down.
+    private static func listed(_ backfill: Backfill, open: Int, on connection: PostgresConnection) async throws -> [Timestamp] {
+        let room = backfill.room(open: open)
+        guard room > 0 else { return [] }
+        return try await connection.query(
+            """
+            SELECT due_at FROM backfills, unnest(due_times) AS due_at
+            WHERE backfill_id = \(backfill.id) AND due_at > \(backfill.cursor) ORDER BY due_at LIMIT \(room)
+            """
+        ).map { try $0.column(0) }
+    }
 }
 
 /// The columns of a backfill in the order in which a row is decoded.
 enum BackfillColumns {
     static let list = """
         backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, completed_count, failed_count, \
-        cancelled_count, created_at, ended_at
+        cancelled_count, created_at, ended_at, due_times IS NOT NULL
         """
 
     static func backfill(_ row: PostgresRow) throws -> Backfill {
@@ -163,6 +177,7 @@ enum BackfillColumns {
             to: try row.column(6),
             overlap: try row.column(7),
             dueCount: try row.column(8),
+            isListed: try row.column(15),
             cursor: try row.column(9),
             completed: try row.column(10),
             failed: try row.column(11),

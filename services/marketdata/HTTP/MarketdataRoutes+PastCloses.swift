@@ -1,0 +1,46 @@
+import Bars
+import Contracts
+import HTTPServing
+import ServiceRuntime
+
+/// When bars of an instrument closed, for whoever runs the past of what waits for them.
+struct PastClosesAnswer: Encodable, Sendable {
+    let symbol: String
+    /// The ends of the bars in order; an interval without a bar is left out.
+    let closes: [Timestamp]
+    /// Whether there are more than were asked for.
+    let hasMore: Bool
+}
+
+extension MarketdataRoutes {
+    /// `GET /internal/v1/instruments/{symbol}/past-closes`: the ends of the bars that ended in `(from, through]`, of the same grid by which live bars close
+    func internalPastCloses(_ request: Request) async throws -> Response {
+        try request.query.reject(unknownExcept: ["interval_seconds", "from", "through", "limit"])
+        guard let from = try request.query.timestamp("from"), let through = try request.query.timestamp("through"), from <= through else {
+            throw MarketdataError.invalid(field: "through", code: "invalid_through", detail: "`from`, and a time not before it, would be right.")
+        }
+        let seconds = try request.query.integer("interval_seconds", range: 5...366 * 86_400, default: 60)
+        let limit = try request.query.integer("limit", range: 1...20_000, default: 5_000)
+        let symbol = request.parameters["symbol"] ?? ""
+        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol, on: .moment(time.now())) else {
+            throw MarketdataError.unknownInstrument(symbol)
+        }
+        let instrument = found.instrument
+        // The bars of a replay are its source's, and closed when they were released.
+        if instrument.feed == .replay { return try .json(PastClosesAnswer(symbol: instrument.symbol, closes: [], hasMore: false)) }
+        var question = BarRequest(symbol: instrument.symbol, interval: BarInterval(seconds: seconds))
+        // A bar that ends behind `from` may begin before it.
+        question.start = max(from, Timestamp(seconds: 0)) + .seconds(-seconds)
+        question.end = max(through, Timestamp(seconds: 0))
+        question.limit = limit + 2
+        let answer = try await reader.read(question, of: instrument)
+        let closes = answer.bars.ends.map { Timestamp(microseconds: $0) }.filter { from < $0 && $0 <= through }
+        return try .json(
+            PastClosesAnswer(
+                symbol: instrument.symbol,
+                closes: Array(closes.prefix(limit)),
+                hasMore: closes.count > limit || answer.nextStart != nil
+            )
+        )
+    }
+}
