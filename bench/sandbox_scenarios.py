@@ -93,6 +93,41 @@ def _wait(condition, seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
+class _Processors:
+    """Processor time of the platform's processes, those that they have collected included, from when this was made."""
+
+    def __init__(self, stage):
+        self.roots = {name: entry["pid"] for name, entry in stage.platform.control.status().items()} | {"benchmark": os.getpid()}
+        self.before = self._read()
+
+    def _read(self) -> dict[str, float]:
+        parents, used = {}, {}
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(name)] = int(fields[1])
+            used[int(name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        names = {pid: name for name, pid in self.roots.items()}
+        sums: dict[str, float] = {}
+        for pid, seconds in used.items():
+            above = pid
+            while above not in names and above in parents:
+                above = parents[above]
+            if above in names:
+                sums[names[above]] = sums.get(names[above], 0) + seconds
+        return sums
+
+    def note(self, count: int) -> str:
+        """Milliseconds for each of so many runs, the largest first."""
+        after = self._read()
+        spent = {name: (seconds - self.before.get(name, 0)) / count * 1000 for name, seconds in after.items()}
+        largest = sorted(((took, name) for name, took in spent.items() if took >= 0.05), reverse=True)
+        return f"ms of processors a run: {sum(spent.values()):.1f}, " + ", ".join(f"{name} {took:.1f}" for took, name in largest)
+
+
 def _cold_jobs(stage, signal_id: str, count: int, *, one_by_one: bool) -> _Runs:
     """Dry runs of the signal's code under versions of their own: a service may ask for these, and what is warm is kept for runs of the schedule."""
     spec = json.loads(stage.platform.sql(f"SELECT spec FROM scheduler.jobs WHERE signal_id = '{signal_id}' AND kind = 'signal_run' ORDER BY job_id DESC LIMIT 1"))
@@ -157,9 +192,10 @@ def _latencies(stage, options, scenario: str, name: str, app: str, requirements:
     bar = f"bar {bars[1]} ms; " if bars[1] else ""
     yield from _lines(scenario, f"{name}, cold: claim to stored result", [milliseconds for milliseconds, _ in cold.read()], bar + cold.stages())
     burst = 200 if requirements else 600
+    processors = _Processors(stage)
     runs = _cold_jobs(stage, signal_id, burst, one_by_one=False)
     span = float(stage.platform.sql(f"SELECT extract(epoch FROM max(completed_at) - min(started_at)) FROM scheduler.jobs WHERE {runs.condition}"))
-    yield Line(scenario, f"{name}, cold, full path, runs/s", burst / span, "1/s", note=f"{'bar 60/s; ' if not requirements else ''}{burst} runs waiting at once, each recorded")
+    yield Line(scenario, f"{name}, cold, full path, runs/s", burst / span, "1/s", note=f"{'bar 60/s; ' if not requirements else ''}{burst} runs waiting at once, each recorded; {processors.note(burst)}")
 
 
 def sandbox_rate(stage, peers, options) -> Iterator[Line]:
@@ -169,11 +205,13 @@ def sandbox_rate(stage, peers, options) -> Iterator[Line]:
     time.sleep(10)
     runs = _Runs(stage)
     seconds = max(10, options.seconds)
+    processors = _Processors(stage)
     time.sleep(seconds)
     took = runs.read()
+    spent = processors.note(max(1, len(took)))
     for signal_id in signals:
         stage.unpublish(signal_id)
-    yield Line("sandbox_rate", "100 plain signals each second, runs/s", len(took) / seconds, "1/s", note=f"bar 60/s; {sum(warm for _, warm in took)} of {len(took)} warm")
+    yield Line("sandbox_rate", "100 plain signals each second, runs/s", len(took) / seconds, "1/s", note=f"bar 60/s; {sum(warm for _, warm in took)} of {len(took)} warm; {spent}")
 
 
 def sandbox_tenants(stage, peers, options) -> Iterator[Line]:
