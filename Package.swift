@@ -81,7 +81,8 @@ let package = Package(
         .executableTarget(
             name: "sandbox-launch",
             path: "services/executor/SandboxLauncher",
-            linkerSettings: [.linkedLibrary("seccomp")]
+            // It is C and starts once per run: without Swift's libraries, whose loading takes longer than all that it does itself.
+            linkerSettings: [.linkedLibrary("seccomp"), .unsafeFlags(["-static-executable", "-nostartfiles"])]
         ),
 
         .executableTarget(

@@ -43,6 +43,8 @@ class Stage:
         binaries = os.environ.get("AUSPEX_BENCH_BINARIES")
         # No-ops need no machine: their number is bounded by nothing that a real run would be bounded by.
         room = {"AUSPEX_CAPACITY_CPU": "96", "AUSPEX_CAPACITY_MEGABYTES": "65536", "AUSPEX_RESERVE_MEGABYTES": "0", "AUSPEX_SLOTS_STANDARD": "1"}
+        # Two runs at once leave processors idle while they wait for answers of other services.
+        room["AUSPEX_SLOTS_SIGNAL"] = "4"
         # Nor are they bounded by what one account may have.
         limits = {"AUSPEX_ACCOUNT_OPEN_JOBS": "10000000", "AUSPEX_ACCOUNT_RUNNING_IN_CLASS": "100000", "AUSPEX_ACCOUNT_RUNNING": "100000"}
         self.platform = PrivatePlatform("bench", binaries=Path(binaries) if binaries else None, settings={"AUSPEX_SLOTS_SMALL": "64"} | room | limits)

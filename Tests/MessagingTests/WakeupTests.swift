@@ -40,6 +40,30 @@ import Testing
         }
     }
 
+    @Test func aQueueIsConsumedUntilAHintComesThatNobodyWaitsFor() async throws {
+        try await withLoop { loop in
+            try await withVirtualHost { broker in
+                let consumed = {
+                    let consumers = try WireJSON.parse(try await broker.manage("GET", "consumers/\(broker.virtualHost)"))
+                    return consumers.array?.compactMap { $0["queue"]?["name"]?.string } ?? []
+                }
+                let teller = try Wakeups(brokerURL: broker.url, service: "scheduler", loop: loop)
+                let full = try Wakeups(brokerURL: broker.url, service: "executor", loop: loop)
+                let idle = try Wakeups(brokerURL: broker.url, service: "executor", loop: loop)
+                try await running([teller, full, idle]) {
+                    // Once connected it has heard of the queue; a worker of short jobs soon waits again, and need not say so.
+                    teller.hint(.small)
+                    #expect(await full.next(of: [.small], within: .seconds(60)) == .small)
+                    #expect(await full.next(of: [.small], within: .milliseconds(20)) == nil)
+                    try await eventually { try await consumed() == ["jobs.small"] }
+                    teller.hint(.small)
+                    try await eventually { try await consumed().isEmpty }
+                    #expect(await idle.next(of: [.small], within: .seconds(60)) == .small)
+                }
+            }
+        }
+    }
+
     @Test func aHintIsHeardAfterTheConnectionWasKilled() async throws {
         try await withLoop { loop in
             try await withVirtualHost { broker in

@@ -227,4 +227,45 @@ import Testing
             ]
         )
     }
+
+    /// Where a tree of the second generation is mounted, with controllers or without: a folder of our own in it.
+    private static let secondGeneration: String? = {
+        let mounts = FileManager.default.contents(atPath: "/proc/self/mounts").map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let mount = mounts.split(separator: "\n").map { $0.split(separator: " ") }.first { $0.count > 2 && $0[2] == "cgroup2" }?[1]
+        guard let mount, geteuid() == 0 else { return nil }
+        let folder = "\(mount)/auspex-born"
+        return mkdir(folder, 0o755) == 0 || errno == EEXIST ? folder : nil
+    }()
+
+    @Test(.enabled(if: secondGeneration != nil)) func theProcessesOfARunAreBornInItsGroup() async throws {
+        let folder = try #require(Self.secondGeneration)
+        defer { rmdir(folder) }
+        let (input, status, control) = (try Pipe(), try Pipe(), try Pipe())
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        let system = ["--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]
+        let pid = try ChildProcess.spawn(
+            path: SandboxFixture.buildFolder + "/sandbox-launch",
+            arguments: ["run", "--name", "one", "--cgroup-v2", folder, "--uid", "200990", "--", "--unshare-user", "--unshare-all"] + system
+                + ["--", "/usr/bin/cat"],
+            environment: [:],
+            descriptors: [input.readEnd, null, null, null, null, status.writeEnd, control.readEnd]
+        )
+        for end in [input.readEnd, status.writeEnd, control.readEnd, null] { close(end) }
+        let members = {
+            let text = FileManager.default.contents(atPath: "\(folder)/one/cgroup.procs").map { String(decoding: $0, as: UTF8.self) } ?? ""
+            return text.split(separator: "\n").map { pid in
+                String(decoding: FileManager.default.contents(atPath: "/proc/\(pid)/comm") ?? Data(), as: UTF8.self)
+            }
+        }
+        try await eventually { members().contains("cat\n") }
+        // bubblewrap outside, the first process inside, and the command: all of them, and the launcher not.
+        #expect(members().sorted() == ["bwrap\n", "bwrap\n", "cat\n"])
+        close(input.writeEnd)
+        var answer = [UInt8](repeating: 0, count: 1024)
+        let count = read(status.readEnd, &answer, answer.count)
+        #expect(String(decoding: answer[..<max(0, count)], as: UTF8.self).hasPrefix("exit=0 signal=0 killed=no"))
+        try await eventually { ChildProcess.collect(pid) && access("\(folder)/one", F_OK) != 0 }
+        close(status.readEnd)
+        close(control.writeEnd)
+    }
 }

@@ -7,6 +7,8 @@ from . import _wire
 
 _UNIX, _WHOLE_MESSAGES, _SOCKET_LEVEL, _DESCRIPTORS = 1, 5, 1, 1
 LONGEST_MESSAGE = 262144
+#: The largest file that is read and not mapped, in bytes.
+LARGEST_READ = 131072
 
 
 class Channel:
@@ -40,12 +42,18 @@ class Channel:
         return _wire.loads(data.decode()), file
 
 
-def map_file(descriptor):
-    """The file's bytes, mapped read-only; the descriptor is closed."""
-    import mmap
-    import os
+def read_file(descriptor):
+    """The file's bytes, read-only; the descriptor is closed. What is large is mapped, what is small is read: the import of ``mmap`` costs more."""
+    import posix
 
     try:
+        size = posix.fstat(descriptor).st_size
+        if size <= LARGEST_READ:
+            data = posix.pread(descriptor, size, 0)
+            if len(data) == size:
+                return data
+        import mmap
+
         return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)

@@ -66,15 +66,15 @@ def over(channel):
     Question and answer carry a number. Whatever goes wrong between the two ends the channel: the next answer would be that of another question.
     """
     import _thread
-    import os
+    import posix
 
     lock = _thread.allocate_lock()
-    process = os.getpid()
+    process = posix.getpid()
     count = 0
 
     def ask(question):
         nonlocal count
-        if os.getpid() != process:
+        if posix.getpid() != process:
             raise BarsRefused("other_process", "only the process of the function itself can ask for bars: ask before it forks, and hand them on")
         with lock:
             count += 1
@@ -93,7 +93,7 @@ def over(channel):
 
 
 def _answer(channel, question, number):
-    from ._channel import map_file
+    from ._channel import read_file
 
     channel.send({"bars": question, "id": number})
     answer, file = channel.receive()
@@ -102,7 +102,7 @@ def _answer(channel, question, number):
     refused = answer.get("refused")
     if refused:
         raise BarsRefused(refused["code"], refused["message"])
-    bars = _frame.decode(map_file(file))[1][0]
+    bars = _frame.decode(read_file(file))[1][0]
     if (bars.instrument, bars.interval) != (question["instrument"], question["interval"]):
         raise EOFError("these are the bars of another question")
     return bars

@@ -2,6 +2,7 @@
 
 import json
 import math
+import mmap
 import os
 import random
 import socket
@@ -205,6 +206,44 @@ def test_the_runner_speaks_over_its_descriptors(tmp_path):
     answer = (tmp_path / "answer").read_text()
     assert answer.startswith("\n")
     assert json.loads(answer)["rows"][0]["value"] == "601"
+
+
+def test_a_plain_run_imports_next_to_nothing(tmp_path):
+    """Each module costs every cold run a part of a millisecond: what Python can do without stays out, up to the call of the function."""
+    (tmp_path / "app.py").write_text("from auspex import Prediction\ndef predict(context): return Prediction(1)\n")
+    (tmp_path / "frame").write_bytes(_frame.encode(header(), [("BTCUSD", "15s", columns())]))
+    program = textwrap.dedent(f"""
+        import sys
+        before = set(sys.modules)
+        sys.path[:0] = [{os.path.dirname(os.path.dirname(_frame.__file__))!r}, {str(tmp_path)!r}]
+        import posix
+        from auspex import _channel, _frame, _more_bars, _runner
+        channel = _channel.Channel(posix.dup(int(sys.argv[1])))
+        run = _runner.Run("app:predict")
+        assert run.prepare() is None
+        known, bars = _frame.decode(_channel.read_file(posix.open({str(tmp_path / 'frame')!r}, posix.O_RDONLY)))
+        _more_bars.use(_more_bars.over(channel))
+        assert run.answer(known, bars)["rows"][0]["value"] == "1"
+        print(*sorted(name for name in set(sys.modules) - before if not name.startswith("auspex")))
+    """)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        done = subprocess.run(
+            [sys.executable, "-ISB", "-c", program, str(theirs.fileno())], capture_output=True, text=True, pass_fds=[theirs.fileno()])
+    assert (set(done.stdout.split()) - {"_json", "_socket"}, done.stderr) == ({"app"}, "")
+
+
+def test_a_large_file_is_mapped_and_a_small_one_is_read(tmp_path):
+    from auspex import _channel
+
+    for size, kind in ((_channel.LARGEST_READ, bytes), (_channel.LARGEST_READ + 1, mmap.mmap)):
+        (tmp_path / "file").write_bytes(bytes(size - 1) + b"x")
+        descriptor = os.open(tmp_path / "file", os.O_RDONLY)
+        os.lseek(descriptor, 7, os.SEEK_SET)
+        data = _channel.read_file(descriptor)
+        assert type(data) is kind and memoryview(data).readonly and (len(data), data[size - 1 :]) == (size, b"x")
+        with pytest.raises(OSError):
+            os.fstat(descriptor)
 
 
 def test_what_an_import_ahead_raised_is_the_answer_of_the_run(tmp_path):

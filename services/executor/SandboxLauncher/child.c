@@ -64,6 +64,8 @@ static void show_stages(const struct options *options) {
     if (options->stage_count == 0) return;
     if (unshare(CLONE_NEWNS) != 0) fail("unshare mounts");
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("private mounts");
+    // bwrap reads the list of all mounts for each of its own, a dozen times: what it never needs is not on the list.
+    umount2("/sys", MNT_DETACH);
     int sources[MAXIMUM_STAGES];
     for (int i = 0; i < options->stage_count; i++) {
         sources[i] = open(options->stages[i].source, O_PATH | O_CLOEXEC);
@@ -127,11 +129,11 @@ static int aside(int descriptor) {
     return moved;
 }
 
-_Noreturn void child_run(const struct options *options, int error_descriptor) {
+_Noreturn void child_run(const struct options *options, bool joined, int error_descriptor) {
     error_pipe = error_descriptor;
     error_pipe = aside(error_descriptor);
     char message[512];
-    if (!cgroup_join(options, message, sizeof message)) {
+    if (!joined && !cgroup_join(options, message, sizeof message)) {
         if (write(error_pipe, message, strlen(message)) < 0) {}
         _exit(125);
     }

@@ -65,6 +65,7 @@ void options_parse(struct options *options, int count, char **values);
 // cgroup.c
 void cgroup_probe(const char *name);
 bool cgroup_make(struct options *options, char *message, size_t capacity);
+pid_t cgroup_fork(const struct options *options, bool *joined);
 bool cgroup_join(const struct options *options, char *message, size_t capacity);
 void cgroup_kill(const struct options *options);
 struct usage cgroup_usage(const struct options *options);
@@ -85,7 +86,7 @@ uint64_t files_in_temporary_folders(pid_t process);
 int filter_descriptor(void);
 
 // child.c
-_Noreturn void child_run(const struct options *options, int error_descriptor);
+_Noreturn void child_run(const struct options *options, bool joined, int error_descriptor);
 
 // supervise.c
 int supervise(struct options *options);

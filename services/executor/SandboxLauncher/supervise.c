@@ -277,12 +277,13 @@ int supervise(struct options *options) {
     if (!cgroup_make(options, message, sizeof message)) return refuse(options, message);
 
     struct run run = {.started = monotonic_microseconds(), .waits = options->waiting_milliseconds > 0};
-    run.child = fork();
+    bool joined = false;
+    run.child = cgroup_fork(options, &joined);
     if (run.child < 0) return refuse(options, "fork");
     if (run.child == 0) {
         signal(SIGPIPE, SIG_DFL);
         close(errors[0]);
-        child_run(options, errors[1]);
+        child_run(options, joined, errors[1]);
     }
     // The ends of the run's pipes must close with the run: the supervisor keeps none of them.
     close(errors[1]);

@@ -2,7 +2,8 @@ internal import Contracts
 internal import ServiceRuntime
 internal import Synchronization
 
-/// The connection of wake-ups, on a thread of its own; a queue is consumed only while somebody waits for its hints.
+/// The connection of wake-ups, on a thread of its own. A queue is consumed from the first time that somebody waits for its hints until one comes that
+/// nobody waits for: who runs short jobs begins and ends waiting all the time, and would cost the broker more than the jobs do.
 actor WakeupLink {
     private nonisolated let thread: DedicatedThread
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -183,14 +184,10 @@ actor WakeupLink {
         return true
     }
 
-    /// Consumes what is waited for and nothing else.
+    /// Consumes what is waited for.
     private func adjust() {
         guard session.connection != nil else { return }
         let wanted = Set(waiters.values.filter { !$0.isOver }.flatMap(\.classes))
-        for resourceClass in consumed.subtracting(wanted) {
-            consumed.remove(resourceClass)
-            try? session.use { (connection) throws(BrokerError) in try connection.cancel(1, tag: resourceClass.rawValue) }
-        }
         // First all look-ups, then the consumers: a look-up that is refused closes the channel and ends the consumers on it.
         let there = wanted.filter { find($0) }
         if there.count < wanted.count { retryAt = monotonicNanoseconds() + 1_000_000_000 }
@@ -209,8 +206,11 @@ actor WakeupLink {
             let waiter = waiters.filter { !$0.value.isOver && resourceClass.map($0.value.classes.contains) == true }.map(\.key).min()
             guard let connection = session.connection else { return }
             do throws(BrokerError) {
-                // Nobody waits any more: another worker may.
-                guard let waiter else { return try connection.giveBack(1, delivery.deliveryTag) }
+                guard let waiter else {
+                    // Nobody waits any more: another worker may, and this one must not be handed it again.
+                    if let resourceClass, consumed.remove(resourceClass) != nil { try connection.cancel(1, tag: resourceClass.rawValue) }
+                    return try connection.giveBack(1, delivery.deliveryTag)
+                }
                 try connection.acknowledge(1, delivery.deliveryTag)
                 end(waiter, with: resourceClass)
             } catch {
