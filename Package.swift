@@ -13,8 +13,11 @@ func cLibrary(_ name: String, apt: String) -> Target {
     .systemLibrary(name: name, path: "shared/C/\(name)", providers: [.apt([apt])])
 }
 
-func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "shared/\(name)", exclude: ["README.md"], swiftSettings: strict)
+/// Numbers and text, byte by byte: unoptimized they would be most of the time of the tests. Assertions stay.
+let quick: [SwiftSetting] = [.unsafeFlags(["-O", "-assert-config", "Debug"], .when(configuration: .debug))]
+
+func shared(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "shared/\(name)", exclude: ["README.md"], swiftSettings: strict + settings)
 }
 
 let everyShared: [Target.Dependency] = [
@@ -54,7 +57,7 @@ let package = Package(
         // Needs the header of libxxhash-dev.
         .target(name: "CBars", path: "shared/C/CBars"),
 
-        shared("Contracts"),
+        shared("Contracts", settings: quick),
         shared("ServiceRuntime", ["CLibEvent", "CLinux", "Contracts"]),
         shared("Cryptography", ["COpenSSL", "CCrypt", "Contracts"]),
         shared("HTTPServing", ["Contracts", "Cryptography", "ServiceRuntime"]),
@@ -64,7 +67,7 @@ let package = Package(
         shared("Messaging", ["CRabbitMQ", "Contracts", "Postgres", "ServiceRuntime"]),
         shared("KeyLimits", ["Contracts", "HTTPServing", "Redis", "ServiceRuntime"]),
         shared("BlobStore", ["Contracts", "Cryptography", "ServiceRuntime"]),
-        shared("Bars", ["CBars", "CZstd", "Contracts"]),
+        shared("Bars", ["CBars", "CZstd", "Contracts"], settings: quick),
         shared("Schedules", ["Bars", "Contracts"]),
         shared("Requirements", ["Contracts"]),
         shared("LineConnections", ["Contracts", "ServiceRuntime"]),

@@ -20,6 +20,13 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 # These would end the session or lock out the account that everything else is asked with; an answer of the last one has no end to wait for.
 DANGEROUS = r"^/api/(logout|refresh|me$|me/password|me/sessions|stream/)"
 
+# An event stream has no end: what comes within these seconds is held against its description.
+SETTINGS = """
+[[operations]]
+include-path-regex = "/stream$"
+request-timeout = 3
+"""
+
 # Their answers to an administrator are others than to a provider.
 ANSWERS_ADMINISTRATORS = ("auth", "marketdata")
 
@@ -56,15 +63,16 @@ class Descriptions(unittest.TestCase):
             for operation in item.values():
                 if isinstance(operation, dict):
                     operation.pop("security", None)
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(document, file)
-            file.flush()
+        with tempfile.TemporaryDirectory() as folder:
+            described, settings = Path(folder) / "openapi.json", Path(folder) / "schemathesis.toml"
+            described.write_text(json.dumps(document))
+            settings.write_text(SETTINGS)
             caller = ["-H", f"Authorization: Bearer {self.tokens[role]}"] if role in self.tokens else []
             result = subprocess.run(
-                [str(SCHEMATHESIS), "run", file.name, "--url", base, *caller,
+                [str(SCHEMATHESIS), "--config-file", str(settings), "run", str(described), "--url", base, *caller,
                  "--phases", "examples,fuzzing", "--checks", CHECKS, "--max-examples", "20", "--seed", "1", "--exclude-path-regex", DANGEROUS,
                  "--suppress-health-check", "all", "--no-color", "--max-failures", "20"],
-                capture_output=True, text=True, cwd=tempfile.gettempdir())
+                capture_output=True, text=True, cwd=folder)
         log = self.platform.layout.var.parent / f"schemathesis-{service}-{role}.log"
         log.write_text(result.stdout + result.stderr)
         self.assertEqual(result.returncode, 0, f"{log}:\n{result.stdout[-4000:]}")

@@ -4,8 +4,10 @@ import ast
 import os
 import re
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from auspex_cli import catalogue
 from auspex_cli.console import Failure
@@ -44,6 +46,19 @@ class Words(unittest.TestCase):
             named = {key.value for table in tables for node in ast.walk(table) if isinstance(node, ast.Dict) for key in node.keys}
             self.assertTrue(named, path)
             self.assertEqual({name for name in named if not re.search(rf"\b{name}\b", text)}, set(), path)
+
+    def test_what_cannot_be_is_refused_before_anything_is_built(self):
+        for words, said in (
+            (["bench", "claim"], "there is no scenario 'claim'"), (["up", "--source", "coinbase"], "--live is not there"),
+            (["up", "--data", "/nowhere"], "'/nowhere' holds no folder"), (["up"], "AUSPEX_TLS_CERTIFICATE and AUSPEX_TLS_KEY go together"),
+        ):
+            with self.subTest(words), tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, AUSPEX_VAR=folder):
+                if words == ["up"]:
+                    os.environ["AUSPEX_TLS_KEY"] = "/some/key.pem"
+                result = auspex(*words)
+                self.assertEqual((result.returncode, len(result.stderr.strip().splitlines())), (2, 1), result.stderr)
+                self.assertIn(said, result.stderr)
+                self.assertEqual(result.stdout, "")
 
     def test_every_command_explains_itself(self):
         for name in catalogue.names():

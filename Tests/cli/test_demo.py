@@ -93,7 +93,7 @@ class DemoThatFails(unittest.TestCase):
         self.deployment = SimpleNamespace(
             layout=self.layout, control=None, gateway=SimpleNamespace(url="http://127.0.0.1:1", certificate=None))
         self.record = self.layout.run / "demo.json"
-        for name in ("market_sources", "_data_folder", "_show_on_page"):
+        for name in ("market_sources", "data_folder", "_show_on_page"):
             patch = mock.patch.object(demo, name)
             patch.start()
             self.addCleanup(patch.stop)

@@ -3,9 +3,13 @@
 import os
 import subprocess
 import unittest
+from types import SimpleNamespace
 
 from auspex_cli.bring_up import sandbox_level
 from auspex_cli.commands.reset import delete_tree
+from auspex_cli.layout import SERVICES
+from auspex_cli.services import ServicePlan
+from auspex_cli.settings import Settings
 from support import folder_for
 
 
@@ -15,6 +19,28 @@ class SandboxLevel(unittest.TestCase):
         self.assertEqual(sandbox_level(text), "reduced")
         self.assertEqual(sandbox_level('auspex_sandbox_level{level="full",replica="1"} 1\n'), "full")
         self.assertIsNone(sandbox_level("nothing"))
+
+
+class SettingsNobodyReads(unittest.TestCase):
+    HELP = "Settings:\n\n  AUSPEX_LOG_LEVEL\n      least level; default info\n  AUSPEX_DATABASE_URL[_FILE]\n      Postgres; required\n"
+
+    def told(self, **values: str) -> list[str]:
+        binaries = folder_for(self)
+        for service in SERVICES:
+            program = binaries / service
+            program.write_text(f"#!/bin/sh\ncat <<'END'\n{self.HELP}END\n")
+            program.chmod(0o755)
+        settings = Settings(values, "")
+        deployment = SimpleNamespace(settings=settings, choices=SimpleNamespace(binaries=str(binaries)))
+        return ServicePlan(deployment, "", rights=SimpleNamespace()).settings_nobody_reads()
+
+    def test_are_named_with_what_may_have_been_meant(self):
+        self.assertEqual(
+            self.told(AUSPEX_LOG_LEVL="debug", AUSPEX_GATWAY_PORT="80", AUSPEX_HAT="red", AUSPEX_LOG_LEVEL="info", AUSPEX_DATABASE_URL_FILE="x"),
+            ["AUSPEX_GATWAY_PORT (is it AUSPEX_GATEWAY_PORT?)", "AUSPEX_HAT", "AUSPEX_LOG_LEVL (is it AUSPEX_LOG_LEVEL?)"])
+
+    def test_what_is_ours_or_for_a_test_is_no_fault(self):
+        self.assertEqual(self.told(AUSPEX_REPLICAS="2", AUSPEX_TEST_REDIS_URL="x", AUSPEX_DTN_LOGIN="x"), [])
 
 
 class Deletion(unittest.TestCase):

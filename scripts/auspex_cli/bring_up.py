@@ -21,6 +21,8 @@ def bring_up(deployment: Deployment, *, build: bool = True) -> ServicePlan:
     packages.ensure(packages.RUN, layout.log("apt"))
     version = toolchain.build(layout) if build else toolchain.fingerprint_of(deployment.choices.binaries)
     plan = ServicePlan(deployment, version)
+    for name in plan.settings_nobody_reads():
+        say(f"  ! nobody reads the setting {name}")
     _refuse_taken_ports(deployment)
     deployment.choices.write(layout)
     plan.write_addresses()

@@ -1,6 +1,7 @@
 """How a run is told: one line a step with its time, progress for long ones, and a failure that names step, reason and log."""
 
 import contextlib
+import contextvars
 import os
 import sys
 import threading
@@ -29,8 +30,24 @@ def usage(text: str) -> Failure:
     return Failure(text, exit_code=2)
 
 
+_speaker = contextvars.ContextVar("speaker", default="")
+
+
+@contextlib.contextmanager
+def speaking_as(name: str):
+    """Where several speak at once, each line begins with who says it."""
+    token = _speaker.set(f"{name:12}")
+    try:
+        yield
+    finally:
+        _speaker.reset(token)
+
+
 def say(text: str = "") -> None:
-    print(text, flush=True)
+    """One whole line; somebody's progress that stands on the terminal's last one makes room."""
+    clear = "\r\033[K" if sys.stdout.isatty() else ""
+    sys.stdout.write(f"{clear}{_speaker.get()}{text}\n")
+    sys.stdout.flush()
 
 
 def say_error(text: str) -> None:
@@ -70,7 +87,7 @@ def _watch(step: Step, finished: threading.Event, terminal: bool) -> None:
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
             print(f"\r\033[K  … {step.name}  {step.seconds:.0f} s  {tail}"[: width + 4], end="", flush=True)
         else:
-            print(f"  … {step.name}  {step.seconds:.0f} s  {tail[:120]}", flush=True)
+            say(f"  … {step.name}  {step.seconds:.0f} s  {tail[:120]}")
 
 
 @contextlib.contextmanager
@@ -99,7 +116,7 @@ def step(name: str, *, log: Path | None = None, quiet_when_quick: bool = False):
     """Tells one step: its name while it runs, its time when done; failures inside carry its name and log."""
     terminal = sys.stdout.isatty()
     current, finished = Step(name, log), threading.Event()
-    watcher = threading.Thread(target=_watch, args=(current, finished, terminal), daemon=True)
+    watcher = threading.Thread(target=contextvars.copy_context().run, args=(_watch, current, finished, terminal), daemon=True)
     watcher.start()
     mark = "✗"
     try:
@@ -109,9 +126,8 @@ def step(name: str, *, log: Path | None = None, quiet_when_quick: bool = False):
     finally:
         finished.set()
         watcher.join()
-        clear = "\r\033[K" if terminal else ""
         if mark == "✗" or not quiet_when_quick or current.seconds > 1:
             detail = f"  {current.text}" if current.text else ""
-            print(f"{clear}  {mark} {name}  ({current.seconds:.1f} s){detail}", flush=True)
+            say(f"  {mark} {name}  ({current.seconds:.1f} s){detail}")
         elif terminal:
-            print(clear, end="", flush=True)
+            print("\r\033[K", end="", flush=True)

@@ -38,7 +38,7 @@ def show(deployment: Deployment, plan: ServicePlan, *, data: str | None, story: 
     log = deployment.layout.log("executor")
     job = MainJob(API(deployment.gateway.url, certificate=deployment.gateway.certificate), plan, deployment.control, "/usr/bin/python3")
     with step("make demo accounts, import real bars", log=deployment.layout.log("marketdata")) as current:
-        sources = market_sources(_data_folder(data), Fetched(LOCK, deployment.layout.downloads / "samples", deployment.layout))
+        sources = market_sources(data_folder(data), Fetched(LOCK, deployment.layout.downloads / "samples", deployment.layout))
         cast = _cast_of(unfinished, job)
         if cast is None:
             cast = job.cast()
@@ -99,7 +99,7 @@ def _take_back_if_possible(job: MainJob, cast: Cast) -> None:
         say(f"  the demo is taken back: {replays} replays ended, {signals} signals deleted; './auspex up' begins it again")
 
 
-def _data_folder(told: str | None) -> Path | None:
+def data_folder(told: str | None) -> Path | None:
     """Where real bars lie: what was told, or the reference data beside the checkout."""
     if told:
         folder = Path(told).expanduser()

@@ -114,10 +114,10 @@ def port_is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody holds now, all different, below the range from which the kernel picks ports for clients."""
+    """Ports that nobody holds now, all different, below the range from which the kernel picks ports for clients and above those of private platforms."""
     chosen: list[int] = []
     while len(chosen) < count:
-        port = random.randrange(20000, 30000)
+        port = random.randrange(31000, 32700)
         if port not in chosen and port_is_free(port):
             chosen.append(port)
     return chosen

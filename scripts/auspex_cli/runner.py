@@ -3,11 +3,49 @@
 import os
 import signal
 import subprocess
-import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from .console import Failure
+from .console import Failure, say
+
+
+class Ended(Exception):
+    """Whoever runs programs beside others is not wanted any more."""
+
+
+class Running:
+    """The programs that run now, begun by any thread: an end of all of them is an end, and no other begins."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.processes: set[subprocess.Popen] = set()
+        self.is_over = False
+
+    def begin(self, arguments: list[str], **options) -> subprocess.Popen:
+        with self.lock:
+            if self.is_over:
+                raise Ended
+            process = subprocess.Popen(arguments, **options)
+            self.processes.add(process)
+            return process
+
+    def end(self, process: subprocess.Popen) -> None:
+        with self.lock:
+            self.processes.discard(process)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def end_all(self) -> None:
+        with self.lock:
+            self.is_over = True
+            for process in self.processes:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+running = Running()
 
 
 def run_logged(
@@ -17,7 +55,7 @@ def run_logged(
     """Runs it to its end; returns the exit code and all it said. Its whole process group ends with us."""
     said: list[str] = []
     with log.open("ab" if append else "wb") as file:
-        process = subprocess.Popen(
+        process = running.begin(
             arguments, env=os.environ | (environment or {}), cwd=folder, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         try:
@@ -28,12 +66,13 @@ def run_logged(
                 said.append(line)
                 if on_line:
                     on_line(line)
-            return process.wait(), "\n".join(said)
+            code = process.wait()
+            if running.is_over:
+                raise Ended
+            return code, "\n".join(said)
         finally:
             process.stdout.close()
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            running.end(process)
 
 
 def must(arguments: list[str], log: Path, reason: str, **options) -> str:
@@ -45,4 +84,4 @@ def must(arguments: list[str], log: Path, reason: str, **options) -> str:
 
 
 def show(line: str) -> None:
-    print(f"    {line[:300]}", file=sys.stdout, flush=True)
+    say(f"    {line[:300]}")

@@ -1,5 +1,6 @@
 """The five services as processes: their settings, their files, their replicas."""
 
+import difflib
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from .layout import DATABASE_SERVICES, REPOSITORY, SERVICES
 from .process import ProcessSpec, basic_environment
 from .python_environment import uv
 from .service_rights import ServiceRights
+from .settings import OWN
 from .users import private_file
 
 DATABASE = "auspex"
@@ -22,12 +24,32 @@ def process_name(service: str, replica: int) -> str:
     return service if replica == 0 else f"{service}-{replica + 1}"
 
 
+def misspelt(name: str, known: set[str]) -> str | None:
+    """The name with its nearest relative, if it is none of those that are known."""
+    if name in known:
+        return None
+    own = {other.removeprefix("AUSPEX_"): other for other in sorted(known)}
+    nearest = difflib.get_close_matches(name.removeprefix("AUSPEX_"), own, 1, 0.8)
+    return f"{name} (is it {own[nearest[0]]}?)" if nearest else name
+
+
 class ServicePlan:
     """Settings and processes of the services of one deployment."""
 
     def __init__(self, deployment: Deployment, version: str, rights: ServiceRights | None = None):
         self.deployment, self.version = deployment, version
         self.rights = rights or ServiceRights(deployment.layout, deployment.ports)
+
+    def settings_nobody_reads(self) -> list[str]:
+        """A setting that is misspelt would change nothing, without a word. What each program reads is what its own help lists."""
+        given = sorted(self.deployment.settings.for_services())
+        known = OWN | {name for service in SERVICES for name in self._settings_of(service)} if given else OWN
+        return [told for name in given if (told := misspelt(name, known))]
+
+    def _settings_of(self, service: str) -> set[str]:
+        text = subprocess.run([str(self.binary(service)), "--help"], env=basic_environment(), capture_output=True, text=True).stdout
+        names = re.findall(r"^  (AUSPEX_[A-Z0-9_]+)(\[_FILE\])?$", text, re.MULTILINE)
+        return {name + suffix for name, has_file in names for suffix in ("", *(["_FILE"] if has_file else []))}
 
     def binary(self, service: str) -> Path:
         return Path(self.deployment.choices.binaries) / service

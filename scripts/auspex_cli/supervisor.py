@@ -1,7 +1,7 @@
 """Keeps every process of a platform running: starts in order, restarts what died, stops in reverse.
 
 Reads `run/processes.json` (a list of process specifications in start order) at start and on SIGHUP, and makes what runs
-equal to it. Writes `run/status.json` every two seconds. SIGTERM ends all of it. It is a program of its own so that the
+equal to it. Writes `run/status.json` every two seconds, and more often while something starts. SIGTERM ends all of it. It is a program of its own so that the
 platform outlives the terminal; its children end with it, even when it is killed.
 """
 
@@ -105,7 +105,7 @@ class Supervisor:
                 self.reconcile()
             for child in self.children.values():
                 child.look()
-            self.health.children = [(child.spec, child.facts()) for child in self.children.values()]
+            self.health.look([(child.spec, child.facts()) for child in self.children.values()])
         for child in reversed(self.children.values()):
             child.end()
             tell(f"{child.spec.name} stopped")

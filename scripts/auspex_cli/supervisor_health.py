@@ -12,6 +12,8 @@ from .layout import Layout
 from .process import ProcessSpec, port_answers
 
 PERIOD_SECONDS = 2.0
+# Somebody may be waiting for what has just started: it is asked at once and then ever less often.
+FIRST_SECONDS, GROWTH = 0.2, 1.2
 
 
 class HealthWatch:
@@ -20,23 +22,39 @@ class HealthWatch:
     def __init__(self, layout: Layout):
         self.layout = layout
         self.children: list[tuple[ProcessSpec, dict]] = []
-        self._over = threading.Event()
+        self._wake = threading.Event()
+        self._is_over = False
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def look(self, children: list[tuple[ProcessSpec, dict]]) -> None:
+        """These run now; whoever has come or gone is looked at without waiting for the next round."""
+        has_changed = [facts["pid"] for _, facts in children] != [facts["pid"] for _, facts in self.children]
+        self.children = children
+        if has_changed:
+            self._wake.set()
+
     def finish(self) -> None:
-        self._over.set()
+        self._is_over = True
+        self._wake.set()
         self._thread.join(5)
         self._write([])
 
     def _watch(self) -> None:
+        pause = FIRST_SECONDS
         with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
-            while not self._over.wait(PERIOD_SECONDS if self.children else 0.3):
+            while True:
+                pause = FIRST_SECONDS if self._wake.wait(pause) else min(pause * GROWTH, PERIOD_SECONDS)
+                self._wake.clear()
+                if self._is_over:
+                    return
                 children = list(self.children)
                 states = list(pool.map(lambda pair: examine(*pair), children))
                 self._write([facts | state for (_, facts), state in zip(children, states)])
+                if children and all(state["state"] == "ready" for state in states):
+                    pause = PERIOD_SECONDS
 
     def _write(self, processes: list[dict]) -> None:
         now = time.time()

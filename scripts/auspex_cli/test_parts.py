@@ -35,7 +35,6 @@ class Part:
     run: Callable[[Surroundings], Outcome]
     needs_servers: bool = False
     needs_build: bool = False
-    late: bool = False  # after the servers of the other tests are gone
 
 
 def _unittest(name: str, folder: str, surroundings: Surroundings, environment: dict[str, str] | None = None, python: str = sys.executable) -> Outcome:
@@ -131,8 +130,12 @@ PARTS: dict[str, Part] = {
     "cli": Part(_cli, needs_servers=True),
     "unit": Part(_unit, needs_build=True),
     "integration": Part(_swift, needs_servers=True, needs_build=True),
-    "python": Part(_python, needs_servers=False),
-    "oracles": Part(_oracles, needs_build=True, late=True),
-    "e2e": Part(_end_to_end, needs_build=True, late=True),
-    "faults": Part(_faults, needs_build=True, late=True),
+    "python": Part(_python),
+    "oracles": Part(_oracles, needs_build=True),
+    "e2e": Part(_end_to_end, needs_build=True),
+    "faults": Part(_faults, needs_build=True),
 }
+
+# What runs beside each other, each list in its order. The second begins while the first waits for the build, and both wait for most of their time:
+# for a process that restarts, for a due second, for a lease that runs out.
+LANES = (("unit", "integration", "oracles", "faults"), ("lint", "python", "cli", "e2e"))

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +24,14 @@ class PrivatePlatform:
     def __init__(self, name: str, *, replicas: int = 1, binaries: Path | None = None, settings: dict[str, str] | None = None):
         self.layout = Layout(REPOSITORY / "var" / "private" / name)
         self.replicas, self.binaries = replicas, binaries
+        self.base: int | None = None
         # One machine does everything at once here: the limit per address must not be what is measured, nor the price of a password.
         self.settings = {"AUSPEX_GATEWAY_RATE": "100000", "AUSPEX_GATEWAY_BURST": "100000", "AUSPEX_BCRYPT_COST": "6"} | (settings or {})
 
     def up(self) -> "PrivatePlatform":
         self.down()
-        base = free_base()
-        arguments = ["up", "--no-demo", "--var", str(self.layout.var), "--port-base", str(base), "--replicas", str(self.replicas)]
+        self.base = free_base()
+        arguments = ["up", "--no-demo", "--var", str(self.layout.var), "--port-base", str(self.base), "--replicas", str(self.replicas)]
         if self.binaries:
             arguments += ["--binaries", str(self.binaries)]
         result = self.auspex(*arguments)
@@ -45,6 +47,7 @@ class PrivatePlatform:
         PlatformControl(self.layout).end()
         if self.layout.var.exists():
             self.auspex("reset", "--yes", "--var", str(self.layout.var))
+        give_back(self.base)
 
     def __enter__(self) -> "PrivatePlatform":
         return self.up()
@@ -98,14 +101,30 @@ class PrivatePlatform:
         return lines
 
 
+_taken: dict[int | None, socket.socket] = {}
+
+
 def free_base() -> int:
-    """A port base whose whole range is free."""
+    """A port base whose whole range is free. It is this process's own until it ends or gives it back: others look for one at the same moment."""
     for _ in range(100):
         base = random.randrange(20000, 31000, 1000)
         wanted = [base + 80, *range(base + 101, base + 130), *range(base + 201, base + 230), base + 379, base + 380, base + 432, base + 672, base + 673, base + 674]
+        mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            mark.bind(f"\0auspex-port-base-{base}")
+        except OSError:
+            mark.close()
+            continue
         if all(port_is_free(port) for port in wanted):
+            _taken[base] = mark
             return base
+        mark.close()
     raise RuntimeError("no range of ports is free")
+
+
+def give_back(base: int | None) -> None:
+    if mark := _taken.pop(base, None):
+        mark.close()
 
 
 __all__ = ["PrivatePlatform", "free_base", "wait_until"]

@@ -149,10 +149,12 @@ public struct ServiceProgram<Settings: ServiceSettings>: Sendable {
         var reader = SettingsReader(environment: [:])
         _ = Settings(from: &reader)
         var text = "\(name) \(Self.version): \(summary)\n\n"
-        text += "  \(name) [serve]       serve until SIGTERM\n"
-        if migrate != nil { text += "  \(name) migrate       bring the schema up to date\n" }
-        text += "  \(name) healthcheck   ask the running service whether it is ready; exit code 0 or 1\n"
-        for subcommand in subcommands { text += "  \(name) \(subcommand.name)   \(subcommand.help)\n" }
+        var commands = [("[serve]", "serve until SIGTERM")]
+        if migrate != nil { commands.append(("migrate", "bring the schema up to date")) }
+        commands.append(("healthcheck", "ask the running service whether it is ready; exit code 0 or 1"))
+        commands += subcommands.map { ($0.name, $0.help) }
+        let width = commands.map(\.0.count).max() ?? 0
+        for (command, help) in commands { text += "  \(name) \(command)\(String(repeating: " ", count: width - command.count))   \(help)\n" }
         text += "\nSettings, from the environment (a secret one also as KEY_FILE, the path of a file that holds it):\n\n"
         for definition in reader.definitions {
             let state = definition.defaultValue.map { "default \($0.isEmpty ? "empty" : $0)" } ?? (definition.optional ? "optional" : "required")

@@ -17,6 +17,7 @@ import os
 import subprocess
 
 from .. import packages, toolchain
+from ..console import usage
 from ..layout import REPOSITORY, Layout
 from ..locking import exclusive
 from ..packages import Need
@@ -25,7 +26,16 @@ from ..python_environment import environment
 BENCH = REPOSITORY / "bench"
 
 
+def scenarios() -> list[str]:
+    """Those that the help above lists."""
+    return [name for line in __doc__.splitlines() if line.startswith("  ") for name in line.strip().partition("  ")[0].split()]
+
+
 def run(arguments: list[str]) -> int:
+    word = next(iter(arguments), "-")
+    if not word.startswith("-") and word not in scenarios():
+        # Said before everything is built.
+        raise usage(f"there is no scenario '{word}' (there are: {' '.join(scenarios())})")
     layout = Layout(REPOSITORY / "var" / "bench")
     layout.prepare()
     with exclusive(layout.run / "lock", "another './auspex bench' is running in this checkout"):

@@ -20,7 +20,7 @@ import time
 
 from .. import demo, live
 from ..bring_up import bring_up
-from ..console import say
+from ..console import say, usage
 from ..deployment import VALUES, Choices, Deployment, choices_from, layout_from
 from ..locking import exclusive
 from ..options import Options
@@ -31,6 +31,8 @@ def run(arguments: list[str]) -> int:
     options = Options(arguments, flags=("--no-demo", "--no-story", "--live"), values=(*VALUES, "--data", "--source"))
     if not options.has("--live"):
         options.none_left()
+        if options.value("--source"):
+            raise usage("--source says whose bars --live shows, and --live is not there")
     wanted = live.wish(options.value("--source") or "binance", options.rest) if options.has("--live") else None
     settings = Settings()
     layout = layout_from(options, settings)
@@ -39,6 +41,10 @@ def run(arguments: list[str]) -> int:
     with exclusive(layout.run / "lock", f"another './auspex up' or 'down' is at work in {layout.var}"):
         choices: Choices = choices_from(options, settings, layout)
         deployment = Deployment(layout, choices, settings)
+        # What cannot be is refused before anything is built or started.
+        _ = deployment.gateway
+        if told := options.value("--data") or settings.text("AUSPEX_DATA"):
+            demo.data_folder(told)
         plan = bring_up(deployment, build=options.value("--binaries") is None)
         if not options.has("--no-demo"):
             demo.show(deployment, plan, data=options.value("--data") or settings.text("AUSPEX_DATA"), story=not options.has("--no-story"))

@@ -154,7 +154,8 @@ def rows_of(returned, output, as_of):
     if isinstance(returned, Prediction):
         returned = [returned]
     try:
-        predictions = iter(returned)
+        # What a dict or a text would give one by one is no prediction, and names the fault badly.
+        predictions = iter(None if isinstance(returned, (dict, str, bytes)) else returned)
     except TypeError:
         raise InvalidPrediction(
             f"the function returned {type(returned).__name__}, but must return a Prediction, several, or None"

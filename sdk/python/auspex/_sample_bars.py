@@ -66,7 +66,7 @@ def from_csv(path: Path) -> Columns:
                 except (ValueError, TypeError) as error:
                     raise ProjectError(f"{path}: line {reader.line_num}: {error}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ProjectError(f"{path} cannot be read: {error}") from None
+        raise ProjectError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not columns["time"]:
         raise ProjectError(f"{path} has no bars")
     for place, (earlier, later) in enumerate(zip(columns["time"], columns["time"][1:])):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Optional
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from . import _cron
 from ._table import Table, interval_seconds
 
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all")
@@ -25,8 +27,11 @@ def check_schedule(table: Table, deadline_seconds: int) -> None:
     if kind == "interval":
         step = table.number("seconds", 1, highest=366 * DAY)
     elif kind == "cron":
-        table.take("expression", str, required=True)
-        table.take("zone", str, "UTC")
+        if fault := _cron.fault(table.take("expression", str, required=True)):
+            raise table.fault("expression", fault)
+        zone = table.take("zone", str, "UTC")
+        if not _is_zone(zone):
+            raise table.fault("zone", f"'{zone}' is no IANA time zone, such as Europe/Berlin")
     elif kind == "bar_close":
         table.take("instrument", str, required=True)
         interval_seconds(table.take("interval", str, required=True))
@@ -39,6 +44,18 @@ def check_schedule(table: Table, deadline_seconds: int) -> None:
         step = seconds if given[0] == "every_seconds" else None
     _check_policy(table, kind, step, deadline_seconds)
     table.done()
+
+
+def _is_zone(name: str) -> bool:
+    """Whether this machine knows the time zone; one that has no list of them knows all."""
+    def is_known(one: str) -> bool:
+        try:
+            ZoneInfo(one)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            return False
+        return True
+
+    return is_known(name) or not is_known("Europe/Berlin")
 
 
 def _check_policy(table: Table, kind: str, step: Optional[int], deadline_seconds: int) -> None:

@@ -114,7 +114,8 @@ def test_targets_in_all_their_spellings():
 
 
 @pytest.mark.parametrize("returned, row, words", [
-    (7, None, "must return a Prediction"), ([Prediction(1), 7], 1, "must be a Prediction"), ([Prediction(1)] * 4, 3, "maximum_rows"),
+    (7, None, "must return a Prediction"), ({"value": 1}, None, "returned dict"), ("1", None, "returned str"),
+    ([Prediction(1), 7], 1, "must be a Prediction"), ([Prediction(1)] * 4, 3, "maximum_rows"),
     (Prediction(1, "ETHUSD"), 0, "manifest promises 'BTCUSD'"), (Prediction(1, kind="direction"), 0, "manifest promises 'price'"),
 ])
 def test_rows_that_break_the_promise(returned, row, words):

@@ -38,3 +38,30 @@ def test_what_may_be_said(schedule):
 def test_what_is_refused_by_its_key(schedule, key):
     with pytest.raises(ProjectError, match=rf"schedule\.{key} "):
         Manifest.parse(manifest(schedule))
+
+
+@pytest.mark.parametrize("expression", [
+    "30 2 * * mon-fri", "*/15 9-17 * * sat-sun", "0 30 2 * * *", "@hourly", "@YEARLY", "0 0 29 2 *", "0 0 29 2 sun", "0 0 L-27 2 *", "0 0 LW * *",
+    "0 9 15W * *", "0 9 * * MON#2", "0 9 * * 5L", "0 0 ? * ?", "0 0 30 2 mon", "0 0 L 2 fri#5",
+])
+def test_a_cron_expression_that_is_due_some_day(expression):
+    assert Manifest.parse(manifest(f'kind = "cron"\nexpression = "{expression}"\nzone = "Europe/Berlin"')).name == "n"
+
+
+@pytest.mark.parametrize(("expression", "words"), [
+    ("0 0 30 2 *", "'0 0 30 2 *' is never due"), ("0 0 31 4,6 *", "is never due"), ("0 0 L-30 2 *", "is never due"), ("0 0 31W 2 *", "is never due"),
+    ("* * * *", "it has 4 fields"), ("", "it has 0 fields"), ("60 * * * *", "'60' is no cron minute"), ("0 24 * * *", "'24' is no cron hour"),
+    ("5-1 * * * *", "'5-1' is no cron minute"), ("*/0 * * * *", "'*/0' is no cron minute"), ("0 0 32 * *", "is no cron day of month"),
+    ("0 0 * 13 *", "is no cron month"), ("0 0 * * mon#6", "is no cron day of week"), ("@never", "'@never' is no cron name"),
+    ("1,,2 * * * *", "is no cron minute"),
+])
+def test_a_cron_expression_that_is_none_or_is_never_due(expression, words):
+    with pytest.raises(ProjectError) as caught:
+        Manifest.parse(manifest(f'kind = "cron"\nexpression = "{expression}"'))
+    assert str(caught.value).startswith("auspex.toml: schedule.expression ") and words in str(caught.value)
+
+
+def test_a_zone_that_is_none():
+    for zone in ("Europe/Atlantis", "", "/etc/passwd", "../UTC"):
+        with pytest.raises(ProjectError, match=r"schedule\.zone .* is no IANA time zone"):
+            Manifest.parse(manifest(f'{CRON}\nzone = "{zone}"'))
