@@ -61,6 +61,39 @@ struct EventLoopTests {
         await loop.stop()
     }
 
+    @Test("a wait on a loop ends there and never early, and at once when its task is cancelled")
+    func sleeps() async throws {
+        let loop = try EventLoop.start(name: "test")
+        let waited = try await loop.run { () -> UInt64 in
+            // The turn is old when the wait begins: a timer counts from the turn's beginning.
+            usleep(30_000)
+            let asleepAt = monotonicNanoseconds()
+            try await loop.sleep(for: .milliseconds(20))
+            #expect(loop.inLoop)
+            return monotonicNanoseconds() - asleepAt
+        }
+        #expect(waited >= 20_000_000)
+        let sleeper = Task<Bool, Never>(on: loop) {
+            do {
+                try await loop.sleep(for: .seconds(36_000))
+                return false
+            } catch {
+                return error is CancellationError
+            }
+        }
+        // What was begun before this is asleep by now.
+        try await loop.run {}
+        sleeper.cancel()
+        #expect(await sleeper.value)
+        let late = Task<Bool, Never>(on: loop) {
+            await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
+            return (try? await loop.sleep(for: .seconds(36_000))) == nil
+        }
+        late.cancel()
+        #expect(await late.value)
+        await loop.stop()
+    }
+
     @Test("a watcher reports what can be read, and nothing once it is closed")
     func watcher() async throws {
         let loop = try EventLoop.start(name: "test")

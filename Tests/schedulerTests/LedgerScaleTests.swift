@@ -61,6 +61,9 @@ struct LedgerScaleTests {
             let claim = ClaimStatements.take(.small, for: [Fixture.claim(8)], behind: .platform, limits: AccountLimits(), lease: "interval '30 s'")
             let plan = try await explain(claim, store)
             #expect(!plan.contains("Seq Scan on jobs") && plan.contains("Index Only Scan using jobs_claimable"), "\(plan)")
+            // The hints of every second look at one job a class, whatever waits.
+            let hints = try await explain(PostgresSchedulerStore.claimable, store)
+            #expect(hints.contains("Limit") && hints.contains("jobs_claimable") && !hints.contains("Join"), "\(hints)")
             let open = try await explain(QueueStandings.open(of: [account], countedTo: [100]), store)
             #expect(!open.contains("Seq Scan on jobs") && open.contains("jobs_claimable"), "\(open)")
         }

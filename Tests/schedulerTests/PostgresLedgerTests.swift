@@ -1,6 +1,7 @@
 import Contracts
 import Postgres
 import ServiceRuntime
+import Synchronization
 import TestSupport
 import Testing
 
@@ -197,6 +198,45 @@ struct PostgresLedgerTests {
             let doubledToo = try await AuditCommand.run(on: store, now: due + .seconds(600))
             #expect(doubledToo.first?.faults.count == 2)
             await superuser.close()
+        }
+    }
+
+    @Test func oneLookWorksOffAWholeCrowd() async throws {
+        try await withPostgresStore { store, _ in
+            let event = Fixture.publication(.interval(seconds: 3_600))
+            _ = try await store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
+            let due = try #require(try await store.earliestDueTime())
+            // More than one transaction works off, and no multiple of that.
+            let count = 3 * OccurrenceMaker.batch + 7
+            try await store.pool.execute(
+                """
+                INSERT INTO schedules (schedule_id, state, signal_id, account_id, subject_version, publication, cursor_at, next_due_at)
+                SELECT gen_random_uuid(), state, copy, account_id, subject_version, jsonb_set(publication, '{signal_id}', to_jsonb(copy::text)),
+                    cursor_at, next_due_at
+                FROM schedules CROSS JOIN LATERAL (SELECT gen_random_uuid() AS copy FROM generate_series(2, \(Int32(count)))) AS copies
+                """
+            )
+            let time = ManualTimeSource(due + .seconds(4))
+            let hints = Mutex<[ResourceClass]>([])
+            let ticker = Ticker(store: store, time: time, loop: TestLoop.shared) { hint in hints.withLock { $0.append(hint) } }
+            _ = try await ticker.look()
+            #expect(hints.withLock { $0.count } >= count / OccurrenceMaker.batch && hints.withLock { $0.allSatisfy { $0 == .signal } })
+            let row = try #require(
+                try await store.pool.query(
+                    """
+                    SELECT count(*), count(DISTINCT schedule_id), count(DISTINCT job_id), count(*) FILTER (WHERE outcome = 'fired'),
+                        (SELECT count(*) FROM jobs WHERE state = 'pending'),
+                        (SELECT count(DISTINCT convert_from(envelope, 'UTF8')::jsonb ->> 'subject') FROM outbox
+                         WHERE convert_from(envelope, 'UTF8')::jsonb ->> 'subject_version' = '1'),
+                        (SELECT count(*) FROM schedules WHERE event_version = 1 AND cursor_at = \(due + .seconds(4)) AND next_due_at = \(due + .seconds(3_600)))
+                    FROM occurrences WHERE due_at = \(due)
+                    """
+                ).first
+            )
+            for column in 0..<7 { #expect(try row.column(column, as: Int.self) == count, "column \(column)") }
+            // Nothing is left, and nothing is made twice.
+            _ = try await ticker.look()
+            #expect(try await store.pool.query("SELECT count(*) FROM occurrences").first?.column(0, as: Int.self) == count)
         }
     }
 

@@ -60,11 +60,9 @@ struct TornTransaction: SchedulerTransaction {
         try await inner.save(schedule)
     }
 
-    func advance(_ schedules: [Schedule]) async throws {
+    func advance(_ schedules: [Schedule], taking counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         try life.spend()
-        try await inner.advance(schedules)
-        // The last statement is done and the commit is not.
-        try life.spend()
+        return try await inner.advance(schedules, taking: counts)
     }
 
     func begin(_ era: ScheduleEra) async throws {
@@ -160,5 +158,7 @@ struct TornTransaction: SchedulerTransaction {
     func say<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)]) async throws {
         try life.spend()
         try await inner.say(events)
+        // The last statement is done and the commit is not.
+        try life.spend()
     }
 }

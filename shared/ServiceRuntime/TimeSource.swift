@@ -21,8 +21,9 @@ public struct SystemTimeSource: TimeSource {
     /// The system's monotonic clock.
     public func monotonicNanoseconds() -> UInt64 { ServiceRuntime.monotonicNanoseconds() }
 
-    /// Waits in real time.
+    /// Waits in real time; on a loop by the loop's own timer.
     public func sleep(for duration: Duration) async throws {
-        try await Task.sleep(for: duration, clock: .continuous)
+        guard let loop = EventLoop.current else { return try await Task.sleep(for: duration, clock: .continuous) }
+        try await loop.sleep(for: duration)
     }
 }

@@ -39,13 +39,14 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
     func save(_ schedule: Schedule) async throws { state.withLock { $0.schedules[schedule.id] = schedule } }
 
-    func advance(_ schedules: [Schedule]) async throws {
+    func advance(_ schedules: [Schedule], taking counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
         state.withLock { state in
             for schedule in schedules {
                 state.schedules[schedule.id]?.cursor = schedule.cursor
                 state.schedules[schedule.id]?.nextDueAt = schedule.nextDueAt
             }
         }
+        return try await takeEventVersions(counts)
     }
 
     func begin(_ era: ScheduleEra) async throws {

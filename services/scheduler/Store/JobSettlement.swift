@@ -43,12 +43,27 @@ enum JobSettlement {
     }
 
     /// Says what became of due times, those of one signal in the order of time.
-    static func announce(_ settled: [(occurrence: Occurrence, nextDueAt: Timestamp?)], in transaction: any SchedulerTransaction) async throws {
-        try await say(settled, from: try await takeVersions(for: settled.map(\.occurrence), in: transaction), in: transaction)
+    ///
+    /// - Parameter schedules: all that these are due times of, if they are held here and have been worked off further: written along with it.
+    static func announce(
+        _ settled: [(occurrence: Occurrence, nextDueAt: Timestamp?)],
+        advancing schedules: [Schedule] = [],
+        in transaction: any SchedulerTransaction
+    ) async throws {
+        let occurrences = settled.map(\.occurrence)
+        let versions =
+            schedules.isEmpty
+            ? try await takeVersions(for: occurrences, in: transaction)
+            : try await transaction.advance(schedules, taking: counts(of: occurrences))
+        try await say(settled, from: versions, in: transaction)
     }
 
     private static func takeVersions(for occurrences: [Occurrence], in transaction: any SchedulerTransaction) async throws -> [SignalID: Int64] {
-        try await transaction.takeEventVersions(Dictionary(occurrences.map { ($0.signalID, 1) }, uniquingKeysWith: +))
+        try await transaction.takeEventVersions(counts(of: occurrences))
+    }
+
+    private static func counts(of occurrences: [Occurrence]) -> [SignalID: Int] {
+        Dictionary(occurrences.map { ($0.signalID, 1) }, uniquingKeysWith: +)
     }
 
     private static func say(

@@ -85,15 +85,20 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         )
     }
 
-    func advance(_ schedules: [Schedule]) async throws {
-        try await connection.execute(
+    func advance(_ schedules: [Schedule], taking counts: [SignalID: Int]) async throws -> [SignalID: Int64] {
+        if schedules.isEmpty { return [:] }
+        // One new version of each row: thousands fall due in the same second.
+        let rows = try await connection.query(
             """
-            UPDATE schedules SET cursor_at = new.cursor_at, next_due_at = new.next_due_at
-            FROM unnest(\(schedules.map(\.id)), \(schedules.map(\.cursor)), \(schedules.map(\.nextDueAt))) AS new (schedule_id, cursor_at, next_due_at)
+            UPDATE schedules SET cursor_at = new.cursor_at, next_due_at = new.next_due_at, event_version = event_version + taken
+            FROM unnest(\(schedules.map(\.id)), \(schedules.map(\.cursor)), \(schedules.map(\.nextDueAt)),
+                \(schedules.map { Int64(counts[$0.signalID] ?? 0) })) AS new (schedule_id, cursor_at, next_due_at, taken)
             WHERE schedules.schedule_id = new.schedule_id
-              AND (schedules.cursor_at, schedules.next_due_at) IS DISTINCT FROM (new.cursor_at, new.next_due_at)
+              AND (taken > 0 OR (schedules.cursor_at, schedules.next_due_at) IS DISTINCT FROM (new.cursor_at, new.next_due_at))
+            RETURNING signal_id, event_version - taken + 1
             """
         )
+        return try Dictionary(rows.map { try $0.decode(SignalID.self, Int64.self) }) { first, _ in first }
     }
 
     func begin(_ era: ScheduleEra) async throws {

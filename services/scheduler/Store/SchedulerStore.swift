@@ -59,8 +59,8 @@ protocol SchedulerTransaction: Sendable {
     func lockedSchedules(waitingFor bars: [WatchedBar]) async throws -> [Schedule]
     /// Writes a schedule, new or known.
     func save(_ schedule: Schedule) async throws
-    /// Writes how far schedules have been worked off.
-    func advance(_ schedules: [Schedule]) async throws
+    /// Writes how far schedules have been worked off, and takes as many numbers of events about their signals as given: the first of each.
+    func advance(_ schedules: [Schedule], taking counts: [SignalID: Int]) async throws -> [SignalID: Int64]
     /// Begins an era.
     func begin(_ era: ScheduleEra) async throws
     /// Ends the era of a schedule that lasts.
@@ -111,6 +111,8 @@ protocol SchedulerTransaction: Sendable {
 extension SchedulerTransaction {
     /// The occurrence with that id, locked.
     func lockedOccurrence(_ id: OccurrenceID) async throws -> Occurrence? { try await lockedOccurrences([id]).first }
+    /// Writes how far schedules have been worked off.
+    func advance(_ schedules: [Schedule]) async throws { _ = try await advance(schedules, taking: [:]) }
     /// Writes one outcome.
     func update(_ occurrence: Occurrence) async throws { try await update([occurrence]) }
 }

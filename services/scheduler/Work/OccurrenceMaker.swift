@@ -9,8 +9,8 @@ struct OccurrenceMaker: Sendable {
     private let grids = GridCache()
     private let crowd = Crowd()
 
-    /// How many schedules one transaction works off.
-    static let batch = 1_000
+    /// How many schedules one transaction works off: what the first of a crowd wait for, and the loop with them.
+    static let batch = 500
 
     init(store: any SchedulerStore) { self.store = store }
 
@@ -58,9 +58,7 @@ struct OccurrenceMaker: Sendable {
             schedules[index].nextDueAt = plan.nextDueAt
             made += plan.entries.compactMap { Made($0, of: schedule, at: now, nextDueAt: plan.nextDueAt) }
         }
-        let jobs = try await Self.write(made, meeting: open, in: transaction)
-        try await transaction.advance(schedules)
-        return (schedules.count, jobs)
+        return (schedules.count, try await Self.write(made, meeting: open, advancing: schedules, in: transaction))
     }
 
     /// An occurrence with what its job and its event need.
@@ -76,8 +74,15 @@ struct OccurrenceMaker: Sendable {
 
     /// Writes occurrences, the jobs of those that run, and the events; what was there already is left alone. Gives how many jobs were made.
     ///
-    /// - Parameter open: the runs of these schedules that have not ended.
-    static func write(_ made: [Made], meeting open: [ScheduleID: [OpenRun]], in transaction: any SchedulerTransaction) async throws -> Int {
+    /// - Parameters:
+    ///   - open: the runs of these schedules that have not ended.
+    ///   - schedules: all that these are due times of, if they are held here and have been worked off further.
+    static func write(
+        _ made: [Made],
+        meeting open: [ScheduleID: [OpenRun]],
+        advancing schedules: [Schedule] = [],
+        in transaction: any SchedulerTransaction
+    ) async throws -> Int {
         let added = try await transaction.add(made.map(\.occurrence))
         let new = made.filter { added.contains($0.occurrence.id) }
         let runs = new.filter { $0.occurrence.jobID != nil }
@@ -95,7 +100,7 @@ struct OccurrenceMaker: Sendable {
             )
         }
         _ = try await transaction.insert(jobs)
-        try await JobSettlement.announce(new.map { ($0.occurrence, $0.nextDueAt) }, in: transaction)
+        try await JobSettlement.announce(new.map { ($0.occurrence, $0.nextDueAt) }, advancing: schedules, in: transaction)
         return jobs.count
     }
 }

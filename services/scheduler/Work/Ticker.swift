@@ -53,13 +53,28 @@ final class Ticker: Component {
         guard let earliest else { return Self.longestSleep }
         guard earliest <= now else { return min(Self.longestSleep, earliest - now) }
         lag.observe(Double((now - earliest).wholeMicroseconds) / 1e6)
+        let schedules = try await make()
+        if schedules == OccurrenceMaker.batch { try await workOffTheCrowd() }
+        // Nothing although something is due: another replica has it.
+        return schedules == 0 ? .milliseconds(20) : .zero
+    }
+
+    /// Two transactions beside each other, as of two replicas: while the database works for one, the runs of the other are planned.
+    private func workOffTheCrowd() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<2 { group.addTask { while try await self.make() == OccurrenceMaker.batch {} } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Works off as much as fits one transaction; gives how many schedules there were.
+    private func make() async throws -> Int {
         let (schedules, jobs) = try await maker.makeDue(at: self.time.now())
         if jobs > 0 {
             made.increment(by: jobs)
             hint(.signal)
         }
-        // Nothing although something is due: another replica has it.
-        return schedules == 0 ? .milliseconds(20) : .zero
+        return schedules
     }
 }
 
