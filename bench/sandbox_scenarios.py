@@ -6,11 +6,15 @@ times are the database's: `completed_at - started_at` of the job, which is what 
 
 import json
 import os
+import re
 import statistics
 import subprocess
+import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 from auspex_demo import accounts
 from auspex_demo.main_job import until
@@ -133,17 +137,16 @@ class _Processors:
 
 
 def _cold_jobs(stage, signal_id: str, count: int, *, one_by_one: bool) -> _Runs:
-    """Dry runs of the signal's code under versions of their own: a service may ask for these, and what is warm is kept for runs of the schedule."""
+    """Dry runs of the signal's version: a service may ask for these, and what is warm is kept for runs of the schedule."""
     spec = json.loads(stage.platform.sql(f"SELECT spec FROM scheduler.jobs WHERE signal_id = '{signal_id}' AND kind = 'signal_run' ORDER BY job_id DESC LIMIT 1"))
     account = stage.platform.sql(f"SELECT account_id FROM scheduler.jobs WHERE signal_id = '{signal_id}' LIMIT 1")
     client = stage.service_client("signals", "scheduler")
     runs = _Runs(stage, signal_id, kind="dry_run")
 
     def job() -> dict:
-        key = uuid.uuid4().hex
         return {
-            "kind": "dry_run", "resource_class": "signal", "account_id": account, "priority": "high", "idempotency_key": key, "max_attempts": 1,
-            "spec": {name: value for name, value in spec.items() if name != "occurrence_id"} | {"version_sha256": key * 2},
+            "kind": "dry_run", "resource_class": "signal", "account_id": account, "priority": "high", "idempotency_key": uuid.uuid4().hex, "max_attempts": 1,
+            "spec": {name: value for name, value in spec.items() if name != "occurrence_id"},
         }
 
     if one_by_one:
@@ -196,9 +199,14 @@ def _latencies(stage, options, scenario: str, name: str, app: str, requirements:
     _wait(lambda: len(runs.read()) >= count, count * 5 + 60, f"{count} runs of {name}")
     took = runs.read()
     stages = runs.stages()
+    time.sleep(1)  # the next one is ready by now
+    waiting = [(_megabytes(process, "Pss"), _megabytes(process, "Private_Dirty")) for process in _sandboxes()]
     stage.unpublish(signal_id)
     warm = [milliseconds for milliseconds, is_warm in took if is_warm]
     yield from _lines(scenario, f"{name}, pre-warmed: claim to stored result", warm, f"bar {bars[0]} ms; {len(warm)} of {len(took)} found a warm sandbox; {stages}")
+    if waiting:
+        note = f"{max(private for _, private in waiting):.1f} MiB of it written by itself; the file pages are shared with every other one"
+        yield Line(scenario, f"{name}, memory of a sandbox that waits", max(proportional for proportional, _ in waiting), "MiB", note=note)
     cold = _cold_jobs(stage, signal_id, 40, one_by_one=True)
     bar = f"bar {bars[1]} ms; " if bars[1] else ""
     yield from _lines(scenario, f"{name}, cold: claim to stored result", [milliseconds for milliseconds, _ in cold.read()], bar + cold.stages())
@@ -225,34 +233,96 @@ def sandbox_rate(stage, peers, options) -> Iterator[Line]:
     yield Line("sandbox_rate", "100 plain signals each second, runs/s", len(took) / seconds, "1/s", note=f"bar 60/s; {sum(warm for _, warm in took)} of {len(took)} warm; {spent}")
 
 
+class _Memory(threading.Thread):
+    """Looks every half second at what the machine has free, and at the sandboxes that are there."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over = threading.Event()
+        self.before = self._available()
+        self.least, self.most_sandboxes = self.before, 0
+
+    @staticmethod
+    def _available() -> int:
+        return next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")) << 10
+
+    def run(self) -> None:
+        while not self.over.wait(0.5):
+            self.least = min(self.least, self._available())
+            self.most_sandboxes = max(self.most_sandboxes, len(_sandboxes()))
+
+    def stop(self) -> "_Memory":
+        self.over.set()
+        self.join(10)
+        return self
+
+
+def _sandboxes() -> list[Path]:
+    """The interpreters of runs, begun or ahead of them, by their folder in /proc."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has ended
+            continue
+        if b"-ISB" in words and b"python" in words[0]:
+            found.append(process)
+    return found
+
+
+def _megabytes(process: Path, name: str) -> float:
+    """What a process has of its own and its part of what it shares (`Pss`), or one of the kernel's other sums."""
+    try:
+        lines = (process / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), float("nan"))
+
+
+def _discarded(stage) -> str:
+    """The executor's count of warm sandboxes that no run took, by reason."""
+    port = stage.platform.deployment.ports.internal("executor")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    counts = re.findall(r'^auspex_warm_discarded_total\{[^}]*reason="(\w+)"[^}]*\} (\d+)', text, re.MULTILINE)
+    return ", ".join(f"{count} {reason}" for reason, count in counts) or "none"
+
+
 def sandbox_tenants(stage, peers, options) -> Iterator[Line]:
-    """1,000 pandas signals of 20 accounts, each of its own version, spread over the seconds of each minute: the second minute is looked at."""
+    """1,000 pandas signals of 20 accounts, each of its own version, spread over the seconds of each minute: a minute and a half are looked at."""
     count = int(os.environ.get("AUSPEX_BENCH_TENANTS", "1000"))
     providers = [stage.job.as_(accounts.register(stage.platform.api, f"tenant-{number}", ["provider"])) for number in range(min(20, count))]
     signals = [
         (provider, _publish(stage, provider, f"{PANDAS}# {number}\n", f'kind = "cron"\nexpression = "{number % 60} * * * * *"\nzone = "UTC"', "pandas\n", number))
         for number, provider in ((number, providers[number % len(providers)]) for number in range(count))
     ]
-    runs = _Runs(stage)
-    end = time.monotonic() + 130
-    while time.monotonic() < end:
-        time.sleep(1)
-    due = (
-        "SELECT count(*), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY took), 0) FROM ("
-        "SELECT extract(epoch FROM completed_at - (spec->>'due_at')::timestamptz) AS took FROM scheduler.jobs "
-        f"WHERE {runs.condition} AND state = 'completed' AND (spec->>'due_at')::timestamptz > '{runs.since}'::timestamptz + interval '30 seconds') AS due")
-    found, p50, p99 = stage.platform.sql(due).split("|")
+    # What all of them have in common is built once; who looks at it then for the first time is no part of a minute like any other.
+    time.sleep(30)
+    runs, memory = _Runs(stage), _Memory()
+    memory.start()
+    time.sleep(90)
+    memory.stop()
     took = runs.read()
+    due = f"occurrences.due_at >= '{runs.since}' AND occurrences.due_at < '{runs.since}'::timestamptz + interval '60 seconds'"
+    outcomes = stage.platform.sql(f"SELECT string_agg(n || ' ' || outcome, ', ') FROM (SELECT outcome, count(*) AS n FROM scheduler.occurrences WHERE {due} GROUP BY 1) AS o")
+    stored, p50, p99 = stage.platform.sql(
+        "SELECT count(took), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY took), 0) FROM ("
+        "SELECT extract(epoch FROM jobs.completed_at - occurrences.due_at) AS took FROM scheduler.occurrences JOIN scheduler.jobs USING (job_id) "
+        f"WHERE {due} AND jobs.state = 'completed') AS stored").split("|")
+    discarded = _discarded(stage)
     for provider, signal_id in signals:
         provider.post(f"/api/signals/{signal_id}/unpublish")
     hits = sum(warm for _, warm in took)
-    yield Line("sandbox_tenants", f"{count} pandas tenants a minute, runs/s", len(took) / 130, "1/s", note=f"{hits} of {len(took)} warm in 130 s; due were about {count * 130 // 60}")
-    yield Line("sandbox_tenants", "due to stored result, p50", float(p50), "s", note=f"{found} runs")
+    name = f"{count} pandas tenants a minute"
+    yield Line("sandbox_tenants", f"{name}, runs/s", len(took) / 90, "1/s", note=f"{count / 60:.1f}/s are due; {hits} of {len(took)} warm; warm ones that no run took, since the start: {discarded}")
+    yield Line("sandbox_tenants", f"{name}, due in the first minute", count, "", note=f"{outcomes}; {stored} of these stored within a minute and a half")
+    yield Line("sandbox_tenants", "due to stored result, p50", float(p50), "s", note=f"{stored} runs")
     yield Line("sandbox_tenants", "due to stored result, p99", float(p99), "s")
-    for is_warm, name in ((True, "warm"), (False, "cold")):
+    for is_warm, kind in ((True, "warm"), (False, "cold")):
         times = [milliseconds for milliseconds, warm in took if warm == is_warm]
         if times:
-            yield Line("sandbox_tenants", f"claim to stored result, {name}, p50", statistics.median(times), "ms", note=f"{len(times)} runs")
+            yield Line("sandbox_tenants", f"claim to stored result, {kind}, p50", statistics.median(times), "ms", note=f"{len(times)} runs")
+    yield Line("sandbox_tenants", "memory of the machine beyond that before, at most", (memory.before - memory.least) / 2**20, "MiB", note=f"{memory.most_sandboxes} sandboxes at once at most")
 
 
 ALL = {"sandbox_plain": sandbox_plain, "sandbox_pandas": sandbox_pandas, "sandbox_rate": sandbox_rate, "sandbox_tenants": sandbox_tenants}

@@ -165,7 +165,8 @@ import Testing
         }
     }
 
-    @Test func whoReadsAReplayWaitsForTheReleaseThatIsStamped() async throws {
+    @Test("Who reads a replay, named or by its instrument, waits for the release that is stamped", arguments: [false, true])
+    func whoReadsAReplayWaitsForTheReleaseThatIsStamped(byInstrument: Bool) async throws {
         try await withWorld { world in
             try await world.store.create(coin("BTCUSD"))
             let source = try #require(try await world.store.instrument(symbol: "BTCUSD"))
@@ -179,7 +180,10 @@ import Testing
             let moment = try await world.clock()
             let isRead = Mutex(false)
             async let known = {
-                let through = try await world.store.releasedThrough(replay.id, at: moment)
+                let through =
+                    byInstrument
+                    ? try await world.store.replayed(by: replay.instrumentID, at: moment)?.through
+                    : try await world.store.releasedThrough(replay.id, at: moment)
                 isRead.withLock { $0 = true }
                 return through
             }()

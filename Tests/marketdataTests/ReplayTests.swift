@@ -45,6 +45,22 @@ import Testing
         try await eventually("the replay's end") { try await bench.store.replay(id: replay.id)?.state == .finished }
     }
 
+    @Test("Bars of a replay cost a run three looks at the store: the instrument, what it stands for, and the days")
+    func statementsOfARun() async throws {
+        try await withPostgresStore { store, pool in
+            let bench = try Bench(store)
+            try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
+            let replay = try await begin(bench, nil, speed: 1, start: "2016-10-08T00:20:00Z")
+            let request = BarRequest(symbol: replay.symbol, interval: .seconds(60), countback: 5)
+            let first = try await bench.reader.read(request, for: .platform)
+            let before = pool.sentStatements
+            let second = try await bench.reader.read(request, for: .platform)
+            // One; a lock and one; two locks, the tail and the chunks.
+            #expect(pool.sentStatements - before == 7)
+            #expect(first.bars == second.bars && first.bars.count == 5)
+        }
+    }
+
     @Test func everyBarIsReleasedOnceAndEveryCloseAnnouncedOnce() async throws {
         try await withPostgresStore { store, pool in
             let bench = try Bench(store)

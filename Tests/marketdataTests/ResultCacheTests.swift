@@ -47,6 +47,23 @@ import Testing
         }
     }
 
+    @Test("What a run reads of few rows is made on the spot and not remembered; what is read ahead, or takes long, is", arguments: [40, 39])
+    func whatIsAskedOnceIsNotRemembered(lightRows: Int) async throws {
+        let cache = CountingCache()
+        var limits = ReadLimits()
+        limits.lightRows = lightRows
+        let bench = try Bench(MemoryMarketdataStore(), results: cache, limits: limits)
+        try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 40), as: "BTCUSD.csv")
+        let request = BarRequest(symbol: "BTCUSD", interval: .seconds(300), countback: 5)
+        let run = try await bench.reader.read(request, for: .platform)
+        #expect(cache.count == (lightRows < 40 ? 1 : 0))
+        let ahead = try await bench.reader.read(request, for: .platform, isAhead: true)
+        #expect(cache.count == 1)
+        let people = try await bench.reader.read(request)
+        #expect(cache.hits == (lightRows < 40 ? 2 : 1))
+        for other in [ahead, people] { #expect(other.bars == run.bars && other.dataSHA256 == run.dataSHA256 && run.bars.count == 5) }
+    }
+
     @Test func withRedisAwayAnswersAreComputedAgain() async throws {
         try await withRedis("redis://127.0.0.1:1/0") { client in
             let bench = try Bench(MemoryMarketdataStore(), results: RedisResultCache(redis: client))

@@ -130,6 +130,9 @@ struct RunInputs: Sendable {
 
     /// All inputs at once, as they were known at `asOf`.
     func bars(_ manifest: Manifest, asOf: Timestamp, jobToken: String) async throws -> RunBars {
+        // Not among the inputs, the output's instrument is asked for beside them.
+        let isAmong = manifest.inputs.contains { $0.instrument == manifest.output.instrument }
+        async let asked = isAmong ? nil : askedPrice(manifest, asOf, jobToken)
         let bodies = try await withThrowingTaskGroup(of: (Int, BarsBody, SHA256Digest).self) { group in
             for (index, input) in manifest.inputs.enumerated() {
                 group.addTask {
@@ -141,10 +144,12 @@ struct RunInputs: Sendable {
             return try await group.reduce(into: [(Int, BarsBody, SHA256Digest)]()) { $0.append($1) }.sorted { $0.0 < $1.0 }
         }
         let series = zip(manifest.inputs, bodies).map { InputSeries(instrument: $0.instrument, interval: $0.interval, bars: $1.1) }
+        var price = Self.lastPrice(of: manifest.output.instrument, in: series)
+        if price == nil { price = isAmong ? try await askedPrice(manifest, asOf, jobToken) : try await asked }
         return RunBars(
             series: series,
             dataSHA256: Self.combined(bodies.map { $0.2 }),
-            referencePrices: try await referencePrices(manifest, series, asOf, jobToken)
+            referencePrices: price.map { [manifest.output.instrument: $0] } ?? [:]
         )
     }
 
@@ -161,26 +166,22 @@ struct RunInputs: Sendable {
         reads.isEmpty ? inputs : combined([inputs] + reads)
     }
 
-    private func referencePrices(
-        _ manifest: Manifest,
-        _ series: [InputSeries],
-        _ asOf: Timestamp,
-        _ jobToken: String
-    ) async throws -> [String: Price] {
-        let symbol = manifest.output.instrument
-        // Of several inputs of the instrument, the one whose last bar ended last.
+    /// The last close among the inputs: of several of the instrument, of the one whose last bar ended last.
+    private static func lastPrice(of symbol: String, in series: [InputSeries]) -> Price? {
         let own = series.filter { $0.instrument == symbol && $0.bars.lastClose != nil }.max {
             ($0.bars.lastEnd ?? .distantPast) < ($1.bars.lastEnd ?? .distantPast)
         }
-        if let close = own?.bars.lastClose { return [symbol: Price(close)] }
-        let interval = manifest.inputs.first?.interval ?? "1m"
-        // Not among the inputs: asked for by itself, and done without where market data has no such bars. What else it says is no answer: a
-        // prediction without its reference price would stay one for ever.
+        return own?.bars.lastClose.map { Price($0) }
+    }
+
+    /// The last close of an instrument without bars among the inputs; done without where market data has none. What else it says is no answer: a prediction
+    /// without its reference price would stay one for ever.
+    private func askedPrice(_ manifest: Manifest, _ asOf: Timestamp, _ jobToken: String) async throws -> Price? {
+        let range = BarsRange(instrument: manifest.output.instrument, interval: manifest.inputs.first?.interval ?? "1m", lookback: 1)
         do {
-            let (body, _) = try await bars(BarsRange(instrument: symbol, interval: interval, lookback: 1), asOf: asOf, jobToken: jobToken)
-            return body.lastClose.map { [symbol: Price($0)] } ?? [:]
+            return try await bars(range, asOf: asOf, jobToken: jobToken).0.lastClose.map { Price($0) }
         } catch let obstacle as RunObstacle where obstacle.isRefusal {
-            return [:]
+            return nil
         }
     }
 

@@ -183,8 +183,14 @@ struct SignalRunHandler: JobHandler {
             manifest: spec.manifest,
             jobToken: job.jobToken
         )
-        want([request])
+        Task(on: sandbox.firstLoop) {
+            // The result is on its way meanwhile: a sandbox that starts just now would take a processor from it.
+            try? await Task.sleep(for: Self.afterResult, clock: .continuous)
+            want([request])
+        }
     }
+
+    private static let afterResult = Duration.milliseconds(30)
 
     /// After how long a schedule is due again, if that is within a minute, in seconds.
     private static func soon(_ schedule: Cadence) -> Int? {

@@ -2,6 +2,9 @@
 struct ReadLimits: Sendable {
     /// Stored bars that one request may read at most: a year and a half of seconds around the clock.
     var baseRows = 50_000_000
+    /// Up to so many are put together on the spot for the platform itself, and the answer is not remembered: two or three days of minutes take less time
+    /// than the way to another thread, or to Redis and back.
+    var lightRows = 5_000
     /// From so many on a request waits for its turn: three days of seconds.
     var heavyRows = 260_000
     /// Memory for days that are kept decoded: about 75 days of seconds.

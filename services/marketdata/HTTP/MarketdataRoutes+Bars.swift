@@ -1,9 +1,12 @@
+import Bars
 import Contracts
 import Cryptography
 import HTTPServing
 import ServiceRuntime
 
 extension MarketdataRoutes {
+    private static let fewBars = 2_000
+
     /// `GET /api/bars`
     func bars(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
@@ -25,9 +28,10 @@ extension MarketdataRoutes {
         return try await answer(question, format, for: .platform)
     }
 
-    /// Writing thousands of bars is too much for a loop.
+    /// Writing thousands of bars is too much for a loop; the binary form is the columns as they are.
     private func answer(_ question: BarRequest, _ format: BarQuery.Format, for purpose: ReadPurpose) async throws -> Response {
         let answer = try await reader.read(question, for: purpose)
+        if format == .binary, answer.bars.count <= Self.fewBars { return answer.response(format) }
         return try await importer.cpu.run { answer.response(format) }
     }
 }

@@ -46,6 +46,18 @@ protocol MarketdataStore: EffectStore, CatalogueStore, CorporateStore, Retention
     func release(_ step: ReplayStep, runner: String) async throws -> Timestamp?
     /// The recorded time up to which a replay was known at a moment; nothing before its beginning.
     func releasedThrough(_ id: ReplayID, at moment: Timestamp) async throws -> Timestamp?
+    /// What the instrument of a replay stands for at a moment, in one look; nothing for an instrument that is no replay's.
+    func replayed(by instrument: InstrumentID, at moment: Timestamp) async throws -> ReplayedInstrument?
+}
+
+/// What the instrument of a replay stands for at a moment.
+struct ReplayedInstrument: Sendable, Equatable {
+    /// The instrument that is replayed.
+    var source: Instrument
+    /// Corrections recorded later are not seen.
+    var revisionsAsOf: Timestamp
+    /// The recorded time up to which the replay was known; nothing before its beginning.
+    var through: Timestamp?
 }
 
 /// An instrument with what is stored of it.

@@ -344,6 +344,17 @@ final class MemoryMarketdataStore: MarketdataStore {
         }
     }
 
+    func replayed(by instrument: InstrumentID, at moment: Timestamp) async throws -> ReplayedInstrument? {
+        guard let replay = try await replay(instrument: instrument), let source = try await self.instrument(id: replay.sourceInstrumentID) else {
+            return nil
+        }
+        return ReplayedInstrument(
+            source: source,
+            revisionsAsOf: replay.revisionsAsOf,
+            through: try await releasedThrough(replay.id, at: moment)
+        )
+    }
+
     func releasedThrough(_ id: ReplayID, at moment: Timestamp) async throws -> Timestamp? {
         state.withLock { state in state.releases[id]?.last { $0.knownAt <= moment }?.through }
     }

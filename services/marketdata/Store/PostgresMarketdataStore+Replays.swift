@@ -196,6 +196,25 @@ extension PostgresMarketdataStore {
         ])[1].first?.column(0, as: Timestamp.self)
     }
 
+    func replayed(by instrument: InstrumentID, at moment: Timestamp) async throws -> ReplayedInstrument? {
+        let row = try await pool.pipeline([
+            // The same lock as `awaitRecording(of:)` takes, of the replay that is only known by its instrument here.
+            """
+            SELECT pg_advisory_xact_lock_shared(hashtextextended('marketdata-recording:' || r.id::text, 0)) FROM replays r
+            WHERE r.instrument_id = \(instrument)
+            """,
+            """
+            SELECT s.id, s.symbol, s.asset_class, s.calendar, s.time_zone, s.tick_size, s.lot_size, s.volume_unit, s.base_interval_seconds, s.feed,
+                s.replay_of, s.active, s.version, s.created_at, r.revisions_as_of,
+                (SELECT known.released_through FROM replay_releases known WHERE known.replay_id = r.id AND known.known_at <= \(moment)
+                 ORDER BY known.known_at DESC LIMIT 1)
+            FROM replays r JOIN instruments s ON s.id = r.source_instrument_id WHERE r.instrument_id = \(instrument)
+            """,
+        ])[1].first
+        guard let row else { return nil }
+        return ReplayedInstrument(source: try Self.instrument(row), revisionsAsOf: try row.column(14), through: try row.column(15))
+    }
+
     private static var selectReplays: SQL {
         """
         SELECT r.id, r.instrument_id, i.symbol, r.source_instrument_id, s.symbol, r.number, r.account_id, r.state, r.base_interval_seconds, r.speed,

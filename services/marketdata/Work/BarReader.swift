@@ -42,18 +42,22 @@ final class BarReader: Sendable {
 
     /// The bars, as they were known at the request's moment; `recordedBy` fixes the revisions whatever the moment, as a replay needs it.
     ///
-    /// Whoever has the `instrument` gives it: then the request's symbol is not looked up, and nothing depends on who is called so when.
+    /// Whoever has the `instrument` gives it: then the request's symbol is not looked up, and nothing depends on who is called so when. What `isAhead` is read
+    /// to be remembered for others.
     func read(
         _ request: BarRequest,
         of instrument: Instrument? = nil,
         recordedBy: Timestamp? = nil,
-        for purpose: ReadPurpose = .people
+        for purpose: ReadPurpose = .people,
+        isAhead: Bool = false
     ) async throws -> BarAnswer {
         // What is kept for so long only went in between, or a seal took the place of what was looked up: looked up anew, the answer is made of what is there.
         for _ in 0..<Self.newLooks {
-            do { return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose) } catch MarketdataError.daysRemoved {}
+            do {
+                return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose, isAhead: isAhead)
+            } catch MarketdataError.daysRemoved {}
         }
-        return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose)
+        return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose, isAhead: isAhead)
     }
 
     /// Several series of a day may be sealed one after the other.
@@ -75,7 +79,8 @@ final class BarReader: Sendable {
         _ request: BarRequest,
         of instrument: Instrument?,
         recordedBy: Timestamp?,
-        for purpose: ReadPurpose
+        for purpose: ReadPurpose,
+        isAhead: Bool
     ) async throws -> BarAnswer {
         let now = time.now()
         let found = try await description(request, of: instrument, now: now)
@@ -99,7 +104,8 @@ final class BarReader: Sendable {
             series: adjustment == nil ? series : AdjustmentView.usable(series),
             view: view,
             calendar: calendar,
-            adjustment: adjustment
+            adjustment: adjustment,
+            isOnceOnly: purpose == .platform && !isAhead
         )
         let answer = try await read(request, subject, purpose)
         return request.fillsForward ? try await filled(answer, request, subject, purpose) : answer
@@ -112,6 +118,8 @@ final class BarReader: Sendable {
         let view: KnowledgeView
         let calendar: ExchangeCalendar
         let adjustment: AdjustmentView?
+        /// A run has a moment of its own: nobody asks the same again.
+        let isOnceOnly: Bool
     }
 
     private func read(_ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> BarAnswer {
@@ -227,11 +235,19 @@ final class BarReader: Sendable {
             series: usable.map(\.key),
             firstDays: Dictionary(usable.map { ($0.key, $0.firstDay) }) { first, _ in first },
             adjustment: subject.adjustment,
+            isOnceOnly: subject.isOnceOnly,
             window: window
         )
         try await lookUp(&reading)
         let first = reading
-        let flight = Flight(key: first.key, symbol: request.symbol, asOf: request.asOf, recordedBy: view.recordedBy, purpose: purpose)
+        let flight = Flight(
+            key: first.key,
+            symbol: request.symbol,
+            asOf: request.asOf,
+            recordedBy: view.recordedBy,
+            purpose: purpose,
+            isOnceOnly: first.isOnceOnly
+        )
         return try await flights.value(for: flight) { try await self.make(first) }
     }
 
@@ -243,6 +259,7 @@ final class BarReader: Sendable {
         let asOf: Timestamp?
         let recordedBy: Int64
         let purpose: ReadPurpose
+        let isOnceOnly: Bool
     }
 
     /// A question on its way to its answer.
@@ -255,11 +272,14 @@ final class BarReader: Sendable {
         /// Where they began when the question was taken up.
         let firstDays: [SeriesKey: CivilDay]
         let adjustment: AdjustmentView?
+        let isOnceOnly: Bool
         var window: DayWindow
         /// The chunks of the stretch of days that comes next.
         var choices: [DayChoice] = []
         /// All that were looked up so far.
         var infos: [ChunkInfo] = []
+        /// How many rows these have.
+        var rows = 0
         /// Rows that start here or later were read already.
         var seam = Int64.max
         /// The last look back came no further than the one before.
@@ -300,6 +320,7 @@ final class BarReader: Sendable {
             }
         }
         reading.infos += reading.choices.flatMap(\.infos)
+        reading.rows += reading.choices.reduce(0) { $0 + $1.rows }
         reading.key = key(of: reading)
         return reading
     }
@@ -307,19 +328,29 @@ final class BarReader: Sendable {
     /// Puts the answer together, a run of days after the other, unless it is remembered.
     private func make(_ first: Reading) async throws -> CachedAnswer {
         var reading = first
-        if let known = try await remembered(reading.key) { return known }
+        if let known = try await remembered(reading) { return known }
         defer { if reading.isHeavy { gates[reading.purpose]?.leave() } }
         var made: BarAssembly?
         while true {
             let answer = reading.window.isBackward ? try await readBackward(&reading, &made) : try await readForward(&reading, &made)
             if let answer {
-                if let bytes = try? await cpu.run({ try answer.encoded() }), bytes.count <= 1 << 20 { await results.store(bytes, for: reading.key) }
+                if !isLight(reading), let bytes = try? await cpu.run({ try answer.encoded() }), bytes.count <= 1 << 20 {
+                    await results.store(bytes, for: reading.key)
+                }
                 return answer
             }
             try await lookUp(&reading)
             try await refuseHole(reading)
-            if let known = try await remembered(reading.key) { return known }
+            if let known = try await remembered(reading) { return known }
         }
+    }
+
+    /// Whether the answer takes less time to make than to look for, and will not be asked for again.
+    private func isLight(_ reading: Reading) -> Bool { reading.isOnceOnly && reading.rows <= limits.lightRows }
+
+    /// Works on rows: on the pool, unless they are so few that the way there takes longer.
+    private func work<Outcome: Sendable>(for reading: Reading, _ body: @escaping @Sendable () throws -> Outcome) async throws -> Outcome {
+        isLight(reading) ? try body() : try await cpu.run(lane: lane(reading.isHeavy), body)
     }
 
     /// Going forward, days that are removed ahead of what was read would leave a hole that nobody sees: series lose their oldest days first.
@@ -333,8 +364,8 @@ final class BarReader: Sendable {
         }
     }
 
-    private func remembered(_ key: SHA256Digest) async throws -> CachedAnswer? {
-        guard let bytes = await results.value(key) else { return nil }
+    private func remembered(_ reading: Reading) async throws -> CachedAnswer? {
+        guard !isLight(reading), let bytes = await results.value(reading.key) else { return nil }
         return try await cpu.run { CachedAnswer(bytes) }
     }
 
@@ -350,8 +381,8 @@ final class BarReader: Sendable {
             assembly = try await add(run, to: assembly, &reading)
             let found = assembly.count(from: start)
             guard found > enough else { continue }
-            let (current, isHeavy) = (assembly, reading.isHeavy)
-            let answer = try await cpu.run(lane: lane(isHeavy)) {
+            let current = assembly
+            let answer = try await work(for: reading) {
                 window.cutOut(try current.result(partial: false), request: request, isWhole: false)
             }
             if let answer { return answer }
@@ -363,8 +394,8 @@ final class BarReader: Sendable {
             reading.window.advance(from: window.days.upperBound + 1)
             return nil
         }
-        let (current, isHeavy) = (assembly, reading.isHeavy)
-        return try await cpu.run(lane: lane(isHeavy)) {
+        let current = assembly
+        return try await work(for: reading) {
             var whole = current
             whole.finish()
             return window.cutOut(try whole.result(partial: request.partial), request: request, isWhole: true)
@@ -386,8 +417,8 @@ final class BarReader: Sendable {
                 reach: seam..<reading.seam
             )
             for run in limits.runs(of: reading.choices) { assembly = try await add(run, to: assembly, &reading) }
-            let (current, isHeavy) = (assembly, reading.isHeavy)
-            let (joined, answer) = try await cpu.run(lane: lane(isHeavy)) {
+            let current = assembly
+            let (joined, answer) = try await work(for: reading) {
                 var whole = current
                 whole.finish()
                 if let later { whole = later.preceded(by: whole) }
@@ -439,7 +470,7 @@ final class BarReader: Sendable {
         let isHeavy = reading.isHeavy
         let keys = choices.flatMap { $0.infos.filter(\.isStored).map(\.key) }
         let chunks = try await chunks.days(keys, of: reading.view.source.symbol, isScan: isHeavy, lane: lane(isHeavy))
-        return try await cpu.run(lane: lane(isHeavy)) {
+        return try await work(for: reading) {
             var next = assembly
             try next.add(choices, stored: chunks)
             return next

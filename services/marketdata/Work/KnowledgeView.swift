@@ -12,13 +12,12 @@ struct KnowledgeView: Sendable {
     static func of(_ instrument: Instrument, request: BarRequest, store: any MarketdataStore, now: Timestamp) async throws -> KnowledgeView {
         let asOf = request.asOf ?? now
         if instrument.feed == .replay {
-            guard let replay = try await store.replay(instrument: instrument.id),
-                let source = try await store.instrument(id: replay.sourceInstrumentID)
-            else { throw MarketdataError.unknownInstrument(instrument.symbol) }
             // A replay's knowledge clock: the moment is wall time, what was released by then is recorded time.
-            let through = try await store.releasedThrough(replay.id, at: asOf)
-            let revisions = min(replay.revisionsAsOf, request.revisionsAsOf ?? replay.revisionsAsOf)
-            return KnowledgeView(source: source, cut: through?.microseconds ?? .min, recordedBy: revisions.microseconds)
+            guard let replayed = try await store.replayed(by: instrument.id, at: asOf) else {
+                throw MarketdataError.unknownInstrument(instrument.symbol)
+            }
+            let revisions = min(replayed.revisionsAsOf, request.revisionsAsOf ?? replayed.revisionsAsOf)
+            return KnowledgeView(source: replayed.source, cut: replayed.through?.microseconds ?? .min, recordedBy: revisions.microseconds)
         }
         // A correction becomes known when it is recorded, by the database's clock: who asks for now gets all that are, whatever our own clock says.
         let recordedBy = min(request.asOf ?? .distantFuture, request.revisionsAsOf ?? .distantFuture)

@@ -23,7 +23,7 @@ struct ResampleAllHandler: JobHandler {
             guard !Task.isCancelled else { return Self.stopped }
             guard time.monotonicNanoseconds() < end else { return .failed(.timeLimit, "the job took longer than \(job.timeLimitSeconds) s") }
             do {
-                for question in wanted.questions(interval) { _ = try await reader.read(question, for: .platform) }
+                for question in wanted.questions(interval) { _ = try await reader.read(question, for: .platform, isAhead: true) }
                 made.append(.string(interval.text))
             } catch is CancellationError {
                 return Self.stopped
