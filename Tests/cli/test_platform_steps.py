@@ -1,10 +1,15 @@
 """Small steps of `up` and `reset` that a whole platform is too large to show."""
 
+import contextlib
+import io
 import os
 import subprocess
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from unittest import mock
 
+from auspex_cli import python_environment
 from auspex_cli.bring_up import sandbox_level
 from auspex_cli.commands.reset import delete_tree
 from auspex_cli.layout import SERVICES
@@ -41,6 +46,22 @@ class SettingsNobodyReads(unittest.TestCase):
 
     def test_what_is_ours_or_for_a_test_is_no_fault(self):
         self.assertEqual(self.told(AUSPEX_REPLICAS="2", AUSPEX_TEST_REDIS_URL="x", AUSPEX_DTN_LOGIN="x"), [])
+
+
+class Environments(unittest.TestCase):
+    def test_two_who_want_the_same_make_it_once(self):
+        folder, made = folder_for(self), []
+
+        def pretend(arguments: list[str], *_, **__) -> None:
+            if "venv" in arguments:
+                made.append(arguments)
+                (folder / "tools" / "bin").mkdir(parents=True)
+            else:
+                (folder / "tools" / "bin" / "python").touch()
+
+        with mock.patch.object(python_environment, "must", pretend), contextlib.redirect_stdout(io.StringIO()), ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: python_environment.environment(folder / "tools", ["x==1"], folder / "log"), range(4)))
+        self.assertEqual((set(found), len(made)), ({str(folder / "tools" / "bin" / "python")}, 1))
 
 
 class Deletion(unittest.TestCase):

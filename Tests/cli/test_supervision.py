@@ -6,6 +6,7 @@ import sys
 import time
 import unittest
 
+from auspex_cli.console import Failure
 from auspex_cli.layout import Layout
 from auspex_cli.platform_control import PlatformControl
 from auspex_cli.process import ProcessSpec, alive, wait_until
@@ -49,6 +50,12 @@ class Supervision(unittest.TestCase):
         self.assertEqual(self.pid("b"), before[1])
         self.control.apply([self.spec("b")])
         self.assertTrue(wait_until(lambda: "a" not in self.control.status(), 20))
+
+    def test_who_is_not_there_cannot_be_restarted(self):
+        self.control.apply([self.spec("a")])
+        with self.assertRaises(Failure) as caught:
+            self.control.restart("b")
+        self.assertEqual((str(caught.exception), caught.exception.exit_code), ("there is no 'b' (there are: a)", 2))
 
     def test_children_end_with_a_killed_supervisor(self):
         self.control.apply([self.spec("a")])

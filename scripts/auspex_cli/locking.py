@@ -17,3 +17,12 @@ def exclusive(path: Path, busy: str):
         except OSError:
             raise Failure(busy) from None
         yield
+
+
+@contextlib.contextmanager
+def in_turn(path: Path):
+    """Holds the lock for a `with` block, after whoever holds it now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -106,6 +106,9 @@ class PlatformControl:
     def restart_all(self, names: list[str], number: int = signal.SIGTERM, seconds: float = 60) -> None:
         """Ends these processes, all at the same moment, and waits for the supervisor to bring them back ready."""
         specs = {spec.name: spec for spec in self.wanted()}
+        for name in names:
+            if specs and name not in specs:
+                raise Failure(f"there is no '{name}' (there are: {' '.join(specs)})", exit_code=2)
         entries = {name: self._living(name) for name in names}
         for name, entry in entries.items():
             os.kill(entry["pid"], specs[name].stop_signal if number == signal.SIGTERM else number)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .console import step
 from .layout import REPOSITORY, Layout
+from .locking import in_turn
 from .runner import must
 
 SDK = REPOSITORY / "sdk" / "python"
@@ -22,14 +23,26 @@ def environment(folder: Path, packages: list[str], log: Path, watched: tuple[Pat
         digest.update(path.read_bytes())
     mark = folder / "made-from"
     python = folder / "bin" / "python"
-    if python.exists() and mark.exists() and mark.read_text() == digest.hexdigest():
+
+    def is_made() -> bool:
+        return python.exists() and mark.exists() and mark.read_text() == digest.hexdigest()
+
+    if is_made():
         return str(python)
+    # Two platforms of a checkout may come up at the same moment.
+    with in_turn(folder.with_name(f".{folder.name}.lock")):
+        if not is_made():
+            _make(folder, packages, log, name)
+            mark.write_text(digest.hexdigest())
+    return str(python)
+
+
+def _make(folder: Path, packages: list[str], log: Path, name: str) -> None:
+    python = folder / "bin" / "python"
     with step(f"install {name}", log=log):
         shutil.rmtree(folder, ignore_errors=True)
         must([sys.executable, "-m", "venv", str(folder)], log, "python3 -m venv failed")
         must([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], log, "pip install failed (is there a network?)", append=True)
-    mark.write_text(digest.hexdigest())
-    return str(python)
 
 
 def test_python(layout: Layout) -> str:

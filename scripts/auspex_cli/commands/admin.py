@@ -1,6 +1,11 @@
-"""Administer accounts: admin create, admin reset-password, keys (asks the auth program)
+"""Administer accounts: admin create, reset-password, disable, enable (asks the auth program)
 
-usage: ./auspex admin create EMAIL | reset-password EMAIL [--var DIR]"""
+usage: ./auspex admin create --email ADDRESS [--name NAME] [--password-file FILE]
+       ./auspex admin reset-password --email ADDRESS [--password-file FILE]
+       ./auspex admin disable | enable --email ADDRESS
+       [--var DIR]
+
+Without a file the password is made and printed once."""
 
 from ..handing_over import hand_over
 

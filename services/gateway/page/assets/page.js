@@ -67,7 +67,10 @@ function told(row) {
   if (!row.outcome) return "open";
   const moved = change(row);
   if (moved === null) return row.outcome.state;
-  return `${row.outcome.close_price} (${moved >= 0 ? "+" : "−"}${Math.abs(moved * 100).toFixed(3)} %)`;
+  // The window opens after the prediction was made: at another price than the one that was known then.
+  const { open_price, close_price, correct } = row.outcome;
+  const mark = correct === true ? "✓ " : correct === false ? "✗ " : "";
+  return `${mark}${open_price} → ${close_price}`;
 }
 
 const drawn = new Map();
@@ -88,13 +91,15 @@ function drawSignal(about, body) {
   card.querySelector("tbody").replaceChildren(...rows.map((row) => {
     const line = document.createElement("tr");
     if (card.seen && Number(row.seq) > card.seen) line.className = "new";
-    const move = change(row);
+    const correct = row.outcome?.correct;
     const cells = [row.seq, clock(row.made_at), spoken(row), row.reference_price ?? "", told(row)];
     cells.forEach((text, index) => {
       const cell = document.createElement("td");
       cell.textContent = text;
       if (index === 2) cell.className = leaning(row) > 0 ? "up" : leaning(row) < 0 ? "down" : "open";
-      if (index === 4) cell.className = move === null ? "open" : move > 0 ? "up" : move < 0 ? "down" : "open";
+      const moved = index === 4 ? change(row) : null;
+      if (moved !== null) cell.title = `${moved >= 0 ? "+" : "−"}${Math.abs(moved * 100).toFixed(3)} % in its window`;
+      if (index === 4) cell.className = correct === true ? "right" : correct === false ? "wrong" : "open";
       line.append(cell);
     });
     return line;
