@@ -106,6 +106,47 @@ import Testing
         #expect(try unknown(#"{"some_id":1,"by_name":{"a":{"inner_value":1,"extra":2}},"list":[],"free":1}"#) == "by_name.a.extra")
     }
 
+    /// Opens its object twice, each time for another half; what it writes last under a name counts.
+    struct Halves: Codable, Equatable {
+        var left = 1
+        var right: [Int] = [2]
+
+        init() {}
+
+        init(from decoder: any Decoder) throws {
+            left = try decoder.container(keyedBy: Name.self).decode(Int.self, forKey: .left)
+            var list = try decoder.container(keyedBy: Name.self).nestedUnkeyedContainer(forKey: .right)
+            right = []
+            while !list.isAtEnd { right.append(try list.decode(Int.self)) }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var first = encoder.container(keyedBy: Name.self)
+            try first.encode("replaced", forKey: .left)
+            var list = first.nestedUnkeyedContainer(forKey: .right)
+            var second = encoder.container(keyedBy: Name.self)
+            try second.encode(left, forKey: .left)
+            // After its place was taken.
+            for number in right { try list.encode(number) }
+        }
+
+        enum Name: CodingKey { case left, right }
+    }
+
+    @Test func aTypeMayOpenItsObjectTwice() throws {
+        let bytes = try WireJSON.encode(["halves": Halves()])
+        #expect(String(decoding: bytes, as: UTF8.self) == #"{"halves":{"left":1,"right":[2]}}"#)
+        #expect(try WireJSON.value(of: ["halves": Halves()]) == ["halves": ["left": 1, "right": [2]]])
+        let reads = FieldReads()
+        #expect(try WireJSON.decode([String: Halves].self, from: try WireJSON.parse(bytes), telling: reads) == ["halves": Halves()])
+        #expect(reads.firstUnknown() == nil)
+        let more: JSONValue = ["halves": ["left": 1, "right": [], "middle": 0]]
+        let moreReads = FieldReads()
+        _ = try WireJSON.decode([String: Halves].self, from: more, telling: moreReads)
+        let unknown = moreReads.firstUnknown()
+        #expect(unknown?.path == "halves.middle" && unknown?.known == ["left", "right"])
+    }
+
     @Test func integersOutOfRangeAreRefused() {
         #expect(throws: DecodingError.self) { try WireJSON.decode([UInt8].self, from: Array("[256]".utf8)) }
         #expect(throws: DecodingError.self) { try WireJSON.decode([UInt8].self, from: Array("[-1]".utf8)) }

@@ -404,11 +404,13 @@ struct PostgresLedgerTests {
         }
     }
 
-    @Test func eventsOfEndedJobsAreInTheOutbox() async throws {
+    @Test func eventsOfEndedJobsThatAreHeardOfAreInTheOutbox() async throws {
         try await withPostgresStore { store, _ in
-            _ = try await store.insert((0..<3).map { Fixture.job("job \($0)") })
-            let jobs = try await store.claim(Fixture.claim())
-            _ = try await store.finish(jobs.map { try Fixture.finished($0, result: ["ok": true]) })
+            _ = try await store.insert((0..<3).map { Fixture.job("job \($0)", kind: .signalRun) } + [Fixture.job("of no interest to others")])
+            let claimed = try await store.claim(Fixture.claim())
+            #expect(claimed.count == 4)
+            _ = try await store.finish(claimed.map { try Fixture.finished($0, result: ["ok": true]) })
+            let jobs = claimed.filter { $0.kind == .signalRun }
             let rows = try await store.pool.query("SELECT envelope FROM outbox WHERE type = \(JobCompleted.eventType)")
             let events = try rows.map { try Envelope(decoding: try $0.column(0, as: [UInt8].self)).body(as: JobCompleted.self) }
             #expect(Set(events.map(\.jobID)) == Set(jobs.map(\.id)) && events.allSatisfy { $0.outcome == .completed && $0.result == ["ok": true] })

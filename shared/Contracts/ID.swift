@@ -35,8 +35,29 @@ extension ID: Comparable {
 extension ID: LosslessStringConvertible {
     /// Reads the usual 36 characters in either case; nil for anything else.
     public init?(_ description: String) {
-        guard let uuid = UUID(uuidString: description) else { return nil }
-        self.init(uuid: uuid)
+        guard description.utf8.count == 36 else { return nil }
+        var text = description
+        let bytes = text.withUTF8 { Self.bytes(of: $0) }
+        guard let bytes else { return nil }
+        uuid = UUID(uuid: bytes)
+    }
+
+    private static func bytes(of text: UnsafeBufferPointer<UInt8>) -> uuid_t? {
+        var uuid: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        let isRead = withUnsafeMutableBytes(of: &uuid) { bytes in
+            var position = 0
+            for index in bytes.indices {
+                if index == 4 || index == 6 || index == 8 || index == 10 {
+                    guard text[position] == UInt8(ascii: "-") else { return false }
+                    position += 1
+                }
+                guard let high = Hex.value(of: text[position]), let low = Hex.value(of: text[position + 1]) else { return false }
+                bytes[index] = high << 4 | low
+                position += 2
+            }
+            return true
+        }
+        return isRead ? uuid : nil
     }
 
     /// The usual 36 characters, lower case.

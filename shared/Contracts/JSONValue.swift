@@ -138,7 +138,7 @@ extension JSONValue: Codable {
     /// Exact inside `WireJSON`; another encoder gets numbers that are no integers as doubles.
     public func encode(to encoder: any Encoder) throws {
         if let wire = encoder as? WireEncoder {
-            wire.node.set(self)
+            wire.set(self)
             return
         }
         var container = encoder.singleValueContainer()

@@ -1,27 +1,51 @@
 /// Reads `Decodable` types from parsed JSON; the other half of `WireEncoder`.
-struct WireDecoder: Decoder {
+///
+/// A reference, because `Decodable` hands decoders and containers around as existentials, which copy anything larger to the heap each time. The path of a
+/// value is only put together for an error.
+final class WireDecoder: Decoder {
     let value: JSONValue
-    let path: [any CodingKey]
-    var convertsKeys = true
+    private let parent: WireDecoder?
+    private let key: WireKey?
     /// Whom it tells what is asked for, if anybody wants to know.
-    var reads: FieldReads?
+    let reads: FieldReads?
+    /// What is read: the members of a dictionary have names that are data.
+    private let type: any Any.Type
 
-    var codingPath: [any CodingKey] { path }
+    init(value: JSONValue, type: any Any.Type, reads: FieldReads? = nil, parent: WireDecoder? = nil, key: WireKey? = nil) {
+        self.value = value
+        self.type = type
+        self.reads = reads
+        self.parent = parent
+        self.key = key
+    }
+
     var userInfo: [CodingUserInfoKey: Any] { [:] }
 
-    func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+    var codingPath: [any CodingKey] {
+        var path: [any CodingKey] = []
+        var place: WireDecoder? = self
+        while let current = place {
+            if let key = current.key { path.append(key) }
+            place = current.parent
+        }
+        return path.reversed()
+    }
+
+    static func decode<Value: Decodable>(_ type: Value.Type, from value: JSONValue, reads: FieldReads?) throws -> Value {
         if type == JSONValue.self, let value = value as? Value { return value }
-        var decoder = self
-        decoder.convertsKeys = !(type is any StringKeyed.Type)
-        return try Value(from: decoder)
+        return try Value(from: WireDecoder(value: value, type: type, reads: reads))
     }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
         guard case .object(let members) = value else { throw mismatch([String: JSONValue].self, "an object") }
-        // Only a reader that is told of them pays for the texts of paths.
-        let place = reads == nil ? "" : WireJSON.text(ofPath: path)
-        reads?.opened(place, members: members)
-        return KeyedDecodingContainer(WireKeyedDecoding<Key>(members: members, decoder: self, place: place))
+        return KeyedDecodingContainer(
+            WireKeyedDecoding<Key>(
+                members: members,
+                decoder: self,
+                convertsKeys: !(self.type is any StringKeyed.Type),
+                opened: reads?.opened(self, members: members)
+            )
+        )
     }
 
     func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
@@ -31,12 +55,17 @@ struct WireDecoder: Decoder {
 
     func singleValueContainer() -> any SingleValueDecodingContainer { self }
 
-    func descend(_ value: JSONValue, _ key: any CodingKey) -> WireDecoder {
-        WireDecoder(value: value, path: path + [key], reads: reads)
+    func below(_ value: JSONValue, _ key: WireKey, as type: any Any.Type = JSONValue.self) -> WireDecoder {
+        WireDecoder(value: value, type: type, reads: reads, parent: self, key: key)
+    }
+
+    func decode<Value: Decodable>(_ type: Value.Type, _ value: JSONValue, at key: @autoclosure () -> WireKey) throws -> Value {
+        if type == JSONValue.self, let value = value as? Value { return value }
+        return try Value(from: below(value, key(), as: type))
     }
 
     func mismatch(_ type: any Any.Type, _ expected: String) -> DecodingError {
-        let context = DecodingError.Context(codingPath: path, debugDescription: "expected \(expected), found \(value.kindName)")
+        let context = DecodingError.Context(codingPath: codingPath, debugDescription: "expected \(expected), found \(value.kindName)")
         return value.isNull ? .valueNotFound(type, context) : .typeMismatch(type, context)
     }
 
@@ -50,7 +79,7 @@ struct WireDecoder: Decoder {
         default: throw mismatch(type, "a whole number")
         }
         guard let whole else {
-            let context = DecodingError.Context(codingPath: path, debugDescription: "expected a whole number from \(Value.min) to \(Value.max)")
+            let context = DecodingError.Context(codingPath: codingPath, debugDescription: "expected a whole number from \(Value.min) to \(Value.max)")
             throw DecodingError.dataCorrupted(context)
         }
         return whole
@@ -59,13 +88,18 @@ struct WireDecoder: Decoder {
     func double() throws -> Double {
         guard let number = value.double else { throw mismatch(Double.self, "a number") }
         guard number.isFinite else {
-            throw DecodingError.dataCorrupted(.init(codingPath: path, debugDescription: "expected a number in the range of doubles"))
+            throw DecodingError.dataCorrupted(.init(codingPath: codingPath, debugDescription: "expected a number in the range of doubles"))
         }
         return number
     }
 }
 
 extension WireDecoder: SingleValueDecodingContainer {
+    func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+        if type == JSONValue.self, let value = value as? Value { return value }
+        return try Value(from: WireDecoder(value: value, type: type, reads: reads, parent: parent, key: key))
+    }
+
     func decodeNil() -> Bool { value.isNull }
     func decode(_ type: Bool.Type) throws -> Bool {
         guard case .bool(let flag) = value else { throw mismatch(type, "true or false") }
@@ -92,32 +126,64 @@ extension WireDecoder: SingleValueDecodingContainer {
 private struct WireKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     let members: [String: JSONValue]
     let decoder: WireDecoder
-    let place: String
+    let convertsKeys: Bool
+    let opened: FieldReads.Opened?
 
-    var codingPath: [any CodingKey] { decoder.path }
+    var codingPath: [any CodingKey] { decoder.codingPath }
     var allKeys: [Key] {
-        decoder.reads?.askedForAll(place)
+        opened?.askedForAll()
         return members.keys.compactMap { Key(stringValue: $0) }
     }
 
-    func wireKey(_ key: any CodingKey) -> WireKey {
-        let name = decoder.convertsKeys ? WireJSON.wireName(key.stringValue) : key.stringValue
-        decoder.reads?.asked(place, name)
-        return WireKey(stringValue: name)
+    private func name(_ key: any CodingKey) -> String {
+        let name = convertsKeys ? WireJSON.wireName(key.stringValue) : key.stringValue
+        opened?.asked(name)
+        return name
     }
 
-    func contains(_ key: Key) -> Bool { members[wireKey(key).stringValue] != nil }
-
-    func member(_ key: any CodingKey) throws -> WireDecoder {
-        let name = wireKey(key)
-        guard let value = members[name.stringValue] else {
-            throw DecodingError.keyNotFound(name, .init(codingPath: decoder.path + [name], debugDescription: "the field is missing"))
+    private func value(_ name: String) throws -> JSONValue {
+        guard let value = members[name] else {
+            let key = WireKey(stringValue: name)
+            throw DecodingError.keyNotFound(key, .init(codingPath: decoder.codingPath + [key], debugDescription: "the field is missing"))
         }
-        return decoder.descend(value, name)
+        return value
     }
 
-    func decodeNil(forKey key: Key) throws -> Bool { try member(key).value.isNull }
-    func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value { try member(key).decode(type) }
+    private func member(_ key: any CodingKey) throws -> WireDecoder {
+        let name = name(key)
+        return decoder.below(try value(name), WireKey(stringValue: name))
+    }
+
+    /// What is there and not null, with its name.
+    private func present(_ key: Key) -> (name: String, value: JSONValue)? {
+        let name = name(key)
+        guard let value = members[name], !value.isNull else { return nil }
+        return (name, value)
+    }
+
+    func contains(_ key: Key) -> Bool { members[name(key)] != nil }
+    func decodeNil(forKey key: Key) throws -> Bool { try value(name(key)).isNull }
+
+    func decode(_ type: String.Type, forKey key: Key) throws -> String {
+        let name = name(key)
+        let value = try value(name)
+        if case .string(let text) = value { return text }
+        return try decoder.below(value, WireKey(stringValue: name)).decode(type)
+    }
+    func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
+        let name = name(key)
+        return try decoder.decode(type, try value(name), at: WireKey(stringValue: name))
+    }
+    func decodeIfPresent(_ type: String.Type, forKey key: Key) throws -> String? {
+        guard let (name, value) = present(key) else { return nil }
+        if case .string(let text) = value { return text }
+        return try decoder.below(value, WireKey(stringValue: name)).decode(type)
+    }
+    func decodeIfPresent<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value? {
+        guard let (name, value) = present(key) else { return nil }
+        return try decoder.decode(type, value, at: WireKey(stringValue: name))
+    }
+
     func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) throws -> KeyedDecodingContainer<Nested> {
         try member(key).container(keyedBy: type)
     }
@@ -136,40 +202,42 @@ private struct WireUnkeyedDecoding: UnkeyedDecodingContainer {
         self.decoder = decoder
     }
 
-    var codingPath: [any CodingKey] { decoder.path }
+    var codingPath: [any CodingKey] { decoder.codingPath }
     var count: Int? { elements.count }
     var isAtEnd: Bool { currentIndex >= elements.count }
 
-    private func current() throws -> WireDecoder {
-        let key = WireKey(intValue: currentIndex)
+    private func current() throws -> JSONValue {
         guard !isAtEnd else {
-            throw DecodingError.valueNotFound(JSONValue.self, .init(codingPath: decoder.path + [key], debugDescription: "the list ends early"))
+            let path = decoder.codingPath + [WireKey(intValue: currentIndex)]
+            throw DecodingError.valueNotFound(JSONValue.self, .init(codingPath: path, debugDescription: "the list ends early"))
         }
-        return decoder.descend(elements[currentIndex], key)
+        return elements[currentIndex]
     }
 
+    private func element() throws -> WireDecoder { decoder.below(try current(), WireKey(intValue: currentIndex)) }
+
     mutating func decodeNil() throws -> Bool {
-        guard try current().value.isNull else { return false }
+        guard try current().isNull else { return false }
         currentIndex += 1
         return true
     }
     mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        let value = try current().decode(type)
+        let value = try decoder.decode(type, try current(), at: WireKey(intValue: currentIndex))
         currentIndex += 1
         return value
     }
     mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) throws -> KeyedDecodingContainer<Nested> {
-        let container = try current().container(keyedBy: type)
+        let container = try element().container(keyedBy: type)
         currentIndex += 1
         return container
     }
     mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
-        let container = try current().unkeyedContainer()
+        let container = try element().unkeyedContainer()
         currentIndex += 1
         return container
     }
     mutating func superDecoder() throws -> any Decoder {
-        let element = try current()
+        let element = try element()
         currentIndex += 1
         return element
     }

@@ -6,7 +6,7 @@
 public enum WireJSON {
     /// The bytes of a value; throws `EncodingError` for NaN and infinities.
     public static func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
-        JSONWriter.write(try WireJSON.value(of: value))
+        JSONWriter.write(try WireEncoder.piece(of: value))
     }
 
     /// The bytes of parsed JSON.
@@ -21,12 +21,12 @@ public enum WireJSON {
 
     /// Reads a value from JSON that is parsed already; throws `DecodingError` with the path of the field in wire names.
     public static func decode<Value: Decodable>(_ type: Value.Type = Value.self, from value: JSONValue) throws -> Value {
-        try WireDecoder(value: value, path: []).decode(type)
+        try WireDecoder.decode(type, from: value, reads: nil)
     }
 
     /// The same, telling `reads` of all members that are asked for: a strict reader refuses a value with others.
     public static func decode<Value: Decodable>(_ type: Value.Type = Value.self, from value: JSONValue, telling reads: FieldReads) throws -> Value {
-        try WireDecoder(value: value, path: [], reads: reads).decode(type)
+        try WireDecoder.decode(type, from: value, reads: reads)
     }
 
     /// A place in a JSON text, such as `inputs[0].interval`; empty for the whole.
@@ -49,32 +49,38 @@ public enum WireJSON {
 
     /// What `encode` would write, as a value.
     public static func value<Value: Encodable>(of value: Value) throws -> JSONValue {
-        let node = WireNode()
-        try WireEncoder(node: node, path: [], convertsKeys: true).encode(value)
-        return node.finished
+        try WireEncoder.piece(of: value).finished
     }
 
     /// `attemptID` → `attempt_id`, `URLPath` → `url_path`, `attempt_id` → itself.
     public static func wireName(_ name: String) -> String {
-        let bytes = name.utf8
-        guard bytes.contains(where: { $0 >= 65 && $0 <= 90 }) else { return name }
         func isUpper(_ byte: UInt8) -> Bool { byte >= 65 && byte <= 90 }
-        let source = Array(bytes)
-        var out: [UInt8] = []
-        out.reserveCapacity(source.count + 4)
-        for (index, byte) in source.enumerated() {
-            guard isUpper(byte) else {
-                out.append(byte)
-                continue
+        var name = name
+        let converted = name.withUTF8 { source -> String? in
+            let capitals = source.count(where: isUpper)
+            if capitals == 0 { return nil }
+            return String(unsafeUninitializedCapacity: source.count + capitals) { out in
+                var length = 0
+                func append(_ byte: UInt8) {
+                    out[length] = byte
+                    length += 1
+                }
+                for (index, byte) in source.enumerated() {
+                    guard isUpper(byte) else {
+                        append(byte)
+                        continue
+                    }
+                    if index > 0, source[index - 1] != UInt8(ascii: "_") {
+                        let startsRun = !isUpper(source[index - 1])
+                        let endsRun = index + 1 < source.count && source[index + 1] >= 97 && source[index + 1] <= 122
+                        if startsRun || endsRun { append(UInt8(ascii: "_")) }
+                    }
+                    append(byte + 32)
+                }
+                return length
             }
-            if index > 0, source[index - 1] != UInt8(ascii: "_") {
-                let startsRun = !isUpper(source[index - 1])
-                let endsRun = index + 1 < source.count && source[index + 1] >= 97 && source[index + 1] <= 122
-                if startsRun || endsRun { out.append(UInt8(ascii: "_")) }
-            }
-            out.append(byte + 32)
         }
-        return String(decoding: out, as: UTF8.self)
+        return converted ?? name
     }
 }
 

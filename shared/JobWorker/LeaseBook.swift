@@ -36,6 +36,11 @@ struct LeaseBook {
         var acknowledgedAt: UInt64
         var progress: Int?
         var phase = Phase.running
+
+        /// A finished job takes none, one that was told to stop does until it has ended.
+        var takesRoom: Bool {
+            if case .finished = phase { false } else { true }
+        }
     }
 
     private struct OpenClaim {
@@ -45,6 +50,8 @@ struct LeaseBook {
 
     private let slots: any SlotSource
     private var leases: [AttemptID: Lease] = [:]
+    /// How many of them take room, by class: it is asked at every end of every job, so it is not counted anew.
+    private var takingRoom: [ResourceClass: Int] = [:]
     /// The classes of jobs that are no longer ours and have not ended yet.
     private var leaving: [AttemptID: ResourceClass] = [:]
     private var openClaim: OpenClaim?
@@ -64,10 +71,18 @@ struct LeaseBook {
 
     /// The jobs of each class that take room; a finished job takes none, one that was killed does until it has ended.
     private var held: [ResourceClass: Int] {
-        var held: [ResourceClass: Int] = [:]
-        for lease in leases.values where lease.phase == .running || lease.phase == .stopping { held[lease.job.resourceClass, default: 0] += 1 }
+        var held = takingRoom
         for name in leaving.values { held[name, default: 0] += 1 }
         return held
+    }
+
+    private mutating func set(_ lease: Lease?, of attemptID: AttemptID) {
+        if let before = leases[attemptID], before.takesRoom {
+            let count = (takingRoom[before.job.resourceClass] ?? 0) - 1
+            takingRoom[before.job.resourceClass] = count > 0 ? count : nil
+        }
+        if let lease, lease.takesRoom { takingRoom[lease.job.resourceClass, default: 0] += 1 }
+        leases[attemptID] = lease
     }
 
     /// How many more jobs of each class there is room for, each class by itself.
@@ -96,7 +111,7 @@ struct LeaseBook {
     }
 
     /// How many jobs run now.
-    var runningCount: Int { leases.values.count { $0.phase == .running || $0.phase == .stopping } }
+    var runningCount: Int { takingRoom.values.reduce(0, +) }
 
     // MARK: Claiming
 
@@ -123,7 +138,7 @@ struct LeaseBook {
                 actions.append(.release(LeaseReference(jobID: job.jobID, attemptID: job.attemptID)))
                 continue
             }
-            leases[job.attemptID] = Lease(job: job, acknowledgedAt: open.firstSentAt)
+            set(Lease(job: job, acknowledgedAt: open.firstSentAt), of: job.attemptID)
             actions.append(.start(job))
         }
         return actions
@@ -151,13 +166,13 @@ struct LeaseBook {
                     actions.append(.stop(standing.attemptID, .cancelRequested))
                 }
             case .lost:
-                leases[standing.attemptID] = nil
+                set(nil, of: standing.attemptID)
                 if case .finished = lease.phase { continue }
                 leaving[standing.attemptID] = lease.job.resourceClass
                 actions.append(.stop(standing.attemptID, .leaseLost))
                 continue
             }
-            leases[standing.attemptID] = lease
+            set(lease, of: standing.attemptID)
         }
         return actions
     }
@@ -167,7 +182,7 @@ struct LeaseBook {
         var actions: [Action] = []
         for (attemptID, lease) in leases where now >= lease.acknowledgedAt + Self.killAfter {
             if case .finished = lease.phase { continue }
-            leases[attemptID] = nil
+            set(nil, of: attemptID)
             leaving[attemptID] = lease.job.resourceClass
             actions.append(.stop(attemptID, .leaseLost))
         }
@@ -191,31 +206,31 @@ struct LeaseBook {
     mutating func finished(_ result: FinishedJob) -> Bool {
         guard var lease = leases[result.attemptID] else { return false }
         lease.phase = .finished(result)
-        leases[result.attemptID] = lease
+        set(lease, of: result.attemptID)
         return true
     }
 
     /// Results to deliver, at most `limit`, the same again until they are taken; without those of the attempts `except`.
     func undelivered(limit: Int, except: Set<AttemptID> = []) -> [FinishedJob] {
-        var results: [FinishedJob] = []
-        for lease in leases.values.sorted(by: { $0.job.attemptID < $1.job.attemptID }) {
-            if case .finished(let result) = lease.phase, !except.contains(result.attemptID) { results.append(result) }
-            if results.count == limit { break }
+        // Where all run, which is most of the time, there is nothing to look for.
+        if leases.count == runningCount { return [] }
+        let results = leases.values.compactMap { lease -> FinishedJob? in
+            if case .finished(let result) = lease.phase, !except.contains(result.attemptID) { result } else { nil }
         }
-        return results
+        return Array(results.sorted { $0.attemptID < $1.attemptID }.prefix(limit))
     }
 
     /// Forgets results that were taken, or that came too late.
     mutating func finishAnswered(_ receipts: [FinishReceipt]) {
         for receipt in receipts {
             guard case .finished? = leases[receipt.attemptID]?.phase else { continue }
-            leases[receipt.attemptID] = nil
+            set(nil, of: receipt.attemptID)
         }
     }
 
     /// Forgets a result that the scheduler will never take.
     mutating func drop(_ attemptID: AttemptID) {
-        leases[attemptID] = nil
+        set(nil, of: attemptID)
     }
 
     // MARK: Draining
@@ -234,7 +249,7 @@ struct LeaseBook {
         for (attemptID, lease) in leases {
             if case .finished = lease.phase { continue }
             released.append(LeaseReference(jobID: lease.job.jobID, attemptID: attemptID))
-            leases[attemptID] = nil
+            set(nil, of: attemptID)
             leaving[attemptID] = lease.job.resourceClass
         }
         return released.sorted { $0.attemptID < $1.attemptID }

@@ -148,10 +148,14 @@ actor WorkerCore {
     private func exchangeLoop() async {
         for await _ in kicks {
             if isStopped { return }
-            // The first of many short jobs to end would go alone, and the others wait for its answer.
-            if isBacklogged { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
+            await gather()
             await exchange()
         }
+    }
+
+    /// The first of many short jobs to end would go alone, and the others wait for its answer.
+    private func gather() async {
+        if isBacklogged, book.runningCount > 0 { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
     }
 
     private func pollLoop() async {
@@ -244,6 +248,7 @@ actor WorkerCore {
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
                 if let claim { isBacklogged = Self.filled(claim, by: jobs) }
                 if jobs.count < wanted || wanted == 0, !book.hasMoreToAsk, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
+                await gather()
             } catch {
                 failed("exchange", error)
                 // Any of these results may be what is refused: they leave the claim's way, and go one to a call.

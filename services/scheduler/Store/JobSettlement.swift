@@ -1,9 +1,11 @@
 import Contracts
 
-/// Tells of jobs that have just ended, in the transaction that ended them: the job's own event, and what it means for its due time.
+/// Tells of jobs that have just ended, in the transaction that ended them: the job's own event, if anybody hears of its kind, and what it means for its
+/// due time.
 enum JobSettlement {
     static func announce(_ jobs: [Job], in transaction: any SchedulerTransaction) async throws {
-        try await transaction.say(jobs.map { (SettledJob(job: $0).completed(at: $0.completedAt ?? $0.createdAt), 1) })
+        let heardOf = jobs.filter { JobKindRules.of($0.kind).isHeardOf }
+        try await transaction.say(heardOf.map { (SettledJob(job: $0).completed(at: $0.completedAt ?? $0.createdAt), 1) })
         var failures: [OccurrenceID: Failure] = [:]
         for job in jobs where job.state != .completed {
             guard let occurrenceID = job.occurrenceID else { continue }

@@ -8,12 +8,12 @@ extension PostgresSchedulerStore {
         let classes = ResourceClass.allCases.filter { candidate in
             claims.contains { claim in claim.classes.contains { $0.class == candidate && $0.slots > 0 } }
         }
-        var statements: [SQL] = [ClaimStatements.withoutFlush, ClaimStatements.keptPlan, ClaimStatements.turn, ClaimStatements.held(by: claims)]
+        var statements: [SQL] = [ClaimStatements.turn, ClaimStatements.held(by: claims)]
         statements += classes.map { ClaimStatements.take($0, for: claims, behind: turns.start($0), limits: limits, lease: lease) }
         let results = try await pool.pipeline(statements)
-        var jobs = try results[3].map(JobColumns.job)
+        var jobs = try results[1].map(JobColumns.job)
         var heldBack: Set<ResourceClass> = []
-        for (resourceClass, rows) in zip(classes, results.dropFirst(4)) {
+        for (resourceClass, rows) in zip(classes, results.dropFirst(2)) {
             let haul = try ClaimHaul(rows)
             jobs += haul.jobs
             if haul.isHeldBack { heldBack.insert(resourceClass) }

@@ -8,6 +8,8 @@ public struct JobKindRules: Sendable, Hashable {
     public let submitters: [String]
     /// Whether it is an account's own doing: it sees such jobs and may cancel them.
     public let isOfOwners: Bool
+    /// Whether another service hears of its end: then that is an event. Of the others only the ledger tells.
+    public let isHeardOf: Bool
     /// How long it may run; nil is as long as its class allows.
     public let timeLimitSeconds: Int?
     /// How long it may wait for a worker before the wait counts as a failed attempt.
@@ -20,6 +22,7 @@ public struct JobKindRules: Sendable, Hashable {
         classes: [ResourceClass],
         submitters: [String],
         isOfOwners: Bool = false,
+        isHeardOf: Bool = false,
         timeLimitSeconds: Int? = nil,
         queueTimeoutSeconds: Int = 86_400,
         moments: [String] = []
@@ -28,6 +31,7 @@ public struct JobKindRules: Sendable, Hashable {
         self.classes = classes
         self.submitters = submitters
         self.isOfOwners = isOfOwners
+        self.isHeardOf = isHeardOf
         self.timeLimitSeconds = timeLimitSeconds
         self.queueTimeoutSeconds = queueTimeoutSeconds
         self.moments = moments
@@ -37,7 +41,7 @@ public struct JobKindRules: Sendable, Hashable {
 
     /// All kinds that are known.
     public static let table: [JobKindRules] = [
-        JobKindRules(.signalRun, classes: [.signal], submitters: [], isOfOwners: true, queueTimeoutSeconds: 600),
+        JobKindRules(.signalRun, classes: [.signal], submitters: [], isOfOwners: true, isHeardOf: true, queueTimeoutSeconds: 600),
         // A dry run is made for the moment at which it is asked for, which is another one in the repeat of a request whose answer was lost.
         JobKindRules(
             .dryRun,
@@ -71,8 +75,8 @@ public struct JobKindRules: Sendable, Hashable {
 
     private static let byKind = Dictionary(uniqueKeysWithValues: table.map { ($0.kind, $0) })
 
-    /// The rules of a kind. One that is not known, because whoever asks for it is newer, may be asked for by all and is shown to nobody.
+    /// The rules of a kind. One that is not known, because whoever asks for it is newer, may be asked for by all, is shown to nobody, and is heard of.
     public static func of(_ kind: JobKind) -> JobKindRules {
-        byKind[kind] ?? JobKindRules(kind, classes: ResourceClass.allCases, submitters: ["signals", "marketdata"])
+        byKind[kind] ?? JobKindRules(kind, classes: ResourceClass.allCases, submitters: ["signals", "marketdata"], isHeardOf: true)
     }
 }
