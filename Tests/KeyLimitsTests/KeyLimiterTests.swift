@@ -6,7 +6,7 @@ import Testing
 
 @testable import KeyLimits
 
-@Suite(.timeLimit(.minutes(5))) struct KeyLimiterTests {
+@Suite(.timeLimit(.minutes(10))) struct KeyLimiterTests {
     @Test func aBlockIsSpentWithoutAQuestion() async throws {
         let desk = Desk()
         let limited = budget(1_000)

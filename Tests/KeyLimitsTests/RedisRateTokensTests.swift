@@ -7,7 +7,7 @@ import Testing
 
 @testable import KeyLimits
 
-@Suite("Sliding windows in Redis", .enabled(if: TestServers.hasRedis, "needs AUSPEX_TEST_REDIS_URL"), .timeLimit(.minutes(5)))
+@Suite("Sliding windows in Redis", .enabled(if: TestServers.hasRedis, "needs AUSPEX_TEST_REDIS_URL"), .timeLimit(.minutes(10)))
 struct RedisRateTokensTests {
     /// Lends a Redis, a prefix of keys and a clock that stands at the beginning of a minute.
     private func withRedis<T: Sendable>(_ body: @escaping @Sendable (RedisClient, String, ManualTimeSource) async throws -> T) async throws -> T {

@@ -11,7 +11,7 @@ private final class Heard: Sendable {
     let peers = TestSignal<Int>()
 }
 
-@Suite(.timeLimit(.minutes(2))) struct LineConnectionTests {
+@Suite(.timeLimit(.minutes(10))) struct LineConnectionTests {
     /// Lends a server and what it heard; `greet` is sent to each client as it comes.
     private func withServer(
         greeting: [UInt8] = [],

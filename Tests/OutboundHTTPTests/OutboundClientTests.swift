@@ -3,7 +3,7 @@ import ServiceRuntime
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct OutboundClientTests {
+@Suite(.timeLimit(.minutes(10))) struct OutboundClientTests {
     @Test func asksAndGivesWhateverIsAnswered() async throws {
         try await OutboundBench.with { bench in
             bench.simulator.reply { request in

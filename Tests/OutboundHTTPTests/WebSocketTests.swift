@@ -4,7 +4,7 @@ import Testing
 
 @testable import OutboundHTTP
 
-@Suite(.timeLimit(.minutes(2))) struct WebSocketTests {
+@Suite(.timeLimit(.minutes(10))) struct WebSocketTests {
     @Test func textGoesBothWays() async throws {
         try await OutboundBench.with { bench in
             bench.simulator.onText { _, text in ["heard \(text)", "and more"] }

@@ -3,7 +3,7 @@ import ServiceRuntime
 import TestSupport
 import Testing
 
-@Suite("Redis", .enabled(if: TestServers.hasRedis, "needs AUSPEX_TEST_REDIS_URL"), .timeLimit(.minutes(5)))
+@Suite("Redis", .enabled(if: TestServers.hasRedis, "needs AUSPEX_TEST_REDIS_URL"), .timeLimit(.minutes(10)))
 struct RedisClientTests {
     private func withClient<T: Sendable>(
         timeout: Duration = .seconds(60),

@@ -4,7 +4,7 @@ import ServiceRuntime
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct ChildProgramTests {
+@Suite(.timeLimit(.minutes(10))) struct ChildProgramTests {
     private func start(_ words: [String], environment: [String: String] = ["PATH": "/usr/bin:/bin"]) async throws -> ChildProgram {
         try await ChildProgram.start(words, environment: environment, on: TestLoop.shared)
     }

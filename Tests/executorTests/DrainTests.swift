@@ -96,11 +96,21 @@ import Testing
     }
 
     @Test func aTermLetsAShortJobEnd() async throws {
+        // It waits in the sandbox for bars that are not to be had yet.
+        let app = """
+            import auspex
+            def predict(context):
+                auspex.bars("BTCUSD", "1d", lookback=1)
+                return None
+            """
         try await withExecutor(["AUSPEX_DRAIN_SECONDS": "60"]) { platform, process in
-            let attempt = try platform.enqueue(Self.sleeping(2))
-            try await eventually("the run", process) { platform.read { !$0.barsQueries.isEmpty && $0.waiting.isEmpty } && Self.runs(process) }
+            platform.change { $0.busyIntervals = ["1d"] }
+            let attempt = try platform.enqueue(["app.py": app])
+            try await eventually("the run", process) { platform.read { $0.barsQueries.contains { $0["interval"] == "1d" } } }
             kill(process.pid, SIGTERM)
             let after = try platform.enqueue(Self.sleeping(0))
+            try await eventually("the stop", process) { process.log.contains("\"stopping\"") }
+            platform.change { $0.busyIntervals = [] }
             #expect(try await process.end(within: 90) == 0, "\(process.log.suffix(2000))")
             // A result may be told twice, which is harmless.
             #expect(Set(platform.read { $0.finished.map(\.attemptID) }) == [attempt], "and nothing was begun after it")

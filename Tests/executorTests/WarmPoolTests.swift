@@ -268,7 +268,7 @@ import Testing
     private static let other = AccountID.make()
 
     /// The hand that makes it is free for the next one, although this one imports for as long as its run lasts.
-    @Test(.timeLimit(.minutes(2))) func aRunThatTakesItsSandboxEarlyTakesNoHandWithIt() async throws {
+    @Test(.timeLimit(.minutes(10))) func aRunThatTakesItsSandboxEarlyTakesNoHandWithIt() async throws {
         try await withPool(["slow": "import signal\nwhile True: signal.pause()\n"], width: 1) { pool, maker in
             let slow = Self.request("slow", due: 5)
             pool.want([slow], make: maker.make)
@@ -284,7 +284,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2))) func whatIsNotWantedAnyMoreHoldsNoHand() async throws {
+    @Test(.timeLimit(.minutes(10))) func whatIsNotWantedAnyMoreHoldsNoHand() async throws {
         try await withPool(width: 1) { pool, maker in
             let signal = SignalID.make()
             let asked = TestSignal<Void>()

@@ -81,7 +81,7 @@ import Testing
             name: "no prediction at all",
             code: "def predict(context):\n    return 'up'\n",
             kind: .invalidOutput,
-            words: ["row 0", "must be a Prediction"]
+            words: ["the function returned str", "must return a Prediction"]
         ),
         Case(
             name: "an answer of its own making",

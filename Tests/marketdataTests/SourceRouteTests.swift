@@ -9,7 +9,7 @@ import Testing
 
 @testable import marketdata
 
-@Suite(.timeLimit(.minutes(2))) struct SourceRouteTests {
+@Suite(.timeLimit(.minutes(10))) struct SourceRouteTests {
     private func router(_ entries: [SourceCatalogue.Entry], _ credentials: TestCredentials) -> Router {
         var router = Router(problemOf: MarketdataRoutes.problem)
         SourceRoutes(sources: SourceCatalogue(entries: entries)).add(
@@ -107,7 +107,7 @@ import Testing
 }
 
 /// The service asks the watchdog over its internal door.
-@Suite(.timeLimit(.minutes(2))) struct KeepAliveRouteTests {
+@Suite(.timeLimit(.minutes(10))) struct KeepAliveRouteTests {
     private func withDoor(
         _ body: @escaping @Sendable (IQFeedBench, KeepAlive, TestCredentials, Router) async throws -> Void
     ) async throws {

@@ -212,7 +212,7 @@ struct JobStreamTests {
         }
     }
 
-    @Test("While somebody's transaction is open, each change is read once", .timeLimit(.minutes(2))) func openTransactionElsewhere() async throws {
+    @Test("While somebody's transaction is open, each change is read once", .timeLimit(.minutes(10))) func openTransactionElsewhere() async throws {
         try await withReplicas { replicas in
             let replica = replicas[0]
             let isWritten = TestSignal<Void>()
@@ -237,7 +237,8 @@ struct JobStreamTests {
         }
     }
 
-    @Test("Where more lies above an open transaction than is told, the list is read again", .timeLimit(.minutes(2))) func tooMuchToTell() async throws
+    @Test("Where more lies above an open transaction than is told, the list is read again", .timeLimit(.minutes(10))) func tooMuchToTell()
+        async throws
     {
         try await withReplicas { replicas in
             let replica = replicas[0]

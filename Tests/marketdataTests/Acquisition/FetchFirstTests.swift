@@ -9,7 +9,7 @@ import Testing
 @testable import marketdata
 
 /// The source as the last layer of the cache, for several replicas at once and with whatever goes wrong.
-@Suite(.serialized, .enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(5))) struct FetchFirstTests {
+@Suite(.serialized, .enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(10))) struct FetchFirstTests {
     /// 23 weekdays of five minutes.
     private let march = 115
 

@@ -9,7 +9,7 @@ import Testing
 @testable import marketdata
 
 /// What a rule's answers may say: nothing of a bar that still grows, nothing for another symbol, nothing of what was answered before.
-@Suite(.serialized, .enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(5))) struct KeepFenceTests {
+@Suite(.serialized, .enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(10))) struct KeepFenceTests {
     private func reread(_ bench: AcquisitionBench, _ rule: KeepRule) async throws -> KeepRule { try #require(try await bench.rules.rule(rule.id)) }
 
     /// A day that grows, asked for in the middle of its minutes: what was not over is had by a later round.

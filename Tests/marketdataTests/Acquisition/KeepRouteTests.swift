@@ -10,7 +10,7 @@ import Testing
 @testable import marketdata
 
 /// Rules as administrators make, change and run them, and what readers are told.
-@Suite(.enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(3))) struct KeepRouteTests {
+@Suite(.enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(10))) struct KeepRouteTests {
     private struct World {
         let bench: AcquisitionBench
         let replica: AcquisitionBench.Replica

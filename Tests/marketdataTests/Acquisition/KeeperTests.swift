@@ -9,7 +9,7 @@ import Testing
 @testable import marketdata
 
 /// Rules that are due: by one replica each, only what is missing, and with a clear word where it does not go.
-@Suite(.serialized, .enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(5))) struct KeeperTests {
+@Suite(.serialized, .enabled(if: TestServers.hasPostgres && TestServers.hasRedis), .timeLimit(.minutes(10))) struct KeeperTests {
     /// Days before it do not change while the test runs.
     private let yesterday = CivilDay(utcMicroseconds: Timestamp.now().microseconds) + -2
 

@@ -7,7 +7,7 @@ import Testing
 @testable import marketdata
 
 /// The real answers of the vendor, asked for over the wire, against the same answers imported as files.
-@Suite(.enabled(if: SharedData.isPresent, "the shared folder with IQFeed's answers is absent"), .timeLimit(.minutes(5)))
+@Suite(.enabled(if: SharedData.isPresent, "the shared folder with IQFeed's answers is absent"), .timeLimit(.minutes(10)))
 struct IQFeedRealAnswerTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let file: String
@@ -59,7 +59,7 @@ struct IQFeedRealAnswerTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct IQFeedHistoryTests {
+@Suite(.timeLimit(.minutes(10))) struct IQFeedHistoryTests {
     private func request(
         _ kind: HistoryRequest.Kind,
         from: String = "2021-03-26T00:00:00Z",

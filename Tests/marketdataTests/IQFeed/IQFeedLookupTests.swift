@@ -13,7 +13,7 @@ private func script(_ replies: [IQFeedSimulator.Reply]) -> @Sendable (IQFeedSimu
     return { _ in rest.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] } }
 }
 
-@Suite(.timeLimit(.minutes(3))) struct IQFeedLookupTests {
+@Suite(.timeLimit(.minutes(10))) struct IQFeedLookupTests {
     /// A file's form of rows: what the client gives for an answer.
     private let three = iqfeedRows(3)
 

@@ -29,7 +29,7 @@ extension RunningStream<IQFeedBench> {
 private let backoff = Backoff(first: .milliseconds(500), longest: .seconds(4)) { 0.5 }
 private let fields = IQFeedLevel1.wantedFields.joined(separator: ",")
 
-@Suite(.timeLimit(.minutes(2))) struct IQFeedLevel1Tests {
+@Suite(.timeLimit(.minutes(10))) struct IQFeedLevel1Tests {
     private func level1(_ watching: [String] = ["NEPT"], _ body: @escaping @Sendable (Running) async throws -> Void) async throws {
         try await IQFeedBench.with(now: "2021-03-26T13:30:00Z") { bench in
             let stream = IQFeedLevel1(connector: bench.connector, clock: try IQFeedClock(), backoff: backoff)
@@ -204,7 +204,7 @@ private let fields = IQFeedLevel1.wantedFields.joined(separator: ",")
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct IQFeedBarStreamTests {
+@Suite(.timeLimit(.minutes(10))) struct IQFeedBarStreamTests {
     private func bars(_ watching: [String] = ["NEPT"], _ body: @escaping @Sendable (Running) async throws -> Void) async throws {
         try await IQFeedBench.with(now: "2021-03-26T13:30:00Z") { bench in
             bench.simulator.setSymbols(unknown: ["NOPE"])

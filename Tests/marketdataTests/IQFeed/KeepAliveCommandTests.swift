@@ -9,7 +9,7 @@ import Testing
 @testable import marketdata
 
 /// `marketdata iqfeed-keepalive` as an operator runs it: the built program, its settings, its doors, real time.
-@Suite(.timeLimit(.minutes(3))) struct KeepAliveCommandTests {
+@Suite(.timeLimit(.minutes(10))) struct KeepAliveCommandTests {
     /// The program beside the one that runs the tests.
     private static let program: String = {
         let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""

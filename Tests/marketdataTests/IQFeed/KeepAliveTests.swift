@@ -28,7 +28,7 @@ private let stats =
 }
 
 /// The watchdog over the simulator: no process, every second by hand.
-@Suite(.timeLimit(.minutes(3))) struct KeepAliveStateTests {
+@Suite(.timeLimit(.minutes(10))) struct KeepAliveStateTests {
     private struct Watched: Sendable {
         let bench: IQFeedBench
         let keepAlive: KeepAlive
@@ -270,7 +270,7 @@ private let stats =
 }
 
 /// The watchdog over a program of its own: real processes, real signals; pauses by hand.
-@Suite(.timeLimit(.minutes(5))) struct KeepAliveProcessTests {
+@Suite(.timeLimit(.minutes(10))) struct KeepAliveProcessTests {
     /// What the stand-in has written.
     struct Entry: Decodable {
         let pid: Int32

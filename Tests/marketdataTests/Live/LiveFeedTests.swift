@@ -9,7 +9,7 @@ import Testing
 @testable import marketdata
 
 /// From a stream to closed bars in Postgres, and to their announcements.
-@Suite("Live feed", .serialized, .enabled(if: TestServers.hasPostgres), .timeLimit(.minutes(5))) struct LiveFeedTests {
+@Suite("Live feed", .serialized, .enabled(if: TestServers.hasPostgres), .timeLimit(.minutes(10))) struct LiveFeedTests {
     @Test func tradesBecomeClosedBars() async throws {
         try await LiveBench.with { bench in
             try await bench.subscribe()

@@ -8,7 +8,7 @@ import Testing
 @testable import marketdata
 
 /// The feed over DTN's protocol, as the simulator speaks it and as it was recorded.
-@Suite("Live IQFeed", .serialized, .timeLimit(.minutes(5))) struct LiveIQFeedTests {
+@Suite("Live IQFeed", .serialized, .timeLimit(.minutes(10))) struct LiveIQFeedTests {
     /// A trade as a line of level 1.
     private func line(_ clock: IQFeedClock, _ time: Timestamp, _ price: String, total: Int) -> String {
         let stamp = clock.stamp(time)

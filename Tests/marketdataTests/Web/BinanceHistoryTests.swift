@@ -24,7 +24,7 @@ private func page(_ request: WebSimulator.Request, _ limit: Int = 1_000) -> WebS
     return .json("[\((first...last).map { kline($0 * 1_000, 100 + Int($0 % 50), trades: $0 % 10 == 0 ? 0 : 2) }.joined(separator: ","))]")
 }
 
-@Suite(.timeLimit(.minutes(2))) struct BinanceHistoryTests {
+@Suite(.timeLimit(.minutes(10))) struct BinanceHistoryTests {
     @Test func klinesComePageAfterPageAndTheOneThatGrowsIsLeftOut() async throws {
         try await WebBench.with(now: "2024-08-10T00:00:00.500Z") { bench in
             bench.simulator.reply { page($0) }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import marketdata
 
-@Suite(.timeLimit(.minutes(2))) struct CoinbaseHistoryTests {
+@Suite(.timeLimit(.minutes(10))) struct CoinbaseHistoryTests {
     @Test func candlesComeNewestFirstAndWithoutQuotes() async throws {
         try await WebBench.with(now: "2024-08-09T12:00:30Z") { bench in
             // Numbers are JSON numbers: their text is kept, a Float64 would not hold the last one.
@@ -120,7 +120,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct CoinbaseFeedTests {
+@Suite(.timeLimit(.minutes(10))) struct CoinbaseFeedTests {
     @Test func matchesTickersAndHeartbeats() async throws {
         try await WebBench.with(now: "2024-08-09T00:00:02Z") { bench in
             bench.simulator.reply { _ in .webSocket }

@@ -7,7 +7,7 @@ import Testing
 @testable import marketdata
 
 /// Messages made after the public description of the interface; none was recorded.
-@Suite(.timeLimit(.minutes(2))) struct LMAXTests {
+@Suite(.timeLimit(.minutes(10))) struct LMAXTests {
     private static func ticker(_ trade: String?, _ price: String = "1.09215", bid: String = "1.09210") -> String {
         let last = trade.map { "\"trade_id\":\"\($0)\",\"last_quantity\":\"10000.0000\",\"last_price\":\"\(price)\"," } ?? ""
         return

@@ -10,7 +10,7 @@ import Testing
 @testable import marketdata
 
 /// Answers made after the public description of the interface; none was recorded.
-@Suite(.timeLimit(.minutes(2))) struct OpenBBTests {
+@Suite(.timeLimit(.minutes(10))) struct OpenBBTests {
     private static let range = ("2024-01-02T00:00:00Z", "2024-01-06T00:00:00Z")
 
     private func request(_ kind: HistoryRequest.Kind, _ assetClass: AssetClass = .equity) -> HistoryRequest {
@@ -152,7 +152,7 @@ extension Result where Failure == SourceError {
 }
 
 /// The sources on the web in `GET /api/sources`.
-@Suite(.timeLimit(.minutes(2))) struct WebSourceRouteTests {
+@Suite(.timeLimit(.minutes(10))) struct WebSourceRouteTests {
     @Test func theyAreListedWithLicenceAndLimitsAndNothingIsAsked() async throws {
         try await WebBench.with { bench in
             let credentials = try TestCredentials()

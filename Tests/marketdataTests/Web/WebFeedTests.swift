@@ -25,7 +25,7 @@ private func event(_ id: Int64, _ price: String = "2682.51000000", at millisecon
     )
 }
 
-@Suite(.timeLimit(.minutes(2))) struct WebFeedTests {
+@Suite(.timeLimit(.minutes(10))) struct WebFeedTests {
     private static let now = "2024-08-09T00:00:02Z"
 
     /// A stream of trades that agrees to everything, watching before it runs.
@@ -386,7 +386,7 @@ func answer(to text: String) -> String {
 }
 
 /// The recorded stream of an exchange, as it came.
-@Suite(.timeLimit(.minutes(2)), .enabled(if: SharedData.isPresent, "the shared folder with recorded streams is absent")) struct RecordedFeedTests {
+@Suite(.timeLimit(.minutes(10)), .enabled(if: SharedData.isPresent, "the shared folder with recorded streams is absent")) struct RecordedFeedTests {
     @Test func fiveMinutesOfRecordedTradesAreTheSameAfterALoss() async throws {
         let lines = try String(
             decoding: Archive.open(SharedData.bytes("data/hftbacktest/spot/ethusdt_20240809.gz"), fileName: "ethusdt_20240809.gz").bytes,

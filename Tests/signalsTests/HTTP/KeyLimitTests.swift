@@ -12,7 +12,7 @@ import Testing
 @Suite(
     "Keys that may be used so often",
     .enabled(if: TestServers.hasPostgres && TestServers.hasRedis, "no test Postgres or Redis"),
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(10))
 )
 struct KeyLimitTests {
     /// Lends a platform whose keys are counted in the test's Redis, by a clock that stands at the beginning of a minute.
