@@ -167,12 +167,12 @@ import Testing
             #expect(try await store.releasedThrough(first.id, at: known) == at("2016-10-08T00:01:00Z"))
             #expect(try await store.releasedThrough(first.id, at: known - .microseconds(1)) == at("2016-10-08T00:00:00Z"))
             #expect(try await store.releasedThrough(first.id, at: first.createdAt - .microseconds(1)) == nil)
-            let source = try #require(try await store.instrument(symbol: "BTCUSD"))
+            let stored = try #require(try await store.instrument(symbol: "BTCUSD"))
             for (moment, through) in [
                 (known, at("2016-10-08T00:01:00Z")), (known - .microseconds(1), at("2016-10-08T00:00:00Z")),
                 (first.createdAt - .microseconds(1), nil),
             ] {
-                let seen = ReplayedInstrument(source: source, revisionsAsOf: first.revisionsAsOf, through: through)
+                let seen = ReplayedInstrument(source: stored, revisionsAsOf: first.revisionsAsOf, through: through)
                 #expect(try await store.replayed(by: first.instrumentID, at: moment) == seen)
             }
             #expect(try await store.replayed(by: source.id, at: known) == nil)
