@@ -40,7 +40,7 @@ import Testing
                     arguments: ["/usr/bin/python3", "-ISB", "-c", program, "/build-root/" + place],
                     mounts: [SandboxMount(source: root, target: "/build-root", writable: true)],
                     purpose: .build(userID: nil),
-                    limits: BuildCapacity().limits(.seconds(120), cpuThousandths: 1000)
+                    limits: BuildCapacity().limits(.seconds(120))
                 )
                 let error = await #expect(throws: EnvironmentError.self) {
                     try await folder.bounded(root + "/work", "installing") { try await fixture.sandbox.run(command) }

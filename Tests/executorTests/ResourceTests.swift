@@ -207,8 +207,6 @@ extension MachineCapacity {
         var book = Self.book(plan)
         var running: [(name: ResourceClass, ends: Int, extra: Int?)] = []
         var wanting: [(number: Int, ends: Int)] = []
-        var builds: [(number: Int, thousandths: Int, ends: Int)] = []
-        var most = 0
         var waiting: [ResourceClass: [Int]] = [:]
         var lastServed: [ResourceClass: Int] = [:]
         let shares: [(ResourceClass, Int)] = [(.signal, 30), (.small, 90), (.standard, 12), (.large, 2), (.gpu, 2)]
@@ -222,20 +220,8 @@ extension MachineCapacity {
                 if let extra = running[index].extra { book.giveBack(extra) }
                 running.remove(at: index)
             }
-            // Builds take what is free for a while, of which there are so many at once as have processors set aside.
-            for build in builds where build.ends <= step { book.giveBack(build.number) }
-            builds.removeAll { $0.ends <= step }
             func held() -> [ResourceClass: Int] { running.reduce(into: [:]) { $0[$1.name, default: 0] += 1 } }
             book.changed(held: held(), asked: [:])
-            func build() {
-                guard builds.count < plan.builds.atOnce, Int.random(in: 0..<10, using: &random) == 0 else { return }
-                let more = plan.builds.cpuThousandths - plan.builds.leastCPUThousandths
-                let (number, thousandths) = book.takeForBuild(upTo: more)
-                #expect((0...more).contains(thousandths))
-                builds.append((number, thousandths, step + Int.random(in: 1...20, using: &random)))
-                most = max(most, thousandths)
-            }
-            build()
             // Once in a while the scheduler tells what waits: the one that waits longest and does not fit is saved for.
             if step % 5 == 0 {
                 let room = book.room(beside: held())
@@ -245,10 +231,7 @@ extension MachineCapacity {
             var claims = 0
             repeat {
                 let asked = book.claim(beside: held())
-                #expect((Self.total(asked, plan) + book.used).fits(in: plan.capacity))
-                // Also while a claim is open that may win all that it asked for.
-                build()
-                #expect((Self.total(asked, plan) + book.used).fits(in: plan.capacity))
+                #expect(Self.total(asked, plan).memoryBytes + book.used.memoryBytes <= plan.capacity.memoryBytes)
                 for (name, count) in asked {
                     let taken = min(count, waiting[name]?.count ?? 0)
                     for _ in 0..<taken {
@@ -270,7 +253,6 @@ extension MachineCapacity {
             #expect(book.used.fits(in: plan.capacity), "step \(step): \(book.used) of \(plan.capacity)")
             for (name, count) in held() { #expect(count <= plan.slots[name] ?? 0) }
         }
-        #expect(most > 0, "builds had a part of the load")
         for name in [ResourceClass.large, .gpu, .standard] where plan.slots[name] != nil {
             // There may be more work than the machine can do; but nobody is kept from it.
             #expect(
@@ -376,43 +358,8 @@ private struct SeededGenerator: RandomNumberGenerator {
         let small = try CapacityPlan(settings: settings, machine: MachineCapacity(cpuThousandths: 2000, memoryBytes: 8 << 30), gpus: 0)
         #expect(small.builds.atOnce == 1 && small.builds.memoryBytes == 2 << 30 && small.builds.cpuThousandths == 1000)
         #expect(small.capacity.memoryBytes == 5 << 30)
-        // Beside the slots of jobs each build has half a processor; where four processors are counted that there are not, builds share them as jobs do.
-        #expect(plan.capacity.cpuThousandths == 14_000 && small.capacity.cpuThousandths == 4000)
-        let limits = small.builds.limits(.seconds(300), cpuThousandths: 1000)
+        let limits = small.builds.limits(.seconds(300))
         #expect(limits.memoryBytes == 2 << 30 && limits.cpuThousandths == 1000 && limits.wallTime == .seconds(300))
         #expect(limits.temporaryBytes <= limits.memoryBytes / 2)
-    }
-
-    @Test func aBuildTakesWhatNobodyNeedsAndGivesItBack() async throws {
-        var settings = CapacitySettings()
-        settings.slots = [.signal: .some(2)]
-        let plan = try CapacityPlan(settings: settings, machine: MachineCapacity(cpuThousandths: 16_500, memoryBytes: 128 << 30), gpus: 0)
-        let manager = ResourceManager(plan: plan)
-        let shared = plan.capacity.cpuThousandths - 2000
-        var wanted = plan.builds
-        (wanted.cpuThousandths, wanted.leastCPUThousandths) = (3000, 500)
-        let builds = wanted
-        let all: [ResourceClass: Int] = [.small: shared / 1000]
-        try await manager.withProcessors(of: builds) { thousandths in
-            #expect(thousandths == 3000 && manager.used.cpuThousandths == 2500)
-            // Jobs do not get what a build has, and slots of scheduled runs are nobody else's.
-            #expect(manager.room(beside: [:])[.small] == (shared - 2500) / 1000 && manager.room(beside: [:])[.signal] == 2)
-        }
-        #expect(manager.used.cpuThousandths == 0)
-        // With every slot taken there is what was set aside, at once.
-        manager.changed(held: all, asked: [:])
-        try await manager.withProcessors(of: builds) { thousandths in #expect(thousandths == 500) }
-        // What is kept for a larger job is not taken either.
-        manager.changed(held: [:], asked: [:])
-        manager.save(for: .large)
-        try await manager.withProcessors(of: builds) { thousandths in #expect(thousandths == 500) }
-        manager.save(for: nil)
-        // What an open claim may win is free or not when it is answered.
-        manager.changed(held: [:], asked: all)
-        async let later = manager.withProcessors(of: builds) { thousandths in thousandths }
-        manager.changed(held: [:], asked: [:])
-        #expect(try await later == 3000)
-        await #expect(throws: CancellationError.self) { try await manager.withProcessors(of: builds) { _ in throw CancellationError() } }
-        #expect(manager.used == Share())
     }
 }

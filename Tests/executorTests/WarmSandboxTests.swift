@@ -90,9 +90,9 @@ import Testing
         #expect(outcome.killer == .outside && outcome.result == [UInt8(ascii: "\n")], "\(outcome)")
     }
 
-    /// Threads that go on after the imports get a hundredth of a processor, or none, and the whole again with the run.
-    @Test(arguments: levels) func anIdleSandboxHasNoProcessor(_ level: SandboxLevel) async throws {
-        guard let fixture = try await Self.fixture(level) else { return }
+    /// Threads that go on after the imports get a hundredth of a processor, and the whole again with the run.
+    @Test func anIdleSandboxHasNoProcessor() async throws {
+        guard let fixture = try await Self.fixture(.full) else { return }
         let app = """
             import _thread, time
             from auspex import Prediction
@@ -112,60 +112,8 @@ import Testing
         #expect(used < 1, "\(used) s of processor time before the run")
     }
 
-    /// Without groups everything that the module has left running stands still, and goes on with the run.
-    @Test func withoutGroupsAnIdleSandboxStandsStill() async throws {
-        guard let fixture = try await Self.fixture(.reduced) else { return }
-        // Each of them notes the longest time in which it could not go on: a child, one of another session, and a grandchild whose parent has gone.
-        let app = """
-            import mmap, os, struct, time
-            from auspex import Prediction
-            longest = mmap.mmap(-1, 4096)
-            def tick(place):
-                last = time.monotonic()
-                while True:
-                    time.sleep(0.01)
-                    now = time.monotonic()
-                    gap = max(now - last, struct.unpack_from("d", longest, place * 8)[0])
-                    struct.pack_into("d", longest, place * 8, gap)
-                    last = now
-            if os.fork() == 0: tick(0)
-            if os.fork() == 0:
-                os.setsid()
-                tick(1)
-            child = os.fork()
-            if child == 0:
-                if os.fork() == 0: tick(2)
-                os._exit(0)
-            os.waitpid(child, 0)
-            def predict(context):
-                gaps = []
-                for _ in range(2000):
-                    gaps = struct.unpack_from("ddd", longest, 0)
-                    if min(gaps) > 1: break
-                    time.sleep(0.01)
-                print(sum(gap > 1 for gap in gaps))
-                return Prediction(1)
-            """
-        let (sandbox, limits) = try await started(app, fixture)
-        #expect(await sandbox.idle() != nil)
-        try await Task.sleep(for: .seconds(2))
-        #expect(!sandbox.hasEnded)
-        await sandbox.begin(try SandboxFixture.frame(), SandboxFixture.ClosedGateway(), within: .seconds(60))
-        let outcome = try await sandbox.outcome()
-        #expect(fixture.verdict(outcome, limits).values == ["1"] && outcome.log.text == "3\n", "\(outcome.log.text)")
-    }
-
-    @Test(arguments: levels) func whatStandsStillIsThrownAwayAtOnce(_ level: SandboxLevel) async throws {
+    @Test(arguments: levels) func anIdleSandboxKeepsTheMemoryThatItHas(_ level: SandboxLevel) async throws {
         guard let fixture = try await Self.fixture(level) else { return }
-        let app = "import os, signal\nfor _ in range(3):\n    if os.fork() == 0:\n        while True: signal.pause()\ndef predict(context): pass\n"
-        let (sandbox, _) = try await started(app, fixture)
-        #expect(await sandbox.idle() != nil)
-        let outcome = try #require(await sandbox.discard())
-        #expect(!outcome.hasBegun && sandbox.hasEnded)
-    }
-
-    @Test func anIdleSandboxKeepsTheMemoryThatItHas() async throws {
-        guard let fixture = try await Self.fixture(.full) else { return }
         let app = """
             import _thread, time
             hoard = []
@@ -178,7 +126,8 @@ import Testing
         let (sandbox, _) = try await started(app, fixture)
         let outcome = try await sandbox.outcome()
         #expect(outcome.outOfMemory && !outcome.hasBegun, "\(outcome)")
-        #expect(outcome.memoryPeakBytes < 96 << 20)
+        // Without a group of its own each process is bounded by its class, and all are looked at now and then.
+        #expect(outcome.memoryPeakBytes < (level == .full ? 96 : 600) << 20)
     }
 
     @Test func aRunHasTheMemoryOfItsClassAgain() async throws {

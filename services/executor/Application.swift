@@ -39,7 +39,7 @@ enum Application {
         )
 
         // What lies on the disk.
-        let storage = ExecutorStorage(settings: settings, builds: plan.builds, resources: resources, sandbox: sandbox, cpu: cpu)
+        let storage = ExecutorStorage(settings: settings, builds: plan.builds, sandbox: sandbox, cpu: cpu)
         let runtime = try await storage.prepare(for: pythons)
 
         let pool = WarmPool(bounds: settings.warm, loop: loops.serving[0], time: environment.time)

@@ -15,7 +15,7 @@ final class ExecutorStorage: Component {
     private let settings: ExecutorSettings
     private let cpu: CPUPool
 
-    init(settings: ExecutorSettings, builds: BuildCapacity, resources: ResourceManager, sandbox: Sandbox, cpu: CPUPool) {
+    init(settings: ExecutorSettings, builds: BuildCapacity, sandbox: Sandbox, cpu: CPUPool) {
         self.settings = settings
         self.cpu = cpu
         let index = PackageIndex(environment: ProcessInfo.processInfo.environment, choice: settings.packages) { path in
@@ -28,8 +28,7 @@ final class ExecutorStorage: Component {
             index: index,
             sandbox: sandbox,
             cpu: cpu,
-            builds: builds,
-            resources: resources
+            builds: builds
         )
         codeCache = DiskCache(root: settings.root + "/code", capacityBytes: settings.codeCacheBytes, cpu: cpu)
         code = CodeTree(cache: codeCache, cpu: cpu)

@@ -55,9 +55,8 @@ struct EnvironmentStore: Sendable {
     private let secrets: IndexSecrets
     private let downloads: DownloadFolder
     private let builds: BuildCapacity
-    private let resources: ResourceManager?
 
-    /// A store below `root`; without `uv` only the plain interpreter can be used, and without `resources` builds take no account of jobs.
+    /// A store below `root`; without `uv` only the plain interpreter can be used.
     init(
         root: String,
         capacityBytes: Int,
@@ -65,22 +64,18 @@ struct EnvironmentStore: Sendable {
         index: PackageIndex,
         sandbox: Sandbox,
         cpu: CPUPool,
-        builds: BuildCapacity = BuildCapacity(),
-        resources: ResourceManager? = nil
+        builds: BuildCapacity = BuildCapacity()
     ) {
         let downloads = DownloadFolder(root: root, capacityBytes: capacityBytes, cpu: cpu)
         flights = EnvironmentFlights(width: builds.atOnce, loop: sandbox.firstLoop) { await downloads.prune() }
         self.downloads = downloads
         self.builds = builds
-        self.resources = resources
         self.root = root
         self.uv = uv
         self.index = index
         discovery = IndexDiscovery(
             index: index,
-            installerHelp: {
-                try await Self.help(of: uv, in: sandbox, limits: builds.limits(.seconds(30), cpuThousandths: builds.leastCPUThousandths))
-            },
+            installerHelp: { try await Self.help(of: uv, in: sandbox, limits: builds.limits(.seconds(30))) },
             page: IndexDiscovery.asking(index, on: sandbox.firstLoop)
         )
         secrets = IndexSecrets(index)
@@ -323,23 +318,6 @@ struct EnvironmentStore: Sendable {
 
     /// Runs uv in the build sandbox; throws with the reason when it did not succeed.
     private func installer(_ step: Step, _ arguments: [String], _ python: PythonInterpreter, work: String, _ log: BuildLog) async throws {
-        try await withProcessors { try await installer(step, arguments, python, work: work, log, thousandths: $0) }
-    }
-
-    /// Does a step with the processors that it gets.
-    private func withProcessors(_ body: (_ thousandths: Int) async throws -> Void) async throws {
-        guard let resources else { return try await body(builds.cpuThousandths) }
-        try await resources.withProcessors(of: builds, body)
-    }
-
-    private func installer(
-        _ step: Step,
-        _ arguments: [String],
-        _ python: PythonInterpreter,
-        work: String,
-        _ log: BuildLog,
-        thousandths: Int
-    ) async throws {
         guard let uv else { throw Self.noInstaller }
         // Work and downloads under one mount: a hard link from the one to the other cannot cross two mounts.
         var mounts = [SandboxMount(source: root, target: "/build-root", writable: true), SandboxMount(source: uv, target: "/opt/uv")] + python.mounts
@@ -366,7 +344,7 @@ struct EnvironmentStore: Sendable {
             environment: environment,
             door: door,
             purpose: .build(userID: try await cpu.run(lane: FileTree.lane) { builder }),
-            limits: builds.limits(step.limit, cpuThousandths: thousandths)
+            limits: builds.limits(step.limit)
         )
         let proxy = PackageProxy(routes: routes, loop: sandbox.firstLoop)
         await proxy.serve(door)
@@ -389,12 +367,8 @@ struct EnvironmentStore: Sendable {
 
     /// Compiles what was installed, in a build sandbox without any way out.
     private func compile(_ python: PythonInterpreter, work: String, _ log: BuildLog) async throws {
-        try await withProcessors { try await compile(python, work: work, log, thousandths: $0) }
-    }
-
-    private func compile(_ python: PythonInterpreter, work: String, _ log: BuildLog, thousandths: Int) async throws {
         let site = "/build-root" + work.dropFirst(root.count) + "/site"
-        let limits = builds.limits(Step.compiling.limit, cpuThousandths: thousandths)
+        let limits = builds.limits(Step.compiling.limit)
         let command = SandboxCommand(
             arguments: [python.path, "-ISB", "-c", ByteCode.program, "/build-root/downloads", site, "\(max(1, limits.cpuThousandths / 1000))"],
             mounts: [SandboxMount(source: root, target: "/build-root", writable: true)] + python.mounts,

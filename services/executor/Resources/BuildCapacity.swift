@@ -6,10 +6,8 @@ struct BuildCapacity: Sendable, Hashable {
     var atOnce = 1
     /// The memory of each, in bytes.
     var memoryBytes = 4 << 30
-    /// Thousandths of a processor that each has at most: those that are set aside, and as many more as nobody needs when a step of it begins.
+    /// Thousandths of a processor of each. Processors are not set aside: builds share them with runs by quota and by nice value.
     var cpuThousandths = 4000
-    /// Thousandths of a processor that are set aside for each: with every slot taken a build still goes on.
-    var leastCPUThousandths = 500
 
     private static let mostAtOnce = 4
     /// What the largest packages are installed and compiled in.
@@ -28,11 +26,8 @@ struct BuildCapacity: Sendable, Hashable {
         cpuThousandths = 1000 * max(1, min(4, half / atOnce))
     }
 
-    /// What is set aside of processors for all builds at once.
-    var setAsideThousandths: Int { atOnce * leastCPUThousandths }
-
-    /// The limits of one step that has so many thousandths of a processor.
-    func limits(_ wallTime: Duration, cpuThousandths: Int) -> SandboxLimits {
+    /// The limits of one step.
+    func limits(_ wallTime: Duration) -> SandboxLimits {
         var limits = SandboxLimits.of(.standard, wallTime: wallTime)
         limits.memoryBytes = memoryBytes
         limits.processes = 256

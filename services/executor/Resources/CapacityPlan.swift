@@ -96,10 +96,10 @@ struct CapacityPlan: Sendable {
     init(settings: CapacitySettings, machine: MachineCapacity, gpus: Int) throws(SandboxError) {
         let memory = settings.memoryBytes ?? machine.memoryBytes
         let reserve = settings.reservedBytes ?? min(4096 << 20, max(256 << 20, memory / 8))
+        let cpu = settings.cpuThousandths ?? max(Self.leastProcessors * 1000, machine.cpuThousandths)
         let buildBytes = settings.buildBytes ?? min(8192 << 20, max(512 << 20, memory / 8))
-        builds = BuildCapacity(setAsideBytes: buildBytes, processorThousandths: machine.cpuThousandths)
-        let cpu = settings.cpuThousandths ?? max(Self.leastProcessors * 1000, machine.cpuThousandths - builds.setAsideThousandths)
         capacity = Share(cpuThousandths: cpu, memoryBytes: max(0, memory - reserve - settings.warmBytes - buildBytes), gpus: gpus)
+        builds = BuildCapacity(setAsideBytes: buildBytes, processorThousandths: machine.cpuThousandths)
         classes = settings.classes
 
         let signal = Share(classes[.signal])

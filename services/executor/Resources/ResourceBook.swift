@@ -7,8 +7,7 @@ import Contracts
 /// for, so it asks for what fits at once; classes that had to stand back are asked for in the next claim, beginning with another class each time. When
 /// a job waits at the scheduler for whose class there is no room, nothing is asked for that would take the room as it comes free, until it fits.
 ///
-/// A scheduled run may be larger than its slot, which only its manifest says: the difference comes out of what is shared, and is waited for. A build of an
-/// environment has processors set aside, which are not counted here, and takes more where nobody needs them.
+/// A scheduled run may be larger than its slot, which only its manifest says: the difference comes out of what is shared, and is waited for.
 struct ResourceBook: Sendable {
     /// What there is for jobs.
     let capacity: Share
@@ -21,7 +20,6 @@ struct ResourceBook: Sendable {
     private var asked: [ResourceClass: Int] = [:]
     private var extras: [Int: Share] = [:]
     private var debts: [(number: Int, share: Share)] = []
-    private var builds: [Int: Share] = [:]
     private var extraCount = 0
     private var askedInRound: Set<ResourceClass> = []
     private var turn = 0
@@ -39,20 +37,16 @@ struct ResourceBook: Sendable {
 
     // MARK: What is taken
 
-    /// What jobs and builds take now, without the slots that are only set aside.
-    var used: Share { taken(held) + beyondSlots }
-
-    /// What is taken besides slots: by runs that are larger than theirs, and by builds.
-    private var beyondSlots: Share { extras.values.reduce(Share(), +) + builds.values.reduce(Share(), +) }
+    /// What jobs take now, without the slots that are only set aside.
+    var used: Share { taken(held) + extras.values.reduce(Share(), +) }
 
     private func taken(_ counts: [ResourceClass: Int]) -> Share { counts.reduce(Share()) { $0 + size($1.key) * $1.value } }
 
-    /// What may be shared out beside these jobs: the slots of scheduled runs, what runs hold beyond their slots and builds beyond what is set aside for them,
-    /// and what such runs wait for are gone.
+    /// What may be shared out beside these jobs: the slots of scheduled runs, what runs hold beyond their slots, and what such runs wait for are gone.
     private func free(beside held: [ResourceClass: Int]) -> Share {
         var counts = held
         counts[.signal] = max(slots[.signal] ?? 0, held[.signal] ?? 0)
-        let rest = capacity - taken(counts) - beyondSlots
+        let rest = capacity - taken(counts) - extras.values.reduce(Share(), +)
         return debts.reduce(rest) { $0 - $1.share }
     }
 
@@ -146,7 +140,7 @@ struct ResourceBook: Sendable {
         while let first = debts.first {
             var counts = held.merging(asked) { $0 + $1 }
             counts[.signal] = max(slots[.signal] ?? 0, counts[.signal] ?? 0)
-            let free = capacity - taken(counts) - beyondSlots
+            let free = capacity - taken(counts) - extras.values.reduce(Share(), +)
             guard first.share.fits(in: free) else { break }
             extras[first.number] = first.share
             debts.removeFirst()
@@ -154,25 +148,9 @@ struct ResourceBook: Sendable {
         return extras[number] != nil
     }
 
-    // MARK: Builds
-
-    /// Whether a claim is open that may still win jobs.
-    var hasOpenClaim: Bool { !asked.isEmpty }
-
-    /// Takes processors for a step of a build that nobody needs now: none that an open claim may win, that are kept for a larger job or waited for. A build
-    /// never waits for them, since a job may wait for the build.
-    mutating func takeForBuild(upTo most: Int) -> (number: Int, thousandths: Int) {
-        let free = saving == nil ? free(beside: held.merging(asked) { $0 + $1 }).cpuThousandths : 0
-        let share = Share(cpuThousandths: max(0, min(most, free)))
-        extraCount += 1
-        builds[extraCount] = share
-        return (extraCount, share.cpuThousandths)
-    }
-
-    /// Takes back what a run or a build had or waited for.
+    /// Takes back what a run had or waited for.
     mutating func giveBack(_ number: Int) {
         extras[number] = nil
-        builds[number] = nil
         debts.removeAll { $0.number == number }
     }
 }

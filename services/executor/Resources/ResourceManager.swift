@@ -19,8 +19,6 @@ final class ResourceManager: SlotSource {
         var gpus: [GPUDevice]
         var pauses: Set<String> = []
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
-        /// Builds that wait for the answer of the claim that is open.
-        var builds: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state: Mutex<State>
@@ -65,13 +63,7 @@ final class ResourceManager: SlotSource {
     func resume(_ reason: String) { state.withLock { _ = $0.pauses.remove(reason) } }
 
     func changed(held: [ResourceClass: Int], asked: [ResourceClass: Int]) {
-        change {
-            $0.book.changed(held: held, asked: asked)
-        } released: { state in
-            if state.book.hasOpenClaim { return [] }
-            defer { state.builds = [] }
-            return state.builds
-        }
+        change { $0.book.changed(held: held, asked: asked) }
     }
 
     /// Keeps room for a class whose jobs wait and do not fit; nil for none.
@@ -130,23 +122,6 @@ final class ResourceManager: SlotSource {
     func giveBack(_ extra: Extra?) {
         guard let extra else { return }
         change { $0.book.giveBack(extra.number) }
-    }
-
-    /// Does a step of a build with what is set aside for it of the processors, and as much more as nobody needs when it begins.
-    func withProcessors<Result: Sendable>(of builds: BuildCapacity, _ body: (_ thousandths: Int) async throws -> Result) async throws -> Result {
-        // What an open claim asked for may be free in a moment, when it is answered.
-        await withCheckedContinuation { continuation in
-            let isSettled = state.withLock { state in
-                if state.book.hasOpenClaim { state.builds.append(continuation) }
-                return !state.book.hasOpenClaim
-            }
-            if isSettled { continuation.resume() }
-        }
-        var taken = (number: 0, thousandths: 0)
-        change { taken = $0.book.takeForBuild(upTo: builds.cpuThousandths - builds.leastCPUThousandths) }
-        let number = taken.number
-        defer { change { $0.book.giveBack(number) } }
-        return try await body(builds.leastCPUThousandths + taken.thousandths)
     }
 
     /// Graphics processors for one run, which has them to itself; nil when fewer are free.

@@ -78,8 +78,6 @@ void cgroup_wake(const struct options *options);
 
 // memory.c
 uint64_t memory_of_tree(pid_t root);
-bool tree_stop(pid_t root);
-void tree_continue(pid_t root);
 uint64_t files_in_temporary_folders(pid_t process);
 
 // filter.c

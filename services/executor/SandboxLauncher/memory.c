@@ -1,5 +1,4 @@
-// What cgroups do for a whole run, where there are none: its memory is the private pages of all its processes, summed now and then, and while it
-// waits for its beginning it stands still.
+// Memory of a whole run where no cgroup counts it: the private pages of all its processes, summed now and then.
 //
 // Each process has its own limit besides (RLIMIT_AS), so between two looks a run can grow by the number of its processes times that.
 // This is the second wall, not an exact one; the first look after the bound is passed ends the run.
@@ -8,18 +7,13 @@
 #include "launcher.h"
 
 #include <dirent.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { most_processes = 4096, most_looks = 50 };
-
-static pid_t list[most_processes];
+enum { most_processes = 4096 };
 
 /// The pages that a process shares with nobody, in bytes; 0 when it is gone.
 static uint64_t private_bytes(pid_t pid) {
@@ -34,7 +28,7 @@ static uint64_t private_bytes(pid_t pid) {
 }
 
 /// Adds the children of all threads of a process to a list; the kernel keeps one list a thread.
-static int add_children(pid_t parent, int count) {
+static int add_children(pid_t parent, pid_t *list, int count) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
     DIR *threads = opendir(path);
@@ -52,59 +46,17 @@ static int add_children(pid_t parent, int count) {
     return count;
 }
 
-/// Lists a process and everything below it; gives how many they are.
-static int list_tree(pid_t root) {
-    int count = 1;
-    list[0] = root;
-    for (int index = 0; index < count; index++) count = add_children(list[index], count);
-    return count;
-}
-
 /// The private memory of a process and everything below it, in bytes.
 uint64_t memory_of_tree(pid_t root) {
+    static pid_t list[most_processes];
     uint64_t total = 0;
-    for (int count = list_tree(root), index = 0; index < count; index++) total += private_bytes(list[index]);
-    return total;
-}
-
-/// Whether a process does nothing until it is told to go on, or is gone.
-static bool stands_still(pid_t pid) {
-    char path[64], line[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (!file) return true;
-    size_t length = fread(line, 1, sizeof line - 1, file);
-    fclose(file);
-    line[length] = 0;
-    // The state stands behind the name, which may hold anything in its parentheses.
-    char *name_end = strrchr(line, ')');
-    char state = name_end && name_end[1] ? name_end[2] : 0;
-    return state == 'T' || state == 'Z' || state == 'X';
-}
-
-/// Stops a process and everything below it: what is stopped neither grows nor uses a processor, and cannot go on by itself. False when not all of it has
-/// stopped within a moment.
-///
-/// A process may have had a child before it heard that it is to stop: all of them have stopped only when a second look finds nobody else.
-bool tree_stop(pid_t root) {
-    struct timespec pause = {.tv_nsec = 1000000};
-    for (int look = 0, quiet = 0; look < most_looks; look++) {
-        bool moved = false;
-        for (int count = list_tree(root), index = 0; index < count; index++) {
-            // Also those that look as if they had ended: a first thread may have, before the others.
-            moved = !stands_still(list[index]) || moved;
-            kill(list[index], SIGSTOP);
-        }
-        quiet = moved ? 0 : quiet + 1;
-        if (quiet == 2) return true;
-        nanosleep(&pause, NULL);
+    int count = 1;
+    list[0] = root;
+    for (int index = 0; index < count; index++) {
+        total += private_bytes(list[index]);
+        count = add_children(list[index], list, count);
     }
-    return false;
-}
-
-/// Lets what was stopped go on.
-void tree_continue(pid_t root) {
-    for (int count = list_tree(root), index = 0; index < count; index++) kill(list[index], SIGCONT);
+    return total;
 }
 
 /// Files and folders in the folders in memory that a run may write to; 0 where they cannot be looked at.

@@ -34,8 +34,6 @@ struct run {
     /// Whether it still waits for its run to begin.
     bool waits;
     bool idle;
-    /// Whether it stands still until then, because no cgroup bounds it.
-    bool stopped;
     /// Whether what an idle command lacks was given back so that it dies quickly.
     bool hurried;
 };
@@ -77,21 +75,14 @@ static int children_of(pid_t parent, pid_t *found, int capacity) {
     return count;
 }
 
-/// Lets a command go on that stood still.
-static void go_on(struct run *run) {
-    if (run->stopped) tree_continue(run->child);
-    run->stopped = false;
-}
-
 /// Asks the command itself to end: it is the grandchild, below bwrap and the first process of the namespace.
-static void terminate(struct run *run) {
+static void terminate(const struct run *run) {
     pid_t first[16], commands[64];
     int count = children_of(run->child, first, 16);
     for (int i = 0; i < count; i++) {
         int below = children_of(first[i], commands, 64);
         for (int k = 0; k < below; k++) kill(commands[k], SIGTERM);
     }
-    go_on(run);
 }
 
 static void kill_everything(const struct options *options, struct run *run, const char *why) {
@@ -153,8 +144,6 @@ static uint64_t deadline_of(const struct options *options, const struct run *run
 static void be_idle(const struct options *options, struct run *run) {
     if (!run->waits || run->idle || run->ended || run->killed) return;
     uint64_t bytes = cgroup_idle(options);
-    // Where no group bounds it, it stands still: it needs neither memory nor a processor until its run begins.
-    if (options->cgroup_count == 0) run->stopped = tree_stop(run->child);
     if (!bytes) bytes = memory_of_tree(run->child);
     run->idle = true;
     char line[64];
@@ -175,7 +164,6 @@ static void begin(struct options *options, struct run *run) {
         kill_everything(options, run, "spoiled");
         return;
     }
-    go_on(run);
     run->waits = false;
     run->started = monotonic_microseconds();
     say("begun\n");
@@ -207,14 +195,13 @@ static void watch(struct options *options, struct run *run, int signals) {
             }
             timeout = (int)((deadline - now) / 1000) + 1;
         }
-        // What stands still is as large as it was when it was stopped.
-        if (looks && !run->stopped && !run->ended && !run->killed) {
+        if (looks && !run->ended && !run->killed) {
             if (is_too_large(options, run)) {
                 run->out_of_memory = true;
                 kill_everything(options, run, "memory");
                 continue;
             }
-            // What could not be stopped waits as well, and a hundred of them must not cost a processor in looks.
+            // A hundred that wait must not cost a processor in looks.
             int pause = run->waits && run->idle ? 20 * memory_look_milliseconds : memory_look_milliseconds;
             if (timeout < 0 || timeout > pause) timeout = pause;
         }
