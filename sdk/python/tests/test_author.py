@@ -1,5 +1,6 @@
 """The contract between an author's code and a run: bars in, rows out."""
 
+import contextlib
 import json
 import math
 import mmap
@@ -186,7 +187,9 @@ def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=())
         for message, path in answers:
             questions.append(json.loads(ours.recv(4096)))
             with open(path or os.devnull, "rb") as file:
-                socket.send_fds(ours, [json.dumps(message).encode()], [file.fileno()] if path else [])
+                # Who has given up asking may have closed the channel by now.
+                with contextlib.suppress(BrokenPipeError):
+                    socket.send_fds(ours, [json.dumps(message).encode()], [file.fileno()] if path else [])
         output, errors = process.communicate(timeout=60)
     done = subprocess.CompletedProcess(program, process.returncode, output, errors)
     done.questions = questions
