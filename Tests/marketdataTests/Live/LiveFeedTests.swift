@@ -271,7 +271,10 @@ import Testing
             try await bench.subscribe()
             try await bench.watch(5)
             let gate = GatedCache()
-            var killed = bench.parts(reader: try Bench(bench.store, results: gate).reader)
+            // Every answer is looked for in the cache, few rows as well: there the reader is stopped.
+            var limits = ReadLimits()
+            limits.lightRows = 0
+            var killed = bench.parts(reader: try Bench(bench.store, results: gate, limits: limits).reader)
             killed.metrics = LiveMetrics(source: "scripted", metrics: Metrics())
             #expect(try await bench.live.claim(feed: "scripted", runner: killed.runner, leaseSeconds: 3_600))
             let session = Task(on: TestLoop.shared) { [killed] in try await LiveSession(killed, loop: TestLoop.shared).run() }
