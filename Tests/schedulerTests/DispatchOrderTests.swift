@@ -100,30 +100,27 @@ struct DispatchOrderTests {
         }
     }
 
-    /// An account that has run many short jobs has left their leases behind in the index, dead until the next vacuum: only the first claim reads them.
-    @Test func leasesThatAreGoneCostAClaimNothing() async throws {
+    /// An account that has run many short jobs has left their leases in the index, dead until the next vacuum: bitmaps and anti-joins would read them all at
+    /// each claim, a plain scan marks them once. (What it reads then is not counted here: when an entry counts as dead is the whole server's business.)
+    @Test func leasesThatAreGoneAreReadByNoBitmap() async throws {
         try await withPostgresStore { store, _ in
-            let account = AccountID.make()
             try await store.pool.execute(
                 """
                 INSERT INTO leases (job_id, attempt_id, claim_id, account_id, resource_class, worker, expires_at)
-                SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), \(account), 'small', 'gone', clock_timestamp()
-                FROM generate_series(1, 20000) AS number
+                SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), \(Fixture.account), 'small', 'gone', clock_timestamp()
+                FROM generate_series(1, 2000) AS number
                 """
             )
-            try await store.pool.execute("DELETE FROM leases")
-            _ = try await store.insert((0..<3).map { Fixture.job("job \($0)", account: account) })
-            #expect(try await store.claim(Fixture.claim(1)).count == 1)
-            var explained: SQL = "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) "
+            var explained: SQL = "EXPLAIN (COSTS OFF) "
             explained.append(
-                ClaimStatements.take(.small, for: [Fixture.claim(1)], behind: .platform, limits: AccountLimits(), lease: "interval '30 s'")
+                ClaimStatements.take(.small, for: [Fixture.claim(64)], behind: .platform, limits: AccountLimits(), lease: "interval '30 s'")
             )
             let plan = try await store.pool.withTransaction { connection in
                 _ = try await connection.query(ClaimStatements.turn)
                 return try await connection.query(explained.unprepared).map { try $0.column(0, as: String.self) }
-            }
-            let read = try #require(plan.first { $0.contains("Buffers: shared") }?.split(separator: "hit=").last?.prefix { $0.isNumber })
-            #expect(try #require(Int(read)) < 400, "\(plan.joined(separator: "\n"))")
+            }.joined(separator: "\n")
+            #expect(plan.contains("using leases_claim on leases") && plan.contains("using leases_account on leases"), "\(plan)")
+            #expect(!plan.contains("Bitmap") && !plan.contains("Seq Scan"), "\(plan)")
         }
     }
 
