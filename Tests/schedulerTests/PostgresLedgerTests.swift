@@ -201,6 +201,19 @@ struct PostgresLedgerTests {
         }
     }
 
+    /// As many schedules as this one, all due at once.
+    private func crowd(of signal: SignalID, _ count: Int, _ store: PostgresSchedulerStore) async throws {
+        try await store.pool.execute(
+            """
+            INSERT INTO schedules (schedule_id, state, signal_id, account_id, subject_version, publication, cursor_at, next_due_at)
+            SELECT gen_random_uuid(), state, copy, account_id, subject_version, jsonb_set(publication, '{signal_id}', to_jsonb(copy::text)),
+                cursor_at, next_due_at
+            FROM schedules CROSS JOIN LATERAL (SELECT gen_random_uuid() AS copy FROM generate_series(2, \(Int32(count)))) AS copies
+            WHERE signal_id = \(signal)
+            """
+        )
+    }
+
     @Test func oneLookWorksOffAWholeCrowd() async throws {
         try await withPostgresStore { store, _ in
             let event = Fixture.publication(.interval(seconds: 3_600))
@@ -208,14 +221,7 @@ struct PostgresLedgerTests {
             let due = try #require(try await store.earliestDueTime())
             // More than one transaction works off, and no multiple of that.
             let count = 3 * OccurrenceMaker.batch + 7
-            try await store.pool.execute(
-                """
-                INSERT INTO schedules (schedule_id, state, signal_id, account_id, subject_version, publication, cursor_at, next_due_at)
-                SELECT gen_random_uuid(), state, copy, account_id, subject_version, jsonb_set(publication, '{signal_id}', to_jsonb(copy::text)),
-                    cursor_at, next_due_at
-                FROM schedules CROSS JOIN LATERAL (SELECT gen_random_uuid() AS copy FROM generate_series(2, \(Int32(count)))) AS copies
-                """
-            )
+            try await crowd(of: event.signalID, count, store)
             let time = ManualTimeSource(due + .seconds(4))
             let hints = Mutex<[ResourceClass]>([])
             let ticker = Ticker(store: store, time: time, loop: TestLoop.shared) { hint in hints.withLock { $0.append(hint) } }
@@ -238,6 +244,35 @@ struct PostgresLedgerTests {
             _ = try await ticker.look()
             #expect(try await store.pool.query("SELECT count(*) FROM occurrences").first?.column(0, as: Int.self) == count)
         }
+    }
+
+    /// The tail of the first crowd shares a transaction with the head of the second; either may be the larger part of it.
+    @Test(arguments: [1_200, 1_300]) func twoCrowdsAtOnceAreBothInTime(first: Int) async throws {
+        try await withPostgresStore { store, _ in
+            let counts = [first, 1_300]
+            let cadences = [Cadence.cron(expression: "59 59 * * * *", zone: "UTC"), .interval(seconds: 3_600)]
+            for (cadence, count) in zip(cadences, counts) {
+                let event = Fixture.publication(cadence)
+                _ = try await store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: Fixture.start, in: $0) }
+                try await crowd(of: event.signalID, count, store)
+            }
+            let due = try #require(try await store.earliestDueTime())
+            let looks = Self.looks()
+            let ticker = Ticker(store: store, time: ManualTimeSource(due + .seconds(4)), loop: TestLoop.shared) { _ in }
+            _ = try await ticker.look()
+            let rows = try await store.pool.query(
+                "SELECT due_at, count(*), count(*) FILTER (WHERE outcome = 'fired') FROM occurrences GROUP BY due_at ORDER BY due_at"
+            )
+            #expect(try rows.map { try $0.column(0, as: Timestamp.self) } == [due, due + .seconds(1)])
+            for column in 1...2 { #expect(try rows.map { try $0.column(column, as: Int.self) } == counts) }
+            // Each transaction is seen in the figures, not each crowd.
+            #expect(Self.looks() >= looks + counts.reduce(0, +) / OccurrenceMaker.batch)
+        }
+    }
+
+    private static func looks() -> Int {
+        let line = Metrics.shared.render().split(separator: "\n").first { $0.hasPrefix("auspex_scheduler_tick_lag_seconds_count") }
+        return line.flatMap { Int($0.split(separator: " ").last ?? "") } ?? 0
     }
 
     @Test func anEndedJobCannotBeChanged() async throws {

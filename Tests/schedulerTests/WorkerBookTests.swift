@@ -90,6 +90,20 @@ struct WorkerBookTests {
         }
     }
 
+    /// As an upload asks: scheduled runs of a version of any class wait in `signal`.
+    @Test func theExecutorsOfSignalNeedThePythonsOfEveryClass() {
+        var signal = Self.report("signal")
+        signal.classes = [WorkerClass(class: .signal, slots: 2, busy: 0)]
+        var large = Self.report("large")
+        large.classes = [WorkerClass(class: .large, slots: 1, busy: 0)]
+        large.pythons.append(WorkerPython(implementation: "cpython", series: "3.12", version: "3.12.1"))
+        let gap = [PythonGap(series: "3.12", lacking: ["signal"])]
+        #expect(PythonGap.found(among: [signal, large, Self.report("small")]) == [.large: gap])
+        signal.pythons = large.pythons
+        #expect(PythonGap.found(among: [signal, large]).isEmpty)
+        #expect(PythonGap.found(among: [signal, large, Self.report("small")]) == [.small: [PythonGap(series: "3.12", lacking: ["small"])]])
+    }
+
     @Test func pythonsThatNotAllOfAClassHaveAreShown() async throws {
         try await withTestHouse { house in
             var small = Self.report("small")

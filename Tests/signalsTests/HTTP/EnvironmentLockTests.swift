@@ -140,6 +140,9 @@ struct EnvironmentLockTests {
             let lacking = try await upload("pypy3.9")
             #expect(lacking.status == 422 && lacking.text.contains("1 of 3 executors lack Python pypy3.9"), "\(lacking.text)")
             #expect(lacking.text.contains("unknown_python") && lacking.text.contains("all have 3.11"))
+            platform.pythons.present.withLock { $0 = [[shelf[0]], [shelf[1]]] }
+            let disjoint = try await upload("3.11")
+            #expect(disjoint.status == 422 && disjoint.text.contains("there is no Python that all of them have"), "\(disjoint.text)")
             let nonsense = try await upload("3.7")
             #expect(nonsense.text.contains("bad_manifest"))
         }

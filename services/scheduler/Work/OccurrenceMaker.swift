@@ -7,30 +7,35 @@ import Synchronization
 struct OccurrenceMaker: Sendable {
     let store: any SchedulerStore
     private let grids = GridCache()
-    private let crowd = Crowd()
+    private let crowds = Crowds()
 
     /// How many schedules one transaction works off: what the first of a crowd wait for, and the loop with them.
     static let batch = 500
 
     init(store: any SchedulerStore) { self.store = store }
 
-    /// Works off schedules that are due; gives how many there were, and how many jobs were made.
+    /// What one transaction worked off.
+    struct Round: Sendable {
+        var schedules = 0
+        var jobs = 0
+        /// How long before it the first of them was due.
+        var lag = Duration.zero
+    }
+
+    /// Works off schedules that are due.
     ///
     /// The clock is read when the transaction begins, and again when it is tried again: a run that waited for a connection is not on time.
-    func makeDue(at clock: @autoclosure @escaping @Sendable () -> Timestamp) async throws -> (schedules: Int, jobs: Int) {
+    func makeDue(at clock: @autoclosure @escaping @Sendable () -> Timestamp) async throws -> Round {
         try await store.transaction { transaction in try await makeDue(at: clock(), in: transaction) }
     }
 
     /// The same within a transaction.
-    func makeDue(at now: Timestamp, in transaction: any SchedulerTransaction) async throws -> (schedules: Int, jobs: Int) {
+    func makeDue(at now: Timestamp, in transaction: any SchedulerTransaction) async throws -> Round {
         var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
-        if schedules.isEmpty { return (0, 0) }
-        // Those count as well that another replica works off at this moment.
-        if let second = Crowd.busiest(schedules.compactMap(\.nextDueAt)),
-            try await transaction.countSchedules(dueAt: second, limit: TickPlan.crowd + 1) > TickPlan.crowd
-        {
-            crowd.note(second)
-        }
+        if schedules.isEmpty { return Round() }
+        let dueTimes = schedules.compactMap(\.nextDueAt)
+        // Decided here for all of these: what others note while this waits for the database changes nothing.
+        let crowded = try await crowdedSeconds(among: dueTimes, in: transaction)
         let open = try await transaction.openRuns(of: schedules)
         let sessions = try await transaction.sessions(of: schedules)
         var made: [Made] = []
@@ -51,14 +56,24 @@ struct OccurrenceMaker: Sendable {
                 cursor: schedule.cursor,
                 now: now,
                 open: OpenRuns(open[schedule.id] ?? []),
-                isCrowded: crowd.contains(schedule.nextDueAt)
+                isCrowded: schedule.nextDueAt.map(crowded.contains) ?? false
             )
             let plan = TickPlan(look)
             schedules[index].cursor = plan.cursor
             schedules[index].nextDueAt = plan.nextDueAt
             made += plan.entries.compactMap { Made($0, of: schedule, at: now, nextDueAt: plan.nextDueAt) }
         }
-        return (schedules.count, try await Self.write(made, meeting: open, advancing: schedules, in: transaction))
+        let jobs = try await Self.write(made, meeting: open, advancing: schedules, in: transaction)
+        return Round(schedules: schedules.count, jobs: jobs, lag: dueTimes.min().map { now - $0 } ?? .zero)
+    }
+
+    /// The seconds that are known to be shared by a crowd; of those that are not known yet, the one that most of these due times share is looked at.
+    private func crowdedSeconds(among dueTimes: [Timestamp], in transaction: any SchedulerTransaction) async throws -> [Timestamp] {
+        let known = crowds.known
+        guard let busiest = Crowds.busiest(dueTimes.filter { !known.contains($0) }) else { return known }
+        // Those count as well that another replica works off at this moment.
+        let count = try await transaction.countSchedules(dueAt: busiest, limit: TickPlan.crowd + 1)
+        return count > TickPlan.crowd ? crowds.note(busiest) : crowds.known
     }
 
     /// An occurrence with what its job and its event need.
@@ -141,18 +156,26 @@ extension Occurrence {
     }
 }
 
-/// The latest second that more than a thousand schedules shared: those that a later transaction works off belong to the same crowd.
-private final class Crowd: Sendable {
-    private let second = Mutex<Timestamp?>(nil)
+/// Seconds that more than a thousand schedules shared: those that a later transaction works off belong to the same crowd.
+private final class Crowds: Sendable {
+    /// So many are remembered, those that were noted last; all that are worked off at once are far fewer.
+    private static let most = 16
+    private let seconds = Mutex<[Timestamp]>([])
 
     /// The due time that most of these share.
     static func busiest(_ dueTimes: [Timestamp]) -> Timestamp? {
         Dictionary(dueTimes.map { ($0, 1) }, uniquingKeysWith: +).max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
     }
 
-    func note(_ crowded: Timestamp) { second.withLock { $0 = crowded } }
+    var known: [Timestamp] { seconds.withLock { $0 } }
 
-    func contains(_ dueAt: Timestamp?) -> Bool { dueAt.map { due in second.withLock { $0 == due } } ?? false }
+    /// Remembers one more; gives all that are known.
+    func note(_ crowded: Timestamp) -> [Timestamp] {
+        seconds.withLock { seconds in
+            seconds = (seconds.filter { $0 != crowded } + [crowded]).suffix(Self.most)
+            return seconds
+        }
+    }
 }
 
 /// Grids by their definition: parsing an expression and finding a zone is not done at each look.

@@ -2,7 +2,7 @@ import Contracts
 import ServiceRuntime
 import Synchronization
 
-/// Shows where executors of one class have different Pythons: any of them may claim any job of the class, so each should have all of them.
+/// Shows where executors have different Pythons that may be given runs of the same versions: each should have all of them, as an upload is held to it.
 final class PythonGauge: Component {
     let name = "pythons"
     static let interval = Duration.seconds(60)
@@ -49,12 +49,12 @@ final class PythonGauge: Component {
         for name in Set(gaps.keys).union(before.keys) {
             Metrics.shared.gauge(
                 "auspex_scheduler_python_gaps",
-                help: "Pythons that some executors of a class have and others lack.",
+                help: "Pythons that some executors which may run versions of a class have and others lack.",
                 labels: ["class": name.rawValue]
             ).set(Double(gaps[name]?.count ?? 0))
             for gap in gaps[name] ?? [] where before[name]?.contains(gap) != true {
                 logger.warning(
-                    "executors of one class have different Pythons",
+                    "executors that may be given runs of the same versions have different Pythons",
                     ["class": .string(name.rawValue), "python": .string(gap.series), "lacking": .string(gap.lacking.joined(separator: ", "))]
                 )
             }
@@ -63,7 +63,7 @@ final class PythonGauge: Component {
     }
 }
 
-/// A Python that some workers of a class have and others lack.
+/// A Python that some workers which may be given the same runs have and others lack.
 struct PythonGap: Sendable, Hashable {
     let series: String
     /// The names of those without it; not all of very many.
@@ -71,18 +71,19 @@ struct PythonGap: Sendable, Hashable {
 
     private static let mostNames = 20
 
-    /// By class. Workers without any Python run none of its code.
+    /// By class, among those that an upload asks as well (`mayRunVersions`). Workers without any Python run none of its code.
     static func found(among reports: [WorkerReport]) -> [ResourceClass: [PythonGap]] {
-        var workers: [ResourceClass: [WorkerReport]] = [:]
-        for report in reports where !report.pythons.isEmpty {
-            for name in Set(report.classes.filter { $0.slots > 0 }.map(\.class)) { workers[name, default: []].append(report) }
-        }
-        return workers.compactMapValues { workers in
+        let able = reports.filter { !$0.pythons.isEmpty }
+        let classes = Set(able.flatMap { $0.classes.filter { $0.slots > 0 }.map(\.class) })
+        var found: [ResourceClass: [PythonGap]] = [:]
+        for name in classes {
+            let workers = able.filter { $0.mayRunVersions(of: name) }
             let gaps = Set(workers.flatMap { $0.pythons.map(\.series) }).sorted().compactMap { series -> PythonGap? in
                 let lacking = workers.filter { !$0.pythons.contains { $0.series == series } }.map(\.worker).sorted()
                 return lacking.isEmpty ? nil : PythonGap(series: series, lacking: Array(lacking.prefix(mostNames)))
             }
-            return gaps.isEmpty ? nil : gaps
+            if !gaps.isEmpty { found[name] = gaps }
         }
+        return found
     }
 }

@@ -14,7 +14,10 @@ final class Ticker: Component {
     private let work = BackgroundTask()
     private let logger = Logger("ticker")
     private let made = Metrics.shared.counter("auspex_scheduler_runs_made_total", help: "Jobs made of due times.")
-    private let lag = Metrics.shared.histogram("auspex_scheduler_tick_lag_seconds", help: "How long after its due time a schedule was looked at.")
+    private let lag = Metrics.shared.histogram(
+        "auspex_scheduler_tick_lag_seconds",
+        help: "How long after the first of them was due a transaction worked off schedules."
+    )
 
     init(store: any SchedulerStore, time: any TimeSource, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
         self.store = store
@@ -52,7 +55,6 @@ final class Ticker: Component {
         let now = time.now()
         guard let earliest else { return Self.longestSleep }
         guard earliest <= now else { return min(Self.longestSleep, earliest - now) }
-        lag.observe(Double((now - earliest).wholeMicroseconds) / 1e6)
         let schedules = try await make()
         if schedules == OccurrenceMaker.batch { try await workOffTheCrowd() }
         // Nothing although something is due: another replica has it.
@@ -69,12 +71,13 @@ final class Ticker: Component {
 
     /// Works off as much as fits one transaction; gives how many schedules there were.
     private func make() async throws -> Int {
-        let (schedules, jobs) = try await maker.makeDue(at: self.time.now())
-        if jobs > 0 {
-            made.increment(by: jobs)
+        let round = try await maker.makeDue(at: self.time.now())
+        if round.schedules > 0 { lag.observe(Double(round.lag.wholeMicroseconds) / 1e6) }
+        if round.jobs > 0 {
+            made.increment(by: round.jobs)
             hint(.signal)
         }
-        return schedules
+        return round.schedules
     }
 }
 

@@ -25,7 +25,7 @@ final class PythonDirectory: Sendable {
     /// The Pythons of each executor that may be given a run of a class: a scheduled one, which waits in the class `signal`, or a dry one or one of a backfill.
     /// Empty when no such executor is up or the scheduler does not answer. Then nobody knows, and nothing is refused for it.
     func present(for resourceClass: ResourceClass) async -> [[WorkerPython]] {
-        await workers().filter { worker in worker.classes.contains { $0.slots > 0 && [.signal, resourceClass].contains($0.class) } }.map(\.pythons)
+        await workers().filter { $0.mayRunVersions(of: resourceClass) }.map(\.pythons)
     }
 
     private func workers() async -> [WorkerReport] {

@@ -180,11 +180,12 @@ struct VersionDrafts: Sendable {
         let present = await pythons(resourceClass)
         let lacking = present.count { !$0.contains { $0.answers(to: wanted) } }
         if lacking == 0 { return nil }
+        let common = present[0].filter { python in present.allSatisfy { $0.contains { $0.series == python.series } } }
         let message =
             lacking == present.count
             ? "no executor has Python \(wanted); there are \(present.flatMap(\.self).seriesText)"
             : "\(lacking) of \(present.count) executors lack Python \(wanted), and any of them may be given a run; "
-                + "all have \(present[0].filter { python in present.allSatisfy { $0.contains { $0.series == python.series } } }.seriesText)"
+                + (common.isEmpty ? "there is no Python that all of them have" : "all have \(common.seriesText)")
         return UploadProblem(code: "unknown_python", field: "\(ProjectFile.manifest): python", message: message)
     }
 

@@ -37,6 +37,14 @@ public struct WorkerReport: Sendable, Hashable, Codable {
     }
 }
 
+extension WorkerReport {
+    /// Whether it may be given a run of a version of this class: a dry one or one of a backfill, which waits in the class itself, or a scheduled one, which
+    /// waits in `signal`.
+    public func mayRunVersions(of resourceClass: ResourceClass) -> Bool {
+        classes.contains { $0.slots > 0 && ($0.class == resourceClass || $0.class == .signal) }
+    }
+}
+
 /// A part of a worker's machine.
 public struct WorkerShare: Sendable, Hashable, Codable {
     /// Thousandths of processors.
