@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import subprocess
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from unittest import mock
 from auspex_cli import python_environment
 from auspex_cli.bring_up import sandbox_level
 from auspex_cli.commands.reset import delete_tree
-from auspex_cli.layout import SERVICES
+from auspex_cli.layout import REPOSITORY, SERVICES
 from auspex_cli.services import ServicePlan
 from auspex_cli.settings import Settings
 from support import folder_for
@@ -29,11 +30,11 @@ class SandboxLevel(unittest.TestCase):
 class SettingsNobodyReads(unittest.TestCase):
     HELP = "Settings:\n\n  AUSPEX_LOG_LEVEL\n      least level; default info\n  AUSPEX_DATABASE_URL[_FILE]\n      Postgres; required\n"
 
-    def told(self, **values: str) -> list[str]:
+    def told(self, broken: str | None = None, **values: str) -> list[str]:
         binaries = folder_for(self)
         for service in SERVICES:
             program = binaries / service
-            program.write_text(f"#!/bin/sh\ncat <<'END'\n{self.HELP}END\n")
+            program.write_text(f"#!/bin/sh\ncat <<'END'\n{self.HELP}END\n" if service != broken else "#!/bin/sh\nexit 127\n")
             program.chmod(0o755)
         settings = Settings(values, "")
         deployment = SimpleNamespace(settings=settings, choices=SimpleNamespace(binaries=str(binaries)))
@@ -46,6 +47,23 @@ class SettingsNobodyReads(unittest.TestCase):
 
     def test_what_is_ours_or_for_a_test_is_no_fault(self):
         self.assertEqual(self.told(AUSPEX_REPLICAS="2", AUSPEX_TEST_REDIS_URL="x", AUSPEX_DTN_LOGIN="x"), [])
+
+    def test_a_program_that_cannot_say_what_it_reads_makes_no_setting_a_fault(self):
+        self.assertEqual(self.told("executor", AUSPEX_LOG_LEVEL="info", AUSPEX_HAT="red"), [])
+
+    def test_what_others_of_this_house_read_is_no_fault_and_goes_to_no_service(self):
+        """The SDK, the build, the tests and the benchmarks: whatever of their code asks the environment for is known here."""
+        asked = re.compile(r'(?:environ|environment)(?:\.get\(|\[)\s*"(AUSPEX_[A-Z0-9_]+)"')
+        files = [
+            path for folder in ("sdk", "scripts", "bench", "Tests", "Package.swift") for path in [REPOSITORY / folder, *(REPOSITORY / folder).rglob("*")]
+            if path.suffix in (".py", ".swift") and path.is_file()]
+        names = {name for path in files for name in asked.findall(path.read_text())}
+        self.assertLess({"AUSPEX_API_KEY", "AUSPEX_KEEP", "AUSPEX_TARGETS", "AUSPEX_BENCH_TENANTS", "AUSPEX_STORM_SECONDS"}, names)
+        # A benchmark and a test give these to programs of services themselves.
+        names -= {"AUSPEX_DATABASE_URL", "AUSPEX_REDIS_CACHE_URL", "AUSPEX_UV"}
+        given = {name: "x" for name in [*names, "AUSPEX_URL"]}
+        self.assertEqual(self.told(**given), [])
+        self.assertEqual(Settings(given, "").for_services(), {})
 
 
 class Environments(unittest.TestCase):

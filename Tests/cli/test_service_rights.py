@@ -173,7 +173,7 @@ class UnderTheSupervisor(unittest.TestCase):
     def test_it_runs_with_its_own_ids_alone_and_ends_with_the_supervisor(self):
         layout = Layout(folder_for(self) / "var")
         layout.prepare()
-        control = PlatformControl(layout)
+        control = PlatformControl(layout, owner=os.getpid())
         self.addCleanup(control.end)
         program = "import os, signal; print(os.getresuid(), os.getresgid(), os.getgroups(), flush=True); signal.pause()"
         uid = Ports().user_id("auth")

@@ -2,14 +2,19 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import unittest
+from unittest import mock
 
 from auspex_cli.console import Failure
-from auspex_cli.layout import Layout
+from auspex_cli.deployment import Choices, Deployment
+from auspex_cli.layout import REPOSITORY, Layout
 from auspex_cli.platform_control import PlatformControl
 from auspex_cli.process import ProcessSpec, alive, wait_until
+from auspex_cli.settings import Settings
+from auspex_demo.private_platform import PrivatePlatform
 from support import folder_for
 
 PROGRAM = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up', flush=True); signal.pause()"
@@ -19,7 +24,7 @@ class Supervision(unittest.TestCase):
     def setUp(self):
         self.layout = Layout(folder_for(self) / "var")
         self.layout.prepare()
-        self.control = PlatformControl(self.layout)
+        self.control = PlatformControl(self.layout, owner=os.getpid())
         self.addCleanup(self.control.end)
 
     def spec(self, name: str, program: str = PROGRAM, **more) -> ProcessSpec:
@@ -64,6 +69,39 @@ class Supervision(unittest.TestCase):
         os.kill(self.control.pid, signal.SIGKILL)
         self.assertTrue(wait_until(lambda: not alive(child), 10))
         self.assertIsNone(self.control.pid)
+
+    def test_it_ends_with_its_owner_and_not_with_who_started_it(self):
+        layout = Layout(folder_for(self) / "var")
+        layout.prepare()
+        other = PlatformControl(layout)
+        self.addCleanup(other.end)
+        # Both are started by a process that is gone at once; one is the property of another, one is ours.
+        owner = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        self.addCleanup(owner.wait)
+        self.addCleanup(owner.kill)
+        program = (
+            "import sys; from pathlib import Path; from auspex_cli.layout import Layout; from auspex_cli.platform_control import PlatformControl\n"
+            "from auspex_cli.process import ProcessSpec\n"
+            "for var, owner in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+            "    control = PlatformControl(Layout(Path(var)), int(owner))\n"
+            "    control.apply([ProcessSpec('a', [sys.executable, '-c', 'import signal; signal.pause()'], var + '/log/a.log')])\n"
+            "    control.wait_ready(['a'], 60)\n")
+        subprocess.run(
+            [sys.executable, "-c", program, str(self.layout.var), str(owner.pid), str(layout.var), str(os.getpid())],
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}, check=True)
+        child, supervisor = self.pid("a"), self.control.pid
+        self.assertTrue(child and supervisor)
+        owner.kill()
+        self.assertTrue(wait_until(lambda: not alive(child) and not alive(supervisor), 60), "it is still there")
+        self.assertTrue(other.pid and alive(other.status()["a"]["pid"]))
+
+    def test_a_private_platform_belongs_to_who_makes_it(self):
+        with mock.patch.dict(os.environ, {"AUSPEX_KEEP": ""}):
+            settings = PrivatePlatform("never-up").settings
+        self.assertEqual(Deployment(self.layout, Choices(), Settings(settings, "")).control.owner, os.getpid())
+        with mock.patch.dict(os.environ, {"AUSPEX_KEEP": "1"}):
+            settings = PrivatePlatform("never-up").settings
+        self.assertIsNone(Deployment(self.layout, Choices(), Settings(settings, "")).control.owner)
 
     def test_one_that_keeps_dying_is_told(self):
         self.control.apply([self.spec("a", "import sys; sys.exit('no luck')", readiness_url="http://127.0.0.1:9/")])

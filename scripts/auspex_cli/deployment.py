@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from . import owner
 from .console import Failure, usage
 from .gateway import Gateway
 from .layout import MOST_REPLICAS, REPOSITORY, SERVICES, Layout, Ports
@@ -70,7 +71,7 @@ class Deployment:
         self.layout, self.choices, self.settings = layout, choices, settings
         self.ports = Ports(choices.port_base, choices.gateway_port)
         self.secrets = SecretFolder(layout.secrets)
-        self.control = PlatformControl(layout)
+        self.control = PlatformControl(layout, settings.integer(owner.VARIABLE, 0, 1, 1 << 22) or None)
 
     @staticmethod
     def existing(options: Options) -> "Deployment":

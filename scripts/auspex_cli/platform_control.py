@@ -13,10 +13,10 @@ from .process import ProcessSpec, alive, basic_environment, wait_until
 
 
 class PlatformControl:
-    """The supervisor of one `var/` folder."""
+    """The supervisor of one `var/` folder. One that is started for an owner ends with that process; without, it outlives whoever started it."""
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
+    def __init__(self, layout: Layout, owner: int | None = None):
+        self.layout, self.owner = layout, owner
 
     @property
     def pid(self) -> int | None:
@@ -53,7 +53,7 @@ class PlatformControl:
         log = self.layout.log("supervisor")
         with log.open("ab") as file:
             subprocess.Popen(
-                [sys.executable, "-s", "-m", "auspex_cli.supervisor", str(self.layout.var)],
+                [sys.executable, "-s", "-m", "auspex_cli.supervisor", str(self.layout.var), *([str(self.owner)] if self.owner else [])],
                 env=basic_environment() | {"PYTHONPATH": str(REPOSITORY / "scripts"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},
                 cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         if not wait_until(lambda: self.pid is not None, 10):

@@ -1,5 +1,6 @@
 """Runs a long program, keeps what it says in a log, and shows the lines that matter while it runs."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -33,16 +34,21 @@ class Running:
     def end(self, process: subprocess.Popen) -> None:
         with self.lock:
             self.processes.discard(process)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _kill(process)
+            process.wait()
 
     def end_all(self) -> None:
         with self.lock:
             self.is_over = True
             for process in self.processes:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """It and its group, whatever it does. What it began in sessions of their own must know by itself that it is gone: see `owner.py`."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 running = Running()

@@ -43,12 +43,23 @@ class ServicePlan:
     def settings_nobody_reads(self) -> list[str]:
         """A setting that is misspelt would change nothing, without a word. What each program reads is what its own help lists."""
         given = sorted(self.deployment.settings.for_services())
-        known = OWN | {name for service in SERVICES for name in self._settings_of(service)} if given else OWN
+        known = set(OWN)
+        for service in SERVICES if given else ():
+            settings = self._settings_of(service)
+            if settings is None:
+                return []  # Nothing is known of what it reads; why it cannot run is told when it is started.
+            known |= settings
         return [told for name in given if (told := misspelt(name, known))]
 
-    def _settings_of(self, service: str) -> set[str]:
-        text = subprocess.run([str(self.binary(service)), "--help"], env=basic_environment(), capture_output=True, text=True).stdout
-        names = re.findall(r"^  (AUSPEX_[A-Z0-9_]+)(\[_FILE\])?$", text, re.MULTILINE)
+    def _settings_of(self, service: str) -> set[str] | None:
+        """What it says that it reads; None if it cannot say."""
+        try:
+            answer = subprocess.run([str(self.binary(service)), "--help"], env=basic_environment(), capture_output=True, text=True)
+        except OSError:
+            return None
+        if answer.returncode != 0:
+            return None
+        names = re.findall(r"^  (AUSPEX_[A-Z0-9_]+)(\[_FILE\])?$", answer.stdout, re.MULTILINE)
         return {name + suffix for name, has_file in names for suffix in ("", *(["_FILE"] if has_file else []))}
 
     def binary(self, service: str) -> Path:

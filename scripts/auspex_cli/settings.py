@@ -10,7 +10,12 @@ from .layout import REPOSITORY
 OWN = {
     "AUSPEX_GATEWAY_PORT", "AUSPEX_GATEWAY_LISTEN", "AUSPEX_GATEWAY_RATE", "AUSPEX_GATEWAY_BURST", "AUSPEX_PORT_BASE", "AUSPEX_REPLICAS",
     "AUSPEX_TLS_CERTIFICATE", "AUSPEX_TLS_KEY", "AUSPEX_DATA", "AUSPEX_VAR", "AUSPEX_SWIFT", "AUSPEX_PYTHON", "AUSPEX_SHARED",
+    "AUSPEX_OWNER",
 }
+# What others of this house read: the SDK, the build, tests and benchmarks. It is in the environment of whoever works here, and no service's business,
+# an API key least of all.
+ELSEWHERE = re.compile(
+    r"^AUSPEX_(API_KEY|URL|CACHE|CACHE_BYTES|TARGETS|KEEP|STORM_SECONDS|FAULTS_SEED|PYARROW_PYTHON|WRITE_RECORD|(TESTS?|BENCH|WEEK)_.*)$")
 # A vendor's account is for the program that logs in with it: no service gets it, least of all the one that runs strangers' code.
 ACCOUNTS = re.compile(r"^AUSPEX_DTN_(PRODUCT_ID|LOGIN|PASSWORD)(_FILE)?$")
 # What only marketdata reads.
@@ -63,7 +68,7 @@ class Settings:
         """What the services get as it is."""
         return {
             name: value for name, value in self.values.items()
-            if name.startswith("AUSPEX_") and name not in OWN and not name.startswith("AUSPEX_TEST_") and not ACCOUNTS.match(name)
+            if name.startswith("AUSPEX_") and name not in OWN and not ELSEWHERE.match(name) and not ACCOUNTS.match(name)
         }
 
     def for_service(self, service: str) -> dict[str, str]:

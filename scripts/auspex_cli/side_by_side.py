@@ -1,5 +1,6 @@
 """Lists of parts that run beside each other, a thread for each list, and what they wait for."""
 
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +37,9 @@ class Lanes:
         self._futures = [pool.submit(self._run, lane) for lane in self.lanes]
 
     def outcome(self) -> Outcome:
-        """That of all, as soon as all is done."""
+        """That of all, as soon as all is done. What goes wrong in one lane is thrown at once, however long the others still take."""
+        for future in concurrent.futures.wait(self._futures, return_when=concurrent.futures.FIRST_EXCEPTION).done:
+            future.result()
         return sum((outcome for future in self._futures for outcome in future.result()), Outcome())
 
     def end(self) -> None:

@@ -2,7 +2,7 @@
 
 Reads `run/processes.json` (a list of process specifications in start order) at start and on SIGHUP, and makes what runs
 equal to it. Writes `run/status.json` every two seconds, and more often while something starts. SIGTERM ends all of it. It is a program of its own so that the
-platform outlives the terminal; its children end with it, even when it is killed.
+platform outlives the terminal, unless it is told of an owner: then the end of that process ends it too. Its children end with it, even when it is killed.
 """
 
 import json
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from .layout import Layout
+from .owner import Owner
 from .process import ProcessSpec, kill_group, stop
 from .supervisor_health import HealthWatch
 
@@ -84,8 +85,8 @@ class Child:
 class Supervisor:
     """The list of children and the loop that looks after them."""
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
+    def __init__(self, layout: Layout, owner: Owner | None = None):
+        self.layout, self.owner = layout, owner
         self.children: dict[str, Child] = {}
         self.wake = threading.Event()
         self.reload = self.ending = False
@@ -100,6 +101,9 @@ class Supervisor:
         while not self.ending:
             self.wake.wait(0.2)
             self.wake.clear()
+            if self.owner and self.owner.is_gone():
+                tell("the process that this platform belongs to has ended")
+                break
             if self.reload:
                 self.reload = False
                 self.reconcile()
@@ -153,9 +157,10 @@ def tell(text: str) -> None:
 
 def main() -> None:
     layout = Layout(Path(sys.argv[1]))
+    owner = Owner(int(sys.argv[2])) if len(sys.argv) > 2 else None
     (layout.run / "supervisor.pid").write_text(str(os.getpid()))
     try:
-        Supervisor(layout).run()
+        Supervisor(layout, owner).run()
     finally:
         (layout.run / "supervisor.pid").unlink(missing_ok=True)
 

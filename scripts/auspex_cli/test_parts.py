@@ -62,7 +62,7 @@ def _cli(surroundings: Surroundings) -> Outcome:
 
 
 def _swift(surroundings: Surroundings, *, without_servers: bool = False) -> Outcome:
-    """One target after another, each in a process of its own: a crash costs one target, and a test about time shares the cores with few."""
+    """One target after another, each in a process of its own, with a log of its own: a crash costs one target."""
     hidden = {name: "" for name in ("AUSPEX_TEST_POSTGRES_URL", "AUSPEX_TEST_BROKER_URL", "AUSPEX_TEST_BROKER_ADMIN_URL", "AUSPEX_TEST_REDIS_URL")}
     environment = (hidden if without_servers else {}) | surroundings.variables
     if "BarsTests" in (surroundings.filter_text or "BarsTests"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from auspex_cli import owner
 from auspex_cli.layout import REPOSITORY, Layout
 from auspex_cli.deployment import Choices, Deployment
 from auspex_cli.platform_control import PlatformControl
@@ -19,7 +20,7 @@ from .api import API
 
 
 class PrivatePlatform:
-    """Brings a platform up in `var/NAME` through `./auspex` itself, and takes it away again."""
+    """Brings a platform up in `var/NAME` through `./auspex` itself, and takes it away again. It ends with this process, even when that is killed."""
 
     def __init__(self, name: str, *, replicas: int = 1, binaries: Path | None = None, settings: dict[str, str] | None = None):
         self.layout = Layout(REPOSITORY / "var" / "private" / name)
@@ -27,6 +28,8 @@ class PrivatePlatform:
         self.base: int | None = None
         # One machine does everything at once here: the limit per address must not be what is measured, nor the price of a password.
         self.settings = {"AUSPEX_GATEWAY_RATE": "100000", "AUSPEX_GATEWAY_BURST": "100000", "AUSPEX_BCRYPT_COST": "6"} | (settings or {})
+        if not os.environ.get("AUSPEX_KEEP"):  # what is left for a look outlives us
+            self.settings[owner.VARIABLE] = str(os.getpid())
 
     def up(self) -> "PrivatePlatform":
         self.down()
@@ -39,7 +42,7 @@ class PrivatePlatform:
             raise RuntimeError(f"the private platform did not come up:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
         self.deployment = Deployment(self.layout, Choices.read(self.layout), Settings(self.settings, ""))
         self.plan = ServicePlan(self.deployment, "")
-        self.control = PlatformControl(self.layout)
+        self.control = self.deployment.control
         self.api = API(self.deployment.gateway.url)
         return self
 

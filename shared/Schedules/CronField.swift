@@ -23,8 +23,7 @@ struct CronField: Sendable, Hashable {
         func fail() -> ScheduleError { .badCron(field: field, text: String(text)) }
         func value(_ part: Substring) throws(ScheduleError) -> Int {
             if let index = names.firstIndex(of: part.lowercased()) { return index + (range.lowerBound == 1 ? 1 : 0) }
-            guard !part.isEmpty, part.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), part.utf8.count <= 4, let number = Int(part),
-                range.contains(number)
+            guard !part.isEmpty, part.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = Int(part), range.contains(number)
             else { throw fail() }
             return number
         }

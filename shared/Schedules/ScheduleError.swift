@@ -17,7 +17,7 @@ public enum ScheduleError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .badCron(let field, let text): "'\(text)' is no cron \(field)"
-        case .badZone(let name): "'\(name)' is no IANA time zone, such as Europe/Berlin"
+        case .badZone(let name): "'\(name)' is no IANA time zone of a place, such as Europe/Berlin, nor UTC"
         case .badInterval(let text): "'\(text)' is no interval of 1 s to 366 days"
         case .barTooShort(let text): "bars of '\(text)' set off no runs: the shortest that do are 5s"
         case .badInstrument(let text): "'\(text)' is no instrument"

@@ -12,7 +12,7 @@ usage: ./auspex test [PART…] [--filter REGEX] [--serial]
   faults       kill, restart, double, reorder, a storm of all (AUSPEX_STORM_SECONDS, AUSPEX_FAULTS_SEED): each ends with `audit`
 
 Without names: all of it, `unit` being part of `integration`. --filter goes to `swift test`. What mostly waits runs beside the rest, on platforms
-of its own, each part with its own log; --serial runs one part after another.
+of its own, each part with its own log; --serial builds first and then runs one part after another.
 The last line is "N passed, N failed, N skipped"; the exit code is 0 only when nothing failed."""
 
 import contextlib
@@ -58,6 +58,8 @@ def _run_parts(wanted: list[str], layout: Layout, filter_text: str | None, *, se
     surroundings = Surroundings(layout, _shared_folder(), filter_text)
     lanes = [wanted] if serial else [found for lane in LANES if (found := [part for part in lane if part in wanted])]
     tasks = [[functools.partial(_run_part, part, surroundings, len(lanes) > 1) for part in lane] for lane in lanes]
+    if serial:
+        tasks[0].insert(0, _when_nothing_else_runs)
     # The servers are children of this thread, and outlast whoever uses them.
     with contextlib.ExitStack() as servers, side_by_side(tasks) as running:
         if any(PARTS[part].needs_servers for part in wanted):
@@ -65,7 +67,13 @@ def _run_parts(wanted: list[str], layout: Layout, filter_text: str | None, *, se
         if any(PARTS[part].needs_build for part in wanted):
             _build_tests(layout)
             running.give("build")
+        running.give("all")
         return running.outcome()
+
+
+def _when_nothing_else_runs(running: Lanes) -> Outcome:
+    running.wait_for("all")
+    return Outcome()
 
 
 def _run_part(name: str, surroundings: Surroundings, is_beside_others: bool, running: Lanes) -> Outcome:

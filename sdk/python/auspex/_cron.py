@@ -102,7 +102,7 @@ def _values(text: str, low: int, high: int, names: Sequence[str], field: str) ->
 
 
 def _number(text: str, low: int, high: int) -> Optional[int]:
-    if not (text.isascii() and text.isdigit()) or len(text) > 4:
+    if not (text.isascii() and text.isdigit()):
         return None
     return int(text) if low <= int(text) <= high else None
 

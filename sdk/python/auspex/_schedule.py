@@ -31,7 +31,7 @@ def check_schedule(table: Table, deadline_seconds: int) -> None:
             raise table.fault("expression", fault)
         zone = table.take("zone", str, "UTC")
         if not _is_zone(zone):
-            raise table.fault("zone", f"'{zone}' is no IANA time zone, such as Europe/Berlin")
+            raise table.fault("zone", f"'{zone}' is no IANA time zone of a place, such as Europe/Berlin, nor UTC")
     elif kind == "bar_close":
         table.take("instrument", str, required=True)
         interval_seconds(table.take("interval", str, required=True))
@@ -47,7 +47,10 @@ def check_schedule(table: Table, deadline_seconds: int) -> None:
 
 
 def _is_zone(name: str) -> bool:
-    """Whether this machine knows the time zone; one that has no list of them knows all."""
+    """Whether it names a place, or UTC, as the platform wants it (``Zone.swift``); a machine that has no list of places knows all."""
+    if (name != "UTC" and "/" not in name) or name.startswith(("right/", "posix/")):
+        return False
+
     def is_known(one: str) -> bool:
         try:
             ZoneInfo(one)
