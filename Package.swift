@@ -85,11 +85,7 @@ let package = Package(
             name: "sandbox-launch",
             path: "services/executor/SandboxLauncher",
             // It is C and starts once per run: without Swift's libraries, whose loading takes longer than all that it does itself.
-            // lld, since gold cannot link what is both static and position-independent.
-            linkerSettings: [
-                .linkedLibrary("seccomp"),
-                .unsafeFlags(["-static-executable", "-nostartfiles", "-use-ld=lld", "-Xclang-linker", "-static-pie"]),
-            ]
+            linkerSettings: [.linkedLibrary("seccomp"), .unsafeFlags(["-static-executable", "-nostartfiles"])]
         ),
 
         .executableTarget(

@@ -237,17 +237,6 @@ import Testing
         return mkdir(folder, 0o755) == 0 ? folder : nil
     }()
 
-    /// A program without a loader, whose code lies elsewhere at each start.
-    @Test func theLauncherIsStaticAndPositionIndependent() throws {
-        let bytes = try #require(FileManager.default.contents(atPath: SandboxFixture.buildFolder + "/sandbox-launch"))
-        // The headers' numbers, in the order of bytes of all machines that we run on.
-        func number(_ offset: Int, _ length: Int) -> Int { (0..<length).reduce(0) { $0 | Int(bytes[offset + $1]) << (8 * $1) } }
-        let (shared, interpreter) = (3, 3)
-        #expect(number(16, 2) == shared)
-        let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2))
-        #expect(count > 0 && (0..<count).allSatisfy { number(table + $0 * size, 4) != interpreter })
-    }
-
     @Test(.enabled(if: secondGeneration != nil)) func theProcessesOfARunAreBornInItsGroup() async throws {
         let folder = try #require(Self.secondGeneration)
         defer { rmdir(folder) }
