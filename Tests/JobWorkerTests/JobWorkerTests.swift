@@ -219,6 +219,40 @@ import Testing
         }
     }
 
+    @Test func whatAJobAskedForIsDoneWhenItsResultHasArrived() async throws {
+        let handler = PrintingHandler()
+        let jobs = [ClaimedJob.sample(), .sample()]
+        try await withWorker(slots: [.small: 1], handler: handler, jobs: jobs) { scheduler, _ in
+            let delivered = TestSignal<(name: String, results: Int)>()
+            scheduler.change { $0.stale = Set(jobs.map(\.attemptID)) }
+            let late = try await handler.reporters.next()
+            late.onDelivery { delivered.signal(("late", scheduler.read { $0.finished.count })) }
+            handler.end.signal(())
+            let second = try await handler.reporters.next()
+            scheduler.change { $0.stale = [] }
+            second.onDelivery { delivered.signal(("forgotten", 0)) }
+            second.onDelivery { delivered.signal(("in time", scheduler.read { $0.finished.count })) }
+            handler.end.signal(())
+            let first = try await delivered.next()
+            #expect(first.name == "in time" && first.results == scheduler.read { $0.finished.count })
+            #expect(delivered.pendingCount == 0)
+        }
+    }
+
+    @Test func aStoppingWorkerDeliversAndDoesNoMoreThanThat() async throws {
+        let (handler, hints) = (PrintingHandler(), Hints())
+        let delivered = TestSignal<Void>()
+        try await withWorker(handler: handler, wakeups: hints, jobs: [.sample()]) { _, worker in
+            try await handler.reporters.next().onDelivery { delivered.signal(()) }
+            try await eventually { hints.listening == [.small] }
+            async let stopped: Void = worker.stop()
+            try await eventually { hints.listening == [] }
+            handler.end.signal(())
+            await stopped
+        }
+        #expect(delivered.pendingCount == 0)
+    }
+
     @Test func aLostLeaseIsKilledAndKeptSilentAbout() async throws {
         let time = ManualTimeSource()
         let handler = GatedHandler()

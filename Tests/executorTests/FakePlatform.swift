@@ -124,7 +124,8 @@ final class FakePlatform: WakeupSource {
         schedule: Cadence = .interval(seconds: 3600),
         dueAt: Timestamp = SandboxFixture.asOf,
         storesFiles: Bool = true,
-        timeLimitSeconds: Int = 60
+        timeLimitSeconds: Int = 60,
+        attempt: Int = 1
     ) throws -> AttemptID {
         var code: [CodeFile] = []
         for (path, text) in files.sorted(by: { $0.key < $1.key }) {
@@ -148,7 +149,7 @@ final class FakePlatform: WakeupSource {
         let job = ClaimedJob(
             jobID: JobID.make(),
             attemptID: AttemptID.make(),
-            attempt: 1,
+            attempt: attempt,
             kind: kind,
             resourceClass: .signal,
             accountID: account,

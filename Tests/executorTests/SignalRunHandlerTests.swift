@@ -155,6 +155,16 @@ import Testing
         }
     }
 
+    /// Another executor may have it, and is given two chances; that nobody has it is the version's fault, which pauses its schedule.
+    @Test func aPythonThatIsNotHereIsTheVersionsFaultInTheEnd() async throws {
+        try await withExecutor { platform in
+            for (attempt, kind) in [(2, FailureKind.infra), (3, .policy), (4, .policy)] {
+                let finished = try await finished(platform, try platform.enqueue(["app.py": Self.app], python: "3.99", attempt: attempt))
+                #expect(finished.outcome == .failed && finished.failureKind == kind, "\(finished)")
+            }
+        }
+    }
+
     /// What would reach beyond the index, the version's files or the line, were it handed to an installer as it is.
     private static let hostileRequirements = [
         "-r /etc/shadow", "-c http://evil/constraints.txt", "--index-url http://evil/simple", "--extra-index-url=http://evil", "--find-links /tmp",

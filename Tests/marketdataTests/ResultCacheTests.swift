@@ -64,6 +64,17 @@ import Testing
         for other in [ahead, people] { #expect(other.bars == run.bars && other.dataSHA256 == run.dataSHA256 && run.bars.count == 5) }
     }
 
+    @Test("A few rows of many days are not few: each day costs something of its own", arguments: [2, 1])
+    func whatIsOfManyDaysIsNotMadeOnTheSpot(lightChunks: Int) async throws {
+        let cache = CountingCache()
+        var limits = ReadLimits()
+        limits.lightChunks = lightChunks
+        let bench = try Bench(MemoryMarketdataStore(), results: cache, limits: limits)
+        try await bench.take(minutes(from: "2016-10-08T23:40:00Z", count: 40), as: "BTCUSD.csv")
+        let run = try await bench.reader.read(BarRequest(symbol: "BTCUSD", interval: .seconds(60), countback: 30), for: .platform)
+        #expect(run.bars.count == 30 && cache.count == (lightChunks < 2 ? 1 : 0))
+    }
+
     @Test func withRedisAwayAnswersAreComputedAgain() async throws {
         try await withRedis("redis://127.0.0.1:1/0") { client in
             let bench = try Bench(MemoryMarketdataStore(), results: RedisResultCache(redis: client))

@@ -14,6 +14,7 @@ actor WorkerCore {
         var task: Task<Void, Never>
         var interruption: JobInterruption
         var log: LiveLog
+        var delivery: DeliveryNote
     }
 
     private let calls: SchedulerCalls
@@ -27,6 +28,8 @@ actor WorkerCore {
 
     private var book: LeaseBook
     private var jobs: [AttemptID: Job] = [:]
+    /// What is to be done when the results of these have arrived.
+    private var deliveries: [AttemptID: @Sendable () -> Void] = [:]
     private var started = 0
     private var failures = 0
     private var suspects = SuspectResults()
@@ -192,7 +195,9 @@ actor WorkerCore {
             if renewals.isEmpty { return }
             let sentAt = time.monotonicNanoseconds()
             do {
-                perform(book.renewalAnswered(try await calls.renew(renewals), sentAt: sentAt))
+                let standings = try await calls.renew(renewals)
+                perform(book.renewalAnswered(standings, sentAt: sentAt))
+                for standing in standings where standing.state == .lost { deliveries[standing.attemptID] = nil }
                 for renewal in renewals {
                     if let chunk = renewal.log { jobs[renewal.attemptID]?.log.arrived(chunk) }
                 }
@@ -293,15 +298,24 @@ actor WorkerCore {
             _ = book.finished(.undeliverable(finished.jobID, finished.attemptID, "the scheduler did not take the result: \(error)"))
         case .drop:
             logger.error("the scheduler refuses every word about a job; its lease will run out", details)
-            book.drop(finished.attemptID)
+            drop(finished.attemptID)
         }
     }
 
     private func taken(_ finished: [FinishedJob], _ receipts: [FinishReceipt]) {
         book.finishAnswered(receipts)
         let answered = Set(receipts.map(\.attemptID))
-        for job in finished where !answered.contains(job.attemptID) { book.drop(job.attemptID) }
+        for job in finished where !answered.contains(job.attemptID) { drop(job.attemptID) }
         report(receipts)
+        for receipt in receipts {
+            guard let work = deliveries.removeValue(forKey: receipt.attemptID) else { continue }
+            if receipt.state != .stale, !book.isDraining { work() }
+        }
+    }
+
+    private func drop(_ attemptID: AttemptID) {
+        book.drop(attemptID)
+        deliveries[attemptID] = nil
     }
 
     private func report(_ receipts: [FinishReceipt]) {
@@ -401,10 +415,11 @@ actor WorkerCore {
         let handler = handlers[job.kind.rawValue]
         let trace = job.traceparent.flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
         let context = RequestContextValue(requestID: "\(job.jobID)", trace: trace)
-        let log = LiveLog()
+        let (log, delivery) = (LiveLog(), DeliveryNote())
         let reporter = JobReporter(
             progress: { percent in Task(on: self.control) { await self.progress(job.attemptID, percent) } },
-            log: { log.append($0) }
+            log: { log.append($0) },
+            afterwards: { delivery.set($0) }
         )
         let task = Task(on: loops[started % loops.count]) { [time, calls] in
             let startedAt = time.monotonicNanoseconds()
@@ -419,7 +434,7 @@ actor WorkerCore {
             finished?.wallSeconds = seconds
             await self.ended(job, result, finished, seconds: seconds)
         }
-        jobs[job.attemptID] = Job(task: task, interruption: interruption, log: log)
+        jobs[job.attemptID] = Job(task: task, interruption: interruption, log: log, delivery: delivery)
     }
 
     private func progress(_ attemptID: AttemptID, _ percent: Int) {
@@ -427,13 +442,18 @@ actor WorkerCore {
     }
 
     private func ended(_ job: ClaimedJob, _ result: JobResult, _ finished: FinishedJob?, seconds: Double) {
-        jobs[job.attemptID] = nil
+        let delivery = jobs.removeValue(forKey: job.attemptID)?.delivery
         metrics.ended(job, result, seconds: seconds)
         log(job, result, seconds: seconds)
         let wasLeaving = book.isLeaving(job.attemptID)
         book.ended(job.attemptID)
         // There is a result to deliver, or room for which nobody has asked yet.
-        if let finished, book.finished(finished) { kicker.yield() } else if wasLeaving { kicker.yield() }
+        if let finished, book.finished(finished) {
+            deliveries[job.attemptID] = delivery?.work
+            kicker.yield()
+        } else if wasLeaving {
+            kicker.yield()
+        }
         metrics.runs(book.runningCount)
         listen()
     }

@@ -160,22 +160,22 @@ def test_a_context_names_what_there_is(tmp_path):
         context.path("missing.json")
 
 
-def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=()):
+def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=(), options=()):
     """The runner in a process of its own, with our end of its channel; ``answers`` are what is said to its questions, as (message, file or None)."""
     (folder / "frame").write_bytes(_frame.encode(header_of_run, [("BTCUSD", "15s", columns())]))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program = textwrap.dedent(f"""
-        import os, sys
+        import posix, sys
         sys.path.insert(0, {os.path.dirname(os.path.dirname(_frame.__file__))!r})
-        os.dup2(os.open({str(folder / 'answer')!r}, os.O_WRONLY | os.O_CREAT), 3)
-        os.dup2({theirs.fileno()}, 4)
+        posix.dup2(posix.open({str(folder / 'answer')!r}, posix.O_WRONLY | posix.O_CREAT), 3)
+        posix.dup2({theirs.fileno()}, 4)
         from auspex import _runner
         _runner.APPLICATION_PATH = {str(application)!r}
         _runner.main()
     """)
     with ours:
         process = subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()])
+            [sys.executable, *options, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()])
         theirs.close()
         ours.settimeout(60)
         ours.send(json.dumps(known).encode())
@@ -210,6 +210,15 @@ def test_the_runner_speaks_over_its_descriptors(tmp_path):
     answer = (tmp_path / "answer").read_text()
     assert answer.startswith("\n")
     assert json.loads(answer)["rows"][0]["value"] == "601"
+
+
+@pytest.mark.parametrize("options", [["-ISB"], ["-ISB", "-X", "frozen_modules=off"]], ids=["frozen", "as before 3.11"])
+def test_a_file_of_the_author_does_not_stand_for_what_os_needs(tmp_path, options):
+    (tmp_path / "stat.py").write_text("")
+    (tmp_path / "app.py").write_text("import os.path\nfrom auspex import Prediction\ndef predict(context): return Prediction(int(os.path.isdir('/')))\n")
+    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), options=options)
+    answer = json.loads((tmp_path / "answer").read_text())
+    assert [row["value"] for row in answer.get("rows", [])] == ["1"], (answer, done.stderr)
 
 
 def test_a_plain_run_imports_next_to_nothing(tmp_path):

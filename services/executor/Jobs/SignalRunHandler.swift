@@ -30,7 +30,7 @@ struct SignalRunHandler: JobHandler {
             } catch {
                 throw RunObstacle(kind: .policy, reason: "the job's specification cannot be read: \(error)")
             }
-            return try await clock.stage("total") { try await run(job, spec, clock, log) }
+            return try await clock.stage("total") { try await run(job, spec, clock, log, reporter) }
         } catch {
             if error is SandboxError { onTrouble() }
             // What is known of an earlier build was not heard yet.
@@ -40,7 +40,13 @@ struct SignalRunHandler: JobHandler {
         }
     }
 
-    private func run(_ job: ClaimedJob, _ spec: SignalRunSpec, _ clock: StageClock, _ log: RunLog) async throws -> JobResult {
+    private func run(
+        _ job: ClaimedJob,
+        _ spec: SignalRunSpec,
+        _ clock: StageClock,
+        _ log: RunLog,
+        _ reporter: JobReporter
+    ) async throws -> JobResult {
         let manifest = spec.manifest
         async let bars = clock.stage("bars") { try await inputs.bars(manifest, asOf: spec.asOf, jobToken: job.jobToken) }
         // A scheduled run waits in a queue of its own, but is as large as its manifest says.
@@ -81,7 +87,7 @@ struct SignalRunHandler: JobHandler {
             started = try await startCold(job, spec, key, limits, gpus, clock, log)
             outcome = try await clock.stage("sandbox") { try await follow(started, frame, gateway, limits, log) }
         }
-        warmAgain(job, spec, key)
+        warmAgain(job, spec, key, reporter)
         try Task.checkCancellation()
         if let obstacle = await gateway.obstacle { throw obstacle }
         if outcome.killer == .deadline, let delay = await gateway.delay(within: limits.wallTime) { throw delay }
@@ -124,7 +130,7 @@ struct SignalRunHandler: JobHandler {
         _ log: RunLog
     ) async throws -> WarmSandbox {
         let request = WarmRequest(key: key, dueAt: spec.dueAt, files: spec.files, manifest: spec.manifest, jobToken: job.jobToken)
-        let (folder, environment) = try await prepare(request, within: limits.wallTime, clock, log)
+        let (folder, environment) = try await prepare(request, attempt: job.attempt, within: limits.wallTime, clock, log)
         // The run begins when its bars are here, which may take as long as market data lets it wait.
         let waiting = WaitingLimits(time: limits.wallTime + .seconds(120), processorSeconds: 0)
         return try await clock.stage("start") {
@@ -142,7 +148,7 @@ struct SignalRunHandler: JobHandler {
         // Packages that are not here begin to be installed, and nobody waits for that: the next announcement finds them.
         // Its run says how long it may take when it begins.
         let limits = SandboxLimits.of(request.key.resourceClass, wallTime: .seconds(3600), classes: resources.classes)
-        let (folder, environment) = try await prepare(request, within: .zero, StageClock(), nil)
+        let (folder, environment) = try await prepare(request, attempt: 1, within: .zero, StageClock(), nil)
         return try await start(request.manifest, folder, environment, limits, waiting, [], isAhead: true, lane: WarmPool.startingLane)
     }
 
@@ -174,7 +180,7 @@ struct SignalRunHandler: JobHandler {
     }
 
     /// A signal that is due again before announcements come round is warmed again at once, from files that are here already.
-    private func warmAgain(_ job: ClaimedJob, _ spec: SignalRunSpec, _ key: WarmKey) {
+    private func warmAgain(_ job: ClaimedJob, _ spec: SignalRunSpec, _ key: WarmKey, _ reporter: JobReporter) {
         guard job.kind == .signalRun, let seconds = Self.soon(spec.manifest.schedule) else { return }
         let request = WarmRequest(
             key: key,
@@ -183,14 +189,9 @@ struct SignalRunHandler: JobHandler {
             manifest: spec.manifest,
             jobToken: job.jobToken
         )
-        Task(on: sandbox.firstLoop) {
-            // The result is on its way meanwhile: a sandbox that starts just now would take a processor from it.
-            try? await Task.sleep(for: Self.afterResult, clock: .continuous)
-            want([request])
-        }
+        // A sandbox that starts before would take a processor from the result and those who store it.
+        reporter.onDelivery { want([request]) }
     }
-
-    private static let afterResult = Duration.milliseconds(30)
 
     /// After how long a schedule is due again, if that is within a minute, in seconds.
     private static func soon(_ schedule: Cadence) -> Int? {
@@ -201,23 +202,28 @@ struct SignalRunHandler: JobHandler {
         }
     }
 
-    private func interpreter(_ series: String) throws(RunObstacle) -> PythonInterpreter {
+    /// The last attempt that blames the platform for a Python that is not here.
+    private static let attemptsElsewhere = 2
+
+    private func interpreter(_ series: String, attempt: Int) throws(RunObstacle) -> PythonInterpreter {
         if let python = pythons.first(where: { $0.reported.answers(to: series) }) { return python }
         let known = pythons.map(\.series).joined(separator: ", ")
-        // What can be a Python was there when the version was uploaded: that this executor lacks it is not the author's fault, and another one may have it.
-        let kind: FailureKind = WorkerPython.isName(series) ? .infra : .policy
+        // Another executor may have what can be a Python, and it was there when the version was uploaded, unless no executor was up to be asked. So the
+        // run is tried again, but not for ever: what the third attempt does not find either is the version's fault, which counts towards the pause of its schedule.
+        let kind: FailureKind = WorkerPython.isName(series) && attempt <= Self.attemptsElsewhere ? .infra : .policy
         throw RunObstacle(kind: kind, reason: "the manifest asks for Python \(series); this executor has \(known)")
     }
 
     /// The author's files and the environment that they ask for.
     private func prepare(
         _ request: WarmRequest,
+        attempt: Int,
         within limit: Duration,
         _ clock: StageClock,
         _ log: RunLog?
     ) async throws -> (DiskCache.Lease, PythonEnvironment) {
         let (files, token) = (request.files, request.jobToken)
-        let python = try interpreter(request.manifest.python)
+        let python = try interpreter(request.manifest.python, attempt: attempt)
         let inputs = inputs
         let folder = try await clock.stage("code") {
             try await code.folder(of: files) { try await inputs.file($0, jobToken: token) }

@@ -13,7 +13,7 @@ struct InputSeries: Sendable {
     var bars: BarsBody
 }
 
-/// The input of one run as a sealed file in memory that the sandbox maps: nothing is copied inside, and nothing can be changed.
+/// The input of one run as a sealed file in memory, which nobody can change: up to 128 KiB the sandbox reads it, what is larger it maps, and nothing is copied.
 ///
 /// The layout is that of the SDK's `_frame.py`: magic, header length, JSON header with the columns' offsets, then each series as it came
 /// from market data. A volume that nobody knows is a column of NaN after them.

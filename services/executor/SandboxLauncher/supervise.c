@@ -26,6 +26,8 @@ struct run {
     bool ended;
     int status;
     const char *killed;
+    /// Whether the child was born in its groups: if not, it moved there.
+    bool born;
     uint64_t cpu_microseconds;
     uint64_t resident_peak_bytes;
     bool out_of_memory;
@@ -235,12 +237,12 @@ static void report(const struct options *options, const struct run *run) {
     snprintf(
         line, sizeof line,
         "exit=%d signal=%d killed=%s wall_microseconds=%llu cpu_microseconds=%llu memory_peak_bytes=%llu out_of_memory_kills=%llu "
-        "process_limit_hits=%llu\n",
+        "process_limit_hits=%llu born=%d\n",
         WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1, WIFSIGNALED(run->status) ? WTERMSIG(run->status) : 0,
         run->killed ? run->killed : "no", (unsigned long long)(monotonic_microseconds() - run->started),
         (unsigned long long)run->cpu_microseconds, (unsigned long long)peak,
         (unsigned long long)(usage.out_of_memory_kills + (run->out_of_memory ? 1 : 0)),
-        (unsigned long long)usage.process_limit_hits);
+        (unsigned long long)usage.process_limit_hits, run->born);
     say(line);
 }
 
@@ -264,13 +266,12 @@ int supervise(struct options *options) {
     if (!cgroup_make(options, message, sizeof message)) return refuse(options, message);
 
     struct run run = {.started = monotonic_microseconds(), .waits = options->waiting_milliseconds > 0};
-    bool joined = false;
-    run.child = cgroup_fork(options, &joined);
+    run.child = cgroup_fork(options, &run.born);
     if (run.child < 0) return refuse(options, "fork");
     if (run.child == 0) {
         signal(SIGPIPE, SIG_DFL);
         close(errors[0]);
-        child_run(options, joined, errors[1]);
+        child_run(options, run.born, errors[1]);
     }
     // The ends of the run's pipes must close with the run: the supervisor keeps none of them.
     close(errors[1]);

@@ -5,6 +5,8 @@ struct ReadLimits: Sendable {
     /// Up to so many are put together on the spot for the platform itself, and the answer is not remembered: two or three days of minutes take less time
     /// than the way to another thread, or to Redis and back.
     var lightRows = 5_000
+    /// The same in chunks: a few rows a day may be years of days, each with a cost of its own. More than this are too much for a loop.
+    var lightChunks = 200
     /// From so many on a request waits for its turn: three days of seconds.
     var heavyRows = 260_000
     /// Memory for days that are kept decoded: about 75 days of seconds.

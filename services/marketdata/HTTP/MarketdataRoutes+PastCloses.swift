@@ -29,8 +29,14 @@ extension MarketdataRoutes {
         // The bars of a replay are its source's, and closed when they were released.
         if instrument.feed == .replay { return try .json(PastClosesAnswer(symbol: instrument.symbol, closes: [], hasMore: false)) }
         var question = BarRequest(symbol: instrument.symbol, interval: BarInterval(seconds: seconds))
-        // A bar that ends behind `from` may begin before it.
-        question.start = max(from, Timestamp(seconds: 0)) + .seconds(-seconds)
+        // A bar that ends behind `from` may begin before it, and its nominal length does not say when: a month has 31 days too.
+        let first = max(from, Timestamp(seconds: 0)).microseconds
+        let grid = try await reader.plan(for: instrument, interval: question.interval, asOf: time.now().microseconds).grid
+        if case .bucket(let start, _, _) = grid.slot(at: first) {
+            question.start = Timestamp(microseconds: start)
+        } else {
+            question.start = Timestamp(microseconds: first)
+        }
         question.end = max(through, Timestamp(seconds: 0))
         question.limit = limit + 2
         let answer = try await reader.read(question, of: instrument)

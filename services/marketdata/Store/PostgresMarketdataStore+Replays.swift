@@ -198,7 +198,8 @@ extension PostgresMarketdataStore {
 
     func replayed(by instrument: InstrumentID, at moment: Timestamp) async throws -> ReplayedInstrument? {
         let row = try await pool.pipeline([
-            // The same lock as `awaitRecording(of:)` takes, of the replay that is only known by its instrument here.
+            // The same lock as `awaitRecording(of:)` takes, of the replay that is only known by its instrument here. It is there to be found: instrument and
+            // replay are committed together (`create`), so whoever was shown the one sees the other.
             """
             SELECT pg_advisory_xact_lock_shared(hashtextextended('marketdata-recording:' || r.id::text, 0)) FROM replays r
             WHERE r.instrument_id = \(instrument)
