@@ -39,6 +39,21 @@ import Testing
         return log
     }
 
+    @Test func everyInstantHasTheMomentThatVouchesForIt() throws {
+        var numbers = SeededNumbers(seed: 11)
+        let log = log(&numbers, rows: 300)
+        var day = LiveDay()
+        // As a tail comes: in pieces.
+        for start in stride(from: 0, to: log.count, by: 70) { try day.add(Array(log[start..<min(start + 70, log.count)])) }
+        let instants = (0...310).map { Self.midnight + $0 * 1_000_000 }
+        let naive = instants.map { instant in log.filter { $0.end >= instant }.map(\.knownAt).min() }
+        #expect(day.moments(through: instants) == naive)
+        #expect(naive.contains(nil) && Set(naive).count > 50)
+        // What history vouches for is known at its own end.
+        let settled = LiveDay(settledThrough: instants[5])
+        #expect(settled.moments(through: Array(instants[4...6])) == [instants[4], instants[5], nil])
+    }
+
     /// What a log says at a moment, told row by row.
     private func naive(_ log: [LiveDay.Row], recordedBy: Int64, cut: Int64) -> (lines: [String], rows: Int, revisions: Int, through: Int64) {
         var current: [Int64: LiveDay.Row] = [:]

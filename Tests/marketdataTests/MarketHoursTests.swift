@@ -102,11 +102,14 @@ struct MarketHoursTests {
             let path = "/internal/v1/instruments/BTCUSD/past-closes"
             // There are the minutes from midnight to half past.
             func closes(_ query: String) async throws -> JSONValue { try await scheduler.get("\(path)?\(query)").json() }
+            func ends(_ answer: JSONValue) -> [String] { (answer["closes"]?.array ?? []).compactMap { $0["end"]?.string } }
             let tens = try await closes("interval_seconds=600&from=2016-10-07T00:00:00Z&through=2016-10-08T00:20:00Z")
-            #expect(tens["closes"] == ["2016-10-08T00:10:00.000000Z", "2016-10-08T00:20:00.000000Z"] && tens["has_more"] == false)
+            #expect(ends(tens) == ["2016-10-08T00:10:00.000000Z", "2016-10-08T00:20:00.000000Z"] && tens["has_more"] == false)
+            // Of history a bar is known at its end.
+            #expect(tens["closes"]?.array?.allSatisfy { $0["known_at"] == $0["end"] } == true)
             // Behind `from`, and up to and with `through`.
             let minutes = try await closes("interval_seconds=60&from=2016-10-08T00:10:00Z&through=2016-10-08T00:12:00Z")
-            #expect(minutes["closes"] == ["2016-10-08T00:11:00.000000Z", "2016-10-08T00:12:00.000000Z"])
+            #expect(ends(minutes) == ["2016-10-08T00:11:00.000000Z", "2016-10-08T00:12:00.000000Z"])
             let some = try await closes("interval_seconds=60&from=2016-10-08T00:00:00Z&through=2016-10-09T00:00:00Z&limit=3")
             #expect(some["closes"]?.array?.count == 3 && some["has_more"] == true)
             #expect(try await closes("interval_seconds=60&from=1900-01-01T00:00:00Z&through=2016-10-07T00:00:00Z")["closes"] == [])

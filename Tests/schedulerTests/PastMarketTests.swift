@@ -22,7 +22,7 @@ struct PastMarketTests {
     private final class Past: Sendable {
         struct State {
             var failure: ServiceClientError?
-            var closes: [Timestamp] = []
+            var closes: [PastClose] = []
             /// How long the stretches were that it was asked for.
             var asked: [Duration] = []
         }
@@ -47,7 +47,7 @@ struct PastMarketTests {
                     try state.withLock { state in
                         if let failure = state.failure { throw failure }
                         if bar != WatchedBar(instrument: "SPY", intervalSeconds: 3_600) { return nil }
-                        return Array(state.closes.filter { from < $0 && $0 <= through }.prefix(limit))
+                        return Array(state.closes.filter { from < $0.end && $0.end <= through }.prefix(limit))
                     }
                 }
             )
@@ -93,7 +93,7 @@ struct PastMarketTests {
         #expect(ended["state"] == "completed" && ended["completed"]?.integer == Int64(specs.count) && ended["due_count"] == ended["completed"])
         // Nothing of it is an occurrence, and what was written down of its due times is gone with it.
         #expect(try await house.store.occurrences(of: id, before: nil, limit: 10).isEmpty)
-        let kept = try await house.pool.query("SELECT count(*) FROM backfills WHERE due_times IS NOT NULL").first
+        let kept = try await house.pool.query("SELECT count(*) FROM backfill_due_times").first
         #expect(try kept?.column(0, as: Int.self) == 0)
         return specs
     }
@@ -124,11 +124,15 @@ struct PastMarketTests {
 
     @Test func closesAreThoseOfBarsThatThereAre() async throws {
         try await withMarket { house, past in
+            // Some are history, known at their ends, some were recorded live.
             let closes = [Self.at(0, 14, 30), Self.at(0, 15, 30), Self.at(0, 20), Self.at(1, 14, 30)]
-            past.state.withLock { $0.closes = closes }
+            let known = zip(closes, [0, 250_000, 400_000, 0]).map { $0 + .microseconds($1) }
+            past.state.withLock { $0.closes = zip(closes, known).map { PastClose(end: $0, knownAt: $1) } }
             let id = try await arm(house, .barClose(instrument: "SPY", interval: "1h"))
             let specs = try await run(house, id, Self.at(0, 14, 30), Self.at(1, 14))
-            #expect(dueTimes(specs) == Array(closes.prefix(3)) && specs.allSatisfy { $0["as_of"] == $0["due_at"] })
+            #expect(dueTimes(specs) == Array(closes.prefix(3)))
+            // What a live run knew: its bar, and nothing later.
+            #expect(specs.compactMap { $0["as_of"]?.string } == known.prefix(3).map(\.iso8601))
             // Up to the bar that ends with the range.
             #expect(try await order(house, id, Self.at(0, 14, 30), Self.at(1, 14, 30)).json()["due_count"] == 4)
         }
@@ -165,7 +169,14 @@ struct PastMarketTests {
             #expect(away.verdict == "503 marketdata_away" && away.headers["retry-after"] != nil)
             past.state.withLock { $0.failure = .refused(service: "marketdata", status: 422, code: "too_many_base_rows", detail: "less, please") }
             let refused = try await order(house, bars, Self.at(0, 0), Self.at(1, 0))
-            #expect(try refused.verdict == "422 too_many_base_rows from" && refused.json()["detail"] == "less, please")
+            #expect(try refused.verdict == "422 too_many_base_rows to" && refused.json()["detail"] == "less, please")
+            past.state.withLock { $0.failure = .refused(service: "marketdata", status: 422, code: "interval_not_available", detail: "no") }
+            #expect(try await verdict(bars) == "422 interval_not_available id")
+            past.state.withLock { $0.failure = .refused(service: "marketdata", status: 429, code: "too_many_heavy_reads", detail: "later") }
+            let busy = try await order(house, bars, Self.at(0, 0), Self.at(1, 0))
+            #expect(busy.verdict == "429 marketdata_busy" && busy.headers["retry-after"] != nil)
+            past.state.withLock { $0.failure = .refused(service: "marketdata", status: 403, code: "caller_not_allowed", detail: "no") }
+            #expect(try await verdict(spy) == "500 marketdata_fault")
             // What is refused leaves nothing open.
             let open = try await house.pool.query("SELECT count(*) FROM backfills").first
             #expect(try open?.column(0, as: Int.self) == 0)
@@ -177,8 +188,182 @@ struct PastMarketTests {
             let id = try await arm(house, .session(instrument: "SPY", moment: .every(seconds: 600)))
             let backfill = try #require(try await order(house, id, Self.at(0, 0), Self.at(1, 0)).json()["backfill_id"]?.string)
             #expect(try await house.person().delete("/api/schedules/\(id)/backfills/\(backfill)").json()["state"] == "cancelled")
-            let kept = try await house.pool.query("SELECT count(*) FROM backfills WHERE due_times IS NOT NULL").first
+            let kept = try await house.pool.query("SELECT count(*) FROM backfill_due_times").first
             #expect(try kept?.column(0, as: Int.self) == 0)
+        }
+    }
+
+    // MARK: The same request again
+
+    @Test func theSameRequestAgainAsksNobody() async throws {
+        try await withMarket { house, past in
+            let id = try await arm(house, .session(instrument: "SPY", moment: .beforeClose(seconds: 600)))
+            func order(_ from: Timestamp, _ overlap: String? = nil) async throws -> RequestClient.Answer {
+                var wanted: [String: JSONValue] = ["from": .string(from.iso8601), "to": .string(Self.at(2, 0).iso8601)]
+                if let overlap { wanted["overlap"] = .string(overlap) }
+                return try await house.person().with(header: "Idempotency-Key", "k").post(
+                    "/api/schedules/\(id)/backfills",
+                    json: JSONValue.object(wanted)
+                )
+            }
+            let made = try await order(Self.at(0, 0))
+            #expect(made.status == 202, "\(made.text)")
+            let asked = past.state.withLock { $0.asked.count }
+            // Whatever marketdata says by now, or whether it says anything.
+            past.state.withLock { $0.failure = .away(service: "marketdata", reason: "test") }
+            let again = try await order(Self.at(0, 0))
+            #expect(try again.status == 200 && again.json() == made.json())
+            // Another range is another request, though its due times are the same.
+            #expect(try await order(Self.at(0, 1)).verdict == "422 idempotency_key_reused Idempotency-Key")
+            #expect(try await order(Self.at(0, 0), "allow_all").verdict == "422 idempotency_key_reused Idempotency-Key")
+            #expect(past.state.withLock { $0.asked.count } == asked)
+            // Without the key it is one too many, which is said before anybody asks.
+            #expect(try await self.order(house, id, Self.at(0, 0), Self.at(1, 0)).verdict == "409 backfill_under_way id")
+            // One of before requests were kept is known by the due times that lie in its range.
+            try await house.pool.execute("UPDATE backfills SET asked_from = NULL, asked_to = NULL")
+            #expect(try await order(Self.at(0, 0)).status == 200)
+            #expect(try await order(Self.at(1, 0)).verdict == "422 idempotency_key_reused Idempotency-Key")
+        }
+    }
+
+    @Test func whatIsOneTooManyAsksNobody() async throws {
+        try await withMarket { house, past in
+            for _ in 0..<Backfill.maximumOpen {
+                let id = try await arm(house, .interval(seconds: 60))
+                #expect(try await order(house, id, Self.at(0, 0), Self.at(0, 1)).status == 202)
+            }
+            let id = try await arm(house, .session(instrument: "SPY", moment: .beforeClose(seconds: 600)))
+            #expect(try await order(house, id, Self.at(0, 0), Self.at(1, 0)).verdict == "429 too_many_backfills")
+            #expect(past.state.withLock { $0.asked.isEmpty })
+        }
+    }
+
+    // MARK: Rare grids
+
+    /// What a grid is not due in is not asked about.
+    @Test func aRareGridIsWalkedOnce() async throws {
+        try await withMarket { house, past in
+            // 2016-02-29 was a Monday; before and after it there is none for four years.
+            let leap = try await arm(house, .cron(expression: "0 15 29 2 *", zone: "UTC"), SchedulePolicy(inSession: "SPY"))
+            let answer = try await order(house, leap, Self.at(-700, 0), Self.at(700, 0))
+            #expect(try answer.json()["due_count"] == 1, "\(answer.text)")
+            // Once up to a year's end with the day in it, and not for the two years behind.
+            #expect(past.state.withLock { $0.asked.count } == 2)
+        }
+    }
+
+    @Test func whatFallsIntoSessionsIsWhatIsDueInEach() throws {
+        let sessions = (0..<40).map { Self.at($0, 13, 30)..<Self.at($0, $0 % 5 == 3 ? 17 : 20) }
+        let market = MarketSessions(sessions, knownThrough: Self.at(40, 0))
+        let grids = try [
+            ScheduleGrid(.interval(seconds: 420)), ScheduleGrid(.interval(seconds: 7 * 3_600)),
+            ScheduleGrid(.cron(expression: "*/20 13-20 * * 1-5", zone: "UTC")),
+            ScheduleGrid(.cron(expression: "0 15 7 * *", zone: "UTC")),
+        ]
+        for grid in grids {
+            for (after, through) in [(Self.at(0, 0), Self.at(40, 0)), (Self.at(1, 15), Self.at(3, 17)), (Self.at(8, 20), Self.at(8, 21))] {
+                let all = grid.points(after: after, through: through, limit: .max).filter { due in sessions.contains { $0.contains(due) } }
+                #expect(PastClock.points(of: grid, within: market, after: after, through: through, limit: .max).found == all)
+                #expect(PastClock.points(of: grid, within: market, after: after, through: through, limit: 5).found == Array(all.prefix(5)))
+            }
+        }
+    }
+
+    // MARK: Replicas of before v013
+
+    /// A replica of before the list, beside this one: it neither makes a run of a listed backfill nor ends it, and it can cancel it.
+    @Test func codeThatKnowsOfNoListLeavesItAlone() async throws {
+        try await withMarket { house, _ in
+            let id = try await arm(house, .interval(seconds: 3_600), SchedulePolicy(inSession: "SPY"))
+            let store = BackfillStore(store: house.store)
+            let before = SchedulerBeforeLists(store: house.store)
+            let ordered = try await order(house, id, Self.at(3, 0), Self.at(4, 15)).json()
+            let backfill = try #require(ordered["backfill_id"]?.string.flatMap { BackfillID($0) })
+            #expect(ordered["to"]?.string == Self.at(4, 15).iso8601)
+            var found: [Timestamp] = []
+            for _ in 0..<20 where try await store.backfill(backfill)?.state == .open {
+                #expect(try await before.advance(backfill, now: .now()) == 0)
+                _ = try await store.advance(backfill, now: .now())
+                let jobs = try await house.store.claim(Fixture.claim(20))
+                found += dueTimes(jobs.map(\.spec))
+                for job in jobs { _ = try await house.store.finish([try Fixture.finished(job)]) }
+                // It may well take note of what has ended.
+                #expect(try await before.advance(backfill, now: .now()) == 0)
+            }
+            #expect(found == [Self.at(3, 14), Self.at(3, 15), Self.at(3, 16), Self.at(4, 14), Self.at(4, 15)])
+            let ended = try #require(try await store.backfill(backfill))
+            #expect(ended.state == .completed && ended.completed == 5 && ended.to == Self.at(4, 15))
+
+            let other = try #require(
+                try await order(house, id, Self.at(3, 0), Self.at(4, 15)).json()["backfill_id"]?.string.flatMap { BackfillID($0) }
+            )
+            try await before.cancel(other, now: .now())
+            #expect(try await store.backfill(other)?.state == .cancelled)
+            // What it left of the list goes with the next one.
+            let next = try await order(house, id, Self.at(3, 14), Self.at(3, 15)).json()
+            #expect(next["due_count"] == 2)
+            let kept = try await house.pool.query("SELECT count(*) FROM backfill_due_times").first
+            #expect(try kept?.column(0, as: Int.self) == 2)
+        }
+    }
+}
+
+/// What the scheduler of before v013 did with a backfill, in its own statements.
+private struct SchedulerBeforeLists {
+    let store: PostgresSchedulerStore
+
+    func cancel(_ id: BackfillID, now: Timestamp) async throws {
+        _ = try await store.onConnection { transaction in
+            try await transaction.connection.execute(
+                "UPDATE backfills SET state = 'cancelled', ended_at = \(now) WHERE backfill_id = \(id) AND state = 'open'"
+            )
+        }
+    }
+
+    /// How many runs it would have made.
+    func advance(_ id: BackfillID, now: Timestamp) async throws -> Int {
+        try await store.onConnection { transaction in
+            let connection = transaction.connection
+            guard
+                let row = try await connection.query(
+                    """
+                    SELECT backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, completed_count, failed_count, \
+                    cancelled_count, created_at, ended_at FROM backfills WHERE backfill_id = \(id) FOR NO KEY UPDATE SKIP LOCKED
+                    """
+                ).first
+            else { return 0 }
+            let publication: SignalPublished = try row.column(4, as: PostgresJSON.self).decode()
+            var (state, endedAt): (Backfill.State, Timestamp?) = (try row.column(1), try row.column(14))
+            let (overlap, to, cursor): (Backfill.Overlap, Timestamp, Timestamp) = (try row.column(7), try row.column(6), try row.column(9))
+            var (completed, failed, cancelled): (Int, Int, Int) = (try row.column(10), try row.column(11), try row.column(12))
+            let ended = try await connection.query(
+                """
+                UPDATE backfill_runs SET state = jobs.state FROM jobs
+                WHERE backfill_id = \(id) AND backfill_runs.state = 'open' AND jobs.job_id = backfill_runs.job_id
+                  AND jobs.state IN ('completed', 'failed', 'cancelled') RETURNING jobs.state
+                """
+            ).map { try $0.column(0, as: JobState.self) }
+            completed += ended.count { $0 == .completed }
+            failed += ended.count { $0 == .failed }
+            cancelled += ended.count { $0 == .cancelled }
+            let open: Int =
+                try await connection.query("SELECT count(*) FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").first?.column(0) ?? 0
+            let room = state == .open ? max(0, overlap.openAtOnce - open) : 0
+            let slice = room > 0 ? try ScheduleGrid(publication.manifest.schedule).points(after: cursor, through: to, limit: room) : []
+            if state == .open, cursor >= to, open + slice.count == 0 {
+                state = .completed
+                endedAt = now
+            }
+            if !ended.isEmpty || !slice.isEmpty || state == .completed {
+                try await connection.execute(
+                    """
+                    UPDATE backfills SET state = \(state), cursor_at = \(cursor), completed_count = \(completed),
+                        failed_count = \(failed), cancelled_count = \(cancelled), ended_at = \(endedAt)
+                    WHERE backfill_id = \(id)
+                    """
+                )
+            }
+            return slice.count
         }
     }
 }

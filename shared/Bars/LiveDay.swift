@@ -197,6 +197,25 @@ public struct LiveDay: Sendable, Equatable {
         return first...last
     }
 
+    /// For each of these instants, which rise: when it was known first that everything up to there is over. The instant itself where history says so, nil where
+    /// nothing of the day does.
+    public func moments(through ends: [Int64]) -> [Int64?] {
+        var told = layers.flatMap { zip($0.bars.ends, $0.knownAt) } + zip(markers.ends, markers.knownAt)
+        told.sort { $0.0 < $1.0 }
+        let settled = max(settledThrough, base.ends.last ?? .min)
+        var moments = [Int64?](repeating: nil, count: ends.count)
+        var first: Int64?
+        // What ends later says so as well: from the last one back.
+        for index in ends.indices.reversed() {
+            while let (end, knownAt) = told.last, end >= ends[index] {
+                first = min(first ?? knownAt, knownAt)
+                told.removeLast()
+            }
+            moments[index] = ends[index] <= settled ? ends[index] : first
+        }
+        return moments
+    }
+
     /// The stretch between the first start and the last end of anything here.
     public var span: (firstStart: Int64, firstEnd: Int64, lastEnd: Int64)? {
         let all = [base] + layers.map(\.bars)

@@ -60,6 +60,31 @@ import Testing
         }
     }
 
+    /// A bar's moment is the first at which it can be read, however the day is kept.
+    @Test(arguments: [1, 2, 3] as [UInt64]) func aBarHasTheMomentFromWhichItCanBeRead(seed: UInt64) async throws {
+        try await withLiveWorld { world in
+            let (log, _) = try await script(world, seed: seed, imports: false, sealing: false)
+            let told = log.compactMap { if case .told(_, let moment) = $0 { moment } else { nil } }
+            let instrument = try #require(try await world.store.instrument(symbol: "BTCUSD"))
+            let ends = try await world.answer("5s").bars.ends
+            try #require(ends.count > 1)
+            func moments() async throws -> [Int64] {
+                let now = Timestamp.now().microseconds
+                return try await world.bench.reader.moments(ofBarsThatEnd: ends, interval: BarInterval(seconds: 5), of: instrument, asOf: now)
+            }
+            let fresh = try await moments()
+            for (end, moment) in zip(ends, fresh) {
+                let first = try #require(told.first { $0.microseconds >= moment })
+                #expect(first.microseconds == moment && moment > end)
+                let read = try await world.answer("5s") { $0.asOf = first }.bars.ends
+                let before = try await world.answer("5s") { $0.asOf = first - .microseconds(1) }.bars.ends
+                #expect(read.contains(end) && !before.contains(end))
+            }
+            try await world.sealAll()
+            #expect(try await moments() == fresh)
+        }
+    }
+
     /// A short day: closes, quiet seconds, markers, stalls, late versions; with `imports` a file over a part of it. Seals as often as asked.
     private func script(_ world: LiveWorld, seed: UInt64, imports: Bool, sealing: Bool) async throws -> (
         log: [Entry], early: [(Timestamp, String, String)]

@@ -6,14 +6,21 @@ import ServiceRuntime
 /// When bars of an instrument closed, for whoever runs the past of what waits for them.
 struct PastClosesAnswer: Encodable, Sendable {
     let symbol: String
-    /// The ends of the bars in order; an interval without a bar is left out.
-    let closes: [Timestamp]
+    /// A bar that closed.
+    struct Close: Encodable, Sendable {
+        let end: Timestamp
+        /// From when on it could be read: its end for history, and the moment of its close for what a feed told.
+        let knownAt: Timestamp
+    }
+
+    /// In order; an interval without a bar is left out.
+    let closes: [Close]
     /// Whether there are more than were asked for.
     let hasMore: Bool
 }
 
 extension MarketdataRoutes {
-    /// `GET /internal/v1/instruments/{symbol}/past-closes`: the ends of the bars that ended in `(from, through]`, of the same grid by which live bars close
+    /// `GET /internal/v1/instruments/{symbol}/past-closes`: the bars that ended in `(from, through]`, of the same grid by which live bars close
     func internalPastCloses(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: ["interval_seconds", "from", "through", "limit"])
         guard let from = try request.query.timestamp("from"), let through = try request.query.timestamp("through"), from <= through else {
@@ -40,12 +47,14 @@ extension MarketdataRoutes {
         question.end = max(through, Timestamp(seconds: 0))
         question.limit = limit + 2
         let answer = try await reader.read(question, of: instrument)
-        let closes = answer.bars.ends.map { Timestamp(microseconds: $0) }.filter { from < $0 && $0 <= through }
+        let ends = answer.bars.ends.filter { from.microseconds < $0 && $0 <= through.microseconds }
+        let told = Array(ends.prefix(limit))
+        let moments = try await reader.moments(ofBarsThatEnd: told, interval: question.interval, of: instrument, asOf: time.now().microseconds)
         return try .json(
             PastClosesAnswer(
                 symbol: instrument.symbol,
-                closes: Array(closes.prefix(limit)),
-                hasMore: closes.count > limit || answer.nextStart != nil
+                closes: zip(told, moments).map { .init(end: Timestamp(microseconds: $0), knownAt: Timestamp(microseconds: $1)) },
+                hasMore: ends.count > limit || answer.nextStart != nil
             )
         )
     }

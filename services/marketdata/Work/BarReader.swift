@@ -5,15 +5,15 @@ import ServiceRuntime
 
 /// Answers every question for bars, live or in a backtest, by the same point-in-time query: the defence against look-ahead.
 final class BarReader: Sendable {
-    private let store: any MarketdataStore
+    let store: any MarketdataStore
     private let calendars: Calendars
     private let results: any ResultCache
-    private let cpu: CPUPool
+    let cpu: CPUPool
     private let time: any TimeSource
     private let limits: ReadLimits
     /// Two, so that strangers' long questions hold up neither a run nor the feed of a replay.
     private let gates: [ReadPurpose: ReadGate]
-    private let chunks: Chunks
+    let chunks: Chunks
     private let flights = SingleFlight<Flight, CachedAnswer>()
 
     init(

@@ -23,6 +23,19 @@ struct Backfill: Sendable, Hashable {
         var openAtOnce: Int { self == .sequential ? 1 : 8 }
     }
 
+    /// A range as it was sent.
+    struct Asked: Sendable, Hashable {
+        let from: Timestamp
+        let to: Timestamp
+        let overlap: Overlap
+    }
+
+    /// A due time, and the moment whose knowledge its run has.
+    struct DueTime: Sendable, Hashable {
+        let dueAt: Timestamp
+        let asOf: Timestamp
+    }
+
     let id: BackfillID
     var state: State
     let scheduleID: ScheduleID
@@ -35,9 +48,11 @@ struct Backfill: Sendable, Hashable {
     let to: Timestamp
     let overlap: Overlap
     let dueCount: Int
-    /// Whether its due times are written down, because they come from a market and not from the clock alone.
-    var isListed = false
-    /// Every due time up to here has its run.
+    /// What its sender asked for; nil of a backfill of before that was kept.
+    var asked: Asked?
+    /// How many of its due times have their run, where these are written down because they come from a market; nil where the clock alone says them.
+    var position: Int?
+    /// Every due time of a grid up to here has its run.
     var cursor: Timestamp
     var completed = 0
     var failed = 0
@@ -53,7 +68,7 @@ struct Backfill: Sendable, Hashable {
     static let maximumOpen = 4
 
     /// The job of one due time.
-    func job(at due: Timestamp) throws -> NewJob {
+    func job(at due: DueTime) throws -> NewJob {
         let spec = SignalRunSpec(
             signalID: publication.signalID,
             versionID: publication.versionID,
@@ -61,8 +76,8 @@ struct Backfill: Sendable, Hashable {
             files: publication.files,
             manifest: publication.manifest,
             occurrenceID: nil,
-            dueAt: due,
-            asOf: due,
+            dueAt: due.dueAt,
+            asOf: due.asOf,
             feed: .backfill
         )
         let json = try WireJSON.value(of: spec)
@@ -73,7 +88,7 @@ struct Backfill: Sendable, Hashable {
             priority: .low,
             spec: json,
             inputSHA256: SHA256.digest(WireJSON.encode(json)),
-            idempotencyKey: "\(id)/\(due.iso8601)"
+            idempotencyKey: "\(id)/\(due.dueAt.iso8601)"
         )
     }
 }
@@ -81,63 +96,85 @@ struct Backfill: Sendable, Hashable {
 extension Backfill {
     /// Why a range cannot be run, as its sender gets to read it.
     enum Refusal: Error, Sendable, Hashable {
-        case nothingDue
+        case nothingDue(followsMarket: Bool)
         case tooMany
         case notPast
         case backwards
         /// A bar of a replay is known when it was released, and not at its end: at the due times of its bars nothing of them was known.
         case replay(String)
         case unknownInstrument(String)
-        /// In the words of the service that knows the market's past.
-        case refused(code: String, detail: String)
+        /// In the words of the service that knows the market's past, and of which field.
+        case refused(code: String, detail: String, field: String)
+        /// The service that knows the market's past has too much to do, or lost hold of what it read.
+        case marketBusy
         /// The service that knows the market's past does not say.
         case marketAway
+        /// It says something that nobody here can do anything about.
+        case marketFault
     }
 
-    /// A backfill of the due times in `[from, to]`, with those that a market gave: nil where the grid alone says them.
-    static func planned(
+    /// A backfill of a grid's due times in the range.
+    static func of(_ grid: ScheduleGrid, _ schedule: Schedule, publication: SignalPublished, asked: Asked, now: Timestamp) throws(Refusal) -> Backfill
+    {
+        try check(asked, now: now)
+        let before = start(asked.from, now: now)
+        let count = grid.count(after: before, through: asked.to, most: maximumDueTimes + 1)
+        guard count <= maximumDueTimes else { throw .tooMany }
+        guard count > 0, let first = grid.next(after: before), let last = grid.last(after: before, through: asked.to) else {
+            throw .nothingDue(followsMarket: false)
+        }
+        return Backfill(schedule, publication, asked, from: first, to: last, count: count, cursor: before, createdAt: now)
+    }
+
+    /// A backfill of the due times that a market gave.
+    static func of(_ dueTimes: [DueTime], _ schedule: Schedule, publication: SignalPublished, asked: Asked, now: Timestamp) throws(Refusal)
+        -> Backfill
+    {
+        guard dueTimes.count <= maximumDueTimes else { throw .tooMany }
+        guard let first = dueTimes.first?.dueAt, let last = dueTimes.last?.dueAt else { throw .nothingDue(followsMarket: true) }
+        return Backfill(schedule, publication, asked, from: first, to: last, count: dueTimes.count, position: 0, cursor: last, createdAt: now)
+    }
+
+    private init(
         _ schedule: Schedule,
-        publication: SignalPublished,
+        _ publication: SignalPublished,
+        _ asked: Asked,
         from: Timestamp,
         to: Timestamp,
-        overlap: Overlap,
-        now: Timestamp,
-        dueTimes: [Timestamp]? = nil
-    ) throws(Refusal) -> Backfill {
-        try check(from: from, to: to, now: now)
-        let before = start(from, now: now)
-        let (count, first, last) =
-            if let dueTimes {
-                (dueTimes.count, dueTimes.first, dueTimes.last)
-            } else if case .grid(let grid) = try PastClock(publication) {
-                (
-                    grid.count(after: before, through: to, most: maximumDueTimes + 1), grid.next(after: before),
-                    grid.last(after: before, through: to)
-                )
-            } else {
-                (0, nil, nil)
-            }
-        guard count <= maximumDueTimes else { throw .tooMany }
-        guard count > 0, let first, let last else { throw .nothingDue }
-        return Backfill(
+        count: Int,
+        position: Int? = nil,
+        cursor: Timestamp,
+        createdAt: Timestamp
+    ) {
+        self.init(
             id: .make(),
             state: .open,
             scheduleID: schedule.id,
             accountID: schedule.accountID,
             publication: publication,
-            from: first,
-            to: last,
-            overlap: overlap,
+            from: from,
+            to: to,
+            overlap: asked.overlap,
             dueCount: count,
-            isListed: dueTimes != nil,
-            cursor: before,
-            createdAt: now
+            asked: asked,
+            position: position,
+            cursor: cursor,
+            createdAt: createdAt
         )
     }
 
-    static func check(from: Timestamp, to: Timestamp, now: Timestamp) throws(Refusal) {
-        guard from <= to else { throw .backwards }
-        guard to <= now else { throw .notPast }
+    /// Whether it is what a request asks for. One of before requests were kept is known by its due times, which the range held.
+    func answers(_ request: Asked) -> Bool {
+        if let asked { return asked == request }
+        return request.overlap == overlap && request.from <= from && to <= request.to
+    }
+
+    /// Whether every due time has its run.
+    var hasMadeAll: Bool { position.map { $0 >= dueCount } ?? (cursor >= to) }
+
+    static func check(_ asked: Asked, now: Timestamp) throws(Refusal) {
+        guard asked.from <= asked.to else { throw .backwards }
+        guard asked.to <= now else { throw .notPast }
     }
 
     /// Behind this the due times begin that a range from `from` on has.
@@ -147,10 +184,15 @@ extension Backfill {
     func room(open: Int) -> Int { state == .open ? max(0, overlap.openAtOnce - open) : 0 }
 
     /// The next due times of a grid that get a run while `open` earlier ones have not ended.
-    func nextSlice(open: Int) throws -> [Timestamp] {
+    func nextSlice(open: Int) throws -> [DueTime] {
         let room = room(open: open)
         guard room > 0 else { return [] }
-        return try ScheduleGrid(publication.manifest.schedule).points(after: cursor, through: to, limit: room)
+        return try ScheduleGrid(publication.manifest.schedule).points(after: cursor, through: to, limit: room).map { DueTime(dueAt: $0, asOf: $0) }
+    }
+
+    /// Takes note that the due times of a slice have their runs.
+    mutating func pass(_ slice: [DueTime]) {
+        if let position { self.position = position + slice.count } else if let last = slice.last { cursor = last.dueAt }
     }
 }
 

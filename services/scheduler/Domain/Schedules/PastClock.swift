@@ -16,7 +16,7 @@ enum PastClock: Sendable, Hashable {
 
     init(_ publication: SignalPublished) throws(Backfill.Refusal) {
         // What cannot be armed is never due.
-        guard let grid = try? ScheduleGrid(publication.manifest.schedule) else { throw .nothingDue }
+        guard let grid = try? ScheduleGrid(publication.manifest.schedule) else { throw .nothingDue(followsMarket: false) }
         switch grid {
         case .interval, .cron: self = publication.manifest.policy.inSession.map { .gridWithinSessions(of: $0, grid) } ?? .grid(grid)
         case .session(let session): self = .sessions(of: session.instrument, grid)
@@ -26,14 +26,28 @@ enum PastClock: Sendable, Hashable {
         }
     }
 
-    /// What of a grid in `(after, through]` falls into sessions, the first of it if there is more than `limit`; a close belongs to no session.
-    static func points(of grid: ScheduleGrid, within market: MarketSessions, after: Timestamp, through: Timestamp, limit: Int) -> [Timestamp] {
+    /// What of a grid in `(after, through]` falls into sessions, the first of it if there is more than `limit`, and up to where nothing else does: behind
+    /// `through` where the grid itself is not due before. A close belongs to no session.
+    ///
+    /// The grid is walked once, from what is due next to the session after that: a rare one is walked through years in one step and not again for each session.
+    static func points(
+        of grid: ScheduleGrid,
+        within market: MarketSessions,
+        after: Timestamp,
+        through: Timestamp,
+        limit: Int
+    ) -> (found: [Timestamp], through: Timestamp) {
         var found: [Timestamp] = []
-        for session in market.sessions where session.upperBound > after && session.lowerBound <= through && found.count < limit {
-            let first = max(after, session.lowerBound - .microseconds(1))
-            let last = min(through, session.upperBound - .microseconds(1))
-            found += grid.points(after: first, through: last, limit: limit - found.count)
+        var position = after
+        var rest = market.sessions[...]
+        while found.count < limit {
+            guard let due = grid.next(after: position) else { return (found, .distantFuture) }
+            guard due <= through else { return (found, due - .microseconds(1)) }
+            rest = rest.drop { $0.upperBound <= due }
+            guard let session = rest.first else { break }
+            if session.contains(due) { found.append(due) }
+            position = max(due, session.lowerBound - .microseconds(1))
         }
-        return found
+        return (found, through)
     }
 }

@@ -173,29 +173,28 @@ struct ActRoutes: Sendable {
         let principal = try request.jobReader()
         let schedule = try await acts.schedule(try request.parameter("id", as: ScheduleID.self), for: principal)
         let wanted = try request.json(NewBackfill.self)
+        let asked = Backfill.Asked(from: wanted.from, to: wanted.to, overlap: wanted.overlap ?? .sequential)
+        let key = try request.idempotencyKey().map { "client:\(schedule.id):\($0)" }
+        // Before anybody finds out what is due: the same request has the same answer, whatever became of schedule and market since.
+        let obstacle = try await backfills.obstacle(to: schedule, key: key)
+        if case .known = obstacle, let obstacle { return try answer(to: asked, obstacle) }
         guard schedule.state == .active, let publication = schedule.publication else { throw ScheduleActs.notLive }
-        let planned: Backfill
-        let dueTimes: [Timestamp]?
+        if let obstacle { return try answer(to: asked, obstacle) }
         do {
-            (planned, dueTimes) = try await planner.plan(
-                schedule,
-                publication: publication,
-                from: wanted.from,
-                to: wanted.to,
-                overlap: wanted.overlap ?? .sequential,
-                now: time.now()
-            )
+            let (planned, dueTimes) = try await planner.plan(schedule, publication: publication, asked: asked, now: time.now())
+            return try answer(to: asked, try await backfills.add(planned, dueTimes: dueTimes, key: key ?? "own:\(planned.id)"))
         } catch let refusal as Backfill.Refusal {
             throw refusal.problem
         }
-        let key = try request.idempotencyKey()
-        let stored = key.map { "client:\(schedule.id):\($0)" } ?? "own:\(planned.id)"
-        switch try await backfills.add(planned, dueTimes: dueTimes, key: stored) {
+    }
+
+    private func answer(to asked: Backfill.Asked, _ admission: BackfillStore.Admission) throws -> Response {
+        switch admission {
         case .made(let backfill):
             onBackfill()
             return try .json(BackfillAnswer(backfill), status: .accepted)
         case .known(let known):
-            guard known.from == planned.from, known.to == planned.to, known.overlap == planned.overlap else {
+            guard known.answers(asked) else {
                 throw Problem.unprocessable(
                     code: "idempotency_key_reused",
                     detail: "This Idempotency-Key came with another backfill before.",
@@ -291,10 +290,11 @@ extension Request {
 extension Backfill.Refusal {
     var problem: Problem {
         switch self {
-        case .nothingDue:
+        case .nothingDue(let followsMarket):
             .unprocessable(
                 code: "nothing_due",
-                detail: "The schedule was never due in this range, as far as its market's sessions and bars of that time are known.",
+                detail: "The schedule was never due in this range"
+                    + (followsMarket ? ", as far as its market's sessions and bars of that time are known." : "."),
                 field: "from"
             )
         case .tooMany:
@@ -318,9 +318,23 @@ extension Backfill.Refusal {
                 detail: "There is no instrument \(instrument) any more, whose market says when it was due.",
                 field: "id"
             )
-        case .refused(let code, let detail): .unprocessable(code: code, detail: detail, field: "from")
+        case .refused(let code, let detail, let field): .unprocessable(code: code, detail: detail, field: field)
+        case .marketBusy:
+            .tooManyRequests(
+                code: "marketdata_busy",
+                detail: "There is too much to do to say when the schedule was due in the past; try again.",
+                retryAfterSeconds: 5
+            )
         case .marketAway:
             .unavailable(code: "marketdata_away", detail: "When the market was open in the past cannot be said at the moment; try again.")
+        // Not 502: the gateway would hold it against this replica.
+        case .marketFault:
+            Problem(
+                status: .internalError,
+                code: "marketdata_fault",
+                detail:
+                    "When the schedule was due in the past cannot be said; the reason is in the scheduler's log, and an operator has to look at it."
+            )
         }
     }
 }

@@ -19,30 +19,59 @@ struct BackfillStore: Sendable {
         case tooMany
     }
 
-    /// Writes a backfill, if its schedule and its account may have one more.
-    func add(_ backfill: Backfill, dueTimes: [Timestamp]? = nil, key: String) async throws -> Admission {
+    /// What stands in the way of a new backfill, or was made by the same key: a look beforehand, since finding out what is due may take long.
+    func obstacle(to schedule: Schedule, key: String?) async throws -> Admission? {
+        try await store.onConnection { try await Self.obstacle(schedule.id, schedule.accountID, key: key, on: $0.connection) }
+    }
+
+    private static func obstacle(_ schedule: ScheduleID, _ account: AccountID, key: String?, on connection: PostgresConnection) async throws
+        -> Admission?
+    {
+        if let key,
+            let known = try await connection.query(
+                "SELECT \(unsafe: BackfillColumns.list) FROM backfills WHERE account_id = \(account) AND idempotency_key = \(key)"
+            ).first.map(BackfillColumns.backfill)
+        {
+            return .known(known)
+        }
+        let open = try await connection.query("SELECT schedule_id FROM backfills WHERE account_id = \(account) AND state = 'open'")
+            .map { try $0.column(0, as: ScheduleID.self) }
+        if open.contains(schedule) { return .underWay }
+        return open.count >= Backfill.maximumOpen ? .tooMany : nil
+    }
+
+    /// Writes a backfill, if its schedule and its account may have one more; with its due times where a market gave them.
+    func add(_ backfill: Backfill, dueTimes: [Backfill.DueTime] = [], key: String) async throws -> Admission {
         try await store.onConnection { transaction in
             let connection = transaction.connection
             // One wish of an account after the other, so that its number is right.
             _ = try await connection.query(
                 "SELECT pg_advisory_xact_lock(hashtextextended(\("scheduler.backfills/" + backfill.accountID.description), 0))"
             )
-            if let known = try await connection.query(
-                "SELECT \(unsafe: BackfillColumns.list) FROM backfills WHERE account_id = \(backfill.accountID) AND idempotency_key = \(key)"
-            ).first.map(BackfillColumns.backfill) {
-                return .known(known)
-            }
-            let open = try await connection.query("SELECT schedule_id FROM backfills WHERE account_id = \(backfill.accountID) AND state = 'open'")
-                .map { try $0.column(0, as: ScheduleID.self) }
-            if open.contains(backfill.scheduleID) { return .underWay }
-            if open.count >= Backfill.maximumOpen { return .tooMany }
+            if let obstacle = try await Self.obstacle(backfill.scheduleID, backfill.accountID, key: key, on: connection) { return obstacle }
+            let isListed = backfill.position != nil
             try await connection.execute(
                 """
                 INSERT INTO backfills (backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, created_at,
-                    idempotency_key, due_times)
+                    idempotency_key, next_position, asked_from, asked_to)
                 VALUES (\(backfill.id), 'open', \(backfill.scheduleID), \(backfill.accountID), \(try PostgresJSON(encoding: backfill.publication)),
-                    \(backfill.from), \(backfill.to), \(backfill.overlap), \(backfill.dueCount), \(backfill.cursor), \(backfill.createdAt), \(key),
-                    \(dueTimes))
+                    \(backfill.from), \(isListed ? backfill.to + BackfillColumns.listedTail : backfill.to), \(backfill.overlap), \(backfill.dueCount),
+                    \(backfill.cursor), \(backfill.createdAt), \(key), \(backfill.position), \(backfill.asked?.from), \(backfill.asked?.to))
+                """
+            )
+            guard isListed else { return .made(backfill) }
+            try await connection.execute(
+                """
+                INSERT INTO backfill_due_times (backfill_id, position, due_at, as_of)
+                SELECT \(backfill.id), place - 1, due_at, as_of
+                FROM unnest(\(dueTimes.map(\.dueAt)), \(dueTimes.map(\.asOf))) WITH ORDINALITY AS listed (due_at, as_of, place)
+                """
+            )
+            // Whatever ended a backfill, also code that knows of no list.
+            try await connection.execute(
+                """
+                DELETE FROM backfill_due_times USING backfills
+                WHERE backfills.account_id = \(backfill.accountID) AND backfills.state <> 'open' AND backfill_due_times.backfill_id = backfills.backfill_id
                 """
             )
             return .made(backfill)
@@ -77,8 +106,9 @@ struct BackfillStore: Sendable {
     func cancel(_ id: BackfillID, now: Timestamp) async throws -> [JobID] {
         try await store.onConnection { transaction in
             try await transaction.connection.execute(
-                "UPDATE backfills SET state = 'cancelled', ended_at = \(now), due_times = NULL WHERE backfill_id = \(id) AND state = 'open'"
+                "UPDATE backfills SET state = 'cancelled', ended_at = \(now) WHERE backfill_id = \(id) AND state = 'open'"
             )
+            try await transaction.connection.execute("DELETE FROM backfill_due_times WHERE backfill_id = \(id)")
             return try await transaction.connection.query("SELECT job_id FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").map {
                 try $0.column(0, as: JobID.self)
             }
@@ -116,28 +146,29 @@ struct BackfillStore: Sendable {
             backfill.cancelled += ended.count { $0 == .cancelled }
             let open: Int =
                 try await connection.query("SELECT count(*) FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").first?.column(0) ?? 0
-            let slice = backfill.isListed ? try await Self.listed(backfill, open: open, on: connection) : try backfill.nextSlice(open: open)
-            if let last = slice.last {
+            let slice = try await Self.listed(backfill, open: open, on: connection) ?? backfill.nextSlice(open: open)
+            if !slice.isEmpty {
                 let jobs = try slice.map { try backfill.job(at: $0) }
                 _ = try await transaction.insert(jobs)
                 try await connection.execute(
                     """
                     INSERT INTO backfill_runs (backfill_id, due_at, job_id)
-                    SELECT \(id), due_at, job_id FROM unnest(\(slice), \(jobs.map(\.id))) AS made (due_at, job_id)
+                    SELECT \(id), due_at, job_id FROM unnest(\(slice.map(\.dueAt)), \(jobs.map(\.id))) AS made (due_at, job_id)
                     """
                 )
-                backfill.cursor = last
+                backfill.pass(slice)
             }
-            if backfill.state == .open, backfill.cursor >= backfill.to, open + slice.count == 0 {
+            if backfill.state == .open, backfill.hasMadeAll, open + slice.count == 0 {
                 backfill.state = .completed
                 backfill.endedAt = now
+                try await connection.execute("DELETE FROM backfill_due_times WHERE backfill_id = \(id)")
             }
             if !ended.isEmpty || !slice.isEmpty || backfill.state == .completed {
                 try await connection.execute(
                     """
                     UPDATE backfills SET state = \(backfill.state), cursor_at = \(backfill.cursor), completed_count = \(backfill.completed),
                         failed_count = \(backfill.failed), cancelled_count = \(backfill.cancelled), ended_at = \(backfill.endedAt),
-                        due_times = CASE WHEN \(backfill.state) = 'open' THEN due_times END
+                        next_position = \(backfill.position)
                     WHERE backfill_id = \(id)
                     """
                 )
@@ -146,16 +177,17 @@ struct BackfillStore: Sendable {
         }
     }
 
-    /// The next due times that were written down.
-    private static func listed(_ backfill: Backfill, open: Int, on connection: PostgresConnection) async throws -> [Timestamp] {
-        let room = backfill.room(open: open)
-        guard room > 0 else { return [] }
+    /// The next due times that were written down; nil where none are.
+    private static func listed(_ backfill: Backfill, open: Int, on connection: PostgresConnection) async throws -> [Backfill.DueTime]? {
+        guard let position = backfill.position else { return nil }
+        let end = position + backfill.room(open: open)
+        guard end > position else { return [] }
         return try await connection.query(
             """
-            SELECT due_at FROM backfills, unnest(due_times) AS due_at
-            WHERE backfill_id = \(backfill.id) AND due_at > \(backfill.cursor) ORDER BY due_at LIMIT \(room)
+            SELECT due_at, as_of FROM backfill_due_times
+            WHERE backfill_id = \(backfill.id) AND position >= \(position) AND position < \(end) ORDER BY position
             """
-        ).map { try $0.column(0) }
+        ).map { Backfill.DueTime(dueAt: try $0.column(0), asOf: try $0.column(1)) }
     }
 }
 
@@ -163,21 +195,31 @@ struct BackfillStore: Sendable {
 enum BackfillColumns {
     static let list = """
         backfill_id, state, schedule_id, account_id, publication, from_at, to_at, overlap, due_count, cursor_at, completed_count, failed_count, \
-        cancelled_count, created_at, ended_at, due_times IS NOT NULL
+        cancelled_count, created_at, ended_at, next_position, asked_from, asked_to
         """
+    /// A listed backfill is stored as ending so much behind its last due time, where its cursor stands: for code that looks for a grid in between.
+    static let listedTail = Duration.microseconds(1)
 
     static func backfill(_ row: PostgresRow) throws -> Backfill {
-        Backfill(
+        let position: Int? = try row.column(15)
+        let end: Timestamp = try row.column(6)
+        let overlap: Backfill.Overlap = try row.column(7)
+        var asked: Backfill.Asked?
+        if let from: Timestamp = try row.column(16), let to: Timestamp = try row.column(17) {
+            asked = Backfill.Asked(from: from, to: to, overlap: overlap)
+        }
+        return Backfill(
             id: try row.column(0),
             state: try row.column(1),
             scheduleID: try row.column(2),
             accountID: try row.column(3),
             publication: try row.column(4, as: PostgresJSON.self).decode(),
             from: try row.column(5),
-            to: try row.column(6),
-            overlap: try row.column(7),
+            to: position == nil ? end : end - listedTail,
+            overlap: overlap,
             dueCount: try row.column(8),
-            isListed: try row.column(15),
+            asked: asked,
+            position: position,
             cursor: try row.column(9),
             completed: try row.column(10),
             failed: try row.column(11),
