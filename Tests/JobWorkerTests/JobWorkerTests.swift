@@ -47,10 +47,14 @@ import Testing
 
     private final class Hints: WakeupSource {
         private let waiting = Mutex<(classes: [ResourceClass], signal: TestSignal<ResourceClass>)?>(nil)
+        private let count = Mutex(0)
         var listening: [ResourceClass] { waiting.withLock { $0?.classes ?? [] } }
+        /// How often somebody began to listen.
+        var times: Int { count.withLock { $0 } }
 
         func next(of classes: [ResourceClass], within limit: Duration) async -> ResourceClass? {
             let signal = TestSignal<ResourceClass>()
+            count.withLock { $0 += 1 }
             waiting.withLock { $0 = (classes, signal) }
             // Only a hint or the worker's end ends the waiting, no time-out.
             let hint = try? await signal.next(timeout: .seconds(3600))
@@ -145,6 +149,18 @@ import Testing
             try await eventually { scheduler.read { $0.finished.count } == 1 }
         }
         #expect(hints.listening == [])
+    }
+
+    @Test func aWorkerThatIsFilledAgainAndAgainListensWhenThatIsOver() async throws {
+        let hints = Hints()
+        let handler = GatedHandler()
+        handler.open()
+        try await withWorker(slots: [.small: 8], handler: handler, wakeups: hints, jobs: (0..<80).map { _ in .sample() }) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 80 }
+            try await eventually { hints.listening == [.small] }
+            // Before the first claim, and after the last.
+            #expect(hints.times <= 2)
+        }
     }
 
     @Test func resultsOutliveASchedulerThatIsAway() async throws {

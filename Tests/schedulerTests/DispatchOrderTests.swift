@@ -111,16 +111,22 @@ struct DispatchOrderTests {
                 FROM generate_series(1, 2000) AS number
                 """
             )
-            var explained: SQL = "EXPLAIN (COSTS OFF) "
-            explained.append(
-                ClaimStatements.take(.small, for: [Fixture.claim(64)], behind: .platform, limits: AccountLimits(), lease: "interval '30 s'")
+            func plan(_ statement: SQL) async throws -> String {
+                var explained: SQL = "EXPLAIN (COSTS OFF) "
+                explained.append(statement)
+                return try await store.pool.withTransaction { connection in
+                    _ = try await connection.query(ClaimStatements.turn)
+                    return try await connection.query(explained.unprepared).map { try $0.column(0, as: String.self) }
+                }.joined(separator: "\n")
+            }
+            let claims = [Fixture.claim(64), Fixture.claim(1)]
+            let take = try await plan(
+                ClaimStatements.take(.small, for: claims, behind: .platform, limits: AccountLimits(), lease: "interval '30 s'")
             )
-            let plan = try await store.pool.withTransaction { connection in
-                _ = try await connection.query(ClaimStatements.turn)
-                return try await connection.query(explained.unprepared).map { try $0.column(0, as: String.self) }
-            }.joined(separator: "\n")
-            #expect(plan.contains("using leases_claim on leases") && plan.contains("using leases_account on leases"), "\(plan)")
-            #expect(!plan.contains("Bitmap") && !plan.contains("Seq Scan"), "\(plan)")
+            #expect(take.contains("using leases_claim on leases") && take.contains("using leases_account on leases"), "\(take)")
+            let held = try await plan(ClaimStatements.held(by: claims))
+            #expect(held.contains("using leases_claim on leases"), "\(held)")
+            for plan in [take, held] { #expect(!plan.contains("Bitmap") && !plan.contains("Seq Scan") && !plan.contains("Gather"), "\(plan)") }
         }
     }
 

@@ -43,6 +43,8 @@ actor WorkerCore {
     private var lastLogged = AttemptID.make()
     /// Whether the last claim won many jobs of a class, and as many as it asked for: then more may wait.
     private var isBacklogged = false
+    /// The classes of which all that becomes free is claimed anew at once: a claim won many jobs, and each since then as many as it asked for.
+    private var backlogged: Set<ResourceClass> = []
     private var releases: [Int: Task<Void, Never>] = [:]
     private var releaseCount = 0
     private let kicks: AsyncStream<Void>
@@ -225,8 +227,17 @@ actor WorkerCore {
         return renewals
     }
 
-    private static func filled(_ claim: NextClaim, by jobs: [ClaimedJob]) -> Bool {
-        claim.classes.contains { wanted in wanted.slots >= manySlots && jobs.count { $0.resourceClass == wanted.class } == wanted.slots }
+    private func noteBacklog(_ claim: NextClaim, _ jobs: [ClaimedJob]) {
+        isBacklogged = false
+        for wanted in claim.classes {
+            let isFilled = jobs.count { $0.resourceClass == wanted.class } == wanted.slots
+            if isFilled, wanted.slots >= Self.manySlots { isBacklogged = true }
+            if isFilled, wanted.slots >= Self.manySlots || backlogged.contains(wanted.class) {
+                backlogged.insert(wanted.class)
+            } else {
+                backlogged.remove(wanted.class)
+            }
+        }
     }
 
     /// Delivers results and claims until there is nothing to deliver and no more work to be had.
@@ -249,9 +260,11 @@ actor WorkerCore {
                 }
                 failures = 0
                 readiness?.set(ready: true)
-                if let claim { perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds())) }
+                if let claim {
+                    noteBacklog(claim, jobs)
+                    perform(book.claimAnswered(claim.claimID, jobs: jobs, now: time.monotonicNanoseconds()))
+                }
                 let wanted = claim?.classes.reduce(0) { $0 + $1.slots } ?? 0
-                if let claim { isBacklogged = Self.filled(claim, by: jobs) }
                 if jobs.count < wanted || wanted == 0, !book.hasMoreToAsk, book.undelivered(limit: 1, except: suspects.attempts).isEmpty { break }
                 await gather()
             } catch {
@@ -347,7 +360,10 @@ actor WorkerCore {
     private func listen() {
         book.tellSlots()
         guard let wakeups else { return }
-        let wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
+        var wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
+        // Nobody need say that there is work of what is claimed anew at once; to listen and to leave again each time costs the broker more than the jobs cost
+        // the scheduler.
+        wanted.subtract(backlogged.subtracting(listening))
         if wanted == listening { return }
         listening = wanted
         listener?.cancel()
