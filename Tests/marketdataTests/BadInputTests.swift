@@ -176,7 +176,7 @@ struct BadInputTests {
             // Tried with bad ids in ConversionTests.
             known.formUnion(["GET /internal/v1/conversions/{id}/parts/{number}", "PUT /internal/v1/conversions/{id}/table"])
             // Tried with bad stretches in MarketHoursTests.
-            known.formUnion(["GET /internal/v1/instruments/{symbol}/sessions", "GET /internal/v1/instruments/{symbol}/closes"])
+            known.formUnion(["sessions", "closes", "past-closes"].map { "GET /internal/v1/instruments/{symbol}/\($0)" })
             let routes = (doors.router.routes + doors.internalRouter.routes).map { "\($0.method.rawValue) \($0.pattern)" }
             #expect(Set(routes) == known)
         }

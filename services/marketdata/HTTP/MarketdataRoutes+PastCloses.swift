@@ -20,7 +20,7 @@ struct PastClosesAnswer: Encodable, Sendable {
 }
 
 extension MarketdataRoutes {
-    /// `GET /internal/v1/instruments/{symbol}/past-closes`: the bars that ended in `(from, through]`, of the same grid by which live bars close
+    /// `GET /internal/v1/instruments/{symbol}/past-closes`: the bars that ended in `(from, through]`, of the same grid by which live bars close.
     func internalPastCloses(_ request: Request) async throws -> Response {
         try request.query.reject(unknownExcept: ["interval_seconds", "from", "through", "limit"])
         guard let from = try request.query.timestamp("from"), let through = try request.query.timestamp("through"), from <= through else {
