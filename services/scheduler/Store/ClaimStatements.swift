@@ -26,10 +26,10 @@ enum ClaimStatements {
     static func held(by claims: [Claim]) -> SQL {
         """
         SELECT \(unsafe: JobColumns.list) FROM unnest(\(claims.map(\.id))) AS asked (claim_id)
-        -- One look in the index for each: for a list of claims the plan is to read all leases.
+        -- One look in an index for each, which OFFSET makes sure of: the plan for all at once is to read all leases, or all jobs.
         CROSS JOIN LATERAL (SELECT job_id, attempt_id FROM leases WHERE leases.claim_id = asked.claim_id OFFSET 0) AS held
-        JOIN ONLY jobs ON jobs.job_id = held.job_id AND jobs.attempt_id = held.attempt_id
-        WHERE jobs.state = 'running'
+        CROSS JOIN LATERAL (
+            SELECT * FROM ONLY jobs AS one WHERE one.job_id = held.job_id AND one.attempt_id = held.attempt_id AND one.state = 'running' OFFSET 0) AS jobs
         """
     }
 
