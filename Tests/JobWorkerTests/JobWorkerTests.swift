@@ -67,6 +67,7 @@ import Testing
 
     private func withWorker(
         slots: [ResourceClass: Int] = [.small: 2],
+        source: (any SlotSource)? = nil,
         handler: any JobHandler,
         wakeups: (any WakeupSource)? = nil,
         time: any TimeSource = SystemTimeSource(),
@@ -81,7 +82,7 @@ import Testing
         let worker = JobWorker(
             worker: "test",
             scheduler: scheduler.client,
-            classes: slots,
+            slots: source ?? FixedSlots(slots),
             handlers: [handler],
             wakeups: wakeups,
             timeSource: time,
@@ -160,6 +161,41 @@ import Testing
             try await eventually { hints.listening == [.small] }
             // Before the first claim, and after the last.
             #expect(hints.times <= 2)
+        }
+    }
+
+    /// Room for eight, of which each claim asks for another class's.
+    private final class Turns: SlotSource {
+        let slots: [ResourceClass: Int] = [.small: 8, .standard: 8]
+        private let claims = Mutex(0)
+
+        func room(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
+            let free = 8 - held.values.reduce(0, +)
+            return free > 0 ? [.small: free, .standard: free] : [:]
+        }
+
+        func claim(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
+            let room = room(beside: held)
+            if room.isEmpty { return [:] }
+            let asked: ResourceClass = claims.withLock { claims in
+                claims += 1
+                return claims == 1 ? .small : .standard
+            }
+            return [asked: room[asked] ?? 0]
+        }
+
+        func hasMoreToAsk(beside held: [ResourceClass: Int]) -> Bool { false }
+        func changed(held: [ResourceClass: Int], asked: [ResourceClass: Int]) {}
+    }
+
+    @Test func aClassThatStoodBackIsListenedToAgain() async throws {
+        let hints = Hints()
+        let handler = GatedHandler()
+        handler.open()
+        try await withWorker(source: Turns(), handler: handler, wakeups: hints, jobs: (0..<8).map { _ in .sample() }) { scheduler, _ in
+            try await eventually { scheduler.read { $0.finished.count } == 8 }
+            // The last claim asked for the other class.
+            try await eventually { Set(hints.listening) == [.small, .standard] }
         }
     }
 

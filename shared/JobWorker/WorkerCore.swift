@@ -278,7 +278,15 @@ actor WorkerCore {
                 break
             }
         }
+        hearOfWhatIsNotAsked()
         await deliverSuspects()
+    }
+
+    /// A class that stood back for another in the last claim has room now that nobody asks for: who is told of its jobs must listen.
+    private func hearOfWhatIsNotAsked() {
+        if backlogged.isEmpty { return }
+        backlogged.subtract(book.freeSlots.map(\.class))
+        listen()
     }
 
     /// Sends results of a refused call one by one; what is refused again and again is replaced by word of that, and at last dropped.
