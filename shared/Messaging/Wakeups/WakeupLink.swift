@@ -13,7 +13,8 @@ actor WakeupLink {
     private var found: Set<ResourceClass> = []
     private var made: Set<ResourceClass> = []
     private var consumed: Set<ResourceClass> = []
-    private var retryAt: UInt64 = 0
+    /// When to look again for a queue that was not there.
+    private var retryAt: [ResourceClass: UInt64] = [:]
     private nonisolated let stopped = Atomic<Bool>(false)
 
     private struct Waiter {
@@ -36,8 +37,9 @@ actor WakeupLink {
             found = []
             made = []
             consumed = []
+            retryAt = [:]
         }
-        session.onTick = { [unowned self] in if monotonicNanoseconds() >= retryAt { adjust() } }
+        session.onTick = { [unowned self] in adjust() }
         session.start()
     }
 
@@ -188,9 +190,13 @@ actor WakeupLink {
     private func adjust() {
         guard session.connection != nil else { return }
         let wanted = Set(waiters.values.filter { !$0.isOver }.flatMap(\.classes))
-        // First all look-ups, then the consumers: a look-up that is refused closes the channel and ends the consumers on it.
-        let there = wanted.filter { find($0) }
-        if there.count < wanted.count { retryAt = monotonicNanoseconds() + 1_000_000_000 }
+        // First all look-ups, then the consumers: a look-up that is refused closes the channel and ends the consumers on it. So it is not repeated each
+        // time that somebody begins to wait, but once a second.
+        let now = monotonicNanoseconds()
+        for resourceClass in wanted where now >= retryAt[resourceClass] ?? 0 {
+            retryAt[resourceClass] = find(resourceClass) ? nil : now + 1_000_000_000
+        }
+        let there = wanted.filter { found.contains($0) || made.contains($0) }
         for resourceClass in there.subtracting(consumed) {
             consumed.insert(resourceClass)
             try? session.use { (connection) throws(BrokerError) in
