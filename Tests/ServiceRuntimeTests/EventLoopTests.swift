@@ -65,8 +65,9 @@ struct EventLoopTests {
     func sleeps() async throws {
         let loop = try EventLoop.start(name: "test")
         let waited = try await loop.run { () -> UInt64 in
-            // The turn is old when the wait begins: a timer counts from the turn's beginning.
-            usleep(30_000)
+            // The turn is older than the wait is long when that begins: a timer counts from the turn's beginning.
+            let turnedAt = monotonicNanoseconds()
+            while monotonicNanoseconds() < turnedAt + 30_000_000 {}
             let asleepAt = monotonicNanoseconds()
             try await loop.sleep(for: .milliseconds(20))
             #expect(loop.inLoop)
