@@ -20,6 +20,18 @@ from auspex_cli.test_parts import LANES, PARTS, Part
 from support import folder_for
 
 
+def waits_for(name: str, ended: list[str]):
+    """A task that waits for what it needs, and notes in `ended` that it was ended meanwhile."""
+    def run(lanes) -> Outcome:
+        try:
+            lanes.wait_for(name)
+        except Ended:
+            ended.append("waits")
+            raise
+        return Outcome(passed=1)
+    return run
+
+
 class SideBySide(unittest.TestCase):
     def setUp(self):
         # An end is for good: each test has programs of its own to end.
@@ -71,15 +83,7 @@ class SideBySide(unittest.TestCase):
                 raise
             return Outcome(passed=1)
 
-        def waits(lanes) -> Outcome:
-            try:
-                lanes.wait_for("build")
-            except Ended:
-                ended.append("waits")
-                raise
-            return Outcome(passed=1)
-
-        with self.assertRaises(Failure), side_by_side([[runs, runs], [waits, waits]]):
+        with self.assertRaises(Failure), side_by_side([[runs, runs], [waits_for("build", ended)] * 2]):
             self.assertTrue(begun.wait(60))
             raise Failure("it does not compile")
         self.assertEqual(sorted(ended), ["runs", "waits"])
@@ -122,18 +126,10 @@ class SideBySide(unittest.TestCase):
     def test_what_goes_wrong_in_one_lane_ends_the_others_at_once(self):
         ended: list[str] = []
 
-        def waits(lanes) -> Outcome:
-            try:
-                lanes.wait_for("what nobody gives")
-            except Ended:
-                ended.append("waits")
-                raise
-            return Outcome(passed=1)
-
         def fails(_) -> Outcome:
             raise ValueError("nobody has thought of this")
 
-        with self.assertRaises(ValueError), side_by_side([[waits], [fails]]) as lanes:
+        with self.assertRaises(ValueError), side_by_side([[waits_for("what nobody gives", ended)], [fails]]) as lanes:
             last = threading.Timer(60, lanes.give, ["what nobody gives"])
             self.addCleanup(last.cancel)
             last.start()
