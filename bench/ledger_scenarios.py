@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
+from job_news import until_jobs
 from line import Line
 
 ACCOUNTS = 500
@@ -68,20 +69,6 @@ def _claim(stage, workers: int, slots: int, seconds: int) -> tuple[list[float], 
     return [one for some in took for one in some], sum(won), time.monotonic() - started
 
 
-#: Within one session of the database: a client for each look takes part of the machine from what is measured.
-_UNTIL_DONE = """
-SET enable_seqscan = off;
-DO $$ BEGIN
-    FOR look IN 1..30000 LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM ONLY scheduler.jobs WHERE state = 'pending' AND blocked_by = 0 AND resource_class = 'small')
-            AND (SELECT count(*) {since} AND state = 'completed') >= {total};
-        COMMIT;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-END $$
-"""
-
-
 def noops(stage, peers, options) -> Iterator[Line]:
     """No-op jobs, durable, submitted a hundred a call, claimed and finished by the executor, beside Celery in the same call."""
     account = stage.platform.sql("SELECT account_id FROM auth.users LIMIT 1") or stage.cast.provider.account_id
@@ -92,7 +79,8 @@ def noops(stage, peers, options) -> Iterator[Line]:
         started = time.monotonic()
         total = _submit(stage, account, options.jobs * 4)
         creations.append(total / (time.monotonic() - started))
-        stage.platform.sql(_UNTIL_DONE.format(since=since, total=total))
+        waiting = "EXISTS (SELECT FROM ONLY scheduler.jobs WHERE state = 'pending' AND blocked_by = 0 AND resource_class = 'small')"
+        until_jobs(stage, f"SELECT NOT {waiting} AND (SELECT count(*) {since} AND state = 'completed') >= {total}", 300, "the end of all no-op jobs")
         rates.append(total / (time.monotonic() - started))
     theirs = peers.jobs(options.jobs, options.repeats) or {}
     yield Line("noops", "no-op jobs in batches of 100, made to finished", statistics.median(rates), "1/s", "Celery acks_late", theirs.get("jobs_per_s"), "bar 3x")

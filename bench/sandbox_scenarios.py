@@ -18,6 +18,7 @@ from pathlib import Path
 
 from auspex_demo import accounts
 from auspex_demo.main_job import until
+from job_news import until_jobs
 from line import Line
 
 PLAIN = "from auspex import Prediction\n\n\ndef predict(context):\n    return Prediction(1)\n"
@@ -76,6 +77,11 @@ class _Runs:
             f"WHERE {self.condition} AND state = 'completed' AND {more} ORDER BY completed_at")
         return [(float(took), warm == "t") for took, warm in (line.split("|") for line in text.splitlines())]
 
+    def wait(self, count: int, seconds: float, what: str, more: str = "true") -> None:
+        """Until so many have ended, or one has failed, which `read` says."""
+        ended = f"SELECT count(*) FILTER (WHERE {more}), count(*) FILTER (WHERE state = 'failed') FROM scheduler.jobs WHERE {self.condition}"
+        until_jobs(self.stage, f"SELECT number >= {count} OR failures > 0 FROM ({ended}) AS ended (number, failures)", seconds, what)
+
     def stages(self) -> str:
         """The medians of the executor's own stages, for the note."""
         return self.stage.platform.sql(
@@ -87,14 +93,6 @@ def _lines(scenario: str, what: str, took: list[float], note: str) -> Iterator[L
     ordered = sorted(took) or [float("nan")]
     yield Line(scenario, f"{what}, p50", statistics.median(ordered), "ms", note=note)
     yield Line(scenario, f"{what}, p99", ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], "ms", note=f"{len(took)} runs")
-
-
-def _wait(condition, seconds: float, what: str, pause: float = 0.1) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit(f"{what} did not come within {seconds:.0f} s")
-        time.sleep(pause)
 
 
 class _Processors:
@@ -152,13 +150,12 @@ def _cold_jobs(stage, signal_id: str, count: int, *, one_by_one: bool) -> _Runs:
     if one_by_one:
         for number in range(count):
             client.call("POST", "/internal/v1/jobs", job())
-            _wait(lambda: len(runs.read()) > number, 60, "a cold run")  # noqa: B023
+            runs.wait(number + 1, 60, "a cold run")
             time.sleep(0.2)
         return runs
     for start in range(0, count, 300):
         client.call("POST", "/internal/v1/jobs/bulk", {"jobs": [job() for _ in range(min(300, count - start))]})
-    # Seldom: the question costs the processors that the runs want.
-    _wait(lambda: len(runs.read()) >= count, 300, "the cold runs", pause=1)
+    runs.wait(count, 300, "the cold runs")
     return runs
 
 
@@ -193,13 +190,13 @@ def _latencies(stage, options, scenario: str, name: str, app: str, requirements:
     provider = stage.job.as_(stage.cast.provider)
     signal_id = _publish(stage, provider, app, _every(2 if requirements else 1), requirements)
     first = _Runs(stage, signal_id)
-    _wait(lambda: any(warm for _, warm in first.read()), 300, f"the first warm run of {name}")
+    first.wait(1, 300, f"the first warm run of {name}", more="result->'stages_ms' ? 'warm'")
     runs = _Runs(stage, signal_id)
     count = min(options.occurrences, 60)
-    _wait(lambda: len(runs.read()) >= count, count * 5 + 60, f"{count} runs of {name}")
+    runs.wait(count, count * 5 + 60, f"{count} runs of {name}")
     took = runs.read()
     stages = runs.stages()
-    time.sleep(1)  # the next one is ready by now
+    until(lambda: _metrics(stage, r'auspex_warm_sandboxes\{[^}]*state="(idle)"[^}]*\} ([1-9]\d*)'), 30, "the next warm sandbox")
     waiting = [(_megabytes(process, "Pss"), _megabytes(process, "Private_Dirty")) for process in _sandboxes()]
     stage.unpublish(signal_id)
     warm = [milliseconds for milliseconds, is_warm in took if is_warm]
@@ -279,31 +276,42 @@ def _megabytes(process: Path, name: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), float("nan"))
 
 
-def _discarded(stage) -> str:
-    """The executor's count of warm sandboxes that no run took, by reason."""
+def _metrics(stage, line: str) -> list[tuple[str, str]]:
+    """What two groups of such lines of the executor's metrics say."""
     port = stage.platform.deployment.ports.internal("executor")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    counts = re.findall(r'^auspex_warm_discarded_total\{[^}]*reason="(\w+)"[^}]*\} (\d+)', text, re.MULTILINE)
+        return re.findall(f"^{line}", answer.read().decode(), re.MULTILINE)
+
+
+def _discarded(stage) -> str:
+    """The executor's count of warm sandboxes that no run took, by reason."""
+    counts = _metrics(stage, r'auspex_warm_discarded_total\{[^}]*reason="(\w+)"[^}]*\} (\d+)')
     return ", ".join(f"{count} {reason}" for reason, count in counts) or "none"
 
 
 def sandbox_tenants(stage, peers, options) -> Iterator[Line]:
-    """1,000 pandas signals of 20 accounts, each of its own version, spread over the seconds of each minute: a minute and a half are looked at."""
+    """1,000 pandas signals of 20 accounts, each of its own version, spread over the seconds of each minute: one minute, until its last run has ended."""
     count = int(os.environ.get("AUSPEX_BENCH_TENANTS", "1000"))
+    first = _Runs(stage)
     providers = [stage.job.as_(accounts.register(stage.platform.api, f"tenant-{number}", ["provider"])) for number in range(min(20, count))]
     signals = [
         (provider, _publish(stage, provider, f"{PANDAS}# {number}\n", f'kind = "cron"\nexpression = "{number % 60} * * * * *"\nzone = "UTC"', "pandas\n", number))
         for number, provider in ((number, providers[number % len(providers)]) for number in range(count))
     ]
     # What all of them have in common is built once; who looks at it then for the first time is no part of a minute like any other.
-    time.sleep(30)
+    first.wait(1, 600, "the first run of a tenant")
     runs, memory = _Runs(stage), _Memory()
     memory.start()
-    time.sleep(90)
+    started = time.monotonic()
+    due = f"occurrences.due_at >= '{runs.since}' AND occurrences.due_at < '{runs.since}'::timestamptz + interval '60 seconds'"
+    until_jobs(
+        stage,
+        f"SELECT clock_timestamp() > '{runs.since}'::timestamptz + interval '62 seconds' AND NOT EXISTS (SELECT FROM scheduler.occurrences JOIN scheduler.jobs USING (job_id) "
+        f"WHERE {due} AND jobs.state IN ('pending', 'running'))",
+        900, "the end of all runs that were due in the first minute")
+    seconds = time.monotonic() - started
     memory.stop()
     took = runs.read()
-    due = f"occurrences.due_at >= '{runs.since}' AND occurrences.due_at < '{runs.since}'::timestamptz + interval '60 seconds'"
     outcomes = stage.platform.sql(f"SELECT string_agg(n || ' ' || outcome, ', ') FROM (SELECT outcome, count(*) AS n FROM scheduler.occurrences WHERE {due} GROUP BY 1) AS o")
     stored, p50, p99 = stage.platform.sql(
         "SELECT count(took), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY took), 0) FROM ("
@@ -314,8 +322,8 @@ def sandbox_tenants(stage, peers, options) -> Iterator[Line]:
         provider.post(f"/api/signals/{signal_id}/unpublish")
     hits = sum(warm for _, warm in took)
     name = f"{count} pandas tenants a minute"
-    yield Line("sandbox_tenants", f"{name}, runs/s", len(took) / 90, "1/s", note=f"{count / 60:.1f}/s are due; {hits} of {len(took)} warm; warm ones that no run took, since the start: {discarded}")
-    yield Line("sandbox_tenants", f"{name}, due in the first minute", count, "", note=f"{outcomes}; {stored} of these stored within a minute and a half")
+    yield Line("sandbox_tenants", f"{name}, runs/s", len(took) / seconds, "1/s", note=f"{count / 60:.1f}/s are due; {hits} of {len(took)} warm; warm ones that no run took, since the start: {discarded}")
+    yield Line("sandbox_tenants", f"{name}, due in the first minute", count, "", note=f"{outcomes}; {stored} of these stored, the last one after {seconds:.0f} s")
     yield Line("sandbox_tenants", "due to stored result, p50", float(p50), "s", note=f"{stored} runs")
     yield Line("sandbox_tenants", "due to stored result, p99", float(p99), "s")
     for is_warm, kind in ((True, "warm"), (False, "cold")):
