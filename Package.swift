@@ -78,7 +78,12 @@ let package = Package(
         service("auth"),
         service("signals", ["CTOML", "Requirements", "Schedules"]),
         service("scheduler", ["Schedules"]),
-        service("executor", ["Bars", "CSandbox", "OutboundHTTP", "Requirements"], exclude: ["CSandbox", "SandboxLauncher"], migrations: false),
+        service(
+            "executor",
+            ["Bars", "CSandbox", "OutboundHTTP", "Requirements", "Schedules"],
+            exclude: ["CSandbox", "SandboxLauncher"],
+            migrations: false
+        ),
         .systemLibrary(name: "CSandbox", path: "services/executor/CSandbox"),
         service("marketdata", ["Bars", "CZlib", "LineConnections", "OutboundHTTP"], exclude: ["Sources/README.md"]),
         .executableTarget(

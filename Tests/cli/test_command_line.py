@@ -49,7 +49,8 @@ class Words(unittest.TestCase):
 
     def test_what_cannot_be_is_refused_before_anything_is_built(self):
         for words, said in (
-            (["bench", "claim"], "there is no scenario 'claim'"), (["up", "--source", "coinbase"], "--live is not there"),
+            (["bench", "claim"], "there is no scenario 'claim'"), (["bench", "--seconds", "2", "claims", "noop"], "there is no scenario 'noop'"),
+            (["up", "--source", "coinbase"], "--live is not there"),
             (["up", "--data", "/nowhere"], "'/nowhere' holds no folder"), (["up"], "AUSPEX_TLS_CERTIFICATE and AUSPEX_TLS_KEY go together"),
         ):
             with self.subTest(words), tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, AUSPEX_VAR=folder):

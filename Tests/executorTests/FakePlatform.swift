@@ -186,10 +186,14 @@ final class FakePlatform: WakeupSource {
         return job.attemptID
     }
 
-    /// Makes the conversion of a file wait; gives its attempt and the upload.
-    func enqueue(conversionOf file: [UInt8], partBytes: Int = 65_536, claiming digest: SHA256Digest? = nil, timeLimitSeconds: Int = 120) throws
-        -> (AttemptID, UploadID)
-    {
+    /// Makes the conversion of a file wait, whose parts are `kept` unless they have gone; gives its attempt and the upload.
+    func enqueue(
+        conversionOf file: [UInt8],
+        partBytes: Int = 65_536,
+        claiming digest: SHA256Digest? = nil,
+        kept: Bool = true,
+        timeLimitSeconds: Int = 120
+    ) throws -> (AttemptID, UploadID) {
         let upload = UploadID.make()
         let parts = stride(from: 0, to: file.count, by: partBytes).map { Array(file[$0..<min($0 + partBytes, file.count)]) }
         let spec = TableConversionSpec(
@@ -216,7 +220,7 @@ final class FakePlatform: WakeupSource {
             enqueuedAt: Timestamp.now()
         )
         change { state in
-            state.conversionParts[upload] = parts
+            if kept { state.conversionParts[upload] = parts }
             state.waiting.append(job)
         }
         hints.signal()

@@ -184,8 +184,7 @@ import Testing
             let (other, _) = try bench.platform.enqueue(conversionOf: Array("PAR1".utf8), claiming: SHA256.digest([1]))
             let wrong = try await finished(bench.platform, other)
             #expect(wrong.outcome == .failed && wrong.failureKind == .exception && wrong.errorMessage?.contains("not those of the file") == true)
-            let (gone, upload) = try bench.platform.enqueue(conversionOf: Array("PAR1".utf8))
-            bench.platform.change { $0.conversionParts[upload] = nil }
+            let (gone, _) = try bench.platform.enqueue(conversionOf: Array("PAR1".utf8), kept: false)
             #expect(try await finished(bench.platform, gone).outcome == .failed)
         }
     }

@@ -12,6 +12,14 @@ import Testing
 @Suite(.serialized) struct WarmPoolTests {
     private static let app = "from auspex import Prediction\ndef predict(context): return Prediction(1)\n"
 
+    @Test("What is due again within a minute, however its length is written, is warmed at once; the rest is announced")
+    func whatIsDueAgainSoon() {
+        for (schedule, seconds) in [
+            (Cadence.interval(seconds: 60), 60), (.interval(seconds: 61), nil), (.barClose(instrument: "BTCUSD", interval: "15s"), 15),
+            (.barClose(instrument: "BTCUSD", interval: "1m"), 60), (.barClose(instrument: "BTCUSD", interval: "2m"), nil),
+        ] { #expect(SignalRunHandler.soon(schedule) == seconds, "\(schedule)") }
+    }
+
     /// Counts what it makes; each sandbox runs the app of its request's version.
     private final class Maker: Sendable {
         let fixture: SandboxFixture

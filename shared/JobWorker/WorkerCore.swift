@@ -291,6 +291,7 @@ actor WorkerCore {
 
     /// Sends results of a refused call one by one; what is refused again and again is replaced by word of that, and at last dropped.
     private func deliverSuspects() async {
+        if suspects.attempts.isEmpty { return }
         suspects.keep(only: book.undelivered(limit: .max).map(\.attemptID))
         for finished in book.undelivered(limit: .max) where suspects.isDue(finished.attemptID, now: time.monotonicNanoseconds(), book.isDraining) {
             if isStopped { return }

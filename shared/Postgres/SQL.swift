@@ -10,6 +10,9 @@ public struct SQL: Sendable, ExpressibleByStringInterpolation {
     var binds: Binds
     var isPrepared = true
 
+    /// For the beginning of a transaction whose commit need not wait for the disk: a crash of the server may forget it.
+    public static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
+
     /// A statement without values.
     public init(stringLiteral value: String) {
         text = value

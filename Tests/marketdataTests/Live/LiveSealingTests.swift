@@ -92,21 +92,23 @@ import Testing
             let pinned = try await world.text("5s", asOf: moment)
             let bench = try Bench(world.store)
             let isOver = Mutex(false)
+            let read = TestSignal<Void>()
             async let reading: Int = {
-                var reads = 0
                 var last = 0
-                while !isOver.withLock({ $0 }) || reads < 20 {
+                while !isOver.withLock({ $0 }) {
                     var request = BarRequest(symbol: "BTCUSD", interval: BarInterval(seconds: 1))
                     request.countback = 2_000
                     let count = try await bench.reader.read(request).bars.count
                     #expect(count >= last)
                     last = count
                     #expect(try await world.text("5s", asOf: moment) == pinned)
-                    reads += 1
+                    read.signal()
                 }
                 return last
             }()
             for round in 2..<20 {
+                // Seals are minutes apart: each meets reads, and no read meets one seal after the other for as long as it looks.
+                repeat { try await read.next() } while read.pendingCount > 0
                 _ = try await world.record((round * 10..<round * 10 + 10).map { world.row($0, price: 100 + $0) })
                 try await world.sealAll()
             }

@@ -20,6 +20,7 @@ from .. import packages, toolchain
 from ..console import usage
 from ..layout import REPOSITORY, Layout
 from ..locking import exclusive
+from ..options import Options
 from ..packages import Need
 from ..python_environment import environment
 
@@ -32,10 +33,10 @@ def scenarios() -> list[str]:
 
 
 def run(arguments: list[str]) -> int:
-    word = next(iter(arguments), "-")
-    if not word.startswith("-") and word not in scenarios():
-        # Said before everything is built.
-        raise usage(f"there is no scenario '{word}' (there are: {' '.join(scenarios())})")
+    # Said before everything is built.
+    options = Options(arguments, flags=("--no-peers",), values=("--seconds", "--repeats", "--jobs", "--pending", "--occurrences"))
+    if unknown := [name for name in options.rest if name not in scenarios()]:
+        raise usage(f"there is no scenario '{unknown[0]}' (there are: {' '.join(scenarios())})")
     layout = Layout(REPOSITORY / "var" / "bench")
     layout.prepare()
     with exclusive(layout.run / "lock", "another './auspex bench' is running in this checkout"):

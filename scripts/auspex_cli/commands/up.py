@@ -43,11 +43,13 @@ def run(arguments: list[str]) -> int:
         deployment = Deployment(layout, choices, settings)
         # What cannot be is refused before anything is built or started.
         _ = deployment.gateway
-        if told := options.value("--data") or settings.text("AUSPEX_DATA"):
-            demo.data_folder(told)
+        shows_demo = not options.has("--no-demo")
+        data = options.value("--data") or settings.text("AUSPEX_DATA")
+        if shows_demo and data:
+            demo.data_folder(data)
         plan = bring_up(deployment, build=options.value("--binaries") is None)
-        if not options.has("--no-demo"):
-            demo.show(deployment, plan, data=options.value("--data") or settings.text("AUSPEX_DATA"), story=not options.has("--no-story"))
+        if shows_demo:
+            demo.show(deployment, plan, data=data, story=not options.has("--no-story"))
         if wanted is not None:
             live.show(deployment, plan, wanted, settings)
     say()

@@ -35,7 +35,7 @@ final class EnvironmentFlights: Sendable {
 
     private let state = Mutex(State())
     private let width: Int
-    private let loop: EventLoop
+    let loop: EventLoop
     private let time: any TimeSource
     private let whenIdle: @Sendable () async -> Void
 

@@ -2,6 +2,7 @@ import Contracts
 import FoundationEssentials
 import JobWorker
 import Requirements
+import Schedules
 import ServiceRuntime
 
 /// Runs an author's code once: `signal_run` for the record, `dry_run` and `backfill_run` for the author. They are the same here; signals knows the difference.
@@ -194,10 +195,10 @@ struct SignalRunHandler: JobHandler {
     }
 
     /// After how long a schedule is due again, if that is within a minute, in seconds.
-    private static func soon(_ schedule: Cadence) -> Int? {
+    static func soon(_ schedule: Cadence) -> Int? {
         switch schedule {
-        case .interval(let seconds) where seconds <= 60: seconds
-        case .barClose(_, let interval) where interval.hasSuffix("s"): Int(interval.dropLast()).flatMap { $0 <= 60 ? $0 : nil }
+        case .interval(let seconds): seconds <= 60 ? seconds : nil
+        case .barClose(_, let interval): (try? BarLength.seconds(of: interval)).flatMap { $0 <= 60 ? $0 : nil }
         default: nil
         }
     }

@@ -29,7 +29,8 @@ extension MarketdataRoutes {
         let seconds = try request.query.integer("interval_seconds", range: 5...366 * 86_400, default: 60)
         let limit = try request.query.integer("limit", range: 1...20_000, default: 5_000)
         let symbol = request.parameters["symbol"] ?? ""
-        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol, on: .moment(time.now())) else {
+        let now = time.now()
+        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol, on: .moment(now)) else {
             throw MarketdataError.unknownInstrument(symbol)
         }
         let instrument = found.instrument
@@ -38,7 +39,7 @@ extension MarketdataRoutes {
         var question = BarRequest(symbol: instrument.symbol, interval: BarInterval(seconds: seconds))
         // A bar that ends behind `from` may begin before it, and its nominal length does not say when: a month has 31 days too.
         let first = max(from, Timestamp(seconds: 0)).microseconds
-        let grid = try await reader.plan(for: instrument, interval: question.interval, asOf: time.now().microseconds).grid
+        let grid = try await reader.plan(for: instrument, interval: question.interval, asOf: now.microseconds).grid
         if case .bucket(let start, _, _) = grid.slot(at: first) {
             question.start = Timestamp(microseconds: start)
         } else {
@@ -49,7 +50,7 @@ extension MarketdataRoutes {
         let answer = try await reader.read(question, of: instrument)
         let ends = answer.bars.ends.filter { from.microseconds < $0 && $0 <= through.microseconds }
         let told = Array(ends.prefix(limit))
-        let moments = try await reader.moments(ofBarsThatEnd: told, interval: question.interval, of: instrument, asOf: time.now().microseconds)
+        let moments = try await reader.moments(ofBarsThatEnd: told, interval: question.interval, of: instrument, asOf: now.microseconds)
         return try .json(
             PastClosesAnswer(
                 symbol: instrument.symbol,

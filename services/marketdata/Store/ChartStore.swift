@@ -7,9 +7,6 @@ struct ChartStore: Sendable {
 
     init(pool: PostgresPool) { self.pool = pool }
 
-    /// A chart that a crash of the database forgets is asked for anew: nobody waits for the disk.
-    private static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
-
     /// Adds a session unless the account has too many at that moment; the count is exact enough for a bound, and locks nobody out.
     func create(_ session: ChartSession, tokenSHA256: SHA256Digest, atMost limit: Int) async throws -> Bool {
         var login: SessionID?
@@ -86,7 +83,8 @@ struct ChartStore: Sendable {
         atMost limit: Int
     ) async throws -> ChartRequest? {
         let rows = try await pool.pipeline([
-            Self.withoutFlush,
+            // A chart that a crash of the database forgets is asked for anew: nobody waits for the disk.
+            .withoutFlush,
             """
             INSERT INTO chart_requests (id, session_id, symbol, bar_interval, starts_at, ends_at, as_of, created_at, expires_at)
             SELECT \(id), id, \(symbol), \(interval), \(range.lowerBound), \(range.upperBound), clock_timestamp(), \(now), \(end)

@@ -7,11 +7,10 @@ import Postgres
 /// its fair share can be overrun by two at once. A claim holds the lock for about a millisecond, since it waits for nothing: its commit does not wait for
 /// the disk, and rows that others hold it leaves out. Claims that arrive together go together (`ClaimDesk`), so that many workers share one turn.
 enum ClaimStatements {
+    /// Its turn, and how the statements behind it are planned, in one.
+    ///
     /// The commit need not wait for the disk. A claim or renewal that a crash of the server forgets is a job that waits again, whose worker is
     /// fenced off; and what a job's end makes durable, it makes durable together with the claim before it, because the log is flushed in order.
-    static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
-
-    /// Its turn, and how the statements behind it are planned, in one.
     ///
     /// A plan is made once: to make it anew for each claim would cost more than the claim. And no bitmaps: they read what is dead from the index again and
     /// again, and of an account that runs thousands of short jobs a second nearly all leases are dead; a plain scan marks them, and passes over them from

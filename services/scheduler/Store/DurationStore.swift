@@ -22,7 +22,7 @@ struct DurationStore: Sendable {
         let rows = samples.flatMap { $0.key.signal == nil ? [$0] : [$0, Sample(key: $0.key.ofAll, seconds: $0.seconds)] }
         _ = try await pool.pipeline([
             // What a crash of the server forgets is made up for by the next jobs.
-            "SELECT set_config('synchronous_commit', 'off', true)",
+            .withoutFlush,
             """
             INSERT INTO job_durations (kind, signal_id, size_bucket, seconds)
             SELECT kind, signal, bucket, (array_agg(seconds ORDER BY position DESC))[1:\(unsafe: "\(DurationModel.kept)")]

@@ -178,6 +178,6 @@ struct JobNotice: Sendable, Equatable {
                 JobNotice(accounts: Array(all[first..<min(first + mostAccounts, all.count)]))
             }
         }
-        return ["SELECT set_config('synchronous_commit', 'off', true)"] + notices.map { "SELECT pg_notify(\(channel), \($0.payload))" }
+        return [.withoutFlush] + notices.map { "SELECT pg_notify(\(channel), \($0.payload))" }
     }
 }

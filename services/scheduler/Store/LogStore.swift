@@ -13,7 +13,6 @@ struct LogStore: Sendable {
     static let channel = "scheduler_logs_v1"
     /// A notice of the database holds 8,000 bytes; an id takes 37.
     static let maximumIDsOfANotice = 200
-    private static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
     /// Behind the beginning of a log so much of the newest is kept.
     private static let tailBytes = Int64(LogChunk.maximumBytes)
 
@@ -33,7 +32,7 @@ struct LogStore: Sendable {
         let attempts = told.map { $0.0.attemptID }
         let ends = told.map { $0.1 + Int64($0.2.utf8.count) - Self.tailBytes }
         let answers = try await pool.pipeline([
-            Self.withoutFlush,
+            .withoutFlush,
             """
             INSERT INTO log_chunks (job_id, attempt_id, begins_at, attempt, body)
             SELECT said.job_id, said.attempt_id, said.begins_at, jobs.attempt, said.body
@@ -72,7 +71,7 @@ struct LogStore: Sendable {
             SELECT said.job_id, said.account_id, counted.bytes FROM said JOIN counted USING (account_id)
             """
         // Without waiting for the disk: a count that a crash takes along lets a log or two more through.
-        let rows = try await pool.pipeline([Self.withoutFlush, counting])[1]
+        let rows = try await pool.pipeline([.withoutFlush, counting])[1]
         var accounts: [JobID: AccountID] = [:]
         var used: [AccountID: Int64] = [:]
         for row in rows {

@@ -7,7 +7,7 @@ extension PostgresSchedulerStore {
     func renew(_ leases: [LeaseRenewal]) async throws -> [LeaseStanding] {
         if leases.isEmpty { return [] }
         let progressed = leases.filter { $0.progress != nil }
-        var statements: [SQL] = [ClaimStatements.withoutFlush]
+        var statements: [SQL] = [.withoutFlush]
         // Rows of jobs before rows of leases, each in the order of their ids, as the ends of jobs lock them: else the two could wait for each other. A worker
         // says how far each job is in every call; only a row that is to say something else is locked and written.
         if !progressed.isEmpty {
