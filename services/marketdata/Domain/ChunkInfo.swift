@@ -54,8 +54,12 @@ struct ChunkInfo: Sendable, Equatable {
         isStored && !isBeforeFeed && lastEnd <= cut && (live.map { $0.tail.isEmpty && $0.sealedThrough ?? .max <= recordedBy } ?? true)
     }
 
-    /// What of a live day a key has to hold besides the revision; empty for history.
-    var tailText: String { live.map { "+\($0.tail.count)@\($0.lastKnownAt)\($0.isFollowed ? "." : "")" } ?? "" }
+    /// What a key has to hold of a chunk: the revision of its day, and of a live day how much of it was told.
+    var text: String {
+        let series = key.series
+        let tail = live.map { "+\($0.tail.count)@\($0.lastKnownAt)\($0.isFollowed ? "." : "")" } ?? ""
+        return "\(key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(key.revision)\(tail)"
+    }
 
     /// The day as it was known, out of the bytes of the chunks that are stored; what cannot be read is damage that names the day of the instrument `symbol`.
     func known(in chunks: [ChunkKey: [UInt8]], of symbol: String, recordedBy: Int64, cut: Int64) throws -> PointInTime.KnownDay {
