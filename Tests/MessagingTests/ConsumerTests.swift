@@ -263,8 +263,15 @@ import Testing
                 for value in 0..<3 { ids.append(try await fixture.say("thing", value).description) }
                 let dead = try await theDead(of: fixture, count: 3)
                 #expect(Set(dead.map(\.messageID)) == Set(ids))
-                #expect(try await operatorsView.list() == [DeadQueueSummary(queue: "test.probe", count: 3)])
+                // Who has looked at them gives them back by closing, and the broker counts them again some moments later.
+                func areBack(_ count: Int) async throws {
+                    try await eventually("\(count) dead, given back") {
+                        try await operatorsView.list() == [DeadQueueSummary(queue: "test.probe", count: count)]
+                    }
+                }
+                try await areBack(3)
                 #expect(try await operatorsView.drop(consumer: "probe", messageIDs: [ids[0]]) == 1)
+                try await areBack(2)
                 works.store(true, ordering: .releasing)
                 #expect(try await operatorsView.replay(consumer: "probe") == 2)
                 try await eventually("the replayed effects") { try await fixture.count("SELECT count(*) FROM effects") == 2 }

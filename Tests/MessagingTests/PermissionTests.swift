@@ -1,9 +1,10 @@
 import Contracts
-import Messaging
 import Postgres
 import ServiceRuntime
 import TestSupport
 import Testing
+
+@testable import Messaging
 
 /// The users that the entry script makes are enough for everything, and for nothing more.
 @Suite(.enabled(if: TestServers.available)) struct PermissionTests {
@@ -96,6 +97,41 @@ import Testing
                     try await running([publisher]) {
                         await #expect(throws: BrokerError.self) { try await publisher.publish(event) }
                     }
+                }
+            }
+        }
+    }
+
+    /// Each look-up that finds nothing closes the channel and ends what is consumed on it: who begins to wait all the time must not look each time.
+    @Test func aQueueThatIsNotThereIsLookedForOnceASecond() async throws {
+        try await withLoop { loop in
+            try await withVirtualHost { broker in
+                try await withUser(broker, configure: "^$", write: "^$", read: #"^jobs\\."#, topicWrite: "^$") { url in
+                    let time = ManualTimeSource()
+                    let scheduler = try Wakeups(brokerURL: broker.url, service: "scheduler", loop: loop)
+                    let executor = try WakeupLink(url: try BrokerURL(url), name: "executor/wakeups", readiness: nil, time: time)
+                    try await running([scheduler]) {
+                        // Heard once, so it is there; then the executor hears of it, so it is connected.
+                        scheduler.hint(.signal)
+                        #expect(await scheduler.next(of: [.signal], within: .seconds(60)) == .signal)
+                        await executor.start()
+                        let first = await executor.beginWaiting(for: [.signal])
+                        scheduler.hint(.signal)
+                        #expect(await executor.wait(first) == .signal)
+
+                        let second = await executor.beginWaiting(for: [.signal, .small])
+                        #expect(await executor.consumed == [.signal])
+                        // Now it is there, but the executor has looked a moment ago, by a clock that stands still.
+                        scheduler.hint(.small)
+                        #expect(await scheduler.next(of: [.small], within: .seconds(60)) == .small)
+                        let third = await executor.beginWaiting(for: [.signal, .small])
+                        #expect(await executor.consumed == [.signal])
+                        time.advance(by: WakeupLink.lookPause)
+                        let fourth = await executor.beginWaiting(for: [.signal, .small])
+                        #expect(await executor.consumed == [.signal, .small])
+                        for waiter in [second, third, fourth] { await executor.giveUp(waiter) }
+                    }
+                    await executor.stop()
                 }
             }
         }

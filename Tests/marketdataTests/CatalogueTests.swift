@@ -264,6 +264,9 @@ import Testing
                 names.append(page["items"]?[0]?["name"]?.string ?? "-")
                 cursor = page["next_cursor"]?.string.map { "&cursor=\($0)" } ?? ""
             } while !cursor.isEmpty && names.count < 9
+            // One of another list is refused as it is everywhere.
+            let other = Cursor(["BTCUSD"]).description
+            #expect(try await client.get("/api/datasets?cursor=\(other)").verdict == "400 invalid_cursor")
             #expect(names == ["bars.crypto.ADAUSD.1h.trade", "bars.crypto.BTCUSD.1m.trade", "bars.crypto.BTCUSD.1h.trade"])
         }
     }

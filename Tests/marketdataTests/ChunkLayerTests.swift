@@ -107,6 +107,28 @@ import Testing
         }
     }
 
+    @Test("What has no bytes is gone, what has wrong ones is damaged, and both name the instrument") func goneOrDamaged() throws {
+        let series = SeriesKey(intervalSeconds: 60, side: .trade, origin: .imported)
+        let day = CivilDay(year: 2016, month: 10, day: 9)
+        let key = ChunkKey(instrumentID: .make(), series: series, day: day, revision: 3)
+        let info = ChunkInfo(key: key, edition: 1, rows: 1, firstEnd: 0, lastEnd: 0, coverage: 0..<1)
+        #expect(throws: MarketdataError.daysRemoved(instrument: "BTCUSD")) { try StoredDay(key, in: [:], of: "BTCUSD") }
+        #expect(throws: MarketdataError.daysRemoved(instrument: "BTCUSD")) {
+            try info.known(in: [:], of: "BTCUSD", recordedBy: .max, cut: .max)
+        }
+        for read: () throws -> Void in [
+            { _ = try StoredDay(key, in: [key: [1, 2, 3]], of: "BTCUSD") },
+            { _ = try info.known(in: [key: [1, 2, 3]], of: "BTCUSD", recordedBy: .max, cut: .max) },
+        ] {
+            let error = #expect(throws: MarketdataError.self) { try read() }
+            guard case .damagedChunk("BTCUSD", day, let reason) = error else {
+                Issue.record("\(String(describing: error))")
+                continue
+            }
+            #expect(reason.hasPrefix("revision 3: "))
+        }
+    }
+
     @Test("Decoded days stay within their bound, the last ones used the longest") func boundedByBytes() throws {
         let cache = DecodedChunks(maximumBytes: 300_000)
         let series = try #require(

@@ -69,6 +69,15 @@ private struct TrustingAuthentication: Middleware {
         #expect(try page.json()["next_start"]?.string == "2016-10-08T00:07:00.000000Z")
     }
 
+    /// As of a time to come nothing more is known than now: no month that is still ahead stands there as empty, and none that runs as over.
+    @Test func asOfATimeToComeIsAsOfNow() async throws {
+        let client = client(try await filled()).with(header: "X-Test", "subscriber")
+        let query = "/api/bars?instrument=BTCUSD&interval=1M&start=2016-10-01T00:00:00Z&fill=forward"
+        let now = try await client.get(query).json()
+        let ahead = try await client.get(query + "&as_of=2300-01-01T00:00:00Z").json()
+        #expect(ahead["count"] == now["count"] && ahead["data_sha256"] == now["data_sha256"])
+    }
+
     @Test(arguments: [
         ("", "missing_parameter", "instrument"), ("instrument=BTCUSD", "missing_parameter", "interval"),
         ("instrument=BTCUSD&interval=soon", "invalid_parameter", "interval"),

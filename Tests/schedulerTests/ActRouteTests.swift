@@ -260,6 +260,32 @@ struct ActRouteTests {
         }
     }
 
+    /// A round looks at so many, and the next one at those behind them: none waits for the end of another account's.
+    @Test func backfillsAreLookedAtInTurn() async throws {
+        try await withTestHouse { house in
+            let owner = try house.person()
+            let wanted: JSONValue = ["from": "2016-10-08T00:00:00Z", "to": "2016-10-09T00:00:00Z"]
+            for _ in 0..<3 {
+                let (schedule, _) = try await arm(house)
+                #expect(try await owner.post("/api/schedules/\(schedule.id)/backfills", json: wanted).status == 202)
+            }
+            let store = BackfillStore(store: house.store)
+            let keeper = BackfillKeeper(store: store, time: SystemTimeSource(), loop: TestLoop.shared, batch: 2) { _ in }
+            func begun() async throws -> Int {
+                try await house.pool.query("SELECT count(DISTINCT backfill_id) FROM backfill_runs").first?.column(0) ?? 0
+            }
+            #expect(try await keeper.round())
+            #expect(try await begun() == 2)
+            #expect(try await keeper.round())
+            #expect(try await begun() == 3)
+            // And from the first one on again.
+            _ = try await finishOpen(house)
+            for _ in 0..<2 { #expect(try await keeper.round()) }
+            let runs = try await house.pool.query("SELECT count(*) FROM backfill_runs").first
+            #expect(try runs?.column(0, as: Int.self) == 6)
+        }
+    }
+
     @Test func whatCannotBeFilledInIsRefused() async throws {
         try await withTestHouse { house in
             let (schedule, event) = try await arm(house, .interval(seconds: 1))

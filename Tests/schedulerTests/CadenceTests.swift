@@ -58,6 +58,23 @@ struct CadenceTests {
         }
     }
 
+    @Test func oneReplicaCountsAtATime() async throws {
+        try await withPostgresStore { store, _ in
+            let schedule = try await arm(store)
+            let made = occurrences(of: schedule)
+            _ = try await store.transaction { try await $0.add(made) }
+            let cadence = CadenceStore(store: store)
+            // Another one is at it, and may have counted before what changes now.
+            try await store.pool.withTransaction { other in
+                #expect(try await CadenceStore.takeTurn(on: other))
+                while try await cadence.settle(now: Self.nextNoon) {}
+                #expect(try await said(store).isEmpty)
+            }
+            try await settle(store)
+            #expect(try await said(store).map(\.version) == [1])
+        }
+    }
+
     @Test func aDayIsCountedOnceItIsOverAndAgainWhenItChanges() async throws {
         try await withPostgresStore { store, _ in
             let schedule = try await arm(store)

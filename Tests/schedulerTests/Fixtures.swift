@@ -116,10 +116,10 @@ enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
 /// Lends a store in a database of its own.
 func withPostgresStore(_ body: @Sendable (PostgresSchedulerStore, TestDatabase) async throws -> Void) async throws {
     try await withDatabase(service: "scheduler", catalogue: try Migrations.catalogue()) { database in
-        let pool = PostgresPool(
-            configuration: PostgresSchedulerStore.configuration(url: database.url, maximumConnections: 4),
-            loops: [TestLoop.shared]
-        )
+        var configuration = PostgresSchedulerStore.configuration(url: database.url, maximumConnections: 4)
+        // Many at once on few connections: how soon one comes free is the machine's affair.
+        configuration.waitTimeout = .seconds(120)
+        let pool = PostgresPool(configuration: configuration, loops: [TestLoop.shared])
         try await pool.start()
         do {
             try await body(PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema)), database)

@@ -308,6 +308,20 @@ import Testing
         }
     }
 
+    @Test("A search goes by when a job was made, though its id is some moments older")
+    func searchesFromAMoment() async throws {
+        try await withTestHouse { house in
+            var early = Fixture.job("early", kind: .dryRun)
+            early.id = JobID.least(.now() - .seconds(600))
+            _ = try await house.store.insert([early])
+            let job = try #require(try await house.store.claim(Fixture.claim(1)).first)
+            try await finish(house, try Fixture.finished(job, log: "value\n"))
+            let from = (Timestamp.now() - .seconds(300)).iso8601
+            let found = try #require(try await house.person().get("/api/jobs/logs?q=value&from=\(from)").json()["items"]?.array)
+            #expect(found.map { $0["job_id"]?.string } == ["\(early.id)"])
+        }
+    }
+
     @Test("Beyond an account's bytes of the day logs are cut, with words about it; runs go on, and others' logs too")
     func quotas() async throws {
         try await withTestHouse { house in

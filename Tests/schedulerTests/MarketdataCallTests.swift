@@ -92,7 +92,7 @@ struct MarketdataCallTests {
     func aRefusalIsToldByItsCode(status: Int, code: String, refusal: Backfill.Refusal) async throws {
         let respond: @Sendable (Request) throws -> Response = { _ in throw Problem(status: Status(status), code: code, detail: "why") }
         try await withServer(respond) { markets in
-            let planner = BackfillPlanner(markets: markets)
+            let planner = BackfillPlanner(markets: markets, time: SystemTimeSource())
             for cadence in [Cadence.barClose(instrument: "SPY", interval: "1m"), .session(instrument: "SPY", moment: .afterOpen(seconds: 0))] {
                 let publication = Fixture.publication(cadence, at: .now())
                 let schedule = Schedule(

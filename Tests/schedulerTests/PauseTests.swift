@@ -38,6 +38,21 @@ struct PauseTests {
         return GridAudit.faults(of: era, from: event.publishedAt, to: schedule.cursor, occurrences: try await occurrences(event.signalID, store))
     }
 
+    /// What is due once a day is not left without an outcome until the next day.
+    @Test(arguments: StoreKind.available) func whatIsDueWithinTheHourIsWrittenDownWithinIt(kind: StoreKind) async throws {
+        try await kind.with { store in
+            let signal = Fixture.publication(.interval(seconds: 86_400))
+            let daily = try #require(try ScheduleGrid(.interval(seconds: 86_400)).next(after: start + .seconds(1_800)))
+            try await publish(signal, store)
+            _ = try await pause(signal.signalID, at: daily - .seconds(1_800), store)
+            #expect(try await store.earliestDueTime() == daily)
+            _ = try await OccurrenceMaker(store: store).makeDue(at: daily)
+            #expect(try await occurrences(signal.signalID, store).map(\.dueAt) == [daily])
+            // Then nothing until it is due again.
+            #expect(try await store.earliestDueTime() == daily + .seconds(86_400))
+        }
+    }
+
     @Test(arguments: StoreKind.available) func whatIsDueInAPauseIsSkippedAndCounted(kind: StoreKind) async throws {
         try await kind.with { store in
             let event = Fixture.publication(.interval(seconds: 600))

@@ -452,6 +452,38 @@ struct PostgresLedgerTests {
         }
     }
 
+    /// In a time zone, say, that was there when it was published and is not on this machine.
+    @Test func aScheduleWhoseGridCannotBeReadWaitsAndHoldsUpNothing() async throws {
+        try await withPostgresStore { store, _ in
+            let (broken, sound) = (Fixture.publication(.cron(expression: "0 * * * *", zone: "Europe/Berlin")), Fixture.publication())
+            for event in [broken, sound] {
+                _ = try await store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: event.publishedAt, in: $0) }
+            }
+            let before = try #require(try await store.schedule(of: broken.signalID))
+            func setZone(_ zone: String) async throws {
+                try await store.pool.execute(
+                    """
+                    UPDATE schedules SET publication = jsonb_set(publication, '{manifest,schedule,zone}', to_jsonb(\(zone)::text))
+                    WHERE signal_id = \(broken.signalID)
+                    """
+                )
+            }
+            try await setZone("Mars/Base")
+            let now = try #require(before.nextDueAt)
+            let maker = OccurrenceMaker(store: store)
+            #expect(try await maker.makeDue(at: now).jobs == 1)
+            // Not at once again, which would be all the time.
+            #expect(try await maker.makeDue(at: now).schedules == 0)
+            let waiting = try #require(try await store.schedule(of: broken.signalID))
+            #expect(waiting.nextDueAt == now + OccurrenceMaker.retryAfter && waiting.cursor == before.cursor)
+            // What was due meanwhile is not lost.
+            try await setZone("Europe/Berlin")
+            #expect(try await maker.makeDue(at: now + OccurrenceMaker.retryAfter).jobs == 1)
+            #expect(try await store.occurrences(of: before.id, before: nil, limit: 9).map(\.dueAt) == [now])
+            #expect(try await store.schedule(of: broken.signalID)?.nextDueAt == now + .seconds(3_600))
+        }
+    }
+
     @Test func jobsGoThroughQuickly() async throws {
         try await withPostgresStore { store, _ in
             let total = 2_000

@@ -47,6 +47,33 @@ struct WaitingTests {
         }
     }
 
+    @Test func countingReadsTheIndexOfClaimsAndFewJobs() async throws {
+        try await withPostgresStore { store, _ in
+            let name = Fixture.job("a").resourceClass
+            _ = try await store.insert([Fixture.job("a"), Fixture.job("b", class: .large)])
+            // Five thousand that can be claimed, as many that lie ahead, and as many of another class.
+            try await store.pool.execute(
+                """
+                INSERT INTO jobs (job_id, state, resource_class, priority, precedence, max_attempts, kind, account_id, available_at, queue_deadline,
+                    idempotency_key, input_sha256, spec, estimated_seconds)
+                SELECT gen_random_uuid(), state, resource_class, priority, precedence, max_attempts, kind, account_id,
+                    available_at + ahead * interval '1 hour', queue_deadline, 'copy-' || job_id || '-' || n || '-' || ahead, input_sha256, spec, 1 + n % 2
+                FROM jobs CROSS JOIN generate_series(1, 5000) AS n CROSS JOIN generate_series(0, 1) AS ahead
+                """
+            )
+            try await store.pool.execute("UPDATE jobs SET estimated_seconds = 1 WHERE estimated_seconds IS NULL")
+            try await store.pool.execute("ANALYZE jobs")
+            let plan = try await store.pool.query(("EXPLAIN (ANALYZE, COSTS OFF) " + WaitingStore.statement).unprepared)
+                .map { try $0.column(0) as String }.joined(separator: "\n")
+            #expect(plan.contains("Index Only Scan using jobs_claimable on jobs"), "\(plan)")
+            #expect(!plan.contains("Sort") && !plan.contains("using jobs_waiting") && !plan.contains("Rows Removed by Filter"), "\(plan)")
+            let load = try #require(try await WaitingStore(pool: store.pool).loads().first { $0.class == name })
+            #expect(load.claimable == 5_001)
+            // Of a thousand that were read, half of which take a second and half two.
+            #expect(abs(load.expectedSeconds - 7_500) < 750, "\(load.expectedSeconds)")
+        }
+    }
+
     @Test func theRouteGivesWhatWasCountedLast() async throws {
         let loads = Mutex<[ClassLoad]>([])
         let gauge = WaitingGauge(count: { loads.withLock { $0 } }, time: SystemTimeSource(), loop: TestLoop.shared)

@@ -65,12 +65,19 @@ import Testing
         try await withLiveWorld { world in
             let (log, _) = try await script(world, seed: seed, imports: false, sealing: false)
             let told = log.compactMap { if case .told(_, let moment) = $0 { moment } else { nil } }
-            let instrument = try #require(try await world.store.instrument(symbol: "BTCUSD"))
             let ends = try await world.answer("5s").bars.ends
             try #require(ends.count > 1)
             func moments() async throws -> [Int64] {
-                let now = Timestamp.now().microseconds
-                return try await world.bench.reader.moments(ofBarsThatEnd: ends, interval: BarInterval(seconds: 5), of: instrument, asOf: now)
+                let question = PastClosesQuestion(
+                    symbol: "BTCUSD",
+                    interval: BarInterval(seconds: 5),
+                    after: Timestamp(microseconds: ends[0] - 1),
+                    through: .now(),
+                    limit: ends.count
+                )
+                let found = try await world.bench.reader.pastCloses(question)
+                #expect(found.closes.map(\.end.microseconds) == ends && !found.hasMore)
+                return found.closes.map(\.knownAt.microseconds)
             }
             let fresh = try await moments()
             for (end, moment) in zip(ends, fresh) {
@@ -381,6 +388,28 @@ import Testing
                 shown.append(try await bench.closes(replay.symbol, "5s"))
             }
             #expect(shown == [["104.25", "109.25"], ["104.25", "109.25"]])
+        }
+    }
+
+    /// What a feed told became known long after the bars' own times, by which a replay goes: still its charts grow with what is released.
+    @Test func aChartOfAReplayOfALiveDayGrows() async throws {
+        try await withLiveWorld { world in
+            _ = try await world.record((0..<20).map { world.row($0, price: 100 + $0) })
+            let doors = try ChartDoors(world.store, world.pool)
+            var draft = ReplayDraft.minutes(of: world.btc)
+            (draft.baseIntervalSeconds, draft.startsAt) = (1, Timestamp(microseconds: LiveWorld.noon))
+            let replay = try await world.store.createReplay(draft, within: ReplayLimits())
+            _ = try await world.store.claimReplays(runner: "a", leaseSeconds: 600)
+            let token = try await doors.token()
+            var from = replay.startsAt
+            for seconds in [5, 10, 15] {
+                let through = replay.startsAt + .seconds(seconds)
+                let step = ReplayStep(replayID: replay.id, from: from, through: through, bars: 5, closes: [])
+                #expect(try await world.store.release(step, runner: "a") != nil)
+                from = through
+                let chart = try await doors.historical(token, replay.symbol.replacing("@", with: "%40"), "1s", "2026-03-02", "2026-03-02")
+                #expect(try chart.json()["count"] == .integer(Int64(seconds)))
+            }
         }
     }
 

@@ -54,7 +54,7 @@ struct AdjustmentView: Sendable {
     }
 
     /// Series that can be adjusted: a row of weeks may hold a split in its middle, so rows of a day and less go before them.
-    static func usable(_ series: [StoredSeries]) -> [StoredSeries] {
+    static func adjustable(_ series: [StoredSeries]) -> [StoredSeries] {
         let short = series.filter { $0.key.intervalSeconds <= 86_400 }
         return short.isEmpty ? series : short
     }

@@ -30,10 +30,11 @@ struct BarPlan: Sendable {
         let price = try Self.price(request.price, Set(series.map(\.key.side)))
         self.price = price
         addsVolumes = price == .trade || instrument.assetClass == .forex
-        sides = price == .mid ? [.mid, .bid, .ask] : [price]
+        let sides = Self.sides(of: price)
+        self.sides = sides
         session = request.session ?? (request.interval.isDaily ? .regular : .all)
         let usable = Set(
-            series.filter { sidesContain(price, $0.key.side) && request.interval.isMultiple(ofSeconds: $0.key.intervalSeconds) }
+            series.filter { sides.contains($0.key.side) && request.interval.isMultiple(ofSeconds: $0.key.intervalSeconds) }
                 .map(\.key.intervalSeconds)
         )
         if usable.isEmpty, !series.isEmpty {
@@ -54,8 +55,16 @@ struct BarPlan: Sendable {
             if request.anchor == nil {
                 intradaySession = .all
             } else {
-                intervals = intervals.filter { opening % $0 == 0 }
-                if intervals.isEmpty { throw MarketdataError.intervalNotAvailable(asked: request.interval.text, stored: []) }
+                let fitting = intervals.filter { opening % $0 == 0 }
+                if fitting.isEmpty {
+                    let stored = intervals.map { BarInterval(seconds: $0).text }.joined(separator: ", ")
+                    throw MarketdataError.invalid(
+                        field: "anchor",
+                        code: "anchor_not_available",
+                        detail: "The stored bars (\(stored)) do not begin where a session does: none, or clock, would be right."
+                    )
+                }
+                intervals = fitting
             }
         }
         self.intervals = intervals
@@ -81,6 +90,14 @@ struct BarPlan: Sendable {
         case .gap(let until): return until
         }
     }
+
+    /// The series that an answer may be made of: those of the plan's intervals and sides that had a known bar at the moment (microseconds since 1970).
+    func readable(_ series: [StoredSeries], asOf moment: Int64) -> [StoredSeries] {
+        series.filter { intervals.contains($0.key.intervalSeconds) && sides.contains($0.key.side) && $0.firstEnd <= moment }
+    }
+
+    /// The sides that bars of a price may be made of.
+    static func sides(of price: PriceSide) -> [PriceSide] { price == .mid ? [.mid, .bid, .ask] : [price] }
 
     static func price(_ asked: PriceSide?, _ sides: Set<PriceSide>) throws -> PriceSide {
         let hasMiddle = sides.contains(.mid) || (sides.contains(.bid) && sides.contains(.ask))
@@ -136,8 +153,6 @@ struct BarPlan: Sendable {
         return choices
     }
 }
-
-private func sidesContain(_ price: PriceSide, _ side: PriceSide) -> Bool { price == side || (price == .mid && (side == .bid || side == .ask)) }
 
 /// The chunks that stand for one day.
 enum DayChoice: Sendable {

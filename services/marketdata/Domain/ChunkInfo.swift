@@ -54,8 +54,18 @@ struct ChunkInfo: Sendable, Equatable {
         isStored && !isBeforeFeed && lastEnd <= cut && (live.map { $0.tail.isEmpty && $0.sealedThrough ?? .max <= recordedBy } ?? true)
     }
 
-    /// What of a live day a key has to hold besides the revision; empty for history.
-    var tailText: String { live.map { "+\($0.tail.count)@\($0.lastKnownAt)\($0.isFollowed ? "." : "")" } ?? "" }
+    /// What a key has to hold of a chunk: the revision of its day, and of a live day how much of it was told.
+    var text: String {
+        let series = key.series
+        let tail = live.map { "+\($0.tail.count)@\($0.lastKnownAt)\($0.isFollowed ? "." : "")" } ?? ""
+        return "\(key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(key.revision)\(tail)"
+    }
+
+    /// The day as it was known, out of the bytes of the chunks that are stored; what cannot be read is damage that names the day of the instrument `symbol`.
+    func known(in chunks: [ChunkKey: [UInt8]], of symbol: String, recordedBy: Int64, cut: Int64) throws -> PointInTime.KnownDay {
+        let stored = try isStored ? StoredDay(key, in: chunks, of: symbol) : nil
+        do { return try known(stored, recordedBy: recordedBy, cut: cut) } catch { throw MarketdataError.damaged(key, of: symbol, error) }
+    }
 
     /// The day as it was known: rows that became known by `recordedBy` and ended by `cut`.
     func known(_ stored: StoredDay?, recordedBy: Int64, cut: Int64) throws(BarsError) -> PointInTime.KnownDay {

@@ -41,4 +41,9 @@ enum MarketdataError: Error, Equatable, Sendable {
     case daysRemoved(instrument: String)
     /// A stored day cannot be read.
     case damagedChunk(instrument: String, day: CivilDay, reason: String)
+
+    /// A stored day cannot be read, for what was found in it.
+    static func damaged(_ key: ChunkKey, of symbol: String, _ error: BarsError) -> MarketdataError {
+        .damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
+    }
 }

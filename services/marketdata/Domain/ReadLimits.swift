@@ -7,6 +7,8 @@ struct ReadLimits: Sendable {
     var lightRows = 5_000
     /// The same in chunks: a few rows a day may be years of days, each with a cost of its own. More than this are too much for a loop.
     var lightChunks = 200
+    /// An answer of up to so many is written on the spot in the binary form, which is the columns as they are; writing more, or text, is too much for a loop.
+    var lightAnswerBars = 2_000
     /// From so many on a request waits for its turn: three days of seconds.
     var heavyRows = 260_000
     /// Memory for days that are kept decoded: about 75 days of seconds.

@@ -5,13 +5,14 @@ import HTTPServing
 import ServiceRuntime
 
 extension MarketdataRoutes {
-    private static let fewBars = 2_000
-
     /// `GET /api/bars`
     func bars(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
-        let (question, format) = try BarQuery.read(request.query, besides: ["fetch"])
+        var (question, format) = try BarQuery.read(request.query, besides: ["fetch"])
         let lacking = try request.query.boolean("fetch", default: true) ? try await fetchFirst?.prepare(question) : nil
+        // As of a time to come nothing is known but what is known now: a bar that still runs would look whole. Moments come from several clocks, hence the
+        // minute.
+        if let asOf = question.asOf, asOf > time.now() + .seconds(60) { question.asOf = nil }
         var response = try await answer(question, format, for: .people)
         if let lacking { response.headers[FetchFirst.header] = lacking }
         return response
@@ -28,10 +29,9 @@ extension MarketdataRoutes {
         return try await answer(question, format, for: .platform)
     }
 
-    /// Writing thousands of bars is too much for a loop; the binary form is the columns as they are.
     private func answer(_ question: BarRequest, _ format: BarQuery.Format, for purpose: ReadPurpose) async throws -> Response {
         let answer = try await reader.read(question, for: purpose)
-        if format == .binary, answer.bars.count <= Self.fewBars { return answer.response(format) }
+        if format == .binary, answer.bars.count <= reader.limits.lightAnswerBars { return answer.response(format) }
         return try await importer.cpu.run { answer.response(format) }
     }
 }

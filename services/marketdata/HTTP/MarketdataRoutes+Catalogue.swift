@@ -19,7 +19,7 @@ extension MarketdataRoutes {
         query.assetClass = try Self.assetClass(request.query)
         if let cursor = try request.query.cursor(parts: 1) {
             guard let name = DatasetName(cursor.parts[0]) else {
-                throw Problem.badRequest(code: "invalid_parameter", detail: "cursor is the next_cursor of the page before.", field: "cursor")
+                throw Problem.badRequest(code: "invalid_cursor", detail: "This is not a cursor of this list.", field: "cursor")
             }
             query.after = (name.symbol, name.series)
         }

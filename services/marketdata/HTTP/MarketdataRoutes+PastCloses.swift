@@ -9,14 +9,18 @@ struct PastClosesAnswer: Encodable, Sendable {
     /// A bar that closed.
     struct Close: Encodable, Sendable {
         let end: Timestamp
-        /// From when on it could be read: its end for history, and the moment of its close for what a feed told.
         let knownAt: Timestamp
     }
 
     /// In order; an interval without a bar is left out.
     let closes: [Close]
-    /// Whether there are more than were asked for.
     let hasMore: Bool
+
+    init(_ found: PastCloses) {
+        symbol = found.symbol
+        closes = found.closes.map { Close(end: $0.end, knownAt: $0.knownAt) }
+        hasMore = found.hasMore
+    }
 }
 
 extension MarketdataRoutes {
@@ -29,34 +33,15 @@ extension MarketdataRoutes {
         let seconds = try request.query.integer("interval_seconds", range: 5...366 * 86_400, default: 60)
         let limit = try request.query.integer("limit", range: 1...20_000, default: 5_000)
         let symbol = request.parameters["symbol"] ?? ""
-        let now = time.now()
-        guard InstrumentSymbol.canExist(symbol), let found = try await store.description(of: symbol, on: .moment(now)) else {
-            throw MarketdataError.unknownInstrument(symbol)
-        }
-        let instrument = found.instrument
-        // The bars of a replay are its source's, and closed when they were released.
-        if instrument.feed == .replay { return try .json(PastClosesAnswer(symbol: instrument.symbol, closes: [], hasMore: false)) }
-        var question = BarRequest(symbol: instrument.symbol, interval: BarInterval(seconds: seconds))
-        // A bar that ends behind `from` may begin before it, and its nominal length does not say when: a month has 31 days too.
-        let first = max(from, Timestamp(seconds: 0)).microseconds
-        let grid = try await reader.plan(for: instrument, interval: question.interval, asOf: now.microseconds).grid
-        if case .bucket(let start, _, _) = grid.slot(at: first) {
-            question.start = Timestamp(microseconds: start)
-        } else {
-            question.start = Timestamp(microseconds: first)
-        }
-        question.end = max(through, Timestamp(seconds: 0))
-        question.limit = limit + 2
-        let answer = try await reader.read(question, of: instrument)
-        let ends = answer.bars.ends.filter { from.microseconds < $0 && $0 <= through.microseconds }
-        let told = Array(ends.prefix(limit))
-        let moments = try await reader.moments(ofBarsThatEnd: told, interval: question.interval, of: instrument, asOf: now.microseconds)
-        return try .json(
-            PastClosesAnswer(
-                symbol: instrument.symbol,
-                closes: zip(told, moments).map { .init(end: Timestamp(microseconds: $0), knownAt: Timestamp(microseconds: $1)) },
-                hasMore: ends.count > limit || answer.nextStart != nil
-            )
+        guard InstrumentSymbol.canExist(symbol) else { throw MarketdataError.unknownInstrument(symbol) }
+        let question = PastClosesQuestion(
+            symbol: symbol,
+            interval: BarInterval(seconds: seconds),
+            after: from,
+            through: through,
+            limit: limit
         )
+        let found = try await reader.pastCloses(question)
+        return try await importer.cpu.run { try .json(PastClosesAnswer(found)) }
     }
 }

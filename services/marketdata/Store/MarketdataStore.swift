@@ -64,6 +64,19 @@ struct ReplayedInstrument: Sendable, Equatable {
 struct InstrumentDescription: Sendable, Equatable {
     var instrument: Instrument
     var series: [StoredSeries]
+
+    /// The series with the moments of the clock that the instrument's readers go by. Of a series that a feed began it is noted when that became known; a
+    /// replay goes by the bars' own times.
+    var seriesByOwnClock: [StoredSeries] {
+        guard instrument.feed == .replay else { return series }
+        return series.map { one in
+            var one = one
+            if one.firstEnd > ((one.firstDay + 1).seconds + Int64(one.key.intervalSeconds)) * 1_000_000 {
+                one.firstEnd = one.firstDay.seconds * 1_000_000
+            }
+            return one
+        }
+    }
 }
 
 /// An instrument and interval whose closes somebody waits for.

@@ -5,19 +5,26 @@ import ServiceRuntime
 extension BarReader {
     /// When each of the bars that were known at a moment became known first: of history at its own end, of what a feed told when the feed had
     /// told everything up to its end. `ends` rise. The same moments as those of the closes that were announced.
-    func moments(ofBarsThatEnd ends: [Int64], interval: BarInterval, of instrument: Instrument, asOf moment: Int64) async throws -> [Int64] {
+    func moments(ofBarsThatEnd ends: [Int64], _ subject: Subject) async throws -> [Int64] {
         guard let first = ends.first, let last = ends.last else { return [] }
-        let plan = try await plan(for: instrument, interval: interval, asOf: moment)
-        let series = try await store.series(of: instrument.id).filter {
-            plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) && $0.firstEnd <= moment
-        }.map(\.key)
+        let (plan, view) = (subject.plan, subject.view)
         // The rows of a bar may end days before it does, and what a feed says next may be said days later.
         let days = (CivilDay(utcMicroseconds: first - 1) + -Self.daysOfSilence)...(CivilDay(utcMicroseconds: last) + Self.daysOfSilence)
-        let infos = try await store.chunkInfos(ChunkQuery(instrumentID: instrument.id, series: series, days: days, recordedBy: .max))
+        let query = ChunkQuery(
+            instrumentID: view.source.id,
+            series: subject.series.map(\.key),
+            days: days,
+            recordedBy: view.recordedBy,
+            knownBy: view.cut
+        )
+        let infos = try await store.chunkInfos(query)
+        // Thousands of days are too much for a loop.
+        let isLight = infos.count <= limits.lightChunks
+        let choices = isLight ? plan.choose(from: infos, asOf: view.cut) : try await cpu.run { plan.choose(from: infos, asOf: view.cut) }
         var moments = ends
         var position = 0
         var isAfterHistory = true
-        for choice in plan.choose(from: infos, asOf: moment) {
+        for choice in choices {
             let dayStart = choice.day.seconds * 1_000_000
             // What history vouches for is known at its end.
             if isAfterHistory { position = ends[position...].firstIndex { $0 > dayStart } ?? ends.count }
@@ -28,7 +35,7 @@ extension BarReader {
                 continue
             }
             // What this day does not say, the next one does.
-            for told in try await told(choice, Array(reach), of: instrument) {
+            for told in try await told(choice, Array(reach), of: view.source) {
                 guard let told else { break }
                 moments[position] = max(ends[position], told)
                 position += 1

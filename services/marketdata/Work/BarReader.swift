@@ -9,8 +9,8 @@ final class BarReader: Sendable {
     private let calendars: Calendars
     private let results: any ResultCache
     let cpu: CPUPool
-    private let time: any TimeSource
-    private let limits: ReadLimits
+    let time: any TimeSource
+    let limits: ReadLimits
     /// Two, so that strangers' long questions hold up neither a run nor the feed of a replay.
     private let gates: [ReadPurpose: ReadGate]
     let chunks: Chunks
@@ -51,17 +51,15 @@ final class BarReader: Sendable {
         for purpose: ReadPurpose = .people,
         isAhead: Bool = false
     ) async throws -> BarAnswer {
-        // What is kept for so long only went in between, or a seal took the place of what was looked up: looked up anew, the answer is made of what is there.
-        for _ in 0..<Self.newLooks {
-            do {
-                return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose, isAhead: isAhead)
-            } catch MarketdataError.daysRemoved {}
+        try await withNewLooks {
+            let now = time.now()
+            let found = try await description(request, of: instrument, now: now)
+            var subject = try await subject(of: request, found, recordedBy: recordedBy, now: now)
+            subject.isOnceOnly = purpose == .platform && !isAhead
+            let answer = try await read(request, subject, purpose)
+            return request.fillsForward ? try await filled(answer, request, subject, purpose) : answer
         }
-        return try await readOnce(request, of: instrument, recordedBy: recordedBy, for: purpose, isAhead: isAhead)
     }
-
-    /// Several series of a day may be sealed one after the other.
-    private static let newLooks = 4
 
     private func description(_ request: BarRequest, of instrument: Instrument?, now: Timestamp) async throws -> InstrumentDescription {
         if let instrument {
@@ -75,58 +73,46 @@ final class BarReader: Sendable {
         return found
     }
 
-    private func readOnce(
-        _ request: BarRequest,
-        of instrument: Instrument?,
-        recordedBy: Timestamp?,
-        for purpose: ReadPurpose,
-        isAhead: Bool
-    ) async throws -> BarAnswer {
-        let now = time.now()
-        let found = try await description(request, of: instrument, now: now)
+    /// Looks up all that a question needs besides the stored days.
+    func subject(of request: BarRequest, _ found: InstrumentDescription, recordedBy: Timestamp? = nil, now: Timestamp) async throws -> Subject {
         var view = try await KnowledgeView.of(found.instrument, request: request, store: store, now: now)
         if let recordedBy { view.recordedBy = recordedBy.microseconds }
-        let calendar = try await calendars.calendar(named: found.instrument.calendar)
-        var series = found.series
-        if found.instrument.feed == .replay {
-            // Of a series that a feed began it is noted when that became known; a replay goes by the bars' own times.
-            for (index, one) in series.enumerated() where one.firstEnd > ((one.firstDay + 1).seconds + Int64(one.key.intervalSeconds)) * 1_000_000 {
-                series[index].firstEnd = one.firstDay.seconds * 1_000_000
-            }
-        }
+        let calendar = try await calendars.known(found.instrument.calendar)
+        var series = found.seriesByOwnClock
         var adjustment: AdjustmentView?
         if request.adjustment != .raw {
             let actions = try await store.actions(of: view.source.id, recordedBy: view.recordedBy)
-            adjustment = AdjustmentView(request.adjustment, actions: actions, clock: try TradingClock(calendar), cut: view.cut)
+            adjustment = AdjustmentView(request.adjustment, actions: actions, clock: try TradingClock(calendar.calendar), cut: view.cut)
+            series = AdjustmentView.adjustable(series)
         }
-        let subject = Subject(
+        let plan = try BarPlan(request, instrument: view.source, calendar: calendar.calendar, series: series, asOf: view.cut)
+        return Subject(
             instrument: found.instrument,
-            series: adjustment == nil ? series : AdjustmentView.usable(series),
+            series: plan.readable(series, asOf: view.cut),
             view: view,
             calendar: calendar,
-            adjustment: adjustment,
-            isOnceOnly: purpose == .platform && !isAhead
+            plan: plan,
+            adjustment: adjustment
         )
-        let answer = try await read(request, subject, purpose)
-        return request.fillsForward ? try await filled(answer, request, subject, purpose) : answer
     }
 
     /// What a question is about, looked up.
-    private struct Subject: Sendable {
+    struct Subject: Sendable {
         let instrument: Instrument
+        /// Those that the answer may be made of.
         let series: [StoredSeries]
         let view: KnowledgeView
-        let calendar: ExchangeCalendar
+        let calendar: KnownCalendar
+        let plan: BarPlan
         let adjustment: AdjustmentView?
         /// Asked for a run and not ahead of one: answers of few rows are not looked for in Redis. All signals that are due at one close ask the same, but
         /// to make it anew costs less (a fifteenth for 200 rows, half for 5,000), and who asks while it is made shares it.
-        let isOnceOnly: Bool
+        var isOnceOnly = false
     }
 
-    private func read(_ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> BarAnswer {
-        let view = subject.view
-        let plan = try BarPlan(request, instrument: view.source, calendar: subject.calendar, series: subject.series, asOf: view.cut)
-        let answer = try await answer(request, plan: plan, subject, purpose: purpose)
+    /// The answer about a subject to its question, or to another one about other bars of the same grid.
+    func read(_ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> BarAnswer {
+        let (plan, answer) = (subject.plan, try await answer(request, subject, purpose))
         return BarAnswer(
             instrument: subject.instrument,
             interval: request.interval,
@@ -146,11 +132,10 @@ final class BarReader: Sendable {
 
     /// The answer with marked bars in the empty intervals of its sessions.
     private func filled(_ answer: BarAnswer, _ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> BarAnswer {
-        let view = subject.view
-        let plan = try BarPlan(request, instrument: view.source, calendar: subject.calendar, series: subject.series, asOf: view.cut)
+        let (view, plan) = (subject.view, subject.plan)
         let filling = ForwardFill(
             grid: plan.grid,
-            clock: try TradingClock(subject.calendar),
+            clock: try TradingClock(subject.calendar.calendar),
             session: plan.session,
             lengthMicroseconds: Int64(request.interval.seconds) * 1_000_000
         )
@@ -208,17 +193,9 @@ final class BarReader: Sendable {
         )
     }
 
-    private func answer(
-        _ request: BarRequest,
-        plan: BarPlan,
-        _ subject: Subject,
-        purpose: ReadPurpose
-    ) async throws -> CachedAnswer {
-        let view = subject.view
-        let usable = subject.series.filter {
-            plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) && $0.firstEnd <= view.cut
-        }
-        guard let window = DayWindow(request, series: usable, cut: view.cut) else {
+    private func answer(_ request: BarRequest, _ subject: Subject, _ purpose: ReadPurpose) async throws -> CachedAnswer {
+        let (view, series) = (subject.view, subject.series)
+        guard let window = DayWindow(request, series: series, cut: view.cut) else {
             return CachedAnswer(
                 bars: .empty,
                 lastIsPartial: false,
@@ -231,10 +208,11 @@ final class BarReader: Sendable {
         var reading = Reading(
             request: request,
             purpose: purpose,
-            plan: plan,
+            plan: subject.plan,
             view: view,
-            series: usable.map(\.key),
-            firstDays: Dictionary(usable.map { ($0.key, $0.firstDay) }) { first, _ in first },
+            calendar: subject.calendar.fingerprint,
+            series: series.map(\.key),
+            firstDays: Dictionary(series.map { ($0.key, $0.firstDay) }) { first, _ in first },
             adjustment: subject.adjustment,
             isOnceOnly: subject.isOnceOnly,
             window: window
@@ -269,6 +247,7 @@ final class BarReader: Sendable {
         let purpose: ReadPurpose
         let plan: BarPlan
         let view: KnowledgeView
+        let calendar: String
         let series: [SeriesKey]
         /// Where they began when the question was taken up.
         let firstDays: [SeriesKey: CivilDay]
@@ -321,7 +300,8 @@ final class BarReader: Sendable {
         }
         reading.infos += reading.choices.flatMap(\.infos)
         reading.rows += reading.choices.reduce(0) { $0 + $1.rows }
-        reading.key = key(of: reading)
+        reading.key = AnswerBasis(plan: reading.plan, view: reading.view, calendar: reading.calendar, infos: reading.infos)
+            .key(of: reading.request, adjustment: reading.adjustment, isLast: reading.window.isLast)
         return reading
     }
 
@@ -482,27 +462,4 @@ final class BarReader: Sendable {
     /// Heavy reads leave a processor to the light ones.
     private func lane(_ isHeavy: Bool) -> CPULane { isHeavy ? Self.heavyLane : .general }
     private static let heavyLane = CPULane(name: "heavy_bars", maximumConcurrent: max(1, CPULane.processors - 1), maximumQueued: 1_024)
-
-    /// Everything that the answer depends on: what was asked, on which revisions, and the moment if it falls inside them.
-    private static func key(of reading: Reading) -> SHA256Digest {
-        let (request, plan, view, infos) = (reading.request, reading.plan, reading.view, reading.infos)
-        var text = "bars2 \(view.source.id) \(request.interval.text) \(plan.price.rawValue) \(plan.session.rawValue) \(plan.anchor.rawValue) "
-        text +=
-            "\(request.start?.microseconds ?? -1) \(request.end?.microseconds ?? -1) \(request.countback ?? -1) \(request.limit) \(request.partial) "
-        let last = infos.map(\.lastEnd).max() ?? 0
-        var settled = last
-        if case .bucket(_, let end, _) = plan.grid.slot(at: last - 1) { settled = max(last, end) }
-        text += view.cut >= settled ? "all" : "\(view.cut)"
-        // A moment inside what a feed told is an answer of its own, whatever ended by then.
-        if infos.contains(where: { $0.live.map { $0.lastKnownAt > view.recordedBy } ?? false }) { text += " by \(view.recordedBy)" }
-        // Fewer bars than asked are an answer only as long as there are no more days.
-        if reading.window.isLast { text += " last" }
-        if let adjustment = reading.adjustment { text += " \(adjustment.fingerprint)" }
-        for info in infos {
-            let series = info.key.series
-            text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
-            text += info.tailText
-        }
-        return SHA256.digest(Array(text.utf8))
-    }
 }

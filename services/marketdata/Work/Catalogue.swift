@@ -12,6 +12,10 @@ struct Catalogue: Sendable {
 
     /// A dataset as it was known at a moment, now unless told: the days that hold a bar known then, the last of them cut short there.
     func dataset(_ name: DatasetName, asOf: Timestamp?) async throws -> Dataset {
+        try await withNewLooks { try await datasetOnce(name, asOf: asOf) }
+    }
+
+    private func datasetOnce(_ name: DatasetName, asOf: Timestamp?) async throws -> Dataset {
         guard let instrument = try await store.instrument(symbol: name.symbol), instrument.assetClass == name.assetClass else {
             throw MarketdataError.unknownDataset(name.text)
         }
@@ -33,7 +37,7 @@ struct Catalogue: Sendable {
                 try days.compactMap { day in
                     guard day.lastEnd > moment else { return day }
                     let key = ChunkKey(instrumentID: source, series: name.series, day: day.day, revision: day.revision)
-                    let known = PointInTime.known(try Self.decode(key, chunks, name.symbol).bars, asOf: moment)
+                    let known = PointInTime.known(try StoredDay(key, in: chunks, of: name.symbol).bars, asOf: moment)
                     guard let first = known.starts.first, let last = known.ends.last else { return nil }
                     var short = day
                     (short.rows, short.bytes, short.firstStart, short.lastEnd) = (known.count, 0, first, last)
@@ -75,8 +79,7 @@ struct Catalogue: Sendable {
             let chunks = try await store.chunks(infos.filter(\.isStored).map(\.key))
             let told = try await cpu.run { [infos] in
                 try infos.map { info -> ToldDay? in
-                    let stored = try info.isStored ? Self.decode(info.key, chunks, symbol) : nil
-                    let known = try info.known(stored, recordedBy: recordedBy, cut: cut)
+                    let known = try info.known(in: chunks, of: symbol, recordedBy: recordedBy, cut: cut)
                     guard known.rows > 0 else { return nil }
                     let bars = known.bars
                     let day = DatasetDay(
@@ -114,6 +117,10 @@ struct Catalogue: Sendable {
 
     /// What of a series is there, day by day; the latest month of it unless told. The vendor's days go before ours.
     func coverage(_ query: CoverageQuery) async throws -> Coverage {
+        try await withNewLooks { try await coverageOnce(query) }
+    }
+
+    private func coverageOnce(_ query: CoverageQuery) async throws -> Coverage {
         guard let found = try await store.description(of: query.symbol) else { throw MarketdataError.unknownInstrument(query.symbol) }
         let instrument = found.instrument
         let (intervalSeconds, side) = try Self.choose(query, found)
@@ -218,7 +225,7 @@ struct Catalogue: Sendable {
                 var made: [ChunkKey: [UInt8]] = [:]
                 for key in part {
                     made[key] = DaySlots(intervalSeconds: key.series.intervalSeconds).bits(
-                        of: try Self.decode(key, chunks, symbol).bars.starts,
+                        of: try StoredDay(key, in: chunks, of: symbol).bars.starts,
                         day: key.day
                     )
                 }
@@ -228,13 +235,6 @@ struct Catalogue: Sendable {
             found.merge(made) { $1 }
         }
         return found
-    }
-
-    private static func decode(_ key: ChunkKey, _ chunks: [ChunkKey: [UInt8]], _ symbol: String) throws -> StoredDay {
-        guard let bytes = chunks[key] else { throw MarketdataError.daysRemoved(instrument: symbol) }
-        do { return try StoredDay(decoding: bytes) } catch {
-            throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
-        }
     }
 
     // MARK: Calendars

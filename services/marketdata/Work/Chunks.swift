@@ -22,7 +22,6 @@ final class Chunks: Sendable {
     private let decoded: DecodedChunks
     private let decoding = SingleFlight<ChunkKey, StoredDay>()
     private let nearLayer = CacheLayer(name: "redis")
-    private let damaged = Metrics.shared.counter("marketdata_damaged_chunks_total", help: "Days whose bytes were not what was stored, in any layer.")
 
     init(store: any MarketdataStore, near: any ChunkBytesCache, cpu: CPUPool, maximumBytes: Int) {
         self.store = store
@@ -52,33 +51,26 @@ final class Chunks: Sendable {
     private func fetch(_ keys: [ChunkKey], of symbol: String, isScan: Bool, lane: CPULane) async throws -> [ChunkKey: StoredDay] {
         var found: [ChunkKey: StoredDay] = [:]
         if !isScan {
-            for (key, result) in try await decode(await near.chunks(keys), lane) {
-                if case .success(let day) = result { found[key] = day } else { damaged.increment() }
-            }
+            let bytes = await near.chunks(keys)
+            // What is damaged there is fetched anew.
+            let days = try await decode(Array(bytes.keys), lane) { try? StoredDay($0, in: bytes, of: symbol) }
+            for case (let key, let day?) in days { found[key] = day }
             for key in keys { nearLayer.count(found[key] != nil) }
         }
         let missing = keys.filter { found[$0] == nil }
         guard !missing.isEmpty else { return found }
         let bytes = try await store.chunks(missing)
-        for (key, result) in try await decode(bytes, lane) {
-            switch result {
-            case .success(let day): found[key] = day
-            case .failure(let error):
-                damaged.increment()
-                throw MarketdataError.damagedChunk(instrument: symbol, day: key.day, reason: "revision \(key.revision): \(error)")
-            }
-        }
-        // A day that was looked up and has no bytes has been removed since; it is neither damaged nor to be passed over.
-        guard keys.allSatisfy({ found[$0] != nil }) else { throw MarketdataError.daysRemoved(instrument: symbol) }
+        for (key, day) in try await decode(missing, lane, { try StoredDay($0, in: bytes, of: symbol) }) { found[key] = day }
         // What was damaged there is written over.
         if !isScan { await near.store(bytes) }
         return found
     }
 
-    private func decode(_ bytes: [ChunkKey: [UInt8]], _ lane: CPULane) async throws -> [(ChunkKey, Result<StoredDay, BarsError>)] {
-        if bytes.isEmpty { return [] }
-        return try await cpu.map(lane: lane, Array(bytes)) { key, bytes in
-            (key, Result { () throws(BarsError) in try StoredDay(decoding: bytes) })
-        }
+    private func decode<Day: Sendable>(
+        _ keys: [ChunkKey],
+        _ lane: CPULane,
+        _ day: @escaping @Sendable (ChunkKey) throws -> Day
+    ) async throws -> [(ChunkKey, Day)] {
+        keys.isEmpty ? [] : try await cpu.map(lane: lane, keys) { ($0, try day($0)) }
     }
 }

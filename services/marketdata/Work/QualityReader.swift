@@ -23,6 +23,10 @@ final class QualityReader: Sendable {
 
     /// The report on the bars that start in a range; without one, on the thirty days before the last stored one. As everything is known now.
     func report(on symbol: String, start: Timestamp? = nil, end: Timestamp? = nil) async throws -> QualityReport {
+        try await withNewLooks { try await reportOnce(on: symbol, start: start, end: end) }
+    }
+
+    private func reportOnce(on symbol: String, start: Timestamp?, end: Timestamp?) async throws -> QualityReport {
         guard let found = try await store.description(of: symbol, on: .moment(min(end ?? time.now(), time.now()))) else {
             throw MarketdataError.unknownInstrument(symbol)
         }
@@ -129,12 +133,7 @@ private struct DayScan: Sendable {
     mutating func add(_ run: [ChunkInfo], _ chunks: [ChunkKey: [UInt8]]) throws {
         var decoded: [SeriesKey: [BarSeries]] = [:]
         for info in run {
-            let bytes = chunks[info.key]
-            guard bytes != nil || !info.isStored else { throw MarketdataError.daysRemoved(instrument: instrument) }
-            let whole: BarSeries
-            do { whole = try info.known(try bytes.map { try StoredDay(decoding: $0) }, recordedBy: .max, cut: .max).bars } catch {
-                throw damaged(info.key, "revision \(info.key.revision): \(error)")
-            }
+            let whole = try info.known(in: chunks, of: instrument, recordedBy: .max, cut: .max).bars
             let bars = whole.slice(whole.firstRow(startingFrom: range.lowerBound)..<whole.firstRow(startingFrom: range.upperBound))
             decoded[info.key.series, default: []].append(bars)
             days[info.key.series, default: 0] += 1
@@ -156,10 +155,6 @@ private struct DayScan: Sendable {
                 spreads[pair]?.add(QualityReport.Place(bid.starts[rows.bid], bid.ends[rows.bid], what))
             }
         }
-    }
-
-    private func damaged(_ key: ChunkKey, _ reason: String) -> MarketdataError {
-        .damagedChunk(instrument: instrument, day: key.day, reason: reason)
     }
 
     mutating func finish(_ report: inout QualityReport) {

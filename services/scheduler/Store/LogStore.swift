@@ -171,7 +171,7 @@ struct LogStore: Sendable {
         if let signal = jobs.signalID { newest.append(" AND signal_id = \(signal)") }
         if let before = jobs.before { newest.append(" AND job_id < \(before)") }
         // Ids rise with time, and so the index that lists an account's jobs bounds the days as well.
-        if let from = jobs.from { newest.append(" AND job_id >= \(JobID.least(from)) AND created_at >= \(from)") }
+        if let from = jobs.from { newest.append(" AND job_id >= \(JobID.least(from - JobFilter.slack)) AND created_at >= \(from)") }
         if let to = jobs.to { newest.append(" AND job_id < \(JobID.least(to + JobFilter.slack)) AND created_at < \(to)") }
         newest.append(" ORDER BY job_id DESC LIMIT \(scan)")
         var matching: SQL = "WITH newest AS ("

@@ -16,6 +16,7 @@ enum Migrations {
             ("v010_extend_jobs", PackageResources.v010_extend_jobs_sql), ("v011_create_workers", PackageResources.v011_create_workers_sql),
             ("v012_create_live_logs", PackageResources.v012_create_live_logs_sql),
             ("v013_list_due_times", PackageResources.v013_list_due_times_sql),
+            ("v014_forget_due_times", PackageResources.v014_forget_due_times_sql),
         ])
     }
 }

@@ -9,28 +9,37 @@ struct WaitingStore: Sendable {
         self.pool = pool
     }
 
-    /// All classes. At most ``WaitingJobs/mostCounted`` jobs of each are looked at, by the index of claims; of more than those the oldest that was
+    /// How many jobs of a class are read for their estimates: the rest is expected to take as long as those, in proportion.
+    static let mostRead = 1_000
+
+    /// All classes. At most ``WaitingJobs/mostCounted`` jobs of each are counted, within the index of claims; of more than those the oldest that was
     /// looked at counts.
     func loads() async throws -> [ClassLoad] {
-        let names = ResourceClass.allCases.map(\.rawValue)
-        let rows = try await pool.query(
-            """
-            WITH held AS (SELECT resource_class, count(*) AS running FROM leases GROUP BY resource_class)
-            SELECT class.name, coalesce(held.running, 0), waiting.claimable, waiting.age, waiting.expected
-            FROM unnest(\(names)::text[]) AS class (name) LEFT JOIN held ON held.resource_class = class.name
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS claimable, coalesce(sum(estimated_seconds), 0)::float8 AS expected,
-                    coalesce(extract(epoch FROM clock_timestamp() - min(available_at)), 0)::float8 AS age
-                FROM (SELECT available_at, estimated_seconds FROM ONLY jobs
-                    WHERE state = 'pending' AND blocked_by = 0 AND resource_class = class.name AND available_at <= (SELECT clock_timestamp())
-                    LIMIT \(WaitingJobs.mostCounted)) AS looked) AS waiting
-            """
-        )
-        return try rows.compactMap { row in
+        try await pool.query(Self.statement).compactMap { row in
             let (name, running, claimable, age, expected) = try row.decode(String.self, Int.self, Int.self, Double.self, Double.self)
             return ResourceClass(rawValue: name).map {
                 ClassLoad(class: $0, claimable: claimable, oldestAgeSeconds: max(0, age), running: running, expectedSeconds: expected)
             }
         }
+    }
+
+    /// In the order of the index of claims: without one, another index was walked from end to end for every class, through all that waits.
+    static var statement: SQL {
+        let claimable: SQL = """
+            FROM ONLY jobs WHERE state = 'pending' AND blocked_by = 0 AND resource_class = class.name AND available_at <= (SELECT clock_timestamp())
+            ORDER BY resource_class, precedence, account_id, available_at
+            """
+        return """
+            WITH held AS (SELECT resource_class, count(*) AS running FROM leases GROUP BY resource_class)
+            SELECT class.name, coalesce(held.running, 0), waiting.claimable, waiting.age,
+                coalesce(known.seconds * waiting.claimable / nullif(known.jobs, 0), 0)::float8
+            FROM unnest(\(ResourceClass.allCases.map(\.rawValue))::text[]) AS class (name) LEFT JOIN held ON held.resource_class = class.name
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS claimable, coalesce(extract(epoch FROM clock_timestamp() - min(available_at)), 0)::float8 AS age
+                FROM (SELECT available_at \(claimable) LIMIT \(WaitingJobs.mostCounted)) AS looked) AS waiting
+            CROSS JOIN LATERAL (
+                SELECT sum(estimated_seconds) AS seconds, count(*) AS jobs
+                FROM (SELECT estimated_seconds \(claimable) LIMIT least(waiting.claimable, \(Self.mostRead))) AS looked) AS known
+            """
     }
 }

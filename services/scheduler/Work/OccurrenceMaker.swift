@@ -11,6 +11,9 @@ struct OccurrenceMaker: Sendable {
 
     /// How many schedules one transaction works off: what the first of a crowd wait for, and the loop with them.
     static let batch = 500
+    /// When a schedule is looked at again whose grid cannot be read, such as one in a time zone that this machine does not know.
+    static let retryAfter = Duration.seconds(60)
+    private let logger = Logger("schedules")
 
     init(store: any SchedulerStore) { self.store = store }
 
@@ -40,7 +43,12 @@ struct OccurrenceMaker: Sendable {
         let sessions = try await transaction.sessions(of: schedules)
         var made: [Made] = []
         for (index, schedule) in schedules.enumerated() {
-            guard let manifest = schedule.publication?.manifest, let grid = try? grids.grid(manifest.schedule) else { continue }
+            guard let manifest = schedule.publication?.manifest, let grid = try? grids.grid(manifest.schedule) else {
+                // It must neither be looked at again at once nor stand before those that can be worked off. Its cursor stays: nothing of it is lost.
+                schedules[index].nextDueAt = now + Self.retryAfter
+                logger.error("a schedule's grid cannot be read; trying again in a while", ["schedule_id": .string(schedule.id.description)])
+                continue
+            }
             let due = DueTimes(grid, manifest.policy, sessions: schedule.market.flatMap { sessions[$0] } ?? .unknown)
             if schedule.pause != nil {
                 let end = max(schedule.cursor, min(now, due.knownThrough))

@@ -8,13 +8,15 @@ actor WakeupLink {
     private nonisolated let thread: DedicatedThread
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
     private let session: BrokerSession
+    private let time: any TimeSource
     private var waiters: [UInt64: Waiter] = [:]
     private var nextWaiter: UInt64 = 0
     private var found: Set<ResourceClass> = []
     private var made: Set<ResourceClass> = []
-    private var consumed: Set<ResourceClass> = []
+    private(set) var consumed: Set<ResourceClass> = []
     /// When to look again for a queue that was not there.
     private var retryAt: [ResourceClass: UInt64] = [:]
+    static let lookPause = Duration.seconds(1)
     private nonisolated let stopped = Atomic<Bool>(false)
 
     private struct Waiter {
@@ -24,7 +26,8 @@ actor WakeupLink {
         var continuation: UnsafeContinuation<ResourceClass?, Never>?
     }
 
-    init(url: BrokerURL, name: String, readiness: ReadinessCheck?) throws {
+    init(url: BrokerURL, name: String, readiness: ReadinessCheck?, time: any TimeSource = SystemTimeSource()) throws {
+        self.time = time
         let thread = try DedicatedThread.start(name: "broker-wakeups")
         self.thread = thread
         session = BrokerSession(url: url, name: name, thread: thread, readiness: readiness)
@@ -192,9 +195,9 @@ actor WakeupLink {
         let wanted = Set(waiters.values.filter { !$0.isOver }.flatMap(\.classes))
         // First all look-ups, then the consumers: a look-up that is refused closes the channel and ends the consumers on it. So it is not repeated each
         // time that somebody begins to wait, but once a second.
-        let now = monotonicNanoseconds()
+        let now = time.monotonicNanoseconds()
         for resourceClass in wanted where now >= retryAt[resourceClass] ?? 0 {
-            retryAt[resourceClass] = find(resourceClass) ? nil : now + 1_000_000_000
+            retryAt[resourceClass] = find(resourceClass) ? nil : now + UInt64(Self.lookPause / .nanoseconds(1))
         }
         let there = wanted.filter { found.contains($0) || made.contains($0) }
         for resourceClass in there.subtracting(consumed) {

@@ -13,8 +13,7 @@ struct ChartMark: Sendable {
     var firstDay: CivilDay
 }
 
-/// Says what a chart's answer would be made of without reading a bar: the same as the reader's own key, for all days that the answer may touch. Whatever an
-/// answer comes to depend on belongs in both.
+/// Says what a chart's answer would be made of without reading a bar: the same as the reader's own key, for all days that the answer may touch.
 final class ChartMarks: Sendable {
     private let store: any MarketdataStore
     private let calendars: Calendars
@@ -30,25 +29,27 @@ final class ChartMarks: Sendable {
     func mark(_ question: ChartQuestion, firstDay: CivilDay?) async throws -> ChartMark {
         guard let found = try await store.description(of: question.symbol) else { throw MarketdataError.unknownInstrument(question.symbol) }
         let instrument = found.instrument
-        let calendar = try await calendars.calendar(named: instrument.calendar)
-        let range = try question.range.resolved(by: calendar)
+        let calendar = try await calendars.known(instrument.calendar)
+        let range = try question.range.resolved(by: calendar.calendar)
         let request = question.request(range, points: ChartLimits.points + 1)
         let view = try await KnowledgeView.of(instrument, request: request, store: store, now: time.now())
-        let plan = try BarPlan(request, instrument: view.source, calendar: calendar, series: found.series, asOf: view.cut)
+        let series = found.seriesByOwnClock
+        let plan = try BarPlan(request, instrument: view.source, calendar: calendar.calendar, series: series, asOf: view.cut)
         let days = Self.days(of: request, plan, firstDay)
-        let usable = found.series.filter { plan.intervals.contains($0.key.intervalSeconds) && plan.sides.contains($0.key.side) }
+        let readable = plan.readable(series, asOf: view.cut)
         var infos: [ChunkInfo] = []
-        if !usable.isEmpty {
+        if !readable.isEmpty {
             let query = ChunkQuery(
                 instrumentID: view.source.id,
-                series: usable.map(\.key),
+                series: readable.map(\.key),
                 days: days,
                 recordedBy: view.recordedBy,
                 knownBy: view.cut
             )
             infos = try await store.chunkInfos(query)
         }
-        return ChartMark(request: request, digest: Self.digest(question, range, plan, view, infos), firstDay: days.lowerBound)
+        let basis = AnswerBasis(plan: plan, view: view, calendar: calendar.fingerprint, infos: infos)
+        return ChartMark(request: request, digest: Self.digest(question, range, basis), firstDay: days.lowerBound)
     }
 
     /// The days that may hold a row of an answer's bar, or of the bar before: from half again as many as a session of six hours a day needs, to the end of
@@ -63,27 +64,11 @@ final class ChartMarks: Sendable {
         return min(max(start, firstDay ?? likely), end)...end
     }
 
-    private static func digest(
-        _ question: ChartQuestion,
-        _ range: Range<Timestamp>,
-        _ plan: BarPlan,
-        _ view: KnowledgeView,
-        _ infos: [ChunkInfo]
-    ) -> SHA256Digest {
-        var text = "chart1 \(question.symbol) \(view.source.id) \(plan.interval.text) \(plan.price.rawValue) \(plan.session.rawValue) "
-        text += "\(plan.anchor.rawValue) \(plan.intervals) \(range.lowerBound.microseconds) \(range.upperBound.microseconds) "
-        let last = infos.map(\.lastEnd).max() ?? 0
-        var settled = last
-        if case .bucket(_, let end, _) = plan.grid.slot(at: last - 1) { settled = max(last, end) }
-        // While not all of it is known yet, each moment has an answer of its own. Charts are pinned by the database's clock, this is ours: a minute between.
-        text += view.cut >= settled &+ 60_000_000 ? "all" : "\(view.cut)"
-        if infos.contains(where: { $0.live.map { $0.lastKnownAt > view.recordedBy } ?? false }) { text += " by \(view.recordedBy)" }
-        for info in infos {
-            let series = info.key.series
-            text += " \(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
-            text += info.tailText
-        }
-        return SHA256.digest(utf8: text)
+    /// The question, and all that its answer rests on.
+    static func digest(_ question: ChartQuestion, _ range: Range<Timestamp>, _ basis: AnswerBasis) -> SHA256Digest {
+        // Charts are pinned by the database's clock, this is ours: a minute between.
+        let text = basis.text(slack: 60_000_000)
+        return SHA256.digest(utf8: "chart2 \(question.symbol) \(range.lowerBound.microseconds) \(range.upperBound.microseconds) \(text)")
     }
 }
 

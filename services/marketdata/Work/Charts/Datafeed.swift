@@ -63,7 +63,7 @@ struct Datafeed: Sendable {
     private func latest(of found: InstrumentDescription) async throws -> BarSeries {
         let sides = Set(found.series.map(\.key.side))
         let price = try BarPlan.price(nil, sides)
-        let usual: Set<PriceSide> = price == .mid ? [.mid, .bid, .ask] : [price]
+        let usual = BarPlan.sides(of: price)
         guard let finest = found.series.filter({ usual.contains($0.key.side) }).map(\.key.intervalSeconds).min() else { return .empty }
         let request = BarRequest(symbol: found.instrument.symbol, interval: BarInterval(seconds: finest), countback: 100, limit: 100)
         return try await reader.read(request).bars

@@ -122,7 +122,7 @@ final class ResampleOrders: Component {
         let request = BarRequest(symbol: chart.symbol, interval: .days(1), asOf: chart.asOf, start: chart.start, end: chart.end)
         let view = try await KnowledgeView.of(found.instrument, request: request, store: store, now: time.now())
         guard view.cut >= (chart.end + Self.settledAfter).microseconds else { return .growing }
-        let series = found.series.filter { $0.firstEnd <= view.cut }
+        let series = found.seriesByOwnClock.filter { $0.firstEnd <= view.cut }
         guard let first = series.map(\.firstDay).min(), let last = series.map(\.lastDay).max() else { return .cheap }
         let from = max(first, CivilDay(utcMicroseconds: chart.start.microseconds) + -1)
         let to = min(last, CivilDay(utcMicroseconds: chart.end.microseconds) + 2)
@@ -161,13 +161,7 @@ final class ResampleOrders: Component {
 
     /// Equal for as long as no stored day of the stretch is revised.
     private static func mark(_ infos: [ChunkInfo]) -> SHA256Digest {
-        var lines = infos.map { info in
-            let series = info.key.series
-            return "\(info.key.day.number):\(series.intervalSeconds):\(series.side.rawValue):\(series.origin.rawValue):\(info.key.revision)"
-                + info.tailText
-        }
-        lines.sort()
-        return SHA256.digest(utf8: lines.joined(separator: " "))
+        SHA256.digest(utf8: infos.map(\.text).sorted().joined(separator: " "))
     }
 
     /// The same for whoever looks at the stretch, at whatever interval, on whichever replica, while the answers would still be remembered.

@@ -28,6 +28,19 @@ struct Backfill: Sendable, Hashable {
         let from: Timestamp
         let to: Timestamp
         let overlap: Overlap
+
+        /// The part of it that can be run.
+        func stretch(now: Timestamp) throws(Refusal) -> Stretch {
+            guard from <= to else { throw .backwards }
+            guard to <= now else { throw .notPast }
+            return Stretch(after: max(from, now - reach) - .microseconds(1), through: to)
+        }
+    }
+
+    /// Times in `(after, through]`.
+    struct Stretch: Sendable, Hashable {
+        let after: Timestamp
+        let through: Timestamp
     }
 
     /// A due time, and the moment whose knowledge its run has.
@@ -113,17 +126,21 @@ extension Backfill {
         case marketFault
     }
 
-    /// A backfill of a grid's due times in the range.
-    static func of(_ grid: ScheduleGrid, _ schedule: Schedule, publication: SignalPublished, asked: Asked, now: Timestamp) throws(Refusal) -> Backfill
-    {
-        try check(asked, now: now)
-        let before = start(asked.from, now: now)
-        let count = grid.count(after: before, through: asked.to, most: maximumDueTimes + 1)
+    /// A backfill of a grid's due times in a stretch of the range that was asked for.
+    static func of(
+        _ grid: ScheduleGrid,
+        in stretch: Stretch,
+        _ schedule: Schedule,
+        publication: SignalPublished,
+        asked: Asked,
+        now: Timestamp
+    ) throws(Refusal) -> Backfill {
+        let count = grid.count(after: stretch.after, through: stretch.through, most: maximumDueTimes + 1)
         guard count <= maximumDueTimes else { throw .tooMany }
-        guard count > 0, let first = grid.next(after: before), let last = grid.last(after: before, through: asked.to) else {
+        guard count > 0, let first = grid.next(after: stretch.after), let last = grid.last(after: stretch.after, through: stretch.through) else {
             throw .nothingDue(followsMarket: false)
         }
-        return Backfill(schedule, publication, asked, from: first, to: last, count: count, cursor: before, createdAt: now)
+        return Backfill(schedule, publication, asked, from: first, to: last, count: count, cursor: stretch.after, createdAt: now)
     }
 
     /// A backfill of the due times that a market gave.
@@ -171,14 +188,6 @@ extension Backfill {
 
     /// Whether every due time has its run.
     var hasMadeAll: Bool { position.map { $0 >= dueCount } ?? (cursor >= to) }
-
-    static func check(_ asked: Asked, now: Timestamp) throws(Refusal) {
-        guard asked.from <= asked.to else { throw .backwards }
-        guard asked.to <= now else { throw .notPast }
-    }
-
-    /// Behind this the due times begin that a range from `from` on has.
-    static func start(_ from: Timestamp, now: Timestamp) -> Timestamp { max(from, now - reach) - .microseconds(1) }
 
     /// How many more may get a run while `open` earlier ones have not ended.
     func room(open: Int) -> Int { state == .open ? max(0, overlap.openAtOnce - open) : 0 }

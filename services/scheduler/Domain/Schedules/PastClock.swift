@@ -26,8 +26,7 @@ enum PastClock: Sendable, Hashable {
         }
     }
 
-    /// What of a grid in `(after, through]` falls into sessions, the first of it if there is more than `limit`, and up to where nothing else does: behind
-    /// `through` where the grid itself is not due before. A close belongs to no session.
+    /// What of a grid in `(after, through]` falls into sessions, the first of it if there is more than `limit`. A close belongs to no session.
     ///
     /// The grid is walked once, from what is due next to the session after that: a rare one is walked through years in one step and not again for each session.
     static func points(
@@ -36,18 +35,17 @@ enum PastClock: Sendable, Hashable {
         after: Timestamp,
         through: Timestamp,
         limit: Int
-    ) -> (found: [Timestamp], through: Timestamp) {
+    ) -> [Timestamp] {
         var found: [Timestamp] = []
         var position = after
         var rest = market.sessions[...]
         while found.count < limit {
-            guard let due = grid.next(after: position) else { return (found, .distantFuture) }
-            guard due <= through else { return (found, due - .microseconds(1)) }
+            guard let due = grid.next(after: position), due <= through else { break }
             rest = rest.drop { $0.upperBound <= due }
             guard let session = rest.first else { break }
             if session.contains(due) { found.append(due) }
             position = max(due, session.lowerBound - .microseconds(1))
         }
-        return (found, through)
+        return found
     }
 }

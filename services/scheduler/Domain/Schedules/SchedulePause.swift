@@ -33,11 +33,10 @@ enum PausePlan {
         }
     }
 
-    /// When it is looked at again; nil for bar closes, which are written down as they come, and when nothing more is due.
+    /// When it is looked at again: at the last due time of the hour, or at the first one behind it; nil for bar closes, which are written down as they come,
+    /// and when nothing more is due.
     static func nextLook(_ due: DueTimes, after now: Timestamp) -> Timestamp? {
-        if let look = TickPlan.armed(due, after: now + rhythm - .microseconds(1)) { return look }
-        // The last before the schedule's end, or before what is known of its market.
-        return due.last(after: now, through: min(now + rhythm, due.knownThrough))
+        due.last(after: now, through: min(now + rhythm, due.knownThrough)) ?? TickPlan.armed(due, after: now)
     }
 }
 

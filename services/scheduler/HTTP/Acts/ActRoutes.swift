@@ -352,7 +352,7 @@ extension ActRoutes {
         ActRoutes(
             acts: ScheduleActs(store: store, time: time, hint: hint),
             backfills: BackfillStore(store: store),
-            planner: BackfillPlanner(markets: markets),
+            planner: BackfillPlanner(markets: markets, time: time),
             cadence: CadenceStore(store: store),
             announcements: AnnouncementDesk(reader: AnnouncementReader(pool: store.pool), signingKey: signingKey, time: time),
             time: time,

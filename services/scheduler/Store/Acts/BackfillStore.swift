@@ -67,13 +67,6 @@ struct BackfillStore: Sendable {
                 FROM unnest(\(dueTimes.map(\.dueAt)), \(dueTimes.map(\.asOf))) WITH ORDINALITY AS listed (due_at, as_of, place)
                 """
             )
-            // Whatever ended a backfill, also code that knows of no list.
-            try await connection.execute(
-                """
-                DELETE FROM backfill_due_times USING backfills
-                WHERE backfills.account_id = \(backfill.accountID) AND backfills.state <> 'open' AND backfill_due_times.backfill_id = backfills.backfill_id
-                """
-            )
             return .made(backfill)
         }
     }
@@ -108,19 +101,19 @@ struct BackfillStore: Sendable {
             try await transaction.connection.execute(
                 "UPDATE backfills SET state = 'cancelled', ended_at = \(now) WHERE backfill_id = \(id) AND state = 'open'"
             )
-            try await transaction.connection.execute("DELETE FROM backfill_due_times WHERE backfill_id = \(id)")
             return try await transaction.connection.query("SELECT job_id FROM backfill_runs WHERE backfill_id = \(id) AND state = 'open'").map {
                 try $0.column(0, as: JobID.self)
             }
         }
     }
 
-    /// Those on which there may be something to do: open ones, and cancelled ones with a run that has not ended.
-    func unfinished() async throws -> [BackfillID] {
+    /// Those on which there may be something to do, in the order of their ids: open ones, and cancelled ones with a run that has not ended.
+    func unfinished(after: BackfillID?, limit: Int) async throws -> [BackfillID] {
         try await pool.query(
             """
-            SELECT backfill_id FROM backfills WHERE state = 'open'
-            UNION SELECT backfill_id FROM backfill_runs WHERE state = 'open' ORDER BY 1 LIMIT 1000
+            SELECT backfill_id FROM backfills WHERE state = 'open' AND (\(after)::uuid IS NULL OR backfill_id > \(after))
+            UNION SELECT backfill_id FROM backfill_runs WHERE state = 'open' AND (\(after)::uuid IS NULL OR backfill_id > \(after))
+            ORDER BY 1 LIMIT \(limit)
             """
         ).map { try $0.column(0) }
     }
@@ -161,7 +154,6 @@ struct BackfillStore: Sendable {
             if backfill.state == .open, backfill.hasMadeAll, open + slice.count == 0 {
                 backfill.state = .completed
                 backfill.endedAt = now
-                try await connection.execute("DELETE FROM backfill_due_times WHERE backfill_id = \(id)")
             }
             if !ended.isEmpty || !slice.isEmpty || backfill.state == .completed {
                 try await connection.execute(

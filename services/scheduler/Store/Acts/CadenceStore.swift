@@ -44,10 +44,17 @@ struct CadenceStore: Sendable {
         return isMoreStale || isMoreToWalk
     }
 
+    /// One replica counts at a time. Of two at once, the one that had counted before a change could write its counts after the other, which had counted after
+    /// it: nobody would count the day again.
+    static func takeTurn(on connection: PostgresConnection) async throws -> Bool {
+        try await connection.query("SELECT pg_try_advisory_xact_lock(hashtextextended('scheduler.cadence', 0))").first?.column(0) ?? false
+    }
+
     /// Days about which something has changed since.
     private func settleStale(now: Timestamp) async throws -> Bool {
         let over = CivilDate(of: now - Self.grace).description
         return try await store.onConnection { transaction in
+            guard try await Self.takeTurn(on: transaction.connection) else { return false }
             let stale = try await transaction.connection.query(
                 """
                 SELECT (day - date '1970-01-01')::bigint, schedule_id FROM cadence_days WHERE is_stale AND day < \(over)::date
@@ -64,6 +71,7 @@ struct CadenceStore: Sendable {
         let over = CivilDate(of: now - Self.grace).daysSince1970 - 1
         return try await store.onConnection { transaction in
             let connection = transaction.connection
+            guard try await Self.takeTurn(on: connection) else { return false }
             // The first day is that of the first occurrence, as far back as days are settled at all.
             let next: SQL = """
                 greatest(coalesce((SELECT max(day) - date '1970-01-01' + 1 FROM cadence_walks),

@@ -18,6 +18,9 @@ final class BackfillKeeper: Component {
     private let rest = Mutex(Rest())
     /// Backfills that could not go on, and when they are tried again, by the monotonic clock.
     private let resting = Mutex<[BackfillID: UInt64]>([:])
+    /// How many one round looks at, and behind which the next one begins: those that cannot go on must not keep the others from it.
+    private let batch: Int
+    private let position = Mutex<BackfillID?>(nil)
     private let logger = Logger("backfills")
 
     private struct Rest {
@@ -25,8 +28,9 @@ final class BackfillKeeper: Component {
         var pause: Task<Void, Never>?
     }
 
-    init(store: BackfillStore, time: any TimeSource, loop: EventLoop, hint: @escaping @Sendable (ResourceClass) -> Void) {
+    init(store: BackfillStore, time: any TimeSource, loop: EventLoop, batch: Int = 1_000, hint: @escaping @Sendable (ResourceClass) -> Void) {
         self.store = store
+        self.batch = batch
         self.time = time
         self.loop = loop
         self.hint = hint
@@ -77,9 +81,11 @@ final class BackfillKeeper: Component {
         rest.withLock { $0 = Rest() }
     }
 
-    /// One look at every backfill that is not finished; true when there are any.
+    /// One look at the backfills that are not finished, a thousand of them and in turn; true when there are any.
     func round() async throws -> Bool {
-        let unfinished = try await store.unfinished()
+        let after = position.withLock { $0 }
+        let unfinished = try await store.unfinished(after: after, limit: batch)
+        position.withLock { $0 = unfinished.count < batch ? nil : unfinished.last }
         var classes: Set<ResourceClass> = []
         let clock = time.monotonicNanoseconds()
         let resting = resting.withLock { resting in
@@ -102,6 +108,6 @@ final class BackfillKeeper: Component {
             }
         }
         for resourceClass in classes { hint(resourceClass) }
-        return !unfinished.isEmpty
+        return after != nil || !unfinished.isEmpty
     }
 }

@@ -20,20 +20,25 @@ extension PastMarkets {
 
 /// Finds out when a schedule was due in a past range.
 ///
-/// What is kept here of markets is for what is ahead, and goes back five weeks: of the past marketdata is asked, for sessions a year after the other.
-/// What it says is written down with the backfill, so that its runs stay the same ones whatever becomes of calendar and bars meanwhile.
+/// What is kept here of markets is for what is ahead, and goes back five weeks: of the past marketdata is asked, for sessions in pieces of about a year, some
+/// at once, and no longer than somebody may be kept waiting. What it says is written down with the backfill, so that its runs stay the same ones whatever
+/// becomes of calendar and bars meanwhile.
 struct BackfillPlanner: Sendable {
     let markets: PastMarkets
+    let time: any TimeSource
     private let logger = Logger("backfills")
-    /// As much is asked for at once.
-    static let piece = Duration.seconds(380 * 86_400)
+    /// So many pieces are asked for at a time: fifty years are forty-nine.
+    static let piecesAtOnce = 8
+    /// For so long marketdata is waited for, however many pieces there are.
+    static let patience = Duration.seconds(20)
     /// A session that lasts into a piece began no longer before it.
     static let longestSession = Duration.seconds(7 * 86_400)
     /// One due time more than a backfill may have is enough to refuse it.
     private static let enough = Backfill.maximumDueTimes + 1
 
-    init(markets: PastMarkets) {
+    init(markets: PastMarkets, time: any TimeSource) {
         self.markets = markets
+        self.time = time
     }
 
     /// The backfill of a range, and its due times where a market gave them.
@@ -43,44 +48,78 @@ struct BackfillPlanner: Sendable {
         asked: Backfill.Asked,
         now: Timestamp
     ) async throws -> (backfill: Backfill, dueTimes: [Backfill.DueTime]) {
-        try Backfill.check(asked, now: now)
-        let after = Backfill.start(asked.from, now: now)
+        let stretch = try asked.stretch(now: now)
         let dueTimes: [Backfill.DueTime]
         switch try PastClock(publication) {
-        case .grid(let grid): return (try Backfill.of(grid, schedule, publication: publication, asked: asked, now: now), [])
+        case .grid(let grid): return (try Backfill.of(grid, in: stretch, schedule, publication: publication, asked: asked, now: now), [])
         case .closes(let bar):
-            dueTimes = try await self.asked(of: bar.instrument) { try await markets.closes(bar, after, asked.to, Self.enough) }
+            dueTimes = try await patiently(of: bar.instrument) { try await markets.closes(bar, stretch.after, stretch.through, Self.enough) }
                 // What a live run saw when its bar closed.
                 .map { Backfill.DueTime(dueAt: $0.end, asOf: max($0.end, $0.knownAt)) }
         case .sessions(let market, let grid):
-            dueTimes = try await pieces(of: market, after: after, through: asked.to) { sessions, after, through, limit in
-                (grid.knowing(sessions).points(after: after, through: through, limit: limit), through)
+            dueTimes = try await inPieces(PastPieces(of: stretch), of: market) { sessions, piece, limit in
+                grid.knowing(sessions).points(after: piece.after, through: piece.through, limit: limit)
             }
         case .gridWithinSessions(let market, let grid):
-            dueTimes = try await pieces(of: market, after: after, through: asked.to) { sessions, after, through, limit in
-                PastClock.points(of: grid, within: sessions, after: after, through: through, limit: limit)
+            dueTimes = try await inPieces(PastPieces(of: stretch, whereDue: grid), of: market) { sessions, piece, limit in
+                PastClock.points(of: grid, within: sessions, after: piece.after, through: piece.through, limit: limit)
             }
         }
         return (try Backfill.of(dueTimes, schedule, publication: publication, asked: asked, now: now), dueTimes)
     }
 
-    /// A piece of the range after the other: `find` gives what is due in one, and up to where nothing else is.
-    private func pieces(
+    /// What `find` gives of each piece, in order, up to one due time too many.
+    private func inPieces(
+        _ pieces: PastPieces,
         of market: String,
-        after: Timestamp,
-        through: Timestamp,
-        _ find: (MarketSessions, _ after: Timestamp, _ through: Timestamp, _ limit: Int) -> (found: [Timestamp], through: Timestamp)
+        _ find: @escaping @Sendable (MarketSessions, Backfill.Stretch, _ limit: Int) -> [Timestamp]
     ) async throws -> [Backfill.DueTime] {
-        var found: [Timestamp] = []
-        var position = after
-        while position < through, found.count < Self.enough {
-            let (start, end) = (position, min(through, position + Self.piece))
-            let sessions = try await asked(of: market) { try await markets.sessions(market, start - Self.longestSession, end) }
-            let piece = find(sessions, start, end, Self.enough - found.count)
-            found += piece.found
-            position = max(end, piece.through)
+        try await patiently(of: market) {
+            var found: [Timestamp] = []
+            var rest = pieces
+            while found.count < Self.enough {
+                let next = rest.next(Self.piecesAtOnce)
+                guard !next.isEmpty else { break }
+                guard let sessions = try await sessions(of: market, in: next) else { return nil }
+                for (piece, sessions) in zip(next, sessions) where found.count < Self.enough {
+                    found += find(sessions, piece, Self.enough - found.count)
+                }
+            }
+            return found.map { Backfill.DueTime(dueAt: $0, asOf: $0) }
         }
-        return found.map { Backfill.DueTime(dueAt: $0, asOf: $0) }
+    }
+
+    /// The sessions of each piece, asked for at once; nil if there is no such market.
+    private func sessions(of market: String, in pieces: [Backfill.Stretch]) async throws -> [MarketSessions]? {
+        try await withThrowingTaskGroup(of: (Int, MarketSessions?).self) { group in
+            for (place, piece) in pieces.enumerated() {
+                group.addTask { (place, try await markets.sessions(market, piece.after - Self.longestSession, piece.through)) }
+            }
+            var known = [MarketSessions](repeating: .unknown, count: pieces.count)
+            for try await (place, sessions) in group {
+                guard let sessions else {
+                    group.cancelAll()
+                    return nil
+                }
+                known[place] = sessions
+            }
+            return known
+        }
+    }
+
+    /// Marketdata's answer, unless it takes too long.
+    private func patiently<Answer: Sendable>(of instrument: String, _ ask: @escaping @Sendable () async throws -> Answer?) async throws -> Answer {
+        try await asked(of: instrument) {
+            try await withThrowingTaskGroup(of: Answer?.self) { group in
+                group.addTask { try await ask() }
+                group.addTask {
+                    try await time.sleep(for: Self.patience)
+                    throw ServiceClientError.away(service: "marketdata", reason: "it has not said all within \(Self.patience)")
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? nil
+            }
+        }
     }
 
     private func asked<Answer>(of instrument: String, _ ask: () async throws -> Answer?) async throws -> Answer {
