@@ -23,7 +23,7 @@ actor WorkerCore {
     private let wakeups: (any WakeupSource)?
     private let time: any TimeSource
     private let readiness: ReadinessCheck?
-    private let metrics: WorkerMetrics
+    private var metrics: WorkerMetrics
     private let logger = Logger("worker")
 
     private var book: LeaseBook
