@@ -28,8 +28,6 @@ actor WorkerCore {
 
     private var book: LeaseBook
     private var jobs: [AttemptID: Job] = [:]
-    /// What is to be done when the results of these have arrived.
-    private var deliveries: [AttemptID: @Sendable () -> Void] = [:]
     private var started = 0
     private var failures = 0
     private var suspects = SuspectResults()
@@ -199,7 +197,6 @@ actor WorkerCore {
             do {
                 let standings = try await calls.renew(renewals)
                 perform(book.renewalAnswered(standings, sentAt: sentAt))
-                for standing in standings where standing.state == .lost { deliveries[standing.attemptID] = nil }
                 for renewal in renewals {
                     if let chunk = renewal.log { jobs[renewal.attemptID]?.log.arrived(chunk) }
                 }
@@ -320,24 +317,16 @@ actor WorkerCore {
             _ = book.finished(.undeliverable(finished.jobID, finished.attemptID, "the scheduler did not take the result: \(error)"))
         case .drop:
             logger.error("the scheduler refuses every word about a job; its lease will run out", details)
-            drop(finished.attemptID)
+            book.drop(finished.attemptID)
         }
     }
 
     private func taken(_ finished: [FinishedJob], _ receipts: [FinishReceipt]) {
-        book.finishAnswered(receipts)
+        let afterwards = book.finishAnswered(receipts)
         let answered = Set(receipts.map(\.attemptID))
-        for job in finished where !answered.contains(job.attemptID) { drop(job.attemptID) }
+        for job in finished where !answered.contains(job.attemptID) { book.drop(job.attemptID) }
         report(receipts)
-        for receipt in receipts {
-            guard let work = deliveries.removeValue(forKey: receipt.attemptID) else { continue }
-            if receipt.state != .stale, !book.isDraining { work() }
-        }
-    }
-
-    private func drop(_ attemptID: AttemptID) {
-        book.drop(attemptID)
-        deliveries[attemptID] = nil
+        for work in afterwards { work() }
     }
 
     private func report(_ receipts: [FinishReceipt]) {
@@ -473,8 +462,7 @@ actor WorkerCore {
         let wasLeaving = book.isLeaving(job.attemptID)
         book.ended(job.attemptID)
         // There is a result to deliver, or room for which nobody has asked yet.
-        if let finished, book.finished(finished) {
-            deliveries[job.attemptID] = delivery?.work
+        if let finished, book.finished(finished, afterwards: delivery?.work) {
             kicker.yield()
         } else if wasLeaving {
             kicker.yield()
