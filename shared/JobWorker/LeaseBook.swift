@@ -118,10 +118,12 @@ struct LeaseBook {
     // MARK: Claiming
 
     /// The claim to send now: the open one again if its answer never came, so that jobs it won are not lost; nil when there is no room.
-    mutating func claim(now: UInt64) -> NextClaim? {
+    ///
+    /// - Parameter exhausted: classes that a new claim leaves out.
+    mutating func claim(now: UInt64, without exhausted: Set<ResourceClass> = []) -> NextClaim? {
         if let openClaim { return openClaim.claim }
         guard !isDraining else { return nil }
-        let free = Self.list(slots.claim(beside: held))
+        let free = Self.list(slots.claim(beside: held, without: exhausted))
         if free.isEmpty { return nil }
         let claim = NextClaim(claimID: ClaimID.make(), classes: free)
         openClaim = OpenClaim(claim: claim, firstSentAt: now)

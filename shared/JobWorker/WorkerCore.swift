@@ -20,6 +20,7 @@ actor WorkerCore {
     private let calls: SchedulerCalls
     private let handlers: [String: any JobHandler]
     private let loops: [EventLoop]
+    private let slots: any SlotSource
     private let wakeups: (any WakeupSource)?
     private let time: any TimeSource
     private let readiness: ReadinessCheck?
@@ -39,10 +40,13 @@ actor WorkerCore {
     /// Renewals under way, and whose log was the last to find room in one.
     private var renewing = 0
     private var lastLogged = AttemptID.make()
-    /// Whether the last claim won many jobs of a class, and as many as it asked for: then more may wait.
-    private var isBacklogged = false
     /// The classes of which all that becomes free is claimed anew at once: a claim won many jobs, and each since then as many as it asked for.
     private var backlogged: Set<ResourceClass> = []
+    /// The classes of which the last claim won less than it asked for, and of which no hint has come since, though hints of them are listened to. While others
+    /// are backlogged nobody asks for these: the scheduler would look for them again and again, and the room that is kept for them would be idle.
+    private var exhausted: Set<ResourceClass> = []
+    /// The classes of which a hint has come since the last claim was sent: its answer may not know of that.
+    private var hinted: Set<ResourceClass> = []
     private var releases: [Int: Task<Void, Never>] = [:]
     private var releaseCount = 0
     private let kicks: AsyncStream<Void>
@@ -72,6 +76,7 @@ actor WorkerCore {
         metrics: WorkerMetrics
     ) {
         self.calls = calls
+        self.slots = slots
         self.wakeups = wakeups
         self.time = time
         self.control = control
@@ -96,6 +101,10 @@ actor WorkerCore {
     // MARK: Life
 
     func start() {
+        slots.whenRoomIsFreed { [weak self] in
+            guard let self else { return }
+            Task(on: self.control) { await self.lookAgain() }
+        }
         listen()
         background = [
             Task(on: control) { await self.exchangeLoop() },
@@ -158,11 +167,23 @@ actor WorkerCore {
 
     /// The first of many short jobs to end would go alone, and the others wait for its answer.
     private func gather() async {
-        if isBacklogged, book.runningCount > 0 { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
+        if !backlogged.isEmpty, book.runningCount > 0 { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
     }
 
     private func pollLoop() async {
-        while !isStopped, (try? await time.sleep(for: Self.pollInterval)) != nil { kicker.yield() }
+        while !isStopped, (try? await time.sleep(for: Self.pollInterval)) != nil { lookAgain() }
+    }
+
+    /// Asks for all classes: a hint may have been lost, or come while there was no room.
+    private func lookAgain() {
+        exhausted = []
+        kicker.yield()
+    }
+
+    private func heard(of resourceClass: ResourceClass) {
+        exhausted.remove(resourceClass)
+        hinted.insert(resourceClass)
+        kicker.yield()
     }
 
     private func leaseLoop() async {
@@ -225,15 +246,14 @@ actor WorkerCore {
     }
 
     private func noteBacklog(_ claim: NextClaim, _ jobs: [ClaimedJob]) {
-        isBacklogged = false
         for wanted in claim.classes {
-            let isFilled = jobs.count { $0.resourceClass == wanted.class } == wanted.slots
-            if isFilled, wanted.slots >= Self.manySlots { isBacklogged = true }
-            if isFilled, wanted.slots >= Self.manySlots || backlogged.contains(wanted.class) {
-                backlogged.insert(wanted.class)
-            } else {
+            guard jobs.count(where: { $0.resourceClass == wanted.class }) == wanted.slots else {
                 backlogged.remove(wanted.class)
+                if !hinted.contains(wanted.class) { exhausted.insert(wanted.class) }
+                continue
             }
+            exhausted.remove(wanted.class)
+            if wanted.slots >= Self.manySlots { backlogged.insert(wanted.class) }
         }
     }
 
@@ -244,8 +264,9 @@ actor WorkerCore {
         while !isStopped {
             let finished = book.undelivered(limit: Self.batchLimit, except: suspects.attempts)
             let now = time.monotonicNanoseconds()
-            let claim = book.isDraining ? nil : book.claim(now: now)
+            let claim = book.isDraining ? nil : book.claim(now: now, without: backlogged.isEmpty ? [] : exhausted)
             if finished.isEmpty, claim == nil { break }
+            if claim != nil { hinted = [] }
             do {
                 let jobs: [ClaimedJob]
                 if finished.isEmpty, let claim {
@@ -357,6 +378,7 @@ actor WorkerCore {
     /// Hears hints of the classes with a free slot and of no others: a hint that a full worker takes is lost to those who have room.
     private func listen() {
         book.tellSlots()
+        defer { exhausted.formIntersection(listening) }
         guard let wakeups else { return }
         var wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
         // Nobody need say that there is work of what is claimed anew at once; to listen and to leave again each time costs the broker more than the jobs cost
@@ -368,11 +390,11 @@ actor WorkerCore {
         listener = nil
         if wanted.isEmpty { return }
         let classes = wanted.sorted { $0.rawValue < $1.rawValue }
-        listener = Task(on: control) { [time, kicker] in
+        listener = Task(on: control) { [time] in
             while !Task.isCancelled {
                 let asked = time.monotonicNanoseconds()
-                if await wakeups.next(of: classes, within: .seconds(30)) != nil {
-                    kicker.yield()
+                if let resourceClass = await wakeups.next(of: classes, within: .seconds(30)) {
+                    await self.heard(of: resourceClass)
                 } else if time.monotonicNanoseconds() - asked < 1_000_000_000 {
                     // The source is stopping or its broker is away: it is not asked in a circle.
                     try? await time.sleep(for: .seconds(1))
