@@ -124,11 +124,11 @@ extension MachineCapacity {
     }
 
     @Test func whatIsExhaustedIsLeftOutAndTakesNoRoom() throws {
-        // Room for one standard or eight small ones.
+        // Room for one standard or nine small ones.
         let plan = try Self.plan(16, gibibytes: 5, slots: [.signal: .some(1)])
         var book = Self.book(plan)
         for _ in 0..<4 {
-            #expect(book.claim(beside: [:], without: [.standard, .signal]) == [.small: 8])
+            #expect(book.claim(beside: [:], without: [.standard, .signal]) == [.small: 9])
             #expect(!book.hasMoreToAsk(beside: [:]), "standard was asked for in vain, and counts as asked for")
         }
         book.save(for: .standard)
