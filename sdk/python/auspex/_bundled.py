@@ -1,7 +1,7 @@
 """The modules of a run in one file, made where Auspex runs: to look for nine modules, open them and check them takes as long as a plain run's own code.
 
 ``write`` makes the file with the Python that is to read it: this module, and all by their names. In the sandbox this one is executed first, and its
-``use`` lets Python find the others. Their sources lie beside the file, for tracebacks.
+``use`` lets Python find the others. Beside the file they lie in their folder: for tracebacks, and for processes that the author's code starts.
 """
 
 import sys
@@ -11,6 +11,7 @@ _PACKAGE = "auspex"
 
 def write(folder, inside):
     """Compiles all modules of ``folder/auspex`` into one file of that folder, which will be seen as ``inside``."""
+    import importlib.util
     import marshal
     import os
 
@@ -21,7 +22,8 @@ def write(folder, inside):
             name = _PACKAGE if stem == "__init__" else f"{_PACKAGE}.{stem}"
             with open(f"{folder}/{_PACKAGE}/{file}", "rb") as source:
                 codes[name] = compile(source.read(), f"{inside}/{_PACKAGE}/{file}", "exec", dont_inherit=True)
-    with open(f"{folder}/{sys.implementation.cache_tag}.modules", "wb") as target:
+    # By the number of this Python's byte code: what another one wrote is not read.
+    with open(f"{folder}/{importlib.util.MAGIC_NUMBER.hex()}.modules", "wb") as target:
         target.write(marshal.dumps((codes.pop(f"{_PACKAGE}._bundled"), codes)))
 
 

@@ -1,5 +1,6 @@
 """The modules of a run in one file: found there and nowhere else, as modules like any others."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ def test_modules_are_found_in_their_file(tmp_path):
     (tmp_path / "inside").mkdir()
     (tmp_path / "kept").rename(tmp_path / "inside" / "auspex")
     (file,) = tmp_path.glob("*.modules")
-    assert file.stem == sys.implementation.cache_tag
+    assert file.stem == importlib.util.MAGIC_NUMBER.hex()
     said = subprocess.run([sys.executable, "-ISB", "-c", PROGRAM, file], check=True, capture_output=True, text=True).stdout
     package, path, frame, parent, module, missing, trace = json.loads(said)
     inside = f"{tmp_path}/inside/auspex"

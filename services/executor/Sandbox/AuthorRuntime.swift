@@ -26,13 +26,15 @@ struct AuthorRuntime: Sendable {
     /// The program that starts a conversion, for `python -c`.
     static let conversionProgram = "import sys; sys.path.insert(0, '/sdk'); from _table_conversion import main; main()"
 
-    /// The program that starts a run, for `python -c`: it is compiled each time, so it is short.
+    /// The program that starts a run, for `python -c`: it is compiled each time, so it is short. The folder is for processes that the author's code starts.
     static let program = """
         import sys, marshal
-        bundled, codes = marshal.loads(open('/sdk/' + sys.implementation.cache_tag + '.modules', 'rb').read())
+        from _frozen_importlib_external import MAGIC_NUMBER
+        bundled, codes = marshal.loads(open('/sdk/' + MAGIC_NUMBER.hex() + '.modules', 'rb').read())
         names = {}
         exec(bundled, names)
         names['use'](codes)
+        sys.path.append('/sdk')
         from auspex._runner import main
         main()
         """
@@ -57,7 +59,7 @@ struct AuthorRuntime: Sendable {
         for python in pythons {
             for arguments in [
                 ["-ISB", "-c", bundling, folder],
-                ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", converterFolder],
+                ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target],
             ] {
                 let compiled = try ChildProcess.run(path: python, arguments: arguments)
                 guard compiled.exitCode == 0 else {
