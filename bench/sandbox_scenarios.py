@@ -77,10 +77,10 @@ class _Runs:
             f"WHERE {self.condition} AND state = 'completed' AND {more} ORDER BY completed_at")
         return [(float(took), warm == "t") for took, warm in (line.split("|") for line in text.splitlines())]
 
-    def wait(self, count: int, seconds: float, what: str, more: str = "true") -> None:
-        """Until so many have ended, or one has failed, which `read` says."""
+    def wait(self, count: int, seconds: float, what: str, more: str = "true", begin=None) -> None:
+        """Until so many have ended, or one has failed, which `read` says; `begin` makes them."""
         ended = f"SELECT count(*) FILTER (WHERE {more}), count(*) FILTER (WHERE state = 'failed') FROM scheduler.jobs WHERE {self.condition}"
-        until_jobs(self.stage, f"SELECT number >= {count} OR failures > 0 FROM ({ended}) AS ended (number, failures)", seconds, what)
+        until_jobs(self.stage, f"SELECT number >= {count} OR failures > 0 FROM ({ended}) AS ended (number, failures)", seconds, what, begin)
 
     def stages(self) -> str:
         """The medians of the executor's own stages, for the note."""
@@ -149,8 +149,7 @@ def _cold_jobs(stage, signal_id: str, count: int, *, one_by_one: bool) -> _Runs:
 
     if one_by_one:
         for number in range(count):
-            client.call("POST", "/internal/v1/jobs", job())
-            runs.wait(number + 1, 60, "a cold run")
+            runs.wait(number + 1, 60, "a cold run", begin=lambda: client.call("POST", "/internal/v1/jobs", job()))
             time.sleep(0.2)
         return runs
     for start in range(0, count, 300):

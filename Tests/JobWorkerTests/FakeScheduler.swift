@@ -14,6 +14,8 @@ final class FakeScheduler: Sendable {
         var waiting: [ClaimedJob] = []
         var claims: [ClaimID: [ClaimedJob]] = [:]
         var claimRequests: [ClaimID] = []
+        /// What each claim asked for, and how many jobs waited behind it.
+        var asked: [(classes: Set<ResourceClass>, left: Int)] = []
         var finished: [FinishedJob] = []
         var released: [AttemptID] = []
         var renewals: [LeaseRenewal] = []
@@ -99,6 +101,7 @@ final class FakeScheduler: Sendable {
             state.waiting.removeAll { job in fitting.contains { $0.attemptID == job.attemptID } }
         }
         state.claims[claimID] = won
+        state.asked.append((Set(classes.map(\.class)), state.waiting.count))
         return won
     }
 

@@ -62,7 +62,7 @@ import Testing
             return hint
         }
 
-        func hint() { waiting.withLock { $0?.signal.signal(.small) } }
+        func hint(_ resourceClass: ResourceClass = .small) { waiting.withLock { $0?.signal.signal(resourceClass) } }
     }
 
     private func withWorker(
@@ -174,7 +174,7 @@ import Testing
             return free > 0 ? [.small: free, .standard: free] : [:]
         }
 
-        func claim(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
+        func claim(beside held: [ResourceClass: Int], without exhausted: Set<ResourceClass>) -> [ResourceClass: Int] {
             let room = room(beside: held)
             if room.isEmpty { return [:] }
             let asked: ResourceClass = claims.withLock { claims in
@@ -186,6 +186,7 @@ import Testing
 
         func hasMoreToAsk(beside held: [ResourceClass: Int]) -> Bool { false }
         func changed(held: [ResourceClass: Int], asked: [ResourceClass: Int]) {}
+        func whenRoomIsFreed(_ tell: @escaping @Sendable () -> Void) {}
     }
 
     @Test func aClassThatStoodBackIsListenedToAgain() async throws {
@@ -196,6 +197,78 @@ import Testing
             try await eventually { scheduler.read { $0.finished.count } == 8 }
             // The last claim asked for the other class.
             try await eventually { Set(hints.listening) == [.small, .standard] }
+        }
+    }
+
+    @Test("Amid a backlog nobody asks for a class that had nothing, until there is a hint of it")
+    func aBacklogIsWorkedOffWithoutLooksInVain() async throws {
+        let hints = Hints()
+        let handler = GatedHandler()
+        // The clock stands still: no look but those that a hint or an end brings.
+        let time = ManualTimeSource()
+        let slots: [ResourceClass: Int] = [.small: 8, .standard: 2]
+        try await withWorker(slots: slots, handler: handler, wakeups: hints, time: time, jobs: (0..<80).map { _ in .sample() }) { scheduler, _ in
+            for _ in 0..<8 { _ = try await handler.begun.next() }
+            try await eventually { hints.listening == [.standard] }
+            handler.open()
+            try await eventually { scheduler.read { $0.finished.count } == 80 }
+            let amid = scheduler.read { $0.asked }.dropFirst().filter { $0.left > 0 }
+            #expect(!amid.isEmpty && amid.allSatisfy { $0.classes == [.small] }, "\(amid)")
+        }
+    }
+
+    @Test func aHintAmidABacklogIsHeard() async throws {
+        let hints = Hints()
+        let handler = GatedHandler()
+        let slots: [ResourceClass: Int] = [.small: 8, .standard: 2]
+        try await withWorker(slots: slots, handler: handler, wakeups: hints, time: ManualTimeSource(), jobs: (0..<9).map { _ in .sample() }) {
+            scheduler,
+            _ in
+            for _ in 0..<8 { _ = try await handler.begun.next() }
+            try await eventually { hints.listening == [.standard] }
+            let other = ClaimedJob.sample(class: .standard)
+            scheduler.change { $0.waiting.append(other) }
+            hints.hint(.standard)
+            #expect(try await handler.begun.next() == other.attemptID)
+            handler.open()
+            try await eventually { scheduler.read { $0.finished.count } == 10 }
+        }
+    }
+
+    /// Eight slots, which somebody else may take away and give back.
+    private final class Shutter: SlotSource {
+        let slots: [ResourceClass: Int] = [.small: 8]
+        private let isShut = Mutex(false)
+        private let tell = Mutex<(@Sendable () -> Void)?>(nil)
+
+        func room(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
+            let free = 8 - (held[.small] ?? 0)
+            return isShut.withLock { $0 } || free == 0 ? [:] : [.small: free]
+        }
+
+        func claim(beside held: [ResourceClass: Int], without exhausted: Set<ResourceClass>) -> [ResourceClass: Int] { room(beside: held) }
+        func hasMoreToAsk(beside held: [ResourceClass: Int]) -> Bool { false }
+        func changed(held: [ResourceClass: Int], asked: [ResourceClass: Int]) {}
+        func whenRoomIsFreed(_ tell: @escaping @Sendable () -> Void) { self.tell.withLock { $0 = tell } }
+
+        func shut() { isShut.withLock { $0 = true } }
+        func open() {
+            isShut.withLock { $0 = false }
+            tell.withLock { $0 }?()
+        }
+    }
+
+    @Test func roomThatIsGivenBackIsClaimedAtOnce() async throws {
+        let (hints, handler, shutter) = (Hints(), GatedHandler(), Shutter())
+        let jobs = (0..<16).map { _ in ClaimedJob.sample() }
+        try await withWorker(source: shutter, handler: handler, wakeups: hints, time: ManualTimeSource(), jobs: jobs) { scheduler, _ in
+            for _ in 0..<8 { _ = try await handler.begun.next() }
+            shutter.shut()
+            handler.open()
+            try await eventually { scheduler.read { $0.finished.count } == 8 }
+            #expect(hints.listening.isEmpty, "nobody would hear of what waits")
+            shutter.open()
+            try await eventually { scheduler.read { $0.finished.count } == 16 }
         }
     }
 

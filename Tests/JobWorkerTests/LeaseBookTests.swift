@@ -1,4 +1,5 @@
 import Contracts
+import Synchronization
 import Testing
 
 @testable import JobWorker
@@ -21,9 +22,9 @@ import Testing
         }
         func expire(now: UInt64) -> [LeaseBook.Action] { book.expire(now: now) }
         func progress(_ attemptID: AttemptID, _ percent: Int) { book.progress(attemptID, percent) }
-        func finished(_ result: FinishedJob) -> Bool { book.finished(result) }
+        func finished(_ result: FinishedJob, afterwards: (@Sendable () -> Void)? = nil) -> Bool { book.finished(result, afterwards: afterwards) }
         func undelivered(limit: Int) -> [FinishedJob] { book.undelivered(limit: limit) }
-        func finishAnswered(_ receipts: [FinishReceipt]) { book.finishAnswered(receipts) }
+        @discardableResult func finishAnswered(_ receipts: [FinishReceipt]) -> [@Sendable () -> Void] { book.finishAnswered(receipts) }
         func ended(_ attemptID: AttemptID) { book.ended(attemptID) }
         func drain() { book.drain() }
         func releaseRunning() -> [LeaseReference] { book.releaseRunning() }
@@ -154,6 +155,29 @@ import Testing
             FinishReceipt(jobID: jobs[1].jobID, attemptID: jobs[1].attemptID, state: .stale),
         ])
         #expect(book.undelivered(limit: 9).map(\.attemptID) == [jobs[2].attemptID])
+    }
+
+    @Test func whatIsToBeDoneAfterwardsGoesWithTheLease() throws {
+        let book = Book(slots: [.small: 5])
+        let jobs = try Self.started(book, count: 5)
+        let done = Mutex<[Int]>([])
+        for (number, job) in jobs.enumerated() {
+            let isOurs = book.finished(.sample(job), afterwards: { done.withLock { $0.append(number) } })
+            #expect(isOurs)
+        }
+        // Its words are replaced, its wish stays.
+        #expect(book.finished(.undeliverable(jobs[0].jobID, jobs[0].attemptID, "refused")))
+        _ = book.renewalAnswered([Self.standing(jobs[1], .lost)], sentAt: 1)
+        func answer(_ jobs: ArraySlice<ClaimedJob>, _ state: FinishReceipt.State) {
+            for work in book.finishAnswered(jobs.map { FinishReceipt(jobID: $0.jobID, attemptID: $0.attemptID, state: state) }) { work() }
+        }
+        answer(jobs[0...1], .accepted)
+        answer(jobs[0...0], .accepted)
+        answer(jobs[2...2], .stale)
+        answer(jobs[3...3], .accepted)
+        book.drain()
+        answer(jobs[4...4], .accepted)
+        #expect(done.withLock { $0 } == [0, 3])
     }
 
     @Test func aDrainingWorkerGivesBackWhatItHolds() throws {

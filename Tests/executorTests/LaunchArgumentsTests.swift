@@ -43,6 +43,13 @@ import Testing
         #expect(!list[list.firstIndex(of: "--")!...].contains("/srv/closed/code"), "bubblewrap could not pass the closed folder")
     }
 
+    @Test func aRunIsUnderTheFilterOfTheHost() throws {
+        var host = Self.host(.full, "cgroup-v2 /g", user: 200_001)
+        #expect(!LaunchArguments(command: Self.command(), host: host).list(name: "7-1", slot: 3).contains("--filter-at"))
+        host.filter = try SystemCallFilter(compiledBy: SandboxFixture.buildFolder + "/sandbox-launch")
+        #expect(Self.value(of: "--filter-at", in: LaunchArguments(command: Self.command(), host: host).list(name: "7-1", slot: 3)) == "8")
+    }
+
     @Test func aBuildHasItsOwnerAndNoNetworkEither() {
         let host = Self.host(.full, "cgroup-v2 /g", user: 200_001)
         let list = LaunchArguments(command: Self.command(.build(userID: 4711)), host: host).list(name: "7-1", slot: 3)

@@ -3,6 +3,7 @@ import FoundationEssentials
 import JobWorker
 import ServiceRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import executor
@@ -122,6 +123,18 @@ extension MachineCapacity {
         #expect(book.claim(beside: [:]).filter { $0.key != .signal } == second.filter { $0.key != .signal })
     }
 
+    @Test func whatIsExhaustedIsLeftOutAndTakesNoRoom() throws {
+        // Room for one standard or nine small ones.
+        let plan = try Self.plan(16, gibibytes: 5, slots: [.signal: .some(1)])
+        var book = Self.book(plan)
+        for _ in 0..<4 {
+            #expect(book.claim(beside: [:], without: [.standard, .signal]) == [.small: 9])
+            #expect(!book.hasMoreToAsk(beside: [:]), "standard was asked for in vain, and counts as asked for")
+        }
+        book.save(for: .standard)
+        #expect(book.claim(beside: [:], without: [.standard, .signal])[.standard] == 1, "a job of it waits")
+    }
+
     @Test func slotsOfSignalsAreNobodyElses() throws {
         let plan = try Self.plan(4, gibibytes: 3, slots: [.signal: .some(2), .standard: .some(0)])
         let book = Self.book(plan)
@@ -187,12 +200,16 @@ extension MachineCapacity {
 
     @Test func aPausedManagerAsksForNothing() throws {
         let manager = ResourceManager(plan: try Self.plan(8, gibibytes: 8))
+        let told = TestSignal<Void>()
+        manager.whenRoomIsFreed { told.signal(()) }
         manager.pause("sandbox")
         manager.pause("notice")
         manager.resume("sandbox")
-        #expect(manager.room(beside: [:]).isEmpty && manager.claim(beside: [:]).isEmpty && !manager.hasMoreToAsk(beside: [:]))
+        #expect(told.pendingCount == 0)
+        #expect(manager.room(beside: [:]).isEmpty && manager.claim(beside: [:], without: []).isEmpty && !manager.hasMoreToAsk(beside: [:]))
         manager.resume("notice")
-        #expect(!manager.claim(beside: [:]).isEmpty)
+        #expect(told.pendingCount == 1, "the worker is told, for no end of a job tells it")
+        #expect(!manager.claim(beside: [:], without: []).isEmpty)
     }
 
     // MARK: Under random load

@@ -73,7 +73,9 @@ import Testing
             arguments: ["/usr/bin/python3", "-ISBc", "import os, signal; os.write(3, b'up'); signal.pause()"],
             limits: .of(.small, wallTime: .seconds(60))
         )
-        let arguments = LaunchArguments(command: command, host: fixture.sandbox.host).list(name: "\(getpid())-orphan", slot: 90)
+        var host = fixture.sandbox.host
+        host.filter = nil
+        let arguments = LaunchArguments(command: command, host: host).list(name: "\(getpid())-orphan", slot: 90)
         let (results, status, control) = (try Pipe(), try Pipe(), try Pipe())
         let null = open("/dev/null", O_RDWR)
         let pid = try ChildProcess.spawn(

@@ -74,7 +74,8 @@ struct SandboxFixture: Sendable {
             if level == .reduced { host.cgroups = [] }
         }
         let root = temporaryFolder
-        let runtime = try AuthorRuntime.install(from: sdkFolder, below: root, pythons: ["/usr/bin/python3"])
+        let pythons = ["/usr/bin/python3", "/usr/bin/pypy3"].filter { FileManager.default.isExecutableFile(atPath: $0) }
+        let runtime = try AuthorRuntime.install(from: sdkFolder, below: root, pythons: pythons)
         return SandboxFixture(
             loops: loops,
             cpu: cpu,

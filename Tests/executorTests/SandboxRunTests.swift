@@ -69,6 +69,21 @@ import Testing
         #expect(outcome.log.text == "\(max(5, getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)))\nstays so\n")
     }
 
+    /// A process that is started anew finds the SDK by the path that it is handed.
+    @Test func processesOfTheAuthorsFindTheSDK() async throws {
+        let app = """
+            import multiprocessing
+            from auspex import Prediction
+            def one(number):
+                return Prediction(number + 1).value
+            def predict(context):
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    return Prediction(pool.map(one, [0])[0])
+            """
+        let (verdict, _) = try await SandboxFixture.shared.get().run(app)
+        #expect(verdict.values == ["1"], "\(verdict)")
+    }
+
     @Test func noPredictionIsAnAnswer() async throws {
         let (verdict, _) = try await SandboxFixture.shared.get().run("def predict(context):\n    return None\n")
         guard case .rows(let rows, _) = verdict else { return #expect(Bool(false), "\(verdict)") }

@@ -228,6 +228,28 @@ import Testing
         )
     }
 
+    /// A run without its filter would be one that nobody contains: an empty one is not taken for a filter that allows all.
+    @Test func anEmptyFilterRefusesTheRun() throws {
+        let compiled = try ChildProcess.output(path: SandboxFixture.buildFolder + "/sandbox-launch", arguments: ["filter"])
+        // Eight bytes an instruction, and more of them than a handful.
+        #expect(compiled.exitCode == 0 && compiled.bytes.count > 800 && compiled.bytes.count % 8 == 0)
+        let (status, control) = (try Pipe(), try Pipe())
+        let null = Glibc.open("/dev/null", O_RDWR | O_CLOEXEC)
+        let pid = try ChildProcess.spawn(
+            path: SandboxFixture.buildFolder + "/sandbox-launch",
+            arguments: ["run", "--name", "one", "--filter-at", "8", "--", "--unshare-user", "--ro-bind", "/", "/", "--", "/usr/bin/true"],
+            environment: [:],
+            descriptors: [null, null, null, null, null, status.writeEnd, control.readEnd, null, null]
+        )
+        for end in [status.writeEnd, control.readEnd, null] { close(end) }
+        var answer = [UInt8](repeating: 0, count: 1024)
+        let count = read(status.readEnd, &answer, answer.count)
+        #expect(String(decoding: answer[..<max(0, count)], as: UTF8.self).hasPrefix("error=empty seccomp filter"))
+        for end in [status.readEnd, control.writeEnd] { close(end) }
+        var code: Int32 = 0
+        while waitpid(pid, &code, 0) < 0, errno == EINTR {}
+    }
+
     /// Where a tree of the second generation is mounted, with controllers or without: a folder of our own in it.
     private static let secondGeneration: String? = {
         let mounts = FileManager.default.contents(atPath: "/proc/self/mounts").map { String(decoding: $0, as: UTF8.self) } ?? ""

@@ -279,7 +279,9 @@ import Testing
         guard let fixture = try await Self.fixture(level) else { return }
         let limits = SandboxLimits.of(.small, wallTime: .seconds(3600))
         let command = fixture.program(try SandboxFixture.folder(Self.app), limits, isAhead: true)
-        let launch = LaunchArguments(command: command, host: fixture.sandbox.host, waiting: WaitingLimits(time: .seconds(3600)))
+        var host = fixture.sandbox.host
+        host.filter = nil
+        let launch = LaunchArguments(command: command, host: host, waiting: WaitingLimits(time: .seconds(3600)))
         let name = "\(getpid())-orphan-\(level.rawValue)"
         // A parent that holds our ends as the executor does, says that the program is ready, and is killed.
         let parent = """

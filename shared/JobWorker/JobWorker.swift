@@ -42,7 +42,7 @@ public final class JobWorker: Component {
             control: control,
             loops: loops,
             readiness: readiness,
-            metrics: WorkerMetrics(worker: worker)
+            metrics: WorkerMetrics()
         )
     }
 

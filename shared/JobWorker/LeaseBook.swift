@@ -36,6 +36,8 @@ struct LeaseBook {
         var acknowledgedAt: UInt64
         var progress: Int?
         var phase = Phase.running
+        /// What the job wants to be done when its result has been taken.
+        var afterwards: (@Sendable () -> Void)?
 
         /// A finished job takes none, one that was told to stop does until it has ended.
         var takesRoom: Bool {
@@ -116,10 +118,12 @@ struct LeaseBook {
     // MARK: Claiming
 
     /// The claim to send now: the open one again if its answer never came, so that jobs it won are not lost; nil when there is no room.
-    mutating func claim(now: UInt64) -> NextClaim? {
+    ///
+    /// - Parameter exhausted: classes that a new claim leaves out.
+    mutating func claim(now: UInt64, without exhausted: Set<ResourceClass> = []) -> NextClaim? {
         if let openClaim { return openClaim.claim }
         guard !isDraining else { return nil }
-        let free = Self.list(slots.claim(beside: held))
+        let free = Self.list(slots.claim(beside: held, without: exhausted))
         if free.isEmpty { return nil }
         let claim = NextClaim(claimID: ClaimID.make(), classes: free)
         openClaim = OpenClaim(claim: claim, firstSentAt: now)
@@ -202,10 +206,11 @@ struct LeaseBook {
     /// Whether a job is no longer ours but has not ended.
     func isLeaving(_ attemptID: AttemptID) -> Bool { leaving[attemptID] != nil }
 
-    /// Keeps the result of a job that ended; false when the job is no longer ours and its result is to be dropped.
-    mutating func finished(_ result: FinishedJob) -> Bool {
+    /// Keeps the result of a job that ended, and what is to be done when it has been taken; false when the job is no longer ours and both are to be dropped.
+    mutating func finished(_ result: FinishedJob, afterwards: (@Sendable () -> Void)? = nil) -> Bool {
         guard var lease = leases[result.attemptID] else { return false }
         lease.phase = .finished(result)
+        if let afterwards { lease.afterwards = afterwards }
         set(lease, of: result.attemptID)
         return true
     }
@@ -220,12 +225,16 @@ struct LeaseBook {
         return Array(results.sorted { $0.attemptID < $1.attemptID }.prefix(limit))
     }
 
-    /// Forgets results that were taken, or that came too late.
-    mutating func finishAnswered(_ receipts: [FinishReceipt]) {
+    /// Forgets results that were taken, or that came too late; gives what is to be done now that they were taken, which is nothing while the worker stops.
+    @discardableResult
+    mutating func finishAnswered(_ receipts: [FinishReceipt]) -> [@Sendable () -> Void] {
+        var afterwards: [@Sendable () -> Void] = []
         for receipt in receipts {
-            guard case .finished? = leases[receipt.attemptID]?.phase else { continue }
+            guard let lease = leases[receipt.attemptID], case .finished = lease.phase else { continue }
             set(nil, of: receipt.attemptID)
+            if let work = lease.afterwards, receipt.state != .stale, !isDraining { afterwards.append(work) }
         }
+        return afterwards
     }
 
     /// Forgets a result that the scheduler will never take.

@@ -20,16 +20,15 @@ actor WorkerCore {
     private let calls: SchedulerCalls
     private let handlers: [String: any JobHandler]
     private let loops: [EventLoop]
+    private let slots: any SlotSource
     private let wakeups: (any WakeupSource)?
     private let time: any TimeSource
     private let readiness: ReadinessCheck?
-    private let metrics: WorkerMetrics
+    private var metrics: WorkerMetrics
     private let logger = Logger("worker")
 
     private var book: LeaseBook
     private var jobs: [AttemptID: Job] = [:]
-    /// What is to be done when the results of these have arrived.
-    private var deliveries: [AttemptID: @Sendable () -> Void] = [:]
     private var started = 0
     private var failures = 0
     private var suspects = SuspectResults()
@@ -41,10 +40,13 @@ actor WorkerCore {
     /// Renewals under way, and whose log was the last to find room in one.
     private var renewing = 0
     private var lastLogged = AttemptID.make()
-    /// Whether the last claim won many jobs of a class, and as many as it asked for: then more may wait.
-    private var isBacklogged = false
     /// The classes of which all that becomes free is claimed anew at once: a claim won many jobs, and each since then as many as it asked for.
     private var backlogged: Set<ResourceClass> = []
+    /// The classes of which the last claim won less than it asked for, and of which no hint has come since, though hints of them are listened to. While others
+    /// are backlogged nobody asks for these: the scheduler would look for them again and again, and the room that is kept for them would be idle.
+    private var exhausted: Set<ResourceClass> = []
+    /// The classes of which a hint has come since the last claim was sent: its answer may not know of that.
+    private var hinted: Set<ResourceClass> = []
     private var releases: [Int: Task<Void, Never>] = [:]
     private var releaseCount = 0
     private let kicks: AsyncStream<Void>
@@ -74,6 +76,7 @@ actor WorkerCore {
         metrics: WorkerMetrics
     ) {
         self.calls = calls
+        self.slots = slots
         self.wakeups = wakeups
         self.time = time
         self.control = control
@@ -98,6 +101,10 @@ actor WorkerCore {
     // MARK: Life
 
     func start() {
+        slots.whenRoomIsFreed { [weak self] in
+            guard let self else { return }
+            Task(on: self.control) { await self.lookAgain() }
+        }
         listen()
         background = [
             Task(on: control) { await self.exchangeLoop() },
@@ -160,11 +167,23 @@ actor WorkerCore {
 
     /// The first of many short jobs to end would go alone, and the others wait for its answer.
     private func gather() async {
-        if isBacklogged, book.runningCount > 0 { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
+        if !backlogged.isEmpty, book.runningCount > 0 { try? await Task.sleep(for: Self.gathering, clock: .continuous) }
     }
 
     private func pollLoop() async {
-        while !isStopped, (try? await time.sleep(for: Self.pollInterval)) != nil { kicker.yield() }
+        while !isStopped, (try? await time.sleep(for: Self.pollInterval)) != nil { lookAgain() }
+    }
+
+    /// Asks for all classes: a hint may have been lost, or come while there was no room.
+    private func lookAgain() {
+        exhausted = []
+        kicker.yield()
+    }
+
+    private func heard(of resourceClass: ResourceClass) {
+        exhausted.remove(resourceClass)
+        hinted.insert(resourceClass)
+        kicker.yield()
     }
 
     private func leaseLoop() async {
@@ -199,7 +218,6 @@ actor WorkerCore {
             do {
                 let standings = try await calls.renew(renewals)
                 perform(book.renewalAnswered(standings, sentAt: sentAt))
-                for standing in standings where standing.state == .lost { deliveries[standing.attemptID] = nil }
                 for renewal in renewals {
                     if let chunk = renewal.log { jobs[renewal.attemptID]?.log.arrived(chunk) }
                 }
@@ -228,15 +246,14 @@ actor WorkerCore {
     }
 
     private func noteBacklog(_ claim: NextClaim, _ jobs: [ClaimedJob]) {
-        isBacklogged = false
         for wanted in claim.classes {
-            let isFilled = jobs.count { $0.resourceClass == wanted.class } == wanted.slots
-            if isFilled, wanted.slots >= Self.manySlots { isBacklogged = true }
-            if isFilled, wanted.slots >= Self.manySlots || backlogged.contains(wanted.class) {
-                backlogged.insert(wanted.class)
-            } else {
+            guard jobs.count(where: { $0.resourceClass == wanted.class }) == wanted.slots else {
                 backlogged.remove(wanted.class)
+                if !hinted.contains(wanted.class) { exhausted.insert(wanted.class) }
+                continue
             }
+            exhausted.remove(wanted.class)
+            if wanted.slots >= Self.manySlots { backlogged.insert(wanted.class) }
         }
     }
 
@@ -247,8 +264,9 @@ actor WorkerCore {
         while !isStopped {
             let finished = book.undelivered(limit: Self.batchLimit, except: suspects.attempts)
             let now = time.monotonicNanoseconds()
-            let claim = book.isDraining ? nil : book.claim(now: now)
+            let claim = book.isDraining ? nil : book.claim(now: now, without: backlogged.isEmpty ? [] : exhausted)
             if finished.isEmpty, claim == nil { break }
+            if claim != nil { hinted = [] }
             do {
                 let jobs: [ClaimedJob]
                 if finished.isEmpty, let claim {
@@ -320,24 +338,16 @@ actor WorkerCore {
             _ = book.finished(.undeliverable(finished.jobID, finished.attemptID, "the scheduler did not take the result: \(error)"))
         case .drop:
             logger.error("the scheduler refuses every word about a job; its lease will run out", details)
-            drop(finished.attemptID)
+            book.drop(finished.attemptID)
         }
     }
 
     private func taken(_ finished: [FinishedJob], _ receipts: [FinishReceipt]) {
-        book.finishAnswered(receipts)
+        let afterwards = book.finishAnswered(receipts)
         let answered = Set(receipts.map(\.attemptID))
-        for job in finished where !answered.contains(job.attemptID) { drop(job.attemptID) }
+        for job in finished where !answered.contains(job.attemptID) { book.drop(job.attemptID) }
         report(receipts)
-        for receipt in receipts {
-            guard let work = deliveries.removeValue(forKey: receipt.attemptID) else { continue }
-            if receipt.state != .stale, !book.isDraining { work() }
-        }
-    }
-
-    private func drop(_ attemptID: AttemptID) {
-        book.drop(attemptID)
-        deliveries[attemptID] = nil
+        for work in afterwards { work() }
     }
 
     private func report(_ receipts: [FinishReceipt]) {
@@ -368,6 +378,7 @@ actor WorkerCore {
     /// Hears hints of the classes with a free slot and of no others: a hint that a full worker takes is lost to those who have room.
     private func listen() {
         book.tellSlots()
+        defer { exhausted.formIntersection(listening) }
         guard let wakeups else { return }
         var wanted = book.isDraining ? [] : Set(book.freeSlots.map(\.class))
         // Nobody need say that there is work of what is claimed anew at once; to listen and to leave again each time costs the broker more than the jobs cost
@@ -379,11 +390,11 @@ actor WorkerCore {
         listener = nil
         if wanted.isEmpty { return }
         let classes = wanted.sorted { $0.rawValue < $1.rawValue }
-        listener = Task(on: control) { [time, kicker] in
+        listener = Task(on: control) { [time] in
             while !Task.isCancelled {
                 let asked = time.monotonicNanoseconds()
-                if await wakeups.next(of: classes, within: .seconds(30)) != nil {
-                    kicker.yield()
+                if let resourceClass = await wakeups.next(of: classes, within: .seconds(30)) {
+                    await self.heard(of: resourceClass)
                 } else if time.monotonicNanoseconds() - asked < 1_000_000_000 {
                     // The source is stopping or its broker is away: it is not asked in a circle.
                     try? await time.sleep(for: .seconds(1))
@@ -473,8 +484,7 @@ actor WorkerCore {
         let wasLeaving = book.isLeaving(job.attemptID)
         book.ended(job.attemptID)
         // There is a result to deliver, or room for which nobody has asked yet.
-        if let finished, book.finished(finished) {
-            deliveries[job.attemptID] = delivery?.work
+        if let finished, book.finished(finished, afterwards: delivery?.work) {
             kicker.yield()
         } else if wasLeaving {
             kicker.yield()

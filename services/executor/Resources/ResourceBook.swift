@@ -70,9 +70,13 @@ struct ResourceBook: Sendable {
     }
 
     /// A set of slots that fits at once, with the classes first that stood back last time.
-    mutating func claim(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
-        let room = room(beside: held)
+    ///
+    /// - Parameter exhausted: classes that are left out, and count as asked for; not the one for which room is being kept, for a job of it waits.
+    mutating func claim(beside held: [ResourceClass: Int], without exhausted: Set<ResourceClass> = []) -> [ResourceClass: Int] {
+        let exhausted = saving.map { exhausted.subtracting([$0]) } ?? exhausted
+        let room = room(beside: held).filter { !exhausted.contains($0.key) }
         if askedInRound.isSuperset(of: room.keys.filter { $0 != .signal }) { beginRound() }
+        askedInRound.formUnion(exhausted)
         var free = free(beside: held)
         var plan: [ResourceClass: Int] = [:]
         if let count = room[.signal] { plan[.signal] = count }
@@ -87,7 +91,7 @@ struct ResourceBook: Sendable {
                 order = [saving] + order.filter { $0 != saving }
             }
         }
-        for name in order {
+        for name in order where !exhausted.contains(name) {
             let count = size(name).count(in: free, limit: wish(name, held))
             if count == 0 { continue }
             plan[name] = count

@@ -19,6 +19,7 @@ final class ResourceManager: SlotSource {
         var gpus: [GPUDevice]
         var pauses: Set<String> = []
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var tellOfRoom: (@Sendable () -> Void)?
     }
 
     private let state: Mutex<State>
@@ -48,8 +49,8 @@ final class ResourceManager: SlotSource {
         state.withLock { $0.pauses.isEmpty ? $0.book.room(beside: held) : [:] }
     }
 
-    func claim(beside held: [ResourceClass: Int]) -> [ResourceClass: Int] {
-        state.withLock { $0.pauses.isEmpty ? $0.book.claim(beside: held) : [:] }
+    func claim(beside held: [ResourceClass: Int], without exhausted: Set<ResourceClass>) -> [ResourceClass: Int] {
+        state.withLock { $0.pauses.isEmpty ? $0.book.claim(beside: held, without: exhausted) : [:] }
     }
 
     func hasMoreToAsk(beside held: [ResourceClass: Int]) -> Bool {
@@ -59,15 +60,29 @@ final class ResourceManager: SlotSource {
     /// Nothing is asked for until whoever gave this reason takes it back.
     func pause(_ reason: String) { state.withLock { _ = $0.pauses.insert(reason) } }
 
-    /// Takes a reason back; the worker's next look, some seconds later, claims again.
-    func resume(_ reason: String) { state.withLock { _ = $0.pauses.remove(reason) } }
+    /// Takes a reason back; after the last one the worker claims again.
+    func resume(_ reason: String) {
+        let tell = state.withLock { state in
+            state.pauses.remove(reason) != nil && state.pauses.isEmpty ? state.tellOfRoom : nil
+        }
+        tell?()
+    }
+
+    func whenRoomIsFreed(_ tell: @escaping @Sendable () -> Void) { state.withLock { $0.tellOfRoom = tell } }
 
     func changed(held: [ResourceClass: Int], asked: [ResourceClass: Int]) {
         change { $0.book.changed(held: held, asked: asked) }
     }
 
     /// Keeps room for a class whose jobs wait and do not fit; nil for none.
-    func save(for class: ResourceClass?) { state.withLock { $0.book.save(for: `class`) } }
+    func save(for class: ResourceClass?) {
+        let tell = state.withLock { state in
+            let before = state.book.savesFor
+            state.book.save(for: `class`)
+            return before != nil && state.book.savesFor != before ? state.tellOfRoom : nil
+        }
+        tell?()
+    }
 
     /// The class whose room is being kept.
     var savesFor: ResourceClass? { state.withLock { $0.book.savesFor } }
@@ -122,6 +137,7 @@ final class ResourceManager: SlotSource {
     func giveBack(_ extra: Extra?) {
         guard let extra else { return }
         change { $0.book.giveBack(extra.number) }
+        state.withLock { $0.tellOfRoom }?()
     }
 
     /// Graphics processors for one run, which has them to itself; nil when fewer are free.

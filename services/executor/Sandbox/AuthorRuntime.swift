@@ -2,10 +2,10 @@ import Contracts
 import FoundationEssentials
 import Glibc
 
-/// What runs find at `/sdk`: the `auspex` package of the Python SDK, copied and byte-compiled once at start.
+/// What runs find at `/sdk`: the `auspex` package of the Python SDK, copied and byte-compiled once at start into one file for each Python.
 ///
 /// Copied, because the run's user may not be able to read the place where Auspex is installed, and because a read-only folder without
-/// byte code costs every run the compilation of every module.
+/// byte code costs every run the compilation of every module. One file, because to find nine of them takes a plain run a millisecond.
 struct AuthorRuntime: Sendable {
     /// The folder to mount at `/sdk`.
     let folder: String
@@ -16,7 +16,7 @@ struct AuthorRuntime: Sendable {
 
     /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
     static let modules = [
-        "__init__.py", "author.py", "_bars.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py", "_wire.py",
+        "__init__.py", "author.py", "_bars.py", "_bundled.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py", "_wire.py",
     ]
 
     /// What turns foreign tables into text, and the lock of what it needs.
@@ -26,8 +26,21 @@ struct AuthorRuntime: Sendable {
     /// The program that starts a conversion, for `python -c`.
     static let conversionProgram = "import sys; sys.path.insert(0, '/sdk'); from _table_conversion import main; main()"
 
-    /// The program that starts a run, for `python -c`: a script would be compiled anew each time, a module is not.
-    static let program = "import sys; sys.path.insert(0, '/sdk'); from auspex._runner import main; main()"
+    /// The program that starts a run, for `python -c`: it is compiled each time, so it is short. The folder is for processes that the author's code starts.
+    static let program = """
+        import sys, marshal
+        from _frozen_importlib_external import MAGIC_NUMBER
+        bundled, codes = marshal.loads(open('/sdk/' + MAGIC_NUMBER.hex() + '.modules', 'rb').read())
+        names = {}
+        exec(bundled, names)
+        names['use'](codes)
+        sys.path.append('/sdk')
+        from auspex._runner import main
+        main()
+        """
+
+    /// Makes what that reads, with the Python that runs it.
+    private static let bundling = "import sys; sys.path.insert(0, sys.argv[1]); from auspex._bundled import write; write(sys.argv[1], '/sdk')"
 
     /// Copies the modules from `source` (the folder that holds `auspex/`) below `root` and compiles them for each Python. Blocks.
     static func install(from source: String, below root: String, pythons: [String]) throws -> AuthorRuntime {
@@ -44,12 +57,14 @@ struct AuthorRuntime: Sendable {
             throw SandboxError.refused("\(source)/auspex/\(converterLockFile) is not there")
         }
         for python in pythons {
-            let compiled = try ChildProcess.run(
-                path: python,
-                arguments: ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target]
-            )
-            guard compiled.exitCode == 0 else {
-                throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(utf8Bytes: 500))")
+            for arguments in [
+                ["-ISB", "-c", bundling, folder],
+                ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", target],
+            ] {
+                let compiled = try ChildProcess.run(path: python, arguments: arguments)
+                guard compiled.exitCode == 0 else {
+                    throw SandboxError.refused("\(python) cannot compile the SDK: \(compiled.output.prefix(utf8Bytes: 500))")
+                }
             }
         }
         try FileTree.makeReadable(target)

@@ -61,9 +61,19 @@ enum ChildProcess {
         return collected == pid || (collected < 0 && errno == ECHILD)
     }
 
-    /// Runs a trusted program to its end and gives its output. Blocks: for a thread that may.
-    static func run(path: String, arguments: [String], environment: [String: String] = ["PATH": "/usr/bin:/bin"]) throws(SandboxError) -> (
+    /// Runs a trusted program to its end and gives what it says. Blocks: for a thread that may.
+    static func run(path: String, arguments: [String], environment: [String: String] = usualEnvironment) throws(SandboxError) -> (
         exitCode: Int32, output: String
+    ) {
+        let (exitCode, bytes) = try output(path: path, arguments: arguments, environment: environment)
+        return (exitCode, String(decoding: bytes, as: UTF8.self))
+    }
+
+    private static let usualEnvironment = ["PATH": "/usr/bin:/bin"]
+
+    /// The same with its output as it is.
+    static func output(path: String, arguments: [String], environment: [String: String] = usualEnvironment) throws(SandboxError) -> (
+        exitCode: Int32, bytes: [UInt8]
     ) {
         let pipe = try Pipe()
         defer { _ = Glibc.close(pipe.readEnd) }
@@ -88,7 +98,7 @@ enum ChildProcess {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
         let code = status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
-        return (code, String(decoding: output, as: UTF8.self))
+        return (code, output)
     }
 
     private static func withCStrings<T>(_ texts: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> T) -> T {

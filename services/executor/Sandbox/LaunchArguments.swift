@@ -32,6 +32,7 @@ struct LaunchArguments {
             // The wall clock comes first; this is for a program that outlives its launcher's attention.
             "--cpu-seconds", "\((milliseconds / 1000 + 5) * Int64(max(1, limits.cpuThousandths / 1000)) + (waiting?.processorSeconds ?? 0))",
         ]
+        if host.filter != nil { options += ["--filter-at", "\(Self.filterDescriptor)"] }
         if let waiting {
             options += ["--waiting-milliseconds", "\(max(1, waiting.time.wholeMicroseconds / 1000))"]
             if let bytes = waiting.memoryBytes { options += ["--waiting-memory-bytes", "\(bytes)"] }
@@ -79,6 +80,8 @@ struct LaunchArguments {
 
     /// The launcher reads the environment here.
     static let environmentDescriptor: Int32 = 7
+    /// And the compiled system call filter here.
+    static let filterDescriptor: Int32 = 8
 
     /// The environment as more of bwrap's arguments, each ended by NUL. On the command line every user of the host could read it, and the
     /// address of a package index or of a proxy may hold a password.

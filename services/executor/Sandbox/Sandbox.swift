@@ -41,7 +41,7 @@ final class Sandbox: Sendable {
         let launch = LaunchArguments(command: command, host: host, waiting: waiting)
         let (arguments, environment) = (launch.list(name: slot.name, slot: slot.number), launch.environment())
         try Task.checkCancellation()
-        let (launcher, hasChannel) = (host.launcher, command.preparation != nil)
+        let (launcher, filter, hasChannel) = (host.launcher, host.filter, command.preparation != nil)
         await run.attach(
             try await cpu.run(lane: lane) {
                 let input = command.input?.descriptor ?? command.door?.inside
@@ -50,6 +50,7 @@ final class Sandbox: Sendable {
                     launcher: launcher,
                     arguments: arguments,
                     environment: environment,
+                    filter: filter,
                     input: input,
                     hasChannel: hasChannel
                 )

@@ -68,12 +68,20 @@ struct SandboxDetection: Sendable {
         report.probes.append(Self.probe(cgroups: folders))
         report.probes += await kernel()
 
+        let filter: SystemCallFilter
+        do {
+            filter = try await cpu.run { [launcher = configuration.launcher] in try SystemCallFilter(compiledBy: launcher) }
+        } catch {
+            report.probes.append(SandboxProbe(name: "system call filter", state: .missing, detail: "\(error)"))
+            return report
+        }
         var host = SandboxHost(
             launcher: configuration.launcher,
             cgroups: folders,
             level: .full,
             systemRoot: configuration.systemRoot,
-            firstUserID: isRoot ? configuration.firstUserID : nil
+            firstUserID: isRoot ? configuration.firstUserID : nil,
+            filter: filter
         )
         if SandboxHost.isComplete(folders), await trial(host, "trial run, full", into: &report) {
             report.host = host

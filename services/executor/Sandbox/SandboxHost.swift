@@ -13,6 +13,8 @@ struct SandboxHost: Sendable {
     var systemRoot: String
     /// The user id of builds, with those of runs above it; nil when the executor is not root and all keep its own.
     var firstUserID: UInt32?
+    /// What runs may not ask of the kernel; nil leaves it to the launcher to compile it for each.
+    var filter: SystemCallFilter?
 
     /// Files of `/proc` that tell a run about the machine and nothing that it needs, as far as this kernel has them.
     var maskedFiles = Self.maskable.filter { access($0, F_OK) == 0 }

@@ -72,11 +72,13 @@ actor SandboxRun {
     ///
     /// - Parameters:
     ///   - environment: bwrap's arguments about the environment, as the launcher reads them.
+    ///   - filter: the compiled system call filter, if there is one.
     ///   - input: what is at descriptor 4, unless `hasChannel`.
     static func spawn(
         launcher: String,
         arguments: [String],
         environment: [UInt8],
+        filter: SystemCallFilter?,
         input: Int32?,
         hasChannel: Bool = false
     ) throws(SandboxError) -> Started {
@@ -97,7 +99,7 @@ actor SandboxRun {
                 environment: [:],
                 descriptors: [
                     null, output.writeEnd, output.writeEnd, results.writeEnd, hasChannel ? channel.theirs : input ?? null,
-                    status.writeEnd, control.readEnd, variables,
+                    status.writeEnd, control.readEnd, variables, filter?.descriptor ?? null,
                 ]
             )
             for end in [output.writeEnd, results.writeEnd, status.writeEnd, control.readEnd] { close(end) }

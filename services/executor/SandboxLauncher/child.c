@@ -97,6 +97,18 @@ static void become(uid_t uid) {
     if (setresuid(uid, uid, uid) != 0) fail("setresuid");
 }
 
+/// Adds all that is at another descriptor. It is read without a place of its own: runs that start at once may share it.
+static void append(int target, int source, const char *what) {
+    char chunk[4096];
+    off_t offset = 0;
+    ssize_t length;
+    while ((length = pread(source, chunk, sizeof chunk, offset)) != 0) {
+        if (length < 0 && errno == EINTR) continue;
+        if (length < 0 || write(target, chunk, (size_t)length) != length) fail(what);
+        offset += length;
+    }
+}
+
 /// bwrap's arguments go through a file: /proc/1/cmdline is readable inside the sandbox, and they hold paths of the host.
 static int arguments_file(const struct options *options) {
     int descriptor = memfd_create("auspex-arguments", MFD_CLOEXEC);
@@ -107,16 +119,21 @@ static int arguments_file(const struct options *options) {
         if (write(descriptor, argument, length) != (ssize_t)length) fail("arguments");
     }
     // The environment comes by a descriptor of the executor's: it may hold passwords, and our own command line is no place for them.
-    char chunk[4096];
-    off_t offset = 0;
-    ssize_t length;
-    while (options->environment_descriptor >= 0 && (length = pread(options->environment_descriptor, chunk, sizeof chunk, offset)) != 0) {
-        if (length < 0 && errno == EINTR) continue;
-        if (length < 0 || write(descriptor, chunk, (size_t)length) != length) fail("environment");
-        offset += length;
-    }
+    if (options->environment_descriptor >= 0) append(descriptor, options->environment_descriptor, "environment");
     char seccomp[] = "--seccomp\0009";
     if (write(descriptor, seccomp, sizeof seccomp) != (ssize_t)sizeof seccomp) fail("arguments");
+    if (lseek(descriptor, 0, SEEK_SET) != 0) fail("lseek");
+    return descriptor;
+}
+
+/// A memory file that holds the compiled system call filter, read from its start by bwrap.
+static int filter_file(const struct options *options) {
+    int descriptor = memfd_create("auspex-filter", MFD_CLOEXEC);
+    if (descriptor < 0) fail("memfd_create");
+    if (options->filter_descriptor >= 0) append(descriptor, options->filter_descriptor, "seccomp filter");
+    else if (!filter_write(descriptor)) fail("seccomp filter");
+    // bwrap takes an empty filter for none that refuses anything.
+    if (lseek(descriptor, 0, SEEK_CUR) <= 0) fail("empty seccomp filter");
     if (lseek(descriptor, 0, SEEK_SET) != 0) fail("lseek");
     return descriptor;
 }
@@ -142,9 +159,7 @@ _Noreturn void child_run(const struct options *options, bool joined, int error_d
     show_stages(options);
 
     int arguments = aside(arguments_file(options));
-    int filter = filter_descriptor();
-    if (filter < 0) fail("seccomp filter");
-    filter = aside(filter);
+    int filter = aside(filter_file(options));
     if (dup2(arguments, arguments_descriptor) < 0 || dup2(filter, filter_at) < 0) fail("dup2");
     // Kept: 0-4 (input, output, errors, results, frame), 8 and 9 for bwrap, which closes them, and the error pipe until the exec.
     syscall(SYS_close_range, 5, 7, 0);

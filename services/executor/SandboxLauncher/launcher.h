@@ -47,6 +47,8 @@ struct options {
     uint64_t open_files;
     uint64_t address_space_bytes;
     int environment_descriptor;
+    // The compiled system call filter; -1 to compile it.
+    int filter_descriptor;
     char **bwrap_arguments;
     int bwrap_argument_count;
     char **command;
@@ -81,7 +83,8 @@ uint64_t memory_of_tree(pid_t root);
 uint64_t files_in_temporary_folders(pid_t process);
 
 // filter.c
-int filter_descriptor(void);
+bool filter_write(int descriptor);
+int filter_print(void);
 
 // child.c
 _Noreturn void child_run(const struct options *options, bool joined, int error_descriptor);

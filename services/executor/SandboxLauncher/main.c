@@ -8,13 +8,15 @@
 //   * when the executor is killed, the control pipe ends, and this process kills the run and removes its cgroups.
 //
 //   sandbox-launch probe NAME                          prints which cgroup folders could be used
+//   sandbox-launch filter                              writes the compiled system call filter to its output
 //   sandbox-launch run OPTIONS -- BWRAP-ARGS -- COMMAND
 //   sandbox-launch limits OPTIONS -- -- COMMAND        prints what `run` would write into cgroups, without doing it
 //   sandbox-launch usage OPTIONS -- -- COMMAND         prints what the groups of a run say of it
 //
 // Descriptors on entry to `run`: 0 input, 1 output, 2 errors, 3 results (written by the command), 4 the command's input frame,
 // 5 status (one line, written here at the end), 6 control (read here: 'T' sends TERM to the command, 'I' and 'S' are for one that waits,
-// anything else or the end of the pipe kills the run), 7 with `--environment-at 7`: bwrap arguments about the environment, each ended by NUL.
+// anything else or the end of the pipe kills the run), 7 with `--environment-at 7`: bwrap arguments about the environment, each ended by NUL,
+// 8 with `--filter-at 8`: what `filter` wrote, which otherwise is compiled for the run.
 
 // With `--waiting-milliseconds` the command is started ahead of its run: it may wait so long for the order 'S', with which the run and its
 // wall clock begin; eight bytes follow it, the run's time in milliseconds, little-endian. `--waiting-gently 1` lets all runs go first until then. 'I' says that it has nothing to do before 'S': it keeps the
@@ -31,6 +33,7 @@ int main(int count, char **values) {
         cgroup_probe(values[2]);
         return 0;
     }
+    if (count == 2 && strcmp(values[1], "filter") == 0) return filter_print();
     if (count > 2 && strcmp(values[1], "run") == 0) {
         struct options options = {0};
         options_parse(&options, count - 2, values + 2);
@@ -44,6 +47,6 @@ int main(int count, char **values) {
         else cgroup_print_usage(&options);
         return 0;
     }
-    fprintf(stderr, "usage: sandbox-launch probe NAME | sandbox-launch run OPTIONS -- BWRAP-ARGUMENTS -- COMMAND\n");
+    fprintf(stderr, "usage: sandbox-launch probe NAME | sandbox-launch filter | sandbox-launch run OPTIONS -- BWRAP-ARGUMENTS -- COMMAND\n");
     return 64;
 }

@@ -42,6 +42,7 @@ void options_parse(struct options *options, int count, char **values) {
     int index = 0;
     options->name = "run";
     options->environment_descriptor = -1;
+    options->filter_descriptor = -1;
     for (; index < count && strcmp(values[index], "--") != 0; index += 2) {
         if (index + 1 >= count) refuse("option without a value", values[index]);
         const char *key = values[index];
@@ -61,6 +62,7 @@ void options_parse(struct options *options, int count, char **values) {
         else if (!strcmp(key, "--cpu-seconds")) options->cpu_seconds = number(value);
         else if (!strcmp(key, "--file-bytes")) options->file_bytes = number(value);
         else if (!strcmp(key, "--environment-at")) options->environment_descriptor = (int)number(value);
+        else if (!strcmp(key, "--filter-at")) options->filter_descriptor = (int)number(value);
         else if (!strcmp(key, "--open-files")) options->open_files = number(value);
         else if (!strcmp(key, "--address-space-bytes")) options->address_space_bytes = number(value);
         else refuse("unknown option", key);
