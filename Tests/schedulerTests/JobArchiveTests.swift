@@ -207,7 +207,7 @@ struct JobArchiveTests {
                 }
                 try await superuser(database) { connection in
                     try await connection.execute(
-                        "UPDATE jobs SET completed_at = clock_timestamp() - interval '25 hours' WHERE completed_at IS NOT NULL"
+                        "UPDATE ONLY jobs SET completed_at = clock_timestamp() - interval '25 hours' WHERE completed_at IS NOT NULL"
                     )
                 }
                 while try await store.archive(endedBefore: .now(), limit: 500) != 0 {}
