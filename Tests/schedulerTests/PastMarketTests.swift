@@ -300,6 +300,20 @@ struct PastMarketTests {
         }
     }
 
+    /// The trigger finds its table whatever the path of the session is that ends a backfill.
+    @Test func dueTimesAreForgottenOnAnySearchPath() async throws {
+        try await withMarket { house, _ in
+            let id = try await arm(house, .session(instrument: "SPY", moment: .every(seconds: 600)))
+            #expect(try await order(house, id, Self.at(0, 0), Self.at(1, 0)).status == 202)
+            try await house.pool.withTransaction { connection in
+                try await connection.execute("SET LOCAL search_path = pg_catalog")
+                try await connection.execute("UPDATE scheduler.backfills SET state = 'cancelled', ended_at = now()")
+            }
+            let kept = try await house.pool.query("SELECT count(*) FROM backfill_due_times").first
+            #expect(try kept?.column(0, as: Int.self) == 0)
+        }
+    }
+
     // MARK: The same request again
 
     @Test func theSameRequestAgainAsksNobody() async throws {
