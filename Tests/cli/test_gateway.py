@@ -1,9 +1,15 @@
 """The gateway's configuration and the joined API document."""
 
+import http.client
 import json
 import re
+import socket
 import subprocess
+import threading
+import time
 import unittest
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from auspex_cli import gateway, openapi
@@ -98,6 +104,88 @@ class Template(unittest.TestCase):
         layout.prepare()
         with self.assertRaises(Failure):
             gateway.Gateway(layout, Ports(), 1).allow_demo("aus_x", ["x; } location / { "])
+
+
+@dataclass(frozen=True)
+class TakenPorts(Ports):
+    """Replicas at ports that the system chose."""
+
+    replicas: tuple[int, ...] = ()
+
+    def public(self, service: str, replica: int = 0) -> int:
+        return self.replicas[replica]
+
+
+@unittest.skipUnless(Path(gateway.NGINX).exists(), "nginx is not installed")
+class Failing(unittest.TestCase):
+    """What the gateway holds against a replica, asked of nginx itself."""
+
+    def replica(self, number: int, get: int) -> int:
+        """A replica that answers POST with 503, since another service is away, and GET with this status."""
+        case = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                case.asked.append(number)
+                self.say(503, "marketdata_away")
+
+            def do_GET(self):
+                self.say(get, "fine" if get == 200 else "draining")
+
+            def say(self, status: int, code: str):
+                body = json.dumps({"code": code}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return server.server_address[1]
+
+    def start(self, *replicas: int) -> int:
+        layout = Layout(folder_for(self))
+        layout.prepare()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        door = gateway.Gateway(layout, TakenPorts(gateway=port, replicas=replicas), len(replicas))
+        door.create()
+        process = subprocess.Popen(door.process().arguments, stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return port
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def send(self, port: int, method: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.addCleanup(connection.close)
+        connection.request(method, "/api/schedules/x/backfills", body=b"{}" if method == "POST" else None)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())["code"]
+
+    def test_503_to_a_post_is_passed_on_and_held_against_nobody(self):
+        """A scheduler that says of marketdata that it is away is not away itself: two failures within 2 s would take it out of turn."""
+        self.asked: list[int] = []
+        port = self.start(self.replica(0, 503), self.replica(1, 200))
+        self.assertEqual({self.send(port, "POST") for _ in range(12)}, {(503, "marketdata_away")})
+        self.assertEqual([self.asked.count(number) for number in range(2)], [6, 6])
+        # What may be repeated is asked of the other one: there a 503 speaks of the replica.
+        self.assertEqual({self.send(port, "GET") for _ in range(6)}, {(200, "fine")})
 
 
 class Joining(unittest.TestCase):

@@ -77,6 +77,12 @@ import Testing
         await client.stop()
     }
 
+    /// Of a figure that begins with its first rise no query sees a rise.
+    @Test("Damage has a figure before there is any") func damageIsCountedFromTheStart() throws {
+        _ = try Bench(MemoryMarketdataStore())
+        #expect(Metrics.shared.render().contains("\nmarketdata_damaged_chunks_total "))
+    }
+
     @Test("A damaged day is named and is never a wrong bar", .enabled(if: TestServers.hasPostgres), arguments: [0, 4, 9, 17, 60, -1])
     func damageInTheStoreIsNamed(byte: Int) async throws {
         try await withPostgresStore { store, _, superuser in

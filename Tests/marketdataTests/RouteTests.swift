@@ -27,8 +27,12 @@ private struct TrustingAuthentication: Middleware {
 }
 
 @Suite struct RouteTests {
-    private func client(_ bench: Bench, account: AccountID = .make(), effects: (any Effects)? = nil) -> RequestClient {
-        let time = SystemTimeSource()
+    private func client(
+        _ bench: Bench,
+        account: AccountID = .make(),
+        effects: (any Effects)? = nil,
+        time: any TimeSource = SystemTimeSource()
+    ) -> RequestClient {
         let routes = MarketdataRoutes(
             store: bench.store,
             reader: bench.reader,
@@ -76,6 +80,21 @@ private struct TrustingAuthentication: Middleware {
         let now = try await client.get(query).json()
         let ahead = try await client.get(query + "&as_of=2300-01-01T00:00:00Z").json()
         #expect(ahead["count"] == now["count"] && ahead["data_sha256"] == now["data_sha256"])
+    }
+
+    /// Of a client whose clock is some seconds ahead as well: the bar that runs is not over for it.
+    @Test func asOfAMomentAheadIsAsOfNow() async throws {
+        let time = ManualTimeSource(at("2016-10-08T00:10:20Z"))
+        let bench = try Bench(MemoryMarketdataStore(), time: time)
+        try await bench.take(minutes(from: "2016-10-08T00:00:00Z", count: 30), as: "BTCUSD.csv")
+        let client = client(bench, time: time).with(header: "X-Test", "subscriber")
+        let query = "/api/bars?instrument=BTCUSD&interval=1m&start=2016-10-08T00:00:00Z"
+        let now = try await client.get(query)
+        let ahead = try await client.get(query + "&as_of=2016-10-08T00:11:19Z")
+        #expect(try now.json()["count"] == .integer(10), "\(now.text)")
+        #expect(try ahead.json()["count"] == .integer(10), "\(ahead.text)")
+        // What lies behind is what was known then.
+        #expect(try await client.get(query + "&as_of=2016-10-08T00:05:00Z").json()["count"] == .integer(5))
     }
 
     @Test(arguments: [

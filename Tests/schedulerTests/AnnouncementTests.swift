@@ -46,6 +46,21 @@ struct AnnouncementTests {
         }
     }
 
+    /// One whose grid no replica can read, say.
+    @Test func whatHasLongBeenOverdueIsNotToldForEver() async throws {
+        try await withTestHouse { house in
+            let event = Fixture.publication(.interval(seconds: 3_600), at: .now())
+            try await publish(event, house.store)
+            for (overdue, count) in [(5, 1), (120, 0)] {
+                let now = Timestamp.now()
+                try await house.pool.execute(
+                    "UPDATE schedules SET next_due_at = \(now - .seconds(overdue)), cursor_at = \(now - .seconds(300))"
+                )
+                #expect(try await ask(house).count == count)
+            }
+        }
+    }
+
     @Test func theEarliestComeFirstAndNoMoreThanAreAskedFor() async throws {
         try await withTestHouse { house in
             let now = Timestamp.now()

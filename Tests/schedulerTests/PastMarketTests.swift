@@ -1,4 +1,5 @@
 import Contracts
+import Foundation
 import HTTPServing
 import Postgres
 import Schedules
@@ -170,6 +171,10 @@ struct PastMarketTests {
     }
 
     private func plan(_ cadence: Cadence, _ markets: PastMarkets, _ time: any TimeSource) async throws -> [Backfill.DueTime] {
+        try await plan(cadence, BackfillPlanner(markets: markets, time: time))
+    }
+
+    private func plan(_ cadence: Cadence, _ planner: BackfillPlanner) async throws -> [Backfill.DueTime] {
         let publication = Fixture.publication(cadence, at: .now())
         let schedule = Schedule(
             id: .make(),
@@ -181,8 +186,7 @@ struct PastMarketTests {
             cursor: .now()
         )
         let asked = Backfill.Asked(from: .distantPast, to: Self.monday, overlap: .sequential)
-        return try await BackfillPlanner(markets: markets, time: time)
-            .plan(schedule, publication: publication, asked: asked, now: Self.monday).dueTimes
+        return try await planner.plan(schedule, publication: publication, asked: asked, now: Self.monday).dueTimes
     }
 
     @Test func fiftyYearsAreAskedForSomePiecesAtATime() async throws {
@@ -196,6 +200,47 @@ struct PastMarketTests {
         #expect(most == BackfillPlanner.piecesAtOnce && all == 49)
         // A session a piece, in the order of time.
         #expect(due.count == 49 && due == due.sorted { $0.dueAt < $1.dueAt } && due.last?.dueAt == Self.monday - .seconds(3_600))
+    }
+
+    /// A call of marketdata costs it the same whoever asks: so many are under way, however many orders are planned.
+    @Test func manyOrdersTakeTurns() async throws {
+        let (market, waits) = (SlowMarket(), TestSignal<Void>())
+        let turns = Turns(BackfillPlanner.piecesAtOnceOfAll) { waits.signal() }
+        let planner = BackfillPlanner(markets: market.markets, time: ManualTimeSource(), turns: turns)
+        let orders = 5
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<orders { group.addTask { try await plan(.session(instrument: "SPY", moment: .afterOpen(seconds: 0)), planner).count } }
+            for _ in 0..<BackfillPlanner.piecesAtOnceOfAll { try await market.gate.entered.next() }
+            for _ in 0..<orders * BackfillPlanner.piecesAtOnce - BackfillPlanner.piecesAtOnceOfAll { try await waits.next() }
+            market.gate.open()
+            for try await count in group { #expect(count == 49) }
+        }
+        let (_, most, all) = market.underWay.withLock { $0 }
+        #expect(most == BackfillPlanner.piecesAtOnceOfAll && all == orders * 49)
+    }
+
+    /// Who waits for a turn waits no longer than for an answer, and leaves the line; the places of others come free as before.
+    @Test func aTurnIsWaitedForOnlySoLong() async throws {
+        let (market, time, waits) = (SlowMarket(), ManualTimeSource(), TestSignal<Void>())
+        let planner = BackfillPlanner(markets: market.markets, time: time, turns: Turns(1) { waits.signal() })
+        let cadence = Cadence.session(instrument: "SPY", moment: .afterOpen(seconds: 0))
+        let planned = Task { try await plan(cadence, planner) }
+        _ = try await time.fellAsleep.next()
+        try await market.gate.entered.next()
+        for _ in 1..<BackfillPlanner.piecesAtOnce { try await waits.next() }
+        time.advance(by: BackfillPlanner.patience)
+        await #expect(throws: Backfill.Refusal.marketAway) { try await planned.value }
+        #expect(market.underWay.withLock { $0.now } == 0)
+        market.gate.open()
+        #expect(try await plan(cadence, planner).count == 49)
+    }
+
+    @Test func patienceEndsBeforeThatOfOurClients() throws {
+        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../sdk/python/auspex/client.py")
+        let client = try String(contentsOf: path, encoding: .utf8)
+        let found = try #require(client.firstMatch(of: /timeout: float = ([0-9.]+)/))
+        let waits = try #require(Double(found.1))
+        #expect(BackfillPlanner.patience <= .seconds(waits - 2))
     }
 
     @Test(arguments: [Cadence.session(instrument: "SPY", moment: .afterOpen(seconds: 0)), .barClose(instrument: "SPY", interval: "1h")])
@@ -250,6 +295,20 @@ struct PastMarketTests {
             let id = try await arm(house, .session(instrument: "SPY", moment: .every(seconds: 600)))
             let backfill = try #require(try await order(house, id, Self.at(0, 0), Self.at(1, 0)).json()["backfill_id"]?.string)
             #expect(try await house.person().delete("/api/schedules/\(id)/backfills/\(backfill)").json()["state"] == "cancelled")
+            let kept = try await house.pool.query("SELECT count(*) FROM backfill_due_times").first
+            #expect(try kept?.column(0, as: Int.self) == 0)
+        }
+    }
+
+    /// The trigger finds its table whatever the path of the session is that ends a backfill.
+    @Test func dueTimesAreForgottenOnAnySearchPath() async throws {
+        try await withMarket { house, _ in
+            let id = try await arm(house, .session(instrument: "SPY", moment: .every(seconds: 600)))
+            #expect(try await order(house, id, Self.at(0, 0), Self.at(1, 0)).status == 202)
+            try await house.pool.withTransaction { connection in
+                try await connection.execute("SET LOCAL search_path = pg_catalog")
+                try await connection.execute("UPDATE scheduler.backfills SET state = 'cancelled', ended_at = now()")
+            }
             let kept = try await house.pool.query("SELECT count(*) FROM backfill_due_times").first
             #expect(try kept?.column(0, as: Int.self) == 0)
         }

@@ -475,12 +475,48 @@ struct PostgresLedgerTests {
             // Not at once again, which would be all the time.
             #expect(try await maker.makeDue(at: now).schedules == 0)
             let waiting = try #require(try await store.schedule(of: broken.signalID))
-            #expect(waiting.nextDueAt == now + OccurrenceMaker.retryAfter && waiting.cursor == before.cursor)
+            #expect(waiting.nextDueAt == before.nextDueAt && waiting.cursor == before.cursor)
+            let next = try #require(try await store.schedule(of: sound.signalID)?.nextDueAt)
+            #expect(try await store.earliestDueTime(besides: maker.resting(at: now)) == next, "nothing is looked for before it")
             // What was due meanwhile is not lost.
             try await setZone("Europe/Berlin")
+            #expect(try await maker.makeDue(at: now + OccurrenceMaker.retryAfter - .microseconds(1)).jobs == 0)
             #expect(try await maker.makeDue(at: now + OccurrenceMaker.retryAfter).jobs == 1)
             #expect(try await store.occurrences(of: before.id, before: nil, limit: 9).map(\.dueAt) == [now])
             #expect(try await store.schedule(of: broken.signalID)?.nextDueAt == now + .seconds(3_600))
+        }
+    }
+
+    /// While images roll, one replica's machine may lack what another's has.
+    @Test func whatOneReplicaCannotReadAnotherRuns() async throws {
+        try await withPostgresStore { store, _ in
+            let event = Fixture.publication()
+            _ = try await store.transaction { try await ScheduleKeeper.publish(event, subjectVersion: 1, now: event.publishedAt, in: $0) }
+            let readable = try #require(try await store.schedule(of: event.signalID))
+            let now = try #require(readable.nextDueAt)
+            func set(_ cadence: Cadence) async throws {
+                let publication = Fixture.publication(cadence, signal: event.signalID)
+                try await store.pool.execute(
+                    "UPDATE schedules SET publication = \(try PostgresJSON(encoding: publication)) WHERE signal_id = \(event.signalID)"
+                )
+            }
+            let (old, new) = (OccurrenceMaker(store: store), OccurrenceMaker(store: store))
+            // As the old one sees it.
+            try await set(.cron(expression: "0 * * * *", zone: "Mars/Base"))
+            let row: SQL = "SELECT xmin::text || schedules::text FROM schedules"
+            let before = try await store.pool.query(row).first?.column(0, as: String.self)
+            #expect(try await old.makeDue(at: now).jobs == 0)
+            let after = try await store.pool.query(row).first?.column(0, as: String.self)
+            #expect(after == before)
+            // As the new one does.
+            try await set(.interval(seconds: 3_600))
+            #expect(try await old.makeDue(at: now).schedules == 0)
+            #expect(try await new.makeDue(at: now).jobs == 1)
+            // Armed anew it is another matter for the old one as well.
+            try await store.pool.execute("UPDATE schedules SET next_due_at = \(now + .seconds(1))")
+            #expect(try await old.makeDue(at: now + .seconds(1)).schedules == 1)
+            // A clock that is set back makes no rest longer.
+            #expect(old.resting(at: now).count == 1 && old.resting(at: now - .seconds(3_600)).isEmpty)
         }
     }
 

@@ -45,9 +45,9 @@ struct TornTransaction: SchedulerTransaction {
         return try await inner.moment()
     }
 
-    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
+    func lockedDueSchedules(at now: Timestamp, besides resting: [RestingSchedule], limit: Int) async throws -> [Schedule] {
         try life.spend()
-        return try await inner.lockedDueSchedules(at: now, limit: limit)
+        return try await inner.lockedDueSchedules(at: now, besides: resting, limit: limit)
     }
 
     func lockedSchedules(waitingFor bars: [WatchedBar]) async throws -> [Schedule] {

@@ -47,6 +47,36 @@ struct WaitingTests {
         }
     }
 
+    /// Ten thousand that go first are as many as are counted; the one behind them has waited longest all the same.
+    @Test func theOldestIsFoundBehindWhoeverGoesFirst() async throws {
+        try await withPostgresStore { store, _ in
+            let first = Fixture.job("young")
+            let other = Fixture.job("old", account: .make(), priority: .low)
+            var ahead = Fixture.job("ahead", account: other.accountID, priority: .low)
+            ahead.availableAt = .now() + .seconds(7_200)
+            _ = try await store.insert([first, other, ahead])
+            try await store.pool.execute(
+                """
+                INSERT INTO jobs (job_id, state, resource_class, priority, precedence, max_attempts, kind, account_id, queue_deadline, idempotency_key, input_sha256, spec)
+                SELECT gen_random_uuid(), state, resource_class, priority, precedence, max_attempts, kind, account_id, queue_deadline, 'copy-' || n, input_sha256, spec
+                FROM jobs CROSS JOIN generate_series(1, \(WaitingJobs.mostCounted)) AS n WHERE account_id = \(first.accountID)
+                """
+            )
+            func age() async throws -> Double {
+                try #require(try await WaitingStore(pool: store.pool).loads().first { $0.class == first.resourceClass }).oldestAgeSeconds
+            }
+            try await store.pool.execute(
+                """
+                UPDATE jobs SET available_at = available_at - interval '1 hour'
+                WHERE account_id = \(other.accountID) AND available_at <= clock_timestamp()
+                """
+            )
+            #expect(try await age() >= 3_600)
+            try await store.pool.execute("UPDATE jobs SET available_at = clock_timestamp() + interval '1 hour'")
+            #expect(try await age() == 0, "what lies ahead has no age")
+        }
+    }
+
     @Test func countingReadsTheIndexOfClaimsAndFewJobs() async throws {
         try await withPostgresStore { store, _ in
             let name = Fixture.job("a").resourceClass

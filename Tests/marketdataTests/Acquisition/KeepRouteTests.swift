@@ -174,9 +174,13 @@ import Testing
             #expect(try await world.bench.requests() == 1)
             #expect(try await reader.get(question + "&fetch=perhaps").problemField == "fetch")
             world.bench.simulator.reply { _ in .error("Unauthorized user ID.") }
-            let refused = try await reader.get("/api/bars?instrument=NEPT&interval=1m&start=2021-04-01T00:00:00Z&end=2021-05-01T00:00:00Z")
+            let april = "/api/bars?instrument=NEPT&interval=1m&start=2021-04-01T00:00:00Z&end=2021-05-01T00:00:00Z"
+            let refused = try await reader.get(april)
             #expect(refused.status == 200)
             #expect(refused.headers["x-auspex-not-fetched"] == "refused")
+            // As of a time to come is a question about now, and fetches as that does.
+            let ahead = try await reader.get(april + "&as_of=2300-01-01T00:00:00Z")
+            #expect(ahead.headers["x-auspex-not-fetched"] == "refused")
         }
     }
 

@@ -9,10 +9,9 @@ extension MarketdataRoutes {
     func bars(_ request: Request) async throws -> Response {
         try request.authenticated().require(scope: "bars:read")
         var (question, format) = try BarQuery.read(request.query, besides: ["fetch"])
+        // As of a time to come nothing is known but what is known now: a bar that still runs would look whole, also of a client whose clock is ahead.
+        if let asOf = question.asOf, asOf > time.now() { question.asOf = nil }
         let lacking = try request.query.boolean("fetch", default: true) ? try await fetchFirst?.prepare(question) : nil
-        // As of a time to come nothing is known but what is known now: a bar that still runs would look whole. Moments come from several clocks, hence the
-        // minute.
-        if let asOf = question.asOf, asOf > time.now() + .seconds(60) { question.asOf = nil }
         var response = try await answer(question, format, for: .people)
         if let lacking { response.headers[FetchFirst.header] = lacking }
         return response

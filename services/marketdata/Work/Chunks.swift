@@ -28,6 +28,7 @@ final class Chunks: Sendable {
         self.near = near
         self.cpu = cpu
         decoded = DecodedChunks(maximumBytes: maximumBytes)
+        _ = StoredDay.damaged
     }
 
     /// The days of one instrument, called `symbol` in what is said of damage. A scan of years (`isScan`) leaves no trace in the layers: it would only drive out

@@ -2,7 +2,8 @@ import Bars
 import ServiceRuntime
 
 extension StoredDay {
-    private static let damaged = Metrics.shared.counter(
+    /// Made when the service starts, and not at the first damage: of a figure that begins with its first rise no query sees a rise.
+    static let damaged = Metrics.shared.counter(
         "marketdata_damaged_chunks_total",
         help: "Days whose bytes were not what was stored, in any layer."
     )

@@ -1,5 +1,5 @@
 -- The listed due times of a backfill go when it ends, whatever ends it: here, and nowhere in the code.
-CREATE FUNCTION forget_due_times() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION forget_due_times() RETURNS trigger LANGUAGE plpgsql SET search_path = scheduler, pg_temp AS $$
 BEGIN
     DELETE FROM backfill_due_times WHERE backfill_id = NEW.backfill_id;
     RETURN NULL;

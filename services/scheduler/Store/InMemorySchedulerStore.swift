@@ -87,7 +87,9 @@ final class InMemorySchedulerStore: SchedulerStore {
 
     // MARK: Schedules
 
-    func earliestDueTime() async throws -> Timestamp? { read { $0.schedules.values.filter { $0.state == .active }.compactMap(\.nextDueAt).min() } }
+    func earliestDueTime(besides resting: [RestingSchedule]) async throws -> Timestamp? {
+        read { $0.schedules.values.filter { $0.state == .active && !resting.hold($0) }.compactMap(\.nextDueAt).min() }
+    }
 
     func watchedBars() async throws -> [WatchedBar] {
         Array(Set(read { $0.schedules.values.compactMap(\.watchedBar) })).sorted {

@@ -24,9 +24,9 @@ final class InMemorySchedulerTransaction: SchedulerTransaction {
 
     func moment() async throws -> Timestamp { now }
 
-    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
+    func lockedDueSchedules(at now: Timestamp, besides resting: [RestingSchedule], limit: Int) async throws -> [Schedule] {
         state.withLock { state in
-            let due = state.schedules.values.filter { $0.state == .active && ($0.nextDueAt.map { $0 <= now } ?? false) }
+            let due = state.schedules.values.filter { $0.state == .active && ($0.nextDueAt.map { $0 <= now } ?? false) && !resting.hold($0) }
             return Array(due.sorted { ($0.nextDueAt ?? now) < ($1.nextDueAt ?? now) }.prefix(limit))
         }
     }

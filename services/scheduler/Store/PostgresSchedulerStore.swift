@@ -47,8 +47,10 @@ final class PostgresSchedulerStore: SchedulerStore {
         }
     }
 
-    func earliestDueTime() async throws -> Timestamp? {
-        try await pool.query("SELECT min(next_due_at) FROM schedules WHERE state = 'active' AND next_due_at IS NOT NULL").first?.column(0)
+    func earliestDueTime(besides resting: [RestingSchedule]) async throws -> Timestamp? {
+        try await pool.query(
+            "SELECT min(next_due_at) FROM schedules WHERE state = 'active' AND next_due_at IS NOT NULL\(ScheduleColumns.besides(resting))"
+        ).first?.column(0)
     }
 
     func watchedBars() async throws -> [WatchedBar] {

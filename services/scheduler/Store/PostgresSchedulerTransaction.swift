@@ -36,11 +36,11 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
         return try row.column(0)
     }
 
-    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule] {
+    func lockedDueSchedules(at now: Timestamp, besides resting: [RestingSchedule], limit: Int) async throws -> [Schedule] {
         try await connection.query(
             """
             SELECT \(unsafe: ScheduleColumns.list) FROM schedules
-            WHERE state = 'active' AND next_due_at IS NOT NULL AND next_due_at <= \(now)
+            WHERE state = 'active' AND next_due_at IS NOT NULL AND next_due_at <= \(now)\(ScheduleColumns.besides(resting))
             ORDER BY next_due_at LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED
             """
         ).map(ScheduleColumns.schedule)

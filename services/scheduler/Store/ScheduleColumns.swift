@@ -9,6 +9,12 @@ enum ScheduleColumns {
         paused_at, paused_by, pause_reason, resumed_at, failures_in_a_row
         """
 
+    /// That it is none of these, as a further condition; none where there are none.
+    static func besides(_ resting: [RestingSchedule]) -> SQL {
+        if resting.isEmpty { return "" }
+        return " AND (schedule_id, next_due_at) NOT IN (SELECT * FROM unnest(\(resting.map(\.id)), \(resting.map(\.dueAt))))"
+    }
+
     static func schedule(_ row: PostgresRow) throws -> Schedule {
         let publication = try row.column(5, as: PostgresJSON?.self)
         return Schedule(

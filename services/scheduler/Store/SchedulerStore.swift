@@ -6,8 +6,8 @@ protocol SchedulerStore: JobLedger {
     /// Runs `body` in one transaction: all of it happens, or, when it throws, nothing. It may run again after a conflict with another.
     func transaction<Outcome: Sendable>(_ body: @Sendable (any SchedulerTransaction) async throws -> Outcome) async throws -> Outcome
 
-    /// The earliest due time of any schedule.
-    func earliestDueTime() async throws -> Timestamp?
+    /// The earliest due time of any schedule besides these.
+    func earliestDueTime(besides resting: [RestingSchedule]) async throws -> Timestamp?
     /// The bars whose closes schedules wait for.
     func watchedBars() async throws -> [WatchedBar]
     /// Begins the eras of schedules that wait for these bars and have none that lasts: from now on marketdata announces every close to them.
@@ -26,6 +26,21 @@ protocol SchedulerStore: JobLedger {
     func market(_ market: String) async throws -> (sessions: MarketSessions, fault: String?)?
     /// A schedule's occurrences, the latest first, from before `before`.
     func occurrences(of schedule: ScheduleID, before: Timestamp?, limit: Int) async throws -> [Occurrence]
+}
+
+extension SchedulerStore {
+    /// The earliest due time of any schedule.
+    func earliestDueTime() async throws -> Timestamp? { try await earliestDueTime(besides: []) }
+}
+
+/// A schedule that a replica leaves alone for a while, as it stood: one that is armed anew meanwhile is another matter.
+struct RestingSchedule: Sendable, Hashable {
+    let id: ScheduleID
+    let dueAt: Timestamp
+}
+
+extension [RestingSchedule] {
+    func hold(_ schedule: Schedule) -> Bool { contains { $0.id == schedule.id && $0.dueAt == schedule.nextDueAt } }
 }
 
 /// What is known of a market, and how old that is.
@@ -53,8 +68,8 @@ protocol SchedulerTransaction: Sendable {
     func setFailures(_ count: Int, of schedule: ScheduleID) async throws
     /// The store's clock.
     func moment() async throws -> Timestamp
-    /// Active schedules that are due, the longest overdue first, locked; those that another replica has locked are left out.
-    func lockedDueSchedules(at now: Timestamp, limit: Int) async throws -> [Schedule]
+    /// Active schedules that are due besides these, the longest overdue first, locked; those that another replica has locked are left out.
+    func lockedDueSchedules(at now: Timestamp, besides resting: [RestingSchedule], limit: Int) async throws -> [Schedule]
     /// Active schedules that wait for these bars, locked.
     func lockedSchedules(waitingFor bars: [WatchedBar]) async throws -> [Schedule]
     /// Writes a schedule, new or known.

@@ -8,10 +8,11 @@ struct OccurrenceMaker: Sendable {
     let store: any SchedulerStore
     private let grids = GridCache()
     private let crowds = Crowds()
+    private let unreadable = Unreadable()
 
     /// How many schedules one transaction works off: what the first of a crowd wait for, and the loop with them.
     static let batch = 500
-    /// When a schedule is looked at again whose grid cannot be read, such as one in a time zone that this machine does not know.
+    /// When this replica looks again at a schedule whose grid it cannot read, such as one in a time zone that its machine does not know.
     static let retryAfter = Duration.seconds(60)
     private let logger = Logger("schedules")
 
@@ -34,22 +35,18 @@ struct OccurrenceMaker: Sendable {
 
     /// The same within a transaction.
     func makeDue(at now: Timestamp, in transaction: any SchedulerTransaction) async throws -> Round {
-        var schedules = try await transaction.lockedDueSchedules(at: now, limit: Self.batch)
-        if schedules.isEmpty { return Round() }
+        let locked = try await transaction.lockedDueSchedules(at: now, besides: resting(at: now), limit: Self.batch)
+        let readable = locked.compactMap { schedule in grid(of: schedule, at: now).map { (schedule: schedule, grid: $0.grid, policy: $0.policy) } }
+        if readable.isEmpty { return Round(schedules: locked.count) }
+        var schedules = readable.map(\.schedule)
         let dueTimes = schedules.compactMap(\.nextDueAt)
         // Decided here for all of these: what others note while this waits for the database changes nothing.
         let crowded = try await crowdedSeconds(among: dueTimes, in: transaction)
         let open = try await transaction.openRuns(of: schedules)
         let sessions = try await transaction.sessions(of: schedules)
         var made: [Made] = []
-        for (index, schedule) in schedules.enumerated() {
-            guard let manifest = schedule.publication?.manifest, let grid = try? grids.grid(manifest.schedule) else {
-                // It must neither be looked at again at once nor stand before those that can be worked off. Its cursor stays: nothing of it is lost.
-                schedules[index].nextDueAt = now + Self.retryAfter
-                logger.error("a schedule's grid cannot be read; trying again in a while", ["schedule_id": .string(schedule.id.description)])
-                continue
-            }
-            let due = DueTimes(grid, manifest.policy, sessions: schedule.market.flatMap { sessions[$0] } ?? .unknown)
+        for (index, (schedule, grid, policy)) in readable.enumerated() {
+            let due = DueTimes(grid, policy, sessions: schedule.market.flatMap { sessions[$0] } ?? .unknown)
             if schedule.pause != nil {
                 let end = max(schedule.cursor, min(now, due.knownThrough))
                 schedules[index].cursor = end
@@ -59,7 +56,7 @@ struct OccurrenceMaker: Sendable {
             }
             let look = TickPlan.Look(
                 due: due,
-                policy: manifest.policy,
+                policy: policy,
                 schedule: schedule.id.description,
                 cursor: schedule.cursor,
                 now: now,
@@ -72,7 +69,20 @@ struct OccurrenceMaker: Sendable {
             made += plan.entries.compactMap { Made($0, of: schedule, at: now, nextDueAt: plan.nextDueAt) }
         }
         let jobs = try await Self.write(made, meeting: open, advancing: schedules, in: transaction)
-        return Round(schedules: schedules.count, jobs: jobs, lag: dueTimes.min().map { now - $0 } ?? .zero)
+        return Round(schedules: locked.count, jobs: jobs, lag: dueTimes.min().map { now - $0 } ?? .zero)
+    }
+
+    /// Schedules whose grids this replica could not read at its last look.
+    ///
+    /// That is this machine's ignorance and stands in no row: another replica, with the zones of another year, may run them, and their due time stays what it is.
+    func resting(at now: Timestamp) -> [RestingSchedule] { unreadable.resting(at: now) }
+
+    private func grid(of schedule: Schedule, at now: Timestamp) -> (grid: ScheduleGrid, policy: SchedulePolicy)? {
+        if let manifest = schedule.publication?.manifest, let grid = try? grids.grid(manifest.schedule) { return (grid, manifest.policy) }
+        // It must neither be looked at again at once nor stand before those that can be worked off. Nothing of it is lost.
+        if let dueAt = schedule.nextDueAt { unreadable.note(RestingSchedule(id: schedule.id, dueAt: dueAt), until: now + Self.retryAfter) }
+        logger.error("a schedule's grid cannot be read; trying again in a while", ["schedule_id": .string(schedule.id.description)])
+        return nil
     }
 
     /// The seconds that are known to be shared by a crowd; of those that are not known yet, the one that most of these due times share is looked at.
@@ -182,6 +192,21 @@ private final class Crowds: Sendable {
         seconds.withLock { seconds in
             seconds = (seconds.filter { $0 != crowded } + [crowded]).suffix(Self.most)
             return seconds
+        }
+    }
+}
+
+/// Schedules whose grids could not be read, and until when they are left alone.
+private final class Unreadable: Sendable {
+    private let ends = Mutex<[RestingSchedule: Timestamp]>([:])
+
+    func note(_ schedule: RestingSchedule, until end: Timestamp) { ends.withLock { $0[schedule] = end } }
+
+    /// A clock that was set back makes no rest longer.
+    func resting(at now: Timestamp) -> [RestingSchedule] {
+        ends.withLock { ends in
+            if !ends.isEmpty { ends = ends.filter { now < $0.value && $0.value <= now + OccurrenceMaker.retryAfter } }
+            return Array(ends.keys)
         }
     }
 }

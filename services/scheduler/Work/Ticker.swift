@@ -51,7 +51,7 @@ final class Ticker: Component {
 
     /// Works off what is due and gives how long to sleep.
     func look() async throws -> Duration {
-        let earliest = try await store.earliestDueTime()
+        let earliest = try await store.earliestDueTime(besides: maker.resting(at: time.now()))
         let now = time.now()
         guard let earliest else { return Self.longestSleep }
         guard earliest <= now else { return min(Self.longestSleep, earliest - now) }

@@ -325,9 +325,10 @@ extension Backfill.Refusal {
                 detail: "There is too much to do to say when the schedule was due in the past; try again.",
                 retryAfterSeconds: 5
             )
+        // This replica is not away: the gateway takes none out of turn for a 503 to a POST, which it never repeats (Tests/cli/test_gateway.py).
         case .marketAway:
             .unavailable(code: "marketdata_away", detail: "When the market was open in the past cannot be said at the moment; try again.")
-        // Not 502: the gateway would hold it against this replica.
+        // Not 502, which says of a service that it may be back in a moment: this does not pass by itself.
         case .marketFault:
             Problem(
                 status: .internalError,

@@ -5,13 +5,16 @@ import Postgres
 struct AnnouncementReader: Sendable {
     let pool: PostgresPool
 
+    /// What has been overdue for so long is run whenever it can be, and not soon: no replica can read its grid, or none is there.
+    static let longestOverdue = Duration.seconds(60)
+
     /// Schedules that are due within the horizon with their due times, the earliest first.
     func expected(at now: Timestamp, horizonSeconds: Int, limit: Int) async throws -> [(schedule: Schedule, dueAt: Timestamp)] {
         let until = now + .seconds(horizonSeconds)
         let timed = try await pool.query(
             """
             SELECT \(unsafe: ScheduleColumns.list) FROM schedules
-            WHERE state = 'active' AND next_due_at IS NOT NULL AND next_due_at <= \(until) AND paused_at IS NULL AND bar_instrument IS NULL
+            WHERE state = 'active' AND next_due_at > \(now - Self.longestOverdue) AND next_due_at <= \(until) AND paused_at IS NULL AND bar_instrument IS NULL
             ORDER BY next_due_at LIMIT \(limit)
             """
         ).map(ScheduleColumns.schedule)

@@ -26,19 +26,24 @@ extension PastMarkets {
 struct BackfillPlanner: Sendable {
     let markets: PastMarkets
     let time: any TimeSource
+    private let turns: Turns
     private let logger = Logger("backfills")
     /// So many pieces are asked for at a time: fifty years are forty-nine.
     static let piecesAtOnce = 8
-    /// For so long marketdata is waited for, however many pieces there are.
-    static let patience = Duration.seconds(20)
+    /// So many are asked for at a time by all who plan at this replica, as much as two: the rest waits for its turn, within its patience.
+    static let piecesAtOnceOfAll = 16
+    /// For so long marketdata is waited for, however many pieces there are. Less than the 15 s for which our own clients wait: who has given up would not
+    /// know that his backfill was begun, and be refused another one.
+    static let patience = Duration.seconds(12)
     /// A session that lasts into a piece began no longer before it.
     static let longestSession = Duration.seconds(7 * 86_400)
     /// One due time more than a backfill may have is enough to refuse it.
     private static let enough = Backfill.maximumDueTimes + 1
 
-    init(markets: PastMarkets, time: any TimeSource) {
+    init(markets: PastMarkets, time: any TimeSource, turns: Turns = Turns(BackfillPlanner.piecesAtOnceOfAll)) {
         self.markets = markets
         self.time = time
+        self.turns = turns
     }
 
     /// The backfill of a range, and its due times where a market gave them.
@@ -93,7 +98,10 @@ struct BackfillPlanner: Sendable {
     private func sessions(of market: String, in pieces: [Backfill.Stretch]) async throws -> [MarketSessions]? {
         try await withThrowingTaskGroup(of: (Int, MarketSessions?).self) { group in
             for (place, piece) in pieces.enumerated() {
-                group.addTask { (place, try await markets.sessions(market, piece.after - Self.longestSession, piece.through)) }
+                group.addTask {
+                    let from = piece.after - Self.longestSession
+                    return (place, try await turns.take { try await markets.sessions(market, from, piece.through) })
+                }
             }
             var known = [MarketSessions](repeating: .unknown, count: pieces.count)
             for try await (place, sessions) in group {
