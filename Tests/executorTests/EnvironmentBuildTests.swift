@@ -238,7 +238,7 @@ import Testing
             umount2(disk, Int32(MNT_DETACH))
             FileTree.remove(disk)
         }
-        try #require(mount("auspex", disk, "tmpfs", 0, "size=6m,mode=755") == 0, "no small disk can be mounted here")
+        try #require(mount("small-disk", disk, "tmpfs", 0, "size=6m,mode=755") == 0, "no small disk can be mounted here")
         try await Self.withHouse(root: disk + "/environments") { house in
             try house.index.publish("alpha", "1.0", ballast: 8 << 20)
             let store = try house.store()
@@ -246,7 +246,7 @@ import Testing
             #expect(error?.kind == .infra, "\(String(describing: error))")
             let folders = try house.folders()
             #expect(folders.ready.isEmpty && folders.making.isEmpty, "\(folders)")
-            try #require(mount("auspex", disk, nil, UInt(MS_REMOUNT), "size=200m") == 0)
+            try #require(mount("small-disk", disk, nil, UInt(MS_REMOUNT), "size=200m") == 0)
             let next = try house.store()
             let environment = try await next.environment(for: RequirementsFile(parsing: "alpha"), python: house.python)
             #expect(environment.packages != nil)

@@ -290,6 +290,38 @@ struct SettlerTests {
         #expect(!outcome.counts)
     }
 
+    @Test("Behind a replay's window that is not over nothing is asked about later ones", arguments: [true, false])
+    func asksNothingOfLaterWindows(isWallClock: Bool) async throws {
+        let store = InMemorySignalsStore()
+        let market = FakeMarket()
+        let (signal, version) = try await Fixtures.published(in: store, feed: .replay)
+        let first = Timestamp(seconds: Timestamp.now().seconds)
+        let old = Timestamp(seconds: 1_475_928_000)
+        let recorded = bars(from: old, Array(100..<120), knownAt: { $0 })
+        func released(_ count: Int) {
+            market.state.withLock { state in
+                state.instruments["BTCUSD"]?.feed = .replay
+                state.bars = recorded.prefix(count).enumerated().map { index, entry in (entry.bar, first + .seconds(index < 2 ? -1 : 10)) }
+                state.asked = 0
+            }
+        }
+        released(2)
+        for second in 0..<5 {
+            let dueAt = first + .seconds(second)
+            let from = isWallClock ? dueAt : old + .seconds(30 + second)
+            _ = try await store.append(Fixtures.run(signal, version: version, dueAt: dueAt, feed: .replay, targetFrom: from))
+        }
+        _ = try await store.seal(signing: Fixtures.signing)
+        let settler = Settler(store: store, market: market, time: Fixed(moment: first + .seconds(600)))
+        #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 5))
+        // The newest bar, and the one that was known at the first window's `as_of`.
+        #expect(market.state.withLock { $0.asked } == 2)
+        released(20)
+        try await store.settle(signal.id, outcomes: [:], again: Dictionary(uniqueKeysWithValues: (1...5).map { ($0, first) }))
+        let report = try await settler.settle(signal.id)
+        #expect(report.waiting == 0 && report.settled + report.unresolved == 5, "\(report)")
+    }
+
     @Test("While settlement is stuck a prediction makes a handful of jobs an hour, and one when it is looked at")
     func planner() async throws {
         let store = InMemorySignalsStore()

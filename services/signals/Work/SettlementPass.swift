@@ -10,6 +10,13 @@ struct SettlementPass {
         var seconds: Int
     }
 
+    /// Windows of a replay that are alike but for their moment.
+    private struct Distance: Hashable {
+        var series: Series
+        /// From `as_of` to the window's end.
+        var duration: Duration
+    }
+
     private struct Window {
         /// Bars that start later than this count.
         var opensAfter: Timestamp
@@ -22,6 +29,8 @@ struct SettlementPass {
     private var known: [String: InstrumentFacts?] = [:]
     /// Where the newest bars end that are known now.
     private var newest: [Series: Timestamp?] = [:]
+    /// The first `as_of` whose window of a replay is not over.
+    private var firstOpen: [Distance: Timestamp] = [:]
 
     init(market: any MarketData, signalSeconds: Int, now: Timestamp) {
         self.market = market
@@ -84,15 +93,24 @@ struct SettlementPass {
     /// the prediction if nothing of it had been released when that was made. A window that is told in today's time is moved to the bars' time.
     ///
     /// What had been released is looked up in the finest bars: of a coarser one, part may have been known.
+    ///
+    /// The windows of later moments are over later, so that behind one that is not over yet nothing is asked: a signal of each second on a replay of hours
+    /// has thousands of them.
     private mutating func replayWindow(_ stored: StoredPrediction, baseSeconds: Int) async throws -> Window? {
-        let row = stored.statement.row
+        let (row, asOf) = (stored.statement.row, stored.statement.asOf)
+        let distance = Distance(series: Series(symbol: row.instrument, seconds: baseSeconds), duration: row.targetTo - asOf)
+        if let first = firstOpen[distance], first <= asOf { return nil }
         guard let newest = try await newestEnd(row.instrument, seconds: baseSeconds),
-            let atStart = try await market.lastBar(row.instrument, intervalSeconds: baseSeconds, asOf: stored.statement.asOf)?.end,
-            let whenMade = try await market.lastBar(row.instrument, intervalSeconds: baseSeconds, asOf: stored.entry.madeAt)?.end
+            let atStart = try await market.lastBar(row.instrument, intervalSeconds: baseSeconds, asOf: asOf)?.end
         else { return nil }
-        let shift = ReplayClock.shift(targetFrom: row.targetFrom, asOf: stored.statement.asOf, knownAtAsOf: atStart)
+        let shift = ReplayClock.shift(targetFrom: row.targetFrom, asOf: asOf, knownAtAsOf: atStart)
         let closesBy = row.targetTo + shift
-        guard newest >= closesBy else { return nil }
+        guard newest >= closesBy else {
+            firstOpen[distance] = asOf
+            return nil
+        }
+        let madeAt = stored.entry.madeAt
+        guard let whenMade = try await market.lastBar(row.instrument, intervalSeconds: baseSeconds, asOf: madeAt)?.end else { return nil }
         return Window(opensAfter: max(whenMade, row.targetFrom + shift) - .microseconds(1), closesBy: closesBy)
     }
 

@@ -100,9 +100,24 @@ actor RelayWorker {
         let session = try await PostgresConnection.connect(configuration, on: loop)
         // Kept at once: what fails from here on is closed by `letGo`.
         self.session = session
-        // A mark need not wait for the disk: one that a crash of the server forgets is an event sent twice, which the inbox is there for.
-        try await session.execute("SET synchronous_commit = off")
+        for setting in Self.settings { try await session.execute(setting) }
         return session
+    }
+
+    static let settings: [SQL] = [
+        // A mark need not wait for the disk: one that a crash of the server forgets is an event sent twice, which the inbox is there for.
+        "SET synchronous_commit = off",
+        // A bitmap reads what was sent since the last vacuum again and again; an index scan marks it in the index as dead, and passes it by from then on.
+        "SET enable_bitmapscan = off",
+    ]
+
+    /// What is to be sent now.
+    static func unsent(schema: String, shards: [Int16]) -> SQL {
+        """
+        SELECT id, type, envelope, traceparent, appended_at FROM \(identifier: schema).outbox
+        WHERE sent_at IS NULL AND shard = ANY(\(shards)) AND retry_at <= clock_timestamp()
+        ORDER BY id LIMIT \(batchSize)
+        """
     }
 
     private func letGo() async {
@@ -130,13 +145,7 @@ actor RelayWorker {
     /// Publishes a batch and gives its size, and why some of it could not be sent.
     private func sendBatch(_ session: PostgresConnection) async throws -> (count: Int, failure: BrokerError?) {
         let shards = (0..<Outbox.shardCount).filter { held.contains($0 % groups) }.map { Int16($0) }
-        let rows = try await session.query(
-            """
-            SELECT id, type, envelope, traceparent, appended_at FROM \(identifier: schema).outbox
-            WHERE sent_at IS NULL AND shard = ANY(\(shards)) AND retry_at <= clock_timestamp()
-            ORDER BY id LIMIT \(Self.batchSize)
-            """
-        )
+        let rows = try await session.query(Self.unsent(schema: schema, shards: shards))
         guard !rows.isEmpty else { return (0, nil) }
         var ids: [EventID] = []
         var appended: [Timestamp] = []
