@@ -98,8 +98,9 @@ import Testing
         defer { FileTree.remove(fake) }
         let launcher = "\(fake)/sandbox-launch"
         let text = "#!/bin/sh\n[ \"$1\" = probe ] && exit 0\nexec \(SandboxFixture.buildFolder)/sandbox-launch \"$@\"\n"
-        try Data(text.utf8).write(to: URL(filePath: launcher))
-        chmod(launcher, 0o755)
+        // By another process: a sandbox that another test starts while we write would keep the file open, and nobody may execute it meanwhile.
+        let script = #"printf %s "$1" > "$2" && chmod 755 "$2""#
+        #expect(try ChildProcess.run(path: "/bin/sh", arguments: ["-c", script, "sh", text, launcher]).exitCode == 0)
         let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor"#, ["AUSPEX_SANDBOX_LAUNCHER": launcher, "AUSPEX_SANDBOX_LEVEL": "full"])
         #expect(
             code == 1 && output.hasSuffix("level: reduced, but AUSPEX_SANDBOX_LEVEL demands full: the executor will not work here\n"),

@@ -75,6 +75,15 @@ public final class HTTPServer: Component {
     }
 
     private func open() throws -> [Int32] {
+        guard port == 0 else { return try openOnce() }
+        // The port that the kernel chose may be somebody else's before the loops listen on it: another one is as good.
+        for _ in 0..<8 {
+            do { return try openOnce() } catch HTTPServerError.notListening(_, _, EADDRINUSE) {}
+        }
+        return try openOnce()
+    }
+
+    private func openOnce() throws -> [Int32] {
         // First without sharing: another process on this port is an error, not a partner.
         let probe = try SocketAddress.listen(address: address, port: port, sharesPort: false)
         var local = SocketAddress.Storage()
