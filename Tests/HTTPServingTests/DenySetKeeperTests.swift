@@ -146,8 +146,11 @@ import Testing
             #expect(try await house.answer() == "503 auth_unavailable")
             house.auth.state.withLock { $0.revoked = [house.session] }
             house.auth.goAway(false)
-            house.clock.advance(seconds: 3)
-            try await house.eventually("401 token_revoked")
+            // How often it has asked in vain by now decides how long it pauses.
+            try await eventually("401 token_revoked") {
+                house.clock.advance(seconds: 3)
+                return try await house.answer() == "401 token_revoked"
+            }
         }
     }
 }
