@@ -2,11 +2,11 @@
 
 import http.client
 import json
+import os
 import re
 import socket
 import subprocess
 import threading
-import time
 import unittest
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -154,22 +154,18 @@ class Failing(unittest.TestCase):
     def start(self, *replicas: int) -> int:
         layout = Layout(folder_for(self))
         layout.prepare()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        # nginx takes over a socket that listens already: who connects before it serves waits in its queue.
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
         door = gateway.Gateway(layout, TakenPorts(gateway=port, replicas=replicas), len(replicas))
         door.create()
-        process = subprocess.Popen(door.process().arguments, stdin=subprocess.DEVNULL)
+        with listener:
+            process = subprocess.Popen(
+                door.process().arguments, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()], env={**os.environ, "NGINX": f"{listener.fileno()};"}
+            )
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                return port
-            except ConnectionRefusedError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise
-                time.sleep(0.02)
+        return port
 
     def send(self, port: int, method: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

@@ -12,6 +12,19 @@ enum Fixture {
     static let account = AccountID.make()
     static let start = Timestamp(seconds: 1_760_000_400)
 
+    /// A schedule of it that nobody has stored.
+    static func schedule(of publication: SignalPublished) -> Schedule {
+        Schedule(
+            id: .make(),
+            signalID: publication.signalID,
+            accountID: publication.accountID,
+            state: .active,
+            subjectVersion: 1,
+            publication: publication,
+            cursor: .now()
+        )
+    }
+
     static func publication(
         _ cadence: Cadence = .interval(seconds: 3_600),
         signal: SignalID = .make(),

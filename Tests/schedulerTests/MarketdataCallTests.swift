@@ -95,15 +95,7 @@ struct MarketdataCallTests {
             let planner = BackfillPlanner(markets: markets, time: SystemTimeSource())
             for cadence in [Cadence.barClose(instrument: "SPY", interval: "1m"), .session(instrument: "SPY", moment: .afterOpen(seconds: 0))] {
                 let publication = Fixture.publication(cadence, at: .now())
-                let schedule = Schedule(
-                    id: .make(),
-                    signalID: publication.signalID,
-                    accountID: publication.accountID,
-                    state: .active,
-                    subjectVersion: 1,
-                    publication: publication,
-                    cursor: .now()
-                )
+                let schedule = Fixture.schedule(of: publication)
                 let asked = Backfill.Asked(from: Self.start, to: Self.start + .seconds(3_600), overlap: .sequential)
                 await #expect(throws: refusal) {
                     try await planner.plan(schedule, publication: publication, asked: asked, now: .now())

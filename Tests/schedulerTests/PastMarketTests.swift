@@ -176,15 +176,7 @@ struct PastMarketTests {
 
     private func plan(_ cadence: Cadence, _ planner: BackfillPlanner) async throws -> [Backfill.DueTime] {
         let publication = Fixture.publication(cadence, at: .now())
-        let schedule = Schedule(
-            id: .make(),
-            signalID: publication.signalID,
-            accountID: publication.accountID,
-            state: .active,
-            subjectVersion: 1,
-            publication: publication,
-            cursor: .now()
-        )
+        let schedule = Fixture.schedule(of: publication)
         let asked = Backfill.Asked(from: .distantPast, to: Self.monday, overlap: .sequential)
         return try await planner.plan(schedule, publication: publication, asked: asked, now: Self.monday).dueTimes
     }
