@@ -87,7 +87,9 @@ import Testing
         guard let fixture = try await Self.fixture(level) else { return }
         let (sandbox, _) = try await started(Self.app, fixture, waiting: WaitingLimits(time: .seconds(1)))
         let outcome = try await sandbox.outcome()
-        #expect(outcome.killer == .outside && outcome.result == [UInt8(ascii: "\n")], "\(outcome)")
+        #expect(outcome.killer == .outside && !outcome.hasBegun, "\(outcome)")
+        // Its imports were over, or on a busy machine they were not: either way nothing but the word "ready" came.
+        #expect([[], [UInt8(ascii: "\n")]].contains(outcome.result), "\(outcome)")
     }
 
     /// Threads that go on after the imports get a hundredth of a processor, and the whole again with the run.
