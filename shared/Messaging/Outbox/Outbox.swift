@@ -92,14 +92,15 @@ public struct Outbox: Sendable {
         signal.poke()
     }
 
-    /// Runs `body` in a transaction of the pool and wakes the relay after the commit.
+    /// Runs `body` in a transaction of the pool and wakes the relay after the commit, if there may be something to send.
     public func transaction<Outcome>(
         on pool: PostgresPool,
         caller: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> Outcome
     ) async throws -> Outcome {
+        let appendedBefore = signal.appended
         let outcome = try await pool.withTransaction { try await body($0) }
-        signal.poke()
+        if signal.appended != appendedBefore { signal.poke() }
         return outcome
     }
 
