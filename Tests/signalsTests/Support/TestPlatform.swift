@@ -227,6 +227,7 @@ struct TestPlatform: Sendable {
     func completed(
         _ signalID: SignalID,
         jobID: JobID = .make(),
+        occurrenceID: OccurrenceID = .make(),
         rows: Int = 1,
         dueAt: Timestamp = .now(),
         change: (inout JSONValue) -> Void = { _ in }
@@ -268,7 +269,7 @@ struct TestPlatform: Sendable {
                 signalID: signalID,
                 versionID: versionID,
                 versionSHA256: version.sha256,
-                occurrenceID: .make(),
+                occurrenceID: occurrenceID,
                 dueAt: dueAt,
                 asOf: dueAt,
                 feed: .live,

@@ -51,7 +51,9 @@ struct RunCompletedHandler: EventHandler {
     func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
         let event = try envelope.body(as: JobCompleted.self)
         guard let summary = event.specSummary else { return .done }
-        return try await apply(event, summary, to: store.on(connection))
+        let outcome = try await apply(event, summary, to: store.on(connection))
+        if outcome == .done, let trouble = Trouble(event) { try await IncidentStore.note(trouble, on: connection) }
+        return outcome
     }
 
     /// The rules, on any store.

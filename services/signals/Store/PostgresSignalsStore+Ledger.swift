@@ -100,32 +100,31 @@ extension PostgresSignalsStore {
     }
 
     private func say(_ run: CompletedRun, _ outcome: AppendOutcome, on connection: PostgresConnection) async throws {
-        try await say(
-            RunRecorded(
-                jobID: run.jobID,
-                signalID: run.signalID,
-                occurrenceID: run.occurrenceID,
-                firstSeq: outcome.firstSeq,
-                lastSeq: outcome.lastSeq,
-                rows: run.rows.count,
-                late: outcome.late,
-                recordedAt: outcome.madeAt
-            ),
-            version: 1,
-            on: connection
+        let recorded = RunRecorded(
+            jobID: run.jobID,
+            signalID: run.signalID,
+            occurrenceID: run.occurrenceID,
+            firstSeq: outcome.firstSeq,
+            lastSeq: outcome.lastSeq,
+            rows: run.rows.count,
+            late: outcome.late,
+            recordedAt: outcome.madeAt
         )
-        guard !run.rows.isEmpty else { return }
-        try await say(
-            PredictionRecorded(
-                signalID: run.signalID,
-                firstSeq: outcome.firstSeq,
-                lastSeq: outcome.lastSeq,
-                headLink: outcome.head,
-                madeAt: outcome.madeAt
-            ),
-            version: outcome.lastSeq,
-            on: connection
-        )
+        try await say(recorded, version: 1, on: connection)
+        if !run.rows.isEmpty {
+            try await say(
+                PredictionRecorded(
+                    signalID: run.signalID,
+                    firstSeq: outcome.firstSeq,
+                    lastSeq: outcome.lastSeq,
+                    headLink: outcome.head,
+                    madeAt: outcome.madeAt
+                ),
+                version: outcome.lastSeq,
+                on: connection
+            )
+        }
+        if let trouble = Trouble(recorded, dueAt: run.dueAt) { try await IncidentStore.note(trouble, on: connection) }
     }
 
     func record(_ run: EndedRun, now: Timestamp) async throws -> Bool {
@@ -140,11 +139,15 @@ extension PostgresSignalsStore {
             )
             guard inserted == 1 else { return false }
             if run.outcome == .rejected {
-                try await say(
-                    RunRejected(jobID: run.jobID, signalID: run.signalID, occurrenceID: run.occurrenceID, row: run.badRow, reason: run.reason),
-                    version: 1,
-                    on: connection
+                let rejected = RunRejected(
+                    jobID: run.jobID,
+                    signalID: run.signalID,
+                    occurrenceID: run.occurrenceID,
+                    row: run.badRow,
+                    reason: run.reason
                 )
+                try await say(rejected, version: 1, on: connection)
+                try await IncidentStore.note(Trouble(rejected, dueAt: run.dueAt ?? now), on: connection)
             }
             return true
         }
