@@ -39,7 +39,7 @@ struct SettlerTests {
         _ = try await store.seal(signing: Fixtures.signing)
         market.state.withLock { $0.bars = bars(from: due - .seconds(60), [90, 95, 99, 100, 101, 102, 104, 103], knownAt: { $0 }) }
         func settle(after seconds: Int64) async throws -> Settler.Report {
-            try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
         }
         #expect(try await settle(after: 61) == Settler.Report())
         market.state.withLock { $0.isAway = true }
@@ -60,7 +60,7 @@ struct SettlerTests {
         let (signal, version) = try await Fixtures.published(in: store)
         let due = Timestamp.now()
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: due))
-        let settler = Settler(store: store, market: FakeMarket(), time: Fixed(moment: due + .seconds(70)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: FakeMarket(), time: Fixed(moment: due + .seconds(70)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 1))
     }
 
@@ -91,7 +91,7 @@ struct SettlerTests {
         let (signal, due) = try await recorded(in: store)
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
         }
         #expect(try await look(after: 70) == Settler.Report(waiting: 1))
         // An import brings half of the window, the next one the rest.
@@ -114,7 +114,7 @@ struct SettlerTests {
         market.state.withLock { $0.bars = later }
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
         }
         #expect(try await look(after: 2 * 86_400) == Settler.Report(waiting: 1))
         if isFilled {
@@ -131,7 +131,7 @@ struct SettlerTests {
         let (signal, due) = try await recorded(in: store)
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: FakeMarket(), time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: FakeMarket(), time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
         }
         #expect(try await look(after: 4 * 86_400) == Settler.Report(waiting: 1))
         #expect(try await look(after: 4 * 86_400 + 60) == Settler.Report(unresolved: 1))
@@ -150,7 +150,7 @@ struct SettlerTests {
             let only = OutcomeBar(start: due, end: due + .seconds(60), open: DecimalText(units: 100), close: DecimalText(units: 101))
             state.bars = [(only, knownAt: only.end)]
         }
-        let report = try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62))).settle(signal.id)
+        let report = try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(62))).settle(signal.id)
         #expect(report == Settler.Report(unresolved: 1))
     }
 
@@ -166,7 +166,7 @@ struct SettlerTests {
         }
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
         }
         #expect(try await look(after: 62) == Settler.Report(waiting: 1))
         market.state.withLock { $0.refusedSeconds = [1] }
@@ -180,7 +180,7 @@ struct SettlerTests {
         let market = FakeMarket()
         let (signal, due) = try await recorded(in: store)
         market.state.withLock { $0.refusedSeconds = [15] }
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(4 * 86_400 + 60)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(4 * 86_400 + 60)))
         #expect(try await settler.settle(signal.id) == Settler.Report(unresolved: 1))
     }
 
@@ -196,7 +196,7 @@ struct SettlerTests {
             state.bars = bars(from: due, [100, 101, 102, 103], knownAt: { $0 })
         }
         for instrument in ["BAD", "BAD", "BTCUSD"] { try await record(signal, version, due: due, instrument: instrument, in: store) }
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(62)))
         await #expect(throws: FakeMarket.Damaged.self) { try await settler.settle(signal.id) }
         let found = try await outcomes(of: signal, in: store)
         #expect(found.map { $0?.realised.state } == [nil, nil, .settled])
@@ -211,7 +211,7 @@ struct SettlerTests {
         let (signal, version) = try await Fixtures.published(in: store)
         let due = Timestamp(seconds: Timestamp.now().seconds)
         for _ in 0..<5 { try await record(signal, version, due: due, instrument: "BTCUSD", in: store) }
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(62)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 5))
         #expect(market.state.withLock { $0.asked } == 1)
     }
@@ -276,7 +276,7 @@ struct SettlerTests {
         let from = isWallClock ? asOf : old + .seconds(30)
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: asOf, feed: .replay, targetFrom: from))
         _ = try await store.seal(signing: Fixtures.signing)
-        let settler = Settler(store: store, market: market, time: Fixed(moment: asOf + .seconds(600)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: asOf + .seconds(600)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 1))
         released(5)
         try await store.settle(signal.id, outcomes: [:], again: [1: asOf])
@@ -312,7 +312,7 @@ struct SettlerTests {
             _ = try await store.append(Fixtures.run(signal, version: version, dueAt: dueAt, feed: .replay, targetFrom: from))
         }
         _ = try await store.seal(signing: Fixtures.signing)
-        let settler = Settler(store: store, market: market, time: Fixed(moment: first + .seconds(600)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: first + .seconds(600)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 5))
         // The newest bar, and the one that was known at the first window's `as_of`.
         #expect(market.state.withLock { $0.asked } == 2)
