@@ -34,7 +34,8 @@ extension PostgresSignalsStore {
                 madeAt: rows.last?.entry.madeAt ?? madeAt,
                 late: rows.contains { $0.statement.late }
             )
-            _ = try await connection.pipeline(Self.insertion(of: run, rows: rows, outcome) + [news(of: run, outcome)])
+            let recorded = RunRecorded(run, outcome)
+            _ = try await connection.pipeline(Self.insertion(of: run, rows: rows, outcome) + [news(recorded, outcome)])
             return outcome
         }
     }
@@ -101,20 +102,10 @@ extension PostgresSignalsStore {
             """
     }
 
-    private func news(of run: CompletedRun, _ outcome: AppendOutcome) throws -> SQL {
-        let recorded = RunRecorded(
-            jobID: run.jobID,
-            signalID: run.signalID,
-            occurrenceID: run.occurrenceID,
-            firstSeq: outcome.firstSeq,
-            lastSeq: outcome.lastSeq,
-            rows: run.rows.count,
-            late: outcome.late,
-            recordedAt: outcome.madeAt
-        )
-        guard !run.rows.isEmpty else { return try saying([(recorded, 1)]) }
+    private func news(_ recorded: RunRecorded, _ outcome: AppendOutcome) throws -> SQL {
+        guard recorded.rows > 0 else { return try saying([(recorded, 1)]) }
         let predictions = PredictionRecorded(
-            signalID: run.signalID,
+            signalID: recorded.signalID,
             firstSeq: outcome.firstSeq,
             lastSeq: outcome.lastSeq,
             headLink: outcome.head,
@@ -170,6 +161,21 @@ extension PostgresSignalsStore {
 
     func ledgerEpoch() async throws -> Int64 {
         try await query("SELECT coalesce(max(epoch), 1) FROM ledger_epochs").first?.column(0) ?? 1
+    }
+}
+
+extension RunRecorded {
+    fileprivate init(_ run: CompletedRun, _ outcome: AppendOutcome) {
+        self.init(
+            jobID: run.jobID,
+            signalID: run.signalID,
+            occurrenceID: run.occurrenceID,
+            firstSeq: outcome.firstSeq,
+            lastSeq: outcome.lastSeq,
+            rows: run.rows.count,
+            late: outcome.late,
+            recordedAt: outcome.madeAt
+        )
     }
 }
 
