@@ -172,6 +172,7 @@ struct RunEventTests {
             #expect(try await recorded(after: 5) == false)
             let fresh = RunCompletedHandler(
                 store: platform.store,
+                versions: platform.versions,
                 jobs: platform.jobs,
                 knowledge: KnowledgeLookup(market: platform.market, time: platform.time),
                 time: platform.time

@@ -82,6 +82,7 @@ struct TestPlatform: Sendable {
     let entitlements: EntitlementCache
     let hub: ChangeHub
     let knowledge: KnowledgeLookup
+    let versions: VersionCache
     let watch: RevisionWatch
     let keys: CachingAPIKeyVerifier
     var denied: DenySet { people.denied }
@@ -105,6 +106,7 @@ struct TestPlatform: Sendable {
         entitlements = EntitlementCache(store: store, time: time)
         hub = ChangeHub(time: time)
         knowledge = KnowledgeLookup(market: market, time: time)
+        self.versions = VersionCache(store: store)
         watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
         keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
         credentials = CredentialNews(keys: keys, denied: people.denied)
@@ -289,7 +291,7 @@ struct TestPlatform: Sendable {
         return try await pool.withTransaction { try await handler.handle(envelope, on: $0) }
     }
 
-    var runs: RunCompletedHandler { RunCompletedHandler(store: store, jobs: jobs, knowledge: knowledge, time: time) }
+    var runs: RunCompletedHandler { RunCompletedHandler(store: store, versions: versions, jobs: jobs, knowledge: knowledge, time: time) }
 
     func said(_ type: String) async throws -> [Envelope] {
         try await pool.query("SELECT envelope FROM outbox WHERE type = \(type) ORDER BY id").map { try Envelope(decoding: $0.column(0)) }
