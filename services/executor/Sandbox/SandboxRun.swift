@@ -168,7 +168,16 @@ actor SandboxRun {
         if waitsForLimits { unsaid = input } else { start(input) }
     }
 
-    private func start(_ input: InputFrame) { channel?.send(Array(#"{"start":true}"#.utf8), input) }
+    /// A small input is the message after the first, a large one a file that comes with it.
+    private func start(_ input: InputFrame) {
+        guard let bytes = input.messageBytes else {
+            channel?.send(Array(#"{"start":true}"#.utf8))
+            channel?.send(Array(#"{"input":true}"#.utf8), input)
+            return
+        }
+        channel?.send(Array(#"{"start":true,"bytes":\#(bytes.count)}"#.utf8))
+        channel?.send(bytes)
+    }
 
     /// Waits until the program has nothing to do before its run, and takes away what it does not need then; gives the memory that it keeps, in
     /// bytes, or nil when it ended or its run began instead.
