@@ -10,6 +10,8 @@ from . import _wire
 
 _UNIX, _WHOLE_MESSAGES, _SOCKET_LEVEL, _DESCRIPTORS = 1, 5, 1, 1
 LONGEST_MESSAGE = 262144
+#: What a frame stands behind in the start message, in bytes.
+START_LENGTH = 64
 #: The largest file that is read and not mapped, in bytes.
 LARGEST_READ = 131072
 
@@ -37,11 +39,11 @@ class Channel:
         elif descriptor >= 0:
             posix.close(descriptor)
 
-    def read(self, longest=LONGEST_MESSAGE):
+    def read(self):
         """The bytes of the next message, which has no file; raises EOFError at the end."""
         import posix
 
-        data = posix.read(self._descriptor, longest)
+        data = posix.read(self._descriptor, LONGEST_MESSAGE)
         if not data:
             raise EOFError("the executor has closed the channel")
         return data
@@ -65,18 +67,11 @@ class Channel:
         return _wire.loads(data.decode()), file
 
     def input(self):
-        """What begins the run: waits for the start message and gives the input frame that it brings, any buffer.
-
-        A small one is the message after it, a large one a sealed file.
-        """
-        start = _wire.loads(self.read().decode())
-        count = start.get("bytes")
-        if not count:
-            return read_file(self.receive()[1])
-        frame = self.read(count)
-        if len(frame) != count:
-            raise EOFError("the input frame is incomplete")
-        return frame
+        """Waits for the start message and gives the input frame that it brings, any buffer: a small one follows in it, a large one as a sealed file."""
+        start = self.read()
+        if len(start) > START_LENGTH:
+            return memoryview(start)[START_LENGTH:]
+        return read_file(self.receive()[1])
 
 
 def read_file(descriptor):

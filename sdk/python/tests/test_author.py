@@ -189,9 +189,7 @@ def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=(),
                 ours.send(b'{"start":true}')
                 socket.send_fds(ours, [b'{"input":true}'], [frame.fileno()])
             else:
-                data = frame.read()
-                ours.send(json.dumps({"start": True, "bytes": len(data)}).encode())
-                ours.send(data)
+                ours.send(b'{"start":true}'.ljust(64) + frame.read())
         questions = []
         for message, path in answers:
             questions.append(json.loads(ours.recv(4096)))
@@ -252,9 +250,7 @@ def test_a_plain_run_imports_next_to_nothing(tmp_path):
     """)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        data = (tmp_path / "frame").read_bytes()
-        ours.send(json.dumps({"start": True, "bytes": len(data)}).encode())
-        ours.send(data)
+        ours.send(b'{"start":true}'.ljust(64) + (tmp_path / "frame").read_bytes())
         done = subprocess.run(
             [sys.executable, "-ISB", "-c", program, str(theirs.fileno())], capture_output=True, text=True, pass_fds=[theirs.fileno()])
     assert (set(done.stdout.split()) - {"_json"}, done.stderr) == ({"app"}, "")

@@ -13,7 +13,7 @@ struct InputSeries: Sendable {
     var bars: BarsBody
 }
 
-/// The input of one run as a sealed file in memory, which nobody can change: up to 64 KiB it is sent as a message, up to 128 KiB the sandbox reads it, what is
+/// The input of one run as a sealed file in memory, which nobody can change: up to 64 KiB it is sent in a message, up to 128 KiB the sandbox reads it, what is
 /// larger it maps, and nothing is copied.
 ///
 /// The layout is that of the SDK's `_frame.py`: magic, header length, JSON header with the columns' offsets, then each series as it came
@@ -82,7 +82,7 @@ final class InputFrame: Sendable {
     /// Up to so many bytes a frame is said and not handed over: to take a descriptor costs a plain run more than to copy them.
     private static let longestMessage = 64 << 10
 
-    /// The frame as one message of a channel; nil when it is too large for that.
+    /// The frame as what a message of a channel can hold; nil when it is too large for that.
     var messageBytes: [UInt8]? {
         guard bytes > 0, bytes <= Self.longestMessage else { return nil }
         let content = [UInt8](unsafeUninitializedCapacity: bytes) { buffer, count in
