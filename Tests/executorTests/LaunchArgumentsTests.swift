@@ -32,15 +32,19 @@ import Testing
         #expect(SandboxHost.parse(probe: "").isEmpty)
     }
 
-    @Test func aRunAsRootHasAUserOfItsSlotAndShownFolders() {
+    @Test func aRunAsRootHasAUserOfItsSlotAndARootOfTheLauncher() {
         let host = Self.host(.full, "cgroup-v2 /g", user: 200_001)
         let list = LaunchArguments(command: Self.command(), host: host).list(name: "7-1", slot: 3)
         #expect(Self.value(of: "--uid", in: list) == "200005")
-        #expect(Self.value(of: "--stage", in: list) == "0=/srv/closed/code")
+        #expect(Self.value(of: "--system", in: list) == "/")
+        #expect(Self.value(of: "--show", in: list) == "/app=/srv/closed/code")
+        #expect(!list.contains("--show-writable") && !list.contains("--device"))
         #expect(Self.value(of: "--cgroup-v2", in: list) == "/g")
         #expect(Self.value(of: "--wall-milliseconds", in: list) == "60000")
         #expect(!list.contains("--share-net"))
-        #expect(!list[list.firstIndex(of: "--")!...].contains("/srv/closed/code"), "bubblewrap could not pass the closed folder")
+        let forBubblewrap = list[list.firstIndex(of: "--")!...]
+        #expect(!forBubblewrap.contains("/srv/closed/code"), "bubblewrap could not pass the closed folder")
+        #expect(forBubblewrap.filter { $0.hasSuffix("bind") && $0 != "--ro-bind" }.count == 1, "it binds the finished root, and covers files")
     }
 
     @Test func aRunIsUnderTheFilterOfTheHost() throws {
@@ -58,7 +62,7 @@ import Testing
 
     @Test func anOrdinaryUserKeepsItsUserAndItsPaths() {
         let list = LaunchArguments(command: Self.command(), host: Self.host(.reduced, "", user: nil)).list(name: "7-1", slot: 0)
-        #expect(!list.contains("--stage") && !list.contains("--cgroup-v1"))
+        #expect(!list.contains("--system") && !list.contains("--show") && !list.contains("--cgroup-v1"))
         #expect(list.contains("/srv/closed/code"))
         #expect(Self.value(of: "--memory-bytes", in: list) == "\(512 << 20)", "the launcher looks at it by itself")
     }
@@ -69,6 +73,15 @@ import Testing
         let lastMount = try #require(list.indices.last { ["--ro-bind", "--bind", "--tmpfs", "--proc", "--dev", "--symlink"].contains(list[$0]) })
         #expect(lastMount < remount)
         #expect(list.suffix(3) == ["--", "/usr/bin/python3", "x"])
+    }
+
+    @Test func theLauncherIsToldWhatIsWritableAndWhatIsADevice() {
+        var command = Self.command()
+        command.mounts.append(SandboxMount(source: "/srv/builds", target: "/build-root", writable: true))
+        command.devices = ["/dev/nvidia0"]
+        let list = LaunchArguments(command: command, host: Self.host(.reduced, "", user: 200_001)).list(name: "7-1", slot: 0)
+        #expect(Self.value(of: "--show-writable", in: list) == "/build-root=/srv/builds")
+        #expect(Self.value(of: "--device", in: list) == "/dev/nvidia0" && list.filter { $0 == "/dev/nvidia0" }.count == 1)
     }
 
     @Test func theEnvironmentIsNotOnTheCommandLine() {

@@ -49,7 +49,8 @@ import Testing
 
     @Test func doctorSaysHowStrongTheSandboxIs() throws {
         let (code, output) = try Self.run(#"exec "$EXECUTOR" doctor --json"#)
-        let answer = try WireJSON.parse(Array(output.utf8))
+        // Before it may stand what a busy machine makes the event loop say.
+        let answer = try WireJSON.parse(Array((output.split(separator: "\n").last ?? "").utf8))
         let level = try #require(answer["level"]?.string, "\(output)")
         #expect(code == 0 && answer["works"] == .bool(true) && ["full", "reduced"].contains(level))
         for name in ["launcher", "bubblewrap", "python", "user namespaces", "proc", "seccomp"] + ContainmentTrial.checks {

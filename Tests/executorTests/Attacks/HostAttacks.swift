@@ -17,6 +17,17 @@ extension Attack {
             """
         ),
         .probe(
+            "mounts that allow too much",
+            """
+            for line in open("/proc/self/mountinfo"):
+                place, flags = line.split()[4], line.split()[5].split(",")
+                is_device = os.path.exists(place) and (os.stat(place).st_mode & 0o170000) == 0o020000
+                if "nosuid" not in flags: got.append(place + " lets files change the user")
+                if "nodev" not in flags and not is_device and place not in ("/dev", "/dev/pts"): got.append(place + " has devices")
+                if "ro" not in flags and not is_device and place not in ("/proc", "/tmp", "/dev/shm", "/dev/pts"): got.append(place + " can be written")
+            """
+        ),
+        .probe(
             "the service's environment",
             """
             for path in ("/proc/self/environ", "/proc/1/environ", "/proc/2/environ"):

@@ -1,6 +1,11 @@
 """Bars as columns that share memory with the input of the run: nothing is copied, and nothing can be written."""
 
+import sys
+
 COLUMNS = ("time", "open", "high", "low", "close", "volume")
+
+#: Whether numpy may be there without having been imported. A run without packages says no: a search that finds nothing looks into every folder.
+numpy_may_be_installed = True
 
 
 class Bars:
@@ -41,9 +46,13 @@ class Bars:
 
     def _array(self, name):
         raw = self._columns[name]
-        try:
-            import numpy
-        except ImportError:
+        numpy = sys.modules.get("numpy")
+        if numpy is None and numpy_may_be_installed:
+            try:
+                import numpy
+            except ImportError:
+                numpy = None
+        if numpy is None:
             return raw.cast("q" if name in self._integers else "d")
         return numpy.frombuffer(raw, dtype="<i8" if name in self._integers else "<f8")
 

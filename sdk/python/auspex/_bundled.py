@@ -1,6 +1,6 @@
 """The modules of a run in one file, made where Auspex runs: to look for nine modules, open them and check them takes as long as a plain run's own code.
 
-``write`` makes the file with the Python that is to read it: this module, and all by their names. In the sandbox this one is executed first, and its
+``write`` makes the file with the Python that is to read it: this module, and all by their names, without their docstrings. In the sandbox this one is executed first, and its
 ``use`` lets Python find the others. Beside the file they lie in their folder: for tracebacks, and for processes that the author's code starts.
 """
 
@@ -21,16 +21,35 @@ def write(folder, inside):
         if ending == ".py":
             name = _PACKAGE if stem == "__init__" else f"{_PACKAGE}.{stem}"
             with open(f"{folder}/{_PACKAGE}/{file}", "rb") as source:
-                codes[name] = compile(source.read(), f"{inside}/{_PACKAGE}/{file}", "exec", dont_inherit=True)
+                codes[name] = compile(source.read(), f"{inside}/{_PACKAGE}/{file}", "exec", dont_inherit=True, optimize=2)
     # By the number of this Python's byte code: what another one wrote is not read.
     with open(f"{folder}/{importlib.util.MAGIC_NUMBER.hex()}.modules", "wb") as target:
         target.write(marshal.dumps((codes.pop(f"{_PACKAGE}._bundled"), codes)))
 
 
+def _extension(name, ModuleSpec, ExtensionFileLoader):
+    """A compiled module of Python's own, at the place where it lies: to look for it in all folders takes as long as to load it. None elsewhere."""
+    import _imp
+    import posix
+
+    for folder in sys.path:
+        if folder.endswith("/lib-dynload"):
+            path = f"{folder}/{name}{_imp.extension_suffixes()[0]}"
+            try:
+                posix.stat(path)
+            except OSError:
+                return None
+            spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
+            spec.has_location = True
+            return spec
+    return None
+
+
 def use(codes):
     """From now on the modules are found among these."""
-    # The part of ``importlib`` that is built in.
+    # The parts of ``importlib`` that are built in.
     from _frozen_importlib import ModuleSpec
+    from _frozen_importlib_external import ExtensionFileLoader
 
     class Finder:
         """Finds and loads them."""
@@ -39,7 +58,7 @@ def use(codes):
         def find_spec(name, path=None, target=None):
             code = codes.get(name)
             if code is None:
-                return None
+                return _extension(name, ModuleSpec, ExtensionFileLoader) if name == "_json" else None
             spec = ModuleSpec(name, Finder, origin=code.co_filename, is_package=name == _PACKAGE)
             spec.has_location = True
             if name == _PACKAGE:

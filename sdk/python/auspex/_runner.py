@@ -2,7 +2,7 @@
 
 It is started ahead of its run where that is possible. What is known then comes first over the channel at descriptor 4: the entry point, packages,
 limits. Packages and the author's module are imported at once, whatever that raises is kept for the run; then the runner waits for the start
-message, which brings the input frame as a descriptor. Time and chance are all that a module can see while it is imported ahead: bars come with the
+message, which brings the input frame. Time and chance are all that a module can see while it is imported ahead: bars come with the
 start.
 
 Descriptor 3 takes a line end when code of packages or of the author is about to run, then the answer: one JSON document,
@@ -13,8 +13,8 @@ interpreter down costs more than many runs, and would run the author's exit hand
 import sys
 import time
 
-from . import _frame, _more_bars, _wire
-from ._channel import Channel, read_file
+from . import _bars, _frame, _more_bars, _sources, _wire
+from ._channel import Channel
 from ._rows import rows_of
 from .author import Context, InvalidPrediction
 
@@ -132,7 +132,10 @@ def _describe(error):
     own = os.path.dirname(__file__)
     while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) in (own, ""):
         trace = trace.tb_next
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+    while trace is not None and trace.tb_next is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith("<frozen importlib") and os.path.dirname(file) != own:
+            break
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
     # A message of megabytes would end the run as a flood of output instead of by its exception.
@@ -155,25 +158,32 @@ def _write(answer):
 def main():
     """Called by the executor's command line inside the sandbox."""
     import _imp
+    import gc
     import posix
 
     if not _imp.is_frozen("os"):
         # Before 3.11 it comes from files, and what it imports in its turn would be looked for among the author's first.
         __import__("os")
     channel = Channel(CHANNEL_DESCRIPTOR)
-    known, _ = channel.receive()
+    known = _wire.loads(channel.read().decode())
     sys.stdout.reconfigure(line_buffering=True)
     _lower_limits(known.get("limits"))
     sys.path.insert(0, APPLICATION_PATH)
+    _sources.use(APPLICATION_PATH)
+    _bars.numpy_may_be_installed = bool(known.get("packages"))
     _more_bars.use(None)
+    # Until here nothing was collected. What there is stays, so it need not be looked through for the author's rubbish either.
+    if hasattr(gc, "freeze"):
+        gc.freeze()
+    gc.enable()
     posix.write(RESULT_DESCRIPTOR, b"\n")
     whole = Run(known["entry_point"], known.get("packages"))
     answer = whole.prepare()
     if known.get("ahead"):
         channel.send({"ready": True})
-    _, frame = channel.receive()
+    frame = channel.input()
     if answer is None:
-        header, bars = _frame.decode(read_file(frame))
+        header, bars = _frame.decode(frame)
         _more_bars.use(_more_bars.over(channel))
         answer = whole.answer(header, bars)
     _end(answer)

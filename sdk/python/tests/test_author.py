@@ -160,8 +160,11 @@ def test_a_context_names_what_there_is(tmp_path):
         context.path("missing.json")
 
 
-def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=(), options=()):
-    """The runner in a process of its own, with our end of its channel; ``answers`` are what is said to its questions, as (message, file or None)."""
+def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=(), options=(), as_file=False):
+    """The runner in a process of its own, with our end of its channel; ``answers`` are what is said to its questions, as (message, file or None).
+
+    ``as_file`` hands the input over as a large one is.
+    """
     (folder / "frame").write_bytes(_frame.encode(header_of_run, [("BTCUSD", "15s", columns())]))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program = textwrap.dedent(f"""
@@ -182,7 +185,11 @@ def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=(),
         if known.get("ahead"):
             assert json.loads(ours.recv(4096)) == {"ready": True}
         with open(folder / "frame", "rb") as frame:
-            socket.send_fds(ours, [b'{"start":true}'], [frame.fileno()])
+            if as_file:
+                ours.send(b'{"start":true}')
+                socket.send_fds(ours, [b'{"input":true}'], [frame.fileno()])
+            else:
+                ours.send(b'{"start":true}'.ljust(64) + frame.read())
         questions = []
         for message, path in answers:
             questions.append(json.loads(ours.recv(4096)))
@@ -196,7 +203,8 @@ def run_as_in_the_sandbox(folder, application, known, header_of_run, answers=(),
     return done
 
 
-def test_the_runner_speaks_over_its_descriptors(tmp_path):
+@pytest.mark.parametrize("as_file", [False, True], ids=["message", "file"])
+def test_the_runner_speaks_over_its_descriptors(tmp_path, as_file):
     """As in the sandbox, but without one: the channel at descriptor 4, the answer at 3, prints in the log."""
     (tmp_path / "app.py").write_text(textwrap.dedent("""
         from auspex import Prediction, signal
@@ -205,7 +213,7 @@ def test_the_runner_speaks_over_its_descriptors(tmp_path):
             print("bars", len(context.bars()))
             return Prediction(context.bars().close[-1])
     """))
-    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header())
+    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), as_file=as_file)
     assert (done.returncode, done.stdout, done.stderr) == (0, "bars 5\n", "")
     answer = (tmp_path / "answer").read_text()
     assert answer.startswith("\n")
@@ -230,20 +238,22 @@ def test_a_plain_run_imports_next_to_nothing(tmp_path):
         before = set(sys.modules)
         sys.path[:0] = [{os.path.dirname(os.path.dirname(_frame.__file__))!r}, {str(tmp_path)!r}]
         import posix
-        from auspex import _channel, _frame, _more_bars, _runner
+        from auspex import _channel, _frame, _more_bars, _runner, _sources
+        _sources.use({str(tmp_path)!r})
         channel = _channel.Channel(posix.dup(int(sys.argv[1])))
         run = _runner.Run("app:predict")
         assert run.prepare() is None
-        known, bars = _frame.decode(_channel.read_file(posix.open({str(tmp_path / 'frame')!r}, posix.O_RDONLY)))
+        known, bars = _frame.decode(channel.input())
         _more_bars.use(_more_bars.over(channel))
         assert run.answer(known, bars)["rows"][0]["value"] == "1"
         print(*sorted(name for name in set(sys.modules) - before if not name.startswith("auspex")))
     """)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
+        ours.send(b'{"start":true}'.ljust(64) + (tmp_path / "frame").read_bytes())
         done = subprocess.run(
             [sys.executable, "-ISB", "-c", program, str(theirs.fileno())], capture_output=True, text=True, pass_fds=[theirs.fileno()])
-    assert (set(done.stdout.split()) - {"_json", "_socket"}, done.stderr) == ({"app"}, "")
+    assert (set(done.stdout.split()) - {"_json"}, done.stderr) == ({"app"}, "")
 
 
 def test_a_large_file_is_mapped_and_a_small_one_is_read(tmp_path):

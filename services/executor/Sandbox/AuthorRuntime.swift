@@ -16,7 +16,8 @@ struct AuthorRuntime: Sendable {
 
     /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
     static let modules = [
-        "__init__.py", "author.py", "_bars.py", "_bundled.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py", "_wire.py",
+        "__init__.py", "author.py", "_bars.py", "_bundled.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py",
+        "_sources.py", "_wire.py",
     ]
 
     /// What turns foreign tables into text, and the lock of what it needs.
@@ -28,9 +29,12 @@ struct AuthorRuntime: Sendable {
 
     /// The program that starts a run, for `python -c`: it is compiled each time, so it is short. The folder is for processes that the author's code starts.
     static let program = """
-        import sys, marshal
+        import sys, gc, marshal, posix
+        gc.disable()
         from _frozen_importlib_external import MAGIC_NUMBER
-        bundled, codes = marshal.loads(open('/sdk/' + MAGIC_NUMBER.hex() + '.modules', 'rb').read())
+        file = posix.open('/sdk/' + MAGIC_NUMBER.hex() + '.modules', posix.O_RDONLY)
+        bundled, codes = marshal.loads(posix.read(file, posix.fstat(file).st_size))
+        posix.close(file)
         names = {}
         exec(bundled, names)
         names['use'](codes)

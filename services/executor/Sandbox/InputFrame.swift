@@ -13,7 +13,8 @@ struct InputSeries: Sendable {
     var bars: BarsBody
 }
 
-/// The input of one run as a sealed file in memory, which nobody can change: up to 128 KiB the sandbox reads it, what is larger it maps, and nothing is copied.
+/// The input of one run as a sealed file in memory, which nobody can change: up to 64 KiB it is sent in a message, up to 128 KiB the sandbox reads it, what is
+/// larger it maps, and nothing is copied.
 ///
 /// The layout is that of the SDK's `_frame.py`: magic, header length, JSON header with the columns' offsets, then each series as it came
 /// from market data. A volume that nobody knows is a column of NaN after them.
@@ -76,6 +77,18 @@ final class InputFrame: Sendable {
     /// Lets nobody change it any more.
     func seal() throws(SandboxError) {
         guard auspex_seal(descriptor) == 0 else { throw .system(call: "seal", code: errno) }
+    }
+
+    /// Up to so many bytes a frame is said and not handed over: to take a descriptor costs a plain run more than to copy them.
+    private static let longestMessage = 64 << 10
+
+    /// The frame as what a message of a channel can hold; nil when it is too large for that.
+    var messageBytes: [UInt8]? {
+        guard bytes > 0, bytes <= Self.longestMessage else { return nil }
+        let content = [UInt8](unsafeUninitializedCapacity: bytes) { buffer, count in
+            count = max(0, pread(descriptor, buffer.baseAddress, bytes, 0))
+        }
+        return content.count == bytes ? content : nil
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }

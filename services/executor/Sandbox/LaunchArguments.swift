@@ -2,8 +2,8 @@ import Contracts
 
 /// The command line of `sandbox-launch` for one run: its own options, bwrap's arguments, the program.
 ///
-/// The order of bwrap's arguments matters: every mount comes before the remount that makes the root read-only, and without the remounts
-/// of `/` and `/dev` both would be writable memory without a bound.
+/// Where bwrap makes the root itself the order of its arguments matters: every mount comes before the remount that makes the root read-only, and
+/// without the remounts of `/` and `/dev` both would be writable memory without a bound.
 struct LaunchArguments {
     private let command: SandboxCommand
     private let host: SandboxHost
@@ -40,8 +40,10 @@ struct LaunchArguments {
         }
         if let first = host.firstUserID {
             options += ["--uid", "\(userID(first, slot))"]
-            // bwrap runs as that user, who may not pass the folders above a mount: the launcher shows it under /mnt.
-            for (index, mount) in command.mounts.enumerated() { options += ["--stage", "\(index)=\(mount.source)"] }
+            // The launcher is root, so it makes the run's root folder: at a third of what it costs when bwrap does.
+            options += ["--system", host.systemRoot]
+            for mount in command.mounts { options += [mount.writable ? "--show-writable" : "--show", "\(mount.target)=\(mount.source)"] }
+            for device in command.devices { options += ["--device", device] }
         }
         // With cgroups the kernel keeps these bounds; without, the launcher looks at the memory of the whole run now and then.
         if host.level == .full { for folder in host.cgroups { options += [folder.option, folder.value] } }
@@ -59,24 +61,39 @@ struct LaunchArguments {
     }
 
     private func bubblewrap() -> [String] {
+        let walls = [
+            "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid",
+            "1000", "--gid", "1000", "--hostname", "sandbox",
+        ]
+        return walls + (host.firstUserID == nil ? rootOfItsOwn() : rootOfTheLauncher()) + ["--chdir", "/tmp"]
+    }
+
+    /// What the launcher has made, read-only, and what belongs to the namespaces of the run.
+    private func rootOfTheLauncher() -> [String] {
+        // Not `--ro-bind`: that would take away the devices. The mounts bear their restrictions, which the namespaces of a run cannot lift.
+        ["--dev-bind", "/mnt", "/", "--proc", "/proc"] + temporaryFolders() + masks()
+    }
+
+    /// For an ordinary user, bwrap makes everything.
+    private func rootOfItsOwn() -> [String] {
         let system = host.systemRoot == "/" ? "" : host.systemRoot
         var list = [
-            "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--uid",
-            "1000", "--gid", "1000",
-            "--hostname", "sandbox", "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
-            "--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev", "--size", "\(limits.temporaryBytes)", "--perms", "1777",
-            "--tmpfs", "/tmp", "--size", "\(limits.temporaryBytes)", "--perms", "1777", "--tmpfs", "/dev/shm",
+            "--ro-bind", "\(system)/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin",
+            "--proc", "/proc", "--dev", "/dev",
         ]
+        list += temporaryFolders()
         for device in command.devices { list += ["--dev-bind", device, device] }
-        list += ["--remount-ro", "/dev"]
-        // After the mounts of /proc and /dev, whose files these cover: a device on a mount without devices can be opened by nobody.
-        for file in host.maskedFiles { list += ["--ro-bind", "/dev/null", file] }
-        for (index, mount) in command.mounts.enumerated() {
-            let source = host.firstUserID == nil ? mount.source : "/mnt/\(index)"
-            list += [mount.writable ? "--bind" : "--ro-bind", source, mount.target]
-        }
-        return list + ["--remount-ro", "/", "--chdir", "/tmp"]
+        list += ["--remount-ro", "/dev"] + masks()
+        for mount in command.mounts { list += [mount.writable ? "--bind" : "--ro-bind", mount.source, mount.target] }
+        return list + ["--remount-ro", "/"]
     }
+
+    private func temporaryFolders() -> [String] {
+        ["/tmp", "/dev/shm"].flatMap { ["--size", "\(limits.temporaryBytes)", "--perms", "1777", "--tmpfs", $0] }
+    }
+
+    /// After the mounts of /proc and /dev, whose files these cover: a device on a mount without devices can be opened by nobody.
+    private func masks() -> [String] { host.maskedFiles.flatMap { ["--ro-bind", "/dev/null", $0] } }
 
     /// The launcher reads the environment here.
     static let environmentDescriptor: Int32 = 7

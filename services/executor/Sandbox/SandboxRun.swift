@@ -168,7 +168,20 @@ actor SandboxRun {
         if waitsForLimits { unsaid = input } else { start(input) }
     }
 
-    private func start(_ input: InputFrame) { channel?.send(Array(#"{"start":true}"#.utf8), input) }
+    /// A small input follows in the start message, a large one as a file with a message of its own.
+    private func start(_ input: InputFrame) {
+        let start = Array(#"{"start":true}"#.utf8)
+        guard let bytes = input.messageBytes else {
+            channel?.send(start)
+            channel?.send(Array(#"{"input":true}"#.utf8), input)
+            return
+        }
+        let blanks = [UInt8](repeating: UInt8(ascii: " "), count: Self.startLength - start.count)
+        channel?.send(start + blanks + bytes)
+    }
+
+    /// What a frame stands behind in the start message, in bytes, as in the SDK's `_channel.py`.
+    private static let startLength = 64
 
     /// Waits until the program has nothing to do before its run, and takes away what it does not need then; gives the memory that it keeps, in
     /// bytes, or nil when it ended or its run began instead.

@@ -237,15 +237,16 @@ void cgroup_hurry(const struct options *options) {
     }
 }
 
-/// Gives a command that waited what its run may have.
-void cgroup_wake(const struct options *options) {
+/// Gives a command that waited what its run may have, where it had less; `idle` says whether most was taken from it.
+void cgroup_wake(const struct options *options, bool idle) {
+    bool had_less_memory = idle || first_memory(options) < options->memory_bytes;
     for (int i = 0; i < options->cgroup_count; i++) {
         const struct cgroup *group = &options->cgroups[i];
         if (counts(options, group, "cpu")) {
-            if (options->cpu_thousandths) set_quota(options, group, options->cpu_thousandths * 100);
+            if (options->cpu_thousandths && idle) set_quota(options, group, options->cpu_thousandths * 100);
             if (options->waits_gently) set_share(options, group, false);
         }
-        if (counts(options, group, "memory") && options->memory_bytes) set_memory(options, group, options->memory_bytes);
+        if (counts(options, group, "memory") && options->memory_bytes && had_less_memory) set_memory(options, group, options->memory_bytes);
     }
 }
 
@@ -392,6 +393,17 @@ void cgroup_kill(const struct options *options) {
     }
 }
 
+static uint64_t out_of_memory_kills(const struct options *options, const struct cgroup *group) {
+    return read_field(group->path, options->unified ? "memory.events" : "memory.oom_control", "oom_kill");
+}
+
+/// Whether the kernel has killed anything of the run for want of memory.
+bool cgroup_has_killed(const struct options *options) {
+    for (int i = 0; i < options->cgroup_count; i++)
+        if (counts(options, &options->cgroups[i], "memory") && out_of_memory_kills(options, &options->cgroups[i]) > 0) return true;
+    return false;
+}
+
 struct usage cgroup_usage(const struct options *options) {
     struct usage usage = {0};
     for (int i = 0; i < options->cgroup_count; i++) {
@@ -399,11 +411,11 @@ struct usage cgroup_usage(const struct options *options) {
         if (!group->made) continue;
         if (options->unified) {
             usage.memory_peak_bytes = read_number(group->path, "memory.peak");
-            usage.out_of_memory_kills = read_field(group->path, "memory.events", "oom_kill");
+            usage.out_of_memory_kills = out_of_memory_kills(options, group);
             usage.process_limit_hits = read_field(group->path, "pids.events", "max");
         } else if (!strcmp(group->controller, "memory")) {
             usage.memory_peak_bytes = read_number(group->path, "memory.max_usage_in_bytes");
-            usage.out_of_memory_kills = read_field(group->path, "memory.oom_control", "oom_kill");
+            usage.out_of_memory_kills = out_of_memory_kills(options, group);
         } else if (!strcmp(group->controller, "pids")) {
             usage.process_limit_hits = read_field(group->path, "pids.events", "max");
         }

@@ -7,17 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 // A stranger's loop and a subscriber's pull may share a core: the pull goes first, the loop still gets a quarter.
@@ -58,38 +57,6 @@ static void be_first_to_die(void) {
     close(descriptor);
 }
 
-/// Shows folders under closed parents (a clone below /root, say) to bwrap, which runs as the slot's user: as /mnt/NAME, in a mount
-/// namespace of our own. The sources are opened before /mnt is covered, since one of them may lie below it.
-static void show_stages(const struct options *options) {
-    if (options->stage_count == 0) return;
-    if (unshare(CLONE_NEWNS) != 0) fail("unshare mounts");
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("private mounts");
-    // bwrap reads the list of all mounts for each of its own, a dozen times: what it never needs is not on the list.
-    umount2("/sys", MNT_DETACH);
-    int sources[MAXIMUM_STAGES];
-    for (int i = 0; i < options->stage_count; i++) {
-        sources[i] = open(options->stages[i].source, O_PATH | O_CLOEXEC);
-        if (sources[i] < 0) fail(options->stages[i].source);
-    }
-    if (mount("auspex", "/mnt", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k") != 0) fail("mount /mnt");
-    for (int i = 0; i < options->stage_count; i++) {
-        char from[64], to[256];
-        snprintf(from, sizeof from, "/proc/self/fd/%d", sources[i]);
-        snprintf(to, sizeof to, "/mnt/%s", options->stages[i].name);
-        struct stat found;
-        if (fstat(sources[i], &found) != 0) fail(options->stages[i].source);
-        if (S_ISDIR(found.st_mode)) {
-            if (mkdir(to, 0755) != 0) fail(to);
-        } else {
-            int file = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-            if (file < 0) fail(to);
-            close(file);
-        }
-        if (mount(from, to, NULL, MS_BIND, NULL) != 0) fail(to);
-        close(sources[i]);
-    }
-}
-
 static void become(uid_t uid) {
     if (uid == 0) return;
     if (setgroups(0, NULL) != 0) fail("setgroups");
@@ -113,10 +80,15 @@ static void append(int target, int source, const char *what) {
 static int arguments_file(const struct options *options) {
     int descriptor = memfd_create("auspex-arguments", MFD_CLOEXEC);
     if (descriptor < 0) fail("memfd_create");
-    for (int i = 0; i < options->bwrap_argument_count; i++) {
-        const char *argument = options->bwrap_arguments[i];
-        size_t length = strlen(argument) + 1;
-        if (write(descriptor, argument, length) != (ssize_t)length) fail("arguments");
+    struct iovec parts[64];
+    for (int i = 0; i < options->bwrap_argument_count;) {
+        int count = 0;
+        ssize_t length = 0;
+        for (; count < 64 && i < options->bwrap_argument_count; count++, i++) {
+            parts[count] = (struct iovec){.iov_base = options->bwrap_arguments[i], .iov_len = strlen(options->bwrap_arguments[i]) + 1};
+            length += (ssize_t)parts[count].iov_len;
+        }
+        if (writev(descriptor, parts, count) != length) fail("arguments");
     }
     // The environment comes by a descriptor of the executor's: it may hold passwords, and our own command line is no place for them.
     if (options->environment_descriptor >= 0) append(descriptor, options->environment_descriptor, "environment");
@@ -156,7 +128,8 @@ _Noreturn void child_run(const struct options *options, bool joined, int error_d
     }
     be_first_to_die();
     if (getpriority(PRIO_PROCESS, 0) < politeness && setpriority(PRIO_PROCESS, 0, politeness) != 0) fail("setpriority");
-    show_stages(options);
+    const char *failed = root_make(options);
+    if (failed) fail(failed);
 
     int arguments = aside(arguments_file(options));
     int filter = aside(filter_file(options));

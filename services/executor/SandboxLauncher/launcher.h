@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 #define MAXIMUM_CGROUPS 8
-#define MAXIMUM_STAGES 8
+#define MAXIMUM_SHOWN 24
 
 /// One cgroup directory made for one run: its controller (all of them under v2) and its parent.
 struct cgroup {
@@ -16,11 +16,12 @@ struct cgroup {
     bool made;
 };
 
-/// A folder that bwrap, which runs as another user, could not reach by its own path: shown to it as /mnt/NAME.
-struct stage {
-    const char *name;
+/// A folder or file of the host that the run sees at `target`.
+struct shown {
+    const char *target;
     const char *source;
-    int descriptor;
+    bool writable;
+    bool device;
 };
 
 /// The whole command line, parsed. A limit of 0 is "not set".
@@ -29,8 +30,10 @@ struct options {
     bool unified;
     struct cgroup cgroups[MAXIMUM_CGROUPS];
     int cgroup_count;
-    struct stage stages[MAXIMUM_STAGES];
-    int stage_count;
+    // The folder whose `usr` the run sees, when its root is made here and not by bwrap.
+    const char *system_folder;
+    struct shown shown[MAXIMUM_SHOWN];
+    int shown_count;
     uid_t uid;
     uint64_t memory_bytes;
     uint64_t process_count;
@@ -76,7 +79,8 @@ void cgroup_print_usage(struct options *options);
 void cgroup_remove(struct options *options);
 uint64_t cgroup_idle(const struct options *options);
 void cgroup_hurry(const struct options *options);
-void cgroup_wake(const struct options *options);
+void cgroup_wake(const struct options *options, bool idle);
+bool cgroup_has_killed(const struct options *options);
 
 // memory.c
 uint64_t memory_of_tree(pid_t root);
@@ -85,6 +89,9 @@ uint64_t files_in_temporary_folders(pid_t process);
 // filter.c
 bool filter_write(int descriptor);
 int filter_print(void);
+
+// root.c
+const char *root_make(const struct options *options);
 
 // child.c
 _Noreturn void child_run(const struct options *options, bool joined, int error_descriptor);

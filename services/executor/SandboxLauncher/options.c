@@ -31,11 +31,17 @@ static void add_cgroup(struct options *options, const char *controller, const ch
     options->cgroups[options->cgroup_count++] = (struct cgroup){.controller = controller, .parent = parent};
 }
 
-static void add_stage(struct options *options, char *text) {
+static void add_shown(struct options *options, char *text, bool writable) {
     char *source = split(text);
-    if (options->stage_count == MAXIMUM_STAGES) refuse("too many stages", text);
-    if (strchr(text, '/') || text[0] == '.' || text[0] == 0) refuse("bad stage name", text);
-    options->stages[options->stage_count++] = (struct stage){.name = text, .source = source, .descriptor = -1};
+    if (options->shown_count == MAXIMUM_SHOWN) refuse("too many folders", text);
+    if (text[0] != '/' || strstr(text, "/.") || strlen(text) > 400) refuse("bad place", text);
+    options->shown[options->shown_count++] = (struct shown){.target = text, .source = source, .writable = writable};
+}
+
+static void add_device(struct options *options, const char *path) {
+    if (options->shown_count == MAXIMUM_SHOWN) refuse("too many folders", path);
+    if (path[0] != '/' || strstr(path, "/.") || strlen(path) > 400) refuse("bad device", path);
+    options->shown[options->shown_count++] = (struct shown){.target = path, .source = path, .device = true};
 }
 
 void options_parse(struct options *options, int count, char **values) {
@@ -50,7 +56,10 @@ void options_parse(struct options *options, int count, char **values) {
         if (!strcmp(key, "--name")) options->name = value;
         else if (!strcmp(key, "--cgroup-v1")) { char *parent = split(value); add_cgroup(options, value, parent); }
         else if (!strcmp(key, "--cgroup-v2")) { options->unified = true; add_cgroup(options, "all", value); }
-        else if (!strcmp(key, "--stage")) add_stage(options, value);
+        else if (!strcmp(key, "--system")) options->system_folder = strcmp(value, "/") ? value : "";
+        else if (!strcmp(key, "--show")) add_shown(options, value, false);
+        else if (!strcmp(key, "--show-writable")) add_shown(options, value, true);
+        else if (!strcmp(key, "--device")) add_device(options, value);
         else if (!strcmp(key, "--uid")) options->uid = (uid_t)number(value);
         else if (!strcmp(key, "--memory-bytes")) options->memory_bytes = number(value);
         else if (!strcmp(key, "--processes")) options->process_count = number(value);

@@ -160,9 +160,9 @@ static void begin(struct options *options, struct run *run) {
     // What ended while it waited has no run, and says so by not saying "begun".
     if (run->ended || run->killed) return;
     options->wall_milliseconds = milliseconds;
-    cgroup_wake(options);
+    cgroup_wake(options, run->idle);
     // Whoever was killed for memory so far was killed at the limit of waiting: that is no run's fault, and what is left of it no run's start.
-    if (cgroup_usage(options).out_of_memory_kills > 0) {
+    if (cgroup_has_killed(options)) {
         kill_everything(options, run, "spoiled");
         return;
     }
