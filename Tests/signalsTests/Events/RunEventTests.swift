@@ -206,6 +206,16 @@ struct RunEventTests {
         market.state.withLock { $0.bars = [(bar(0), asOf), (bar(1), asOf + .seconds(1)), (bar(2), asOf + .seconds(3_600))] }
         let replay = try #require(await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .replay)["BTCUSD"]?.replay)
         #expect(replay.knownAtAsOf == bar(0).end && replay.knownThrough == bar(1).end)
+        // All signals that were due then share the answer about then; what is known by now each asks for itself.
+        let asked = market.state.withLock { $0.asked }
+        #expect(await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .replay)["BTCUSD"]?.replay?.knownAtAsOf == bar(0).end)
+        #expect(market.state.withLock { $0.asked } == asked + 1)
+        // A moment that is still to come is not settled by an answer.
+        let ahead = Timestamp.now() + .seconds(7_200)
+        for expected in [bar(2), bar(3)] {
+            #expect(await lookup.knowledge(of: ["BTCUSD"], asOf: ahead, feed: .replay)["BTCUSD"]?.replay?.knownAtAsOf == expected.end)
+            market.state.withLock { $0.bars.append((bar(3), asOf + .seconds(3_601))) }
+        }
         #expect(await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .live) == ["BTCUSD": MarketKnowledge(baseSeconds: 15)])
     }
 

@@ -5,23 +5,22 @@ extension PostgresSignalsStore {
     func apply(_ cadence: CadenceRecord, to signalID: SignalID) async throws -> Bool {
         try await transaction { connection in
             // Events come in any order: what is next is as the newest event says, what was last as the latest due time says.
-            let next = try await connection.execute(
+            let news = try await connection.pipeline([
                 """
                 INSERT INTO cadence (signal_id, next_due_at, version)
                 SELECT id, \(cadence.nextDueAt), \(cadence.version) FROM signals WHERE id = \(signalID)
                 ON CONFLICT (signal_id) DO UPDATE SET next_due_at = excluded.next_due_at, version = excluded.version
-                WHERE cadence.version < excluded.version
-                """
-            )
-            let last = try await connection.execute(
+                WHERE cadence.version < excluded.version RETURNING 1
+                """,
                 """
                 UPDATE cadence SET last_due_at = \(cadence.lastDueAt), last_outcome = \(cadence.lastOutcome?.rawValue), last_reason = \(cadence.lastReason),
                     last_version = \(cadence.version)
                 WHERE signal_id = \(signalID)
                     AND (last_due_at IS NULL OR (last_due_at, last_version) < (\(cadence.lastDueAt)::timestamptz, \(cadence.version)::bigint))
-                """
-            )
-            let isNews = next + last > 0
+                RETURNING 1
+                """,
+            ])
+            let isNews = news.contains { !$0.isEmpty }
             if isNews { try await raiseRevision(signalID, on: connection) }
             return isNews
         }

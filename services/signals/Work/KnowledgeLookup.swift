@@ -4,11 +4,19 @@ import Synchronization
 
 /// Asks marketdata what was known of the instruments of a run's rows.
 ///
-/// Lengths of bars hardly ever change: they are asked for once a minute, and serve for an hour while marketdata is away.
+/// Lengths of bars hardly ever change: they are asked for once a minute, and serve for an hour while marketdata is away. What was known at a moment never
+/// changes: all signals that were due at it are served by one answer.
 final class KnowledgeLookup: Sendable {
     static let freshNanoseconds: UInt64 = 60_000_000_000
     static let staleNanoseconds: UInt64 = 3_600_000_000_000
     static let maximumInstruments = 10_000
+    static let maximumMoments = 10_000
+
+    private struct Moment: Hashable {
+        var symbol: String
+        var baseSeconds: Int
+        var asOf: Timestamp
+    }
 
     private struct Entry {
         var baseSeconds: Int
@@ -18,6 +26,8 @@ final class KnowledgeLookup: Sendable {
     private let market: any MarketData
     private let time: any TimeSource
     private let known = Mutex<[String: Entry]>([:])
+    /// Where the newest bar ended that was known then.
+    private let ends = Mutex(RecentlyUsed<Moment, Timestamp>(maximumCost: maximumMoments))
 
     init(market: any MarketData, time: any TimeSource) {
         self.market = market
@@ -36,10 +46,19 @@ final class KnowledgeLookup: Sendable {
     }
 
     private func replay(_ symbol: String, baseSeconds: Int, asOf: Timestamp) async throws -> ReplayKnowledge? {
-        guard let before = try await market.lastBar(symbol, intervalSeconds: baseSeconds, asOf: asOf) else { return nil }
+        guard let before = try await end(symbol, baseSeconds: baseSeconds, asOf: asOf) else { return nil }
         let lookedAt = time.now()
         guard let newest = try await market.lastBar(symbol, intervalSeconds: baseSeconds, asOf: lookedAt) else { return nil }
-        return ReplayKnowledge(knownAtAsOf: before.end, knownThrough: newest.end, lookedAt: lookedAt)
+        return ReplayKnowledge(knownAtAsOf: before, knownThrough: newest.end, lookedAt: lookedAt)
+    }
+
+    private func end(_ symbol: String, baseSeconds: Int, asOf: Timestamp) async throws -> Timestamp? {
+        let moment = Moment(symbol: symbol, baseSeconds: baseSeconds, asOf: asOf)
+        if let known = ends.withLock({ $0.value(moment) }) { return known }
+        guard let end = try await market.lastBar(symbol, intervalSeconds: baseSeconds, asOf: asOf)?.end else { return nil }
+        // A moment that is still to come is not settled by anything.
+        if asOf < time.now() { ends.withLock { _ = $0.insert(end, cost: 1, for: moment) } }
+        return end
     }
 
     private func baseSeconds(of symbol: String) async -> Int? {
