@@ -214,9 +214,10 @@ def _latencies(stage, options, scenario: str, name: str, app: str, requirements:
 
 
 def sandbox_rate(stage, peers, options) -> Iterator[Line]:
-    """Plain signals that are all due each second, more than the machine can do: what it does, and how many of these were warm."""
+    """As many plain signals due each second as the bar asks for: how many run, and how many of these were warm. What is due while the run before
+    still waits or runs is skipped, each with its event: where the machine cannot do all, that is part of what it does."""
     provider = stage.job.as_(stage.cast.provider)
-    signals = [_publish(stage, provider, f"{PLAIN}# {number}\n", _every(1), number=number) for number in range(100)]
+    signals = [_publish(stage, provider, f"{PLAIN}# {number}\n", _every(1), number=number) for number in range(60)]
     time.sleep(10)
     runs = _Runs(stage)
     seconds = max(10, options.seconds)
@@ -226,7 +227,7 @@ def sandbox_rate(stage, peers, options) -> Iterator[Line]:
     spent = processors.note(max(1, len(took)))
     for signal_id in signals:
         stage.unpublish(signal_id)
-    yield Line("sandbox_rate", "100 plain signals each second, runs/s", len(took) / seconds, "1/s", note=f"bar 60/s; {sum(warm for _, warm in took)} of {len(took)} warm; {spent}")
+    yield Line("sandbox_rate", "60 plain signals due each second, runs/s", len(took) / seconds, "1/s", note=f"bar 60/s; {sum(warm for _, warm in took)} of {len(took)} warm; {spent}")
 
 
 class _Memory(threading.Thread):
