@@ -48,11 +48,25 @@ struct PostgresLedgerTests {
                 let still = try await store.claim(Fixture.claim(5))
                 // What a claim got before it hears again without a turn.
                 let again = try await store.claim(first)
-                #expect(still.isEmpty && again.map(\.attemptID) == won.map(\.attemptID))
+                let repeated = try await store.claim(Claim(id: first.id, worker: first.worker, classes: []))
+                #expect(still.isEmpty && again.map(\.attemptID) == won.map(\.attemptID) && repeated.map(\.attemptID) == won.map(\.attemptID))
             }
             _ = try await store.insert([Fixture.job("b"), Fixture.job("c", class: .standard)])
             let both = Claim(id: .make(), worker: "worker", classes: [ClassSlots(class: .small, slots: 2), ClassSlots(class: .standard, slots: 2)])
             #expect(Set(try await store.claim(both).map(\.idempotencyKey)) == ["b", "c"])
+        }
+    }
+
+    /// Plans are made once on each connection, the first of them while the tables are still empty; a plan that read all of a table would stay.
+    @Test func endsLookJobsUpByTheirKeysFromTheFirstOn() async throws {
+        try await withPostgresStore { store, _ in
+            let plan = try await store.pool.withTransaction { connection in
+                _ = try await connection.query(.plannedOnce)
+                var explained: SQL = "EXPLAIN (COSTS OFF) "
+                explained.append(PostgresSchedulerStore.locking([FinishedJob(jobID: .make(), attemptID: .make(), outcome: .completed)]))
+                return try await connection.query(explained.unprepared).map { try $0.column(0, as: String.self) }.joined(separator: "\n")
+            }
+            #expect(plan.contains("Index Scan using jobs_pkey") && plan.contains("Nested Loop") && !plan.contains("Seq Scan"), "\(plan)")
         }
     }
 

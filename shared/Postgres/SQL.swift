@@ -14,8 +14,12 @@ public struct SQL: Sendable, ExpressibleByStringInterpolation {
     public static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
 
     /// For the beginning of a transaction whose statements look up what they are given by its key, a few at a time: their plans are made once on each
-    /// connection. Left to itself the server makes a plan anew for each array, which costs as much as the statement does.
-    public static let plannedOnce: SQL = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
+    /// connection, and only as looks in indexes. Left to itself the server makes a plan anew for each array, which costs as much as the statement does; a
+    /// plan that it makes once while a table is empty would read all of the table when it has grown.
+    public static let plannedOnce: SQL = """
+        SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+            set_config('enable_bitmapscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+        """
 
     /// A statement without values.
     public init(stringLiteral value: String) {

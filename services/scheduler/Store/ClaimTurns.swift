@@ -17,14 +17,14 @@ final class ClaimTurns: Sendable {
     /// Where the next claim of the class begins: after this account.
     func start(_ resourceClass: ResourceClass) -> AccountID { state.withLock { $0.last[resourceClass] ?? Self.first } }
 
-    /// Whether one of these had nothing at the last claim, or has had no claim yet.
-    func hasEmpty(among classes: [ResourceClass]) -> Bool { state.withLock { !$0.found.isSuperset(of: classes) } }
+    /// Whether the last claim of the class found something.
+    func found(_ resourceClass: ResourceClass) -> Bool { state.withLock { $0.found.contains(resourceClass) } }
 
     /// A claim came as far as this account; nil when it found nothing and saw all.
-    func moved(_ resourceClass: ResourceClass, to account: AccountID?, isEmpty: Bool) {
+    func moved(_ resourceClass: ResourceClass, to account: AccountID?, hasFound: Bool) {
         state.withLock { state in
             if let account { state.last[resourceClass] = account }
-            if isEmpty { state.found.remove(resourceClass) } else { state.found.insert(resourceClass) }
+            if hasFound { state.found.insert(resourceClass) } else { state.found.remove(resourceClass) }
         }
     }
 }

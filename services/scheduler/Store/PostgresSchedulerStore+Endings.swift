@@ -15,12 +15,7 @@ extension PostgresSchedulerStore {
                     ofEndsOf: finished.map(\.jobID),
                     where: "(jobs.cancel_requested_at IS NOT NULL OR jobs.job_id = ANY (\(failed))) AND jobs.state = 'running'"
                 ),
-                """
-                SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
-                JOIN unnest(\(finished.map(\.jobID)), \(finished.map(\.attemptID))) AS said (job_id, attempt_id)
-                  ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
-                ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
-                """,
+                Self.locking(finished),
             ])
             let schedules = try ScheduleLocks(answers[1])
             let jobs = Dictionary(try answers[2].map { try JobColumns.job($0) }.map { ($0.id, $0) }) { first, _ in first }
@@ -42,6 +37,16 @@ extension PostgresSchedulerStore {
             try await Self.end(endings, transaction, logs: logs.map { logSQL($0.1, attempt: jobs[$0.0]?.attempt ?? 0) })
             return receipts
         }
+    }
+
+    /// The jobs whose attempts these are.
+    static func locking(_ finished: [FinishedJob]) -> SQL {
+        """
+        SELECT \(unsafe: JobColumns.list) FROM ONLY jobs
+        JOIN unnest(\(finished.map(\.jobID)), \(finished.map(\.attemptID))) AS said (job_id, attempt_id)
+          ON jobs.job_id = said.job_id AND jobs.attempt_id = said.attempt_id
+        ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+        """
     }
 
     func cancel(_ id: JobID) async throws -> Cancellation {

@@ -147,14 +147,25 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
 
     func lockedOccurrences(_ ids: [OccurrenceID]) async throws -> [Occurrence] {
         if ids.isEmpty { return [] }
-        return try await connection.pipeline([
-            .plannedOnce,
-            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id = ANY (\(ids)) ORDER BY occurrence_id FOR NO KEY UPDATE",
-        ])[1].map(OccurrenceColumns.occurrence)
+        // One as such: for an array the server makes a plan each time.
+        let wanted: SQL = ids.count == 1 ? "= \(ids[0])" : "= ANY (\(ids))"
+        return try await connection.query(
+            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id \(wanted) ORDER BY occurrence_id FOR NO KEY UPDATE"
+        ).map(OccurrenceColumns.occurrence)
     }
 
     func update(_ occurrences: [Occurrence]) async throws {
         if occurrences.isEmpty { return }
+        if occurrences.count == 1 {
+            let one = occurrences[0]
+            try await connection.execute(
+                """
+                UPDATE occurrences SET outcome = \(one.outcome), reason = \(one.reason), recorded_at = \(one.recordedAt), recorded_late = \(one.isRecordedLate)
+                WHERE occurrence_id = \(one.id)
+                """
+            )
+            return
+        }
         try await connection.execute(
             """
             UPDATE occurrences SET outcome = new.outcome, reason = new.reason, recorded_at = new.recorded_at, recorded_late = new.recorded_late
