@@ -358,7 +358,7 @@ private struct StreamWorld: Sendable {
     }
 
     private func asSuperuser<Value: Sendable>(_ body: (PostgresConnection) async throws -> Value) async throws -> Value {
-        let admin = try await PostgresConnection.connect(PostgresConfiguration(url: database.superuserURL), on: TestLoop.shared)
+        let admin = try await PostgresConnection.connect(database.superuser, on: TestLoop.shared)
         let value = try await body(admin)
         await admin.close()
         return value

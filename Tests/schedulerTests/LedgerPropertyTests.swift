@@ -29,7 +29,7 @@ struct LedgerPropertyTests {
                 // Connections of claims and ends that are cut in the middle: all of it happens, or nothing.
                 group.addTask {
                     let superuser = try await PostgresConnection.connect(
-                        PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                        database.superuser,
                         on: TestLoop.shared
                     )
                     for _ in 0..<8 {

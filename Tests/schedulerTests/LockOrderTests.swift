@@ -39,7 +39,7 @@ struct LockOrderTests {
             if end == .lostLease { try await store.pool.execute("UPDATE jobs SET max_attempts = 1") }
 
             // What a tick does: it holds the schedule, then takes the run that the next one waits for.
-            let tick = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            let tick = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await tick.execute("BEGIN")
             _ = try await tick.query("SELECT FROM schedules FOR NO KEY UPDATE")
             let (claimed, finished) = (job, end == .failure ? try Fixture.finished(job, .failed, failure: .exception) : nil)
@@ -105,8 +105,7 @@ struct LockOrderTests {
             #expect(faults.isEmpty, "\(faults)")
             await pool.stop()
             // A session tells what it has counted at its end at the latest.
-            let configuration = PostgresConfiguration(url: database.superuserURL, schema: "scheduler")
-            let superuser = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+            let superuser = try await PostgresConnection.connect(database.superuser, on: TestLoop.shared)
             while try await superuser.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = 'scheduler_app'").count > 0
             {
                 try await superuser.execute("SELECT pg_sleep(0.01)")

@@ -84,7 +84,7 @@ struct PostgresLedgerTests {
                 FROM generate_series(1, 5000) AS run
                 """
             try await store.pool.execute(bulk)
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await owner.execute("ANALYZE jobs")
             await owner.close()
             func plan(_ filter: JobFilter) async throws -> String {
@@ -181,7 +181,7 @@ struct PostgresLedgerTests {
             #expect(faults.isEmpty)
             // One lost and one doubled row are found.
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute(
@@ -312,7 +312,7 @@ struct PostgresLedgerTests {
             _ = try await store.insert(jobs)
             _ = try await store.claim(Fixture.claim())
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute("CREATE TABLE broken (job_id uuid)")

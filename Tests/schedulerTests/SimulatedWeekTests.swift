@@ -49,7 +49,7 @@ struct SimulatedWeekTests {
             let limits = AccountLimits(runningInClass: Self.schedules, running: Self.schedules, open: Self.schedules * 2)
             let store = PostgresSchedulerStore(pool: bounded.pool, outbox: bounded.outbox, limits: limits)
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute("CREATE EXTENSION pgstattuple SCHEMA public")
