@@ -45,6 +45,10 @@ struct LedgerPropertyTests {
                 }
                 try await group.waitForAll()
             }
+            // A connection that was cut when its statement was over is found dead by whoever borrows it next.
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 { group.addTask { _ = try? await store.pool.query("SELECT pg_sleep(0.05)") } }
+            }
             // What still runs was lost with its claim's answer; it comes back, and all of it is done.
             var rounds = 0
             while rounds < 200 {
