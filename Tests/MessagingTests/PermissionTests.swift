@@ -75,6 +75,30 @@ import Testing
                     )
                     await #expect(throws: BrokerError.self) { try await publisher.publish(forged) }
                 }
+                // It may take its own bindings away again.
+                let link = try ConsumerLink(
+                    ConsumerLink.Configuration(
+                        url: try BrokerURL(url),
+                        service: "test",
+                        queue: MessagingFixture.queue,
+                        eventTypes: [ThingChanged.eventType],
+                        ladder: MessagingFixture.quickLadder,
+                        prefetch: 1,
+                        retirement: QueueRetirement(patience: .zero)
+                    ),
+                    readiness: nil
+                ) { _ in }
+                await link.start()
+                let event = try Envelope(ThingChanged(thing: "late", value: 1), subjectVersion: 1, occurredAt: .now(), recordedAt: .now())
+                try await eventually("no queue wants it") {
+                    do {
+                        try await fixture.publisher.publish(event)
+                        return false
+                    } catch let error as BrokerError where error.code == .unroutable {
+                        return true
+                    }
+                }
+                await link.stop()
             }
         }
     }

@@ -35,6 +35,27 @@ struct PostgresLedgerTests {
         }
     }
 
+    /// A worker has room in classes that have nothing most of the time: to ask for these again is a look, for which nobody waits in turn.
+    @Test(.timeLimit(.minutes(2))) func aClaimWhereNothingWaitsTakesNoTurn() async throws {
+        try await withPostgresStore { store, _ in
+            _ = try await store.insert([Fixture.job("a")])
+            let first = Fixture.claim(5)
+            let won = try await store.claim(first)
+            let nothing = try await store.claim(Fixture.claim(5))
+            #expect(won.count == 1 && nothing.isEmpty)
+            try await store.pool.withTransaction { connection in
+                _ = try await connection.query("SELECT pg_advisory_xact_lock(hashtextextended('scheduler.claims', 0))")
+                let still = try await store.claim(Fixture.claim(5))
+                // What a claim got before it hears again without a turn.
+                let again = try await store.claim(first)
+                #expect(still.isEmpty && again.map(\.attemptID) == won.map(\.attemptID))
+            }
+            _ = try await store.insert([Fixture.job("b"), Fixture.job("c", class: .standard)])
+            let both = Claim(id: .make(), worker: "worker", classes: [ClassSlots(class: .small, slots: 2), ClassSlots(class: .standard, slots: 2)])
+            #expect(Set(try await store.claim(both).map(\.idempotencyKey)) == ["b", "c"])
+        }
+    }
+
     @Test func aJobThatIsLostThreeTimesHasFailed() async throws {
         try await withPostgresStore { store, _ in
             let job = Fixture.job("a")

@@ -73,7 +73,9 @@ enum Application {
         )
 
         // What is heard and done in the background.
-        let runs = RunCompletedHandler(store: store, jobs: jobs, knowledge: KnowledgeLookup(market: market, time: time), time: time)
+        let versions = VersionCache(store: store)
+        let knowledge = KnowledgeLookup(market: market, time: time)
+        let runs = RunCompletedHandler(store: store, versions: versions, jobs: jobs, knowledge: knowledge, time: time)
         let consumers = try [
             consumer(runs, pool, settings, environment),
             consumer(OccurrenceSettledHandler(store: store), pool, settings, environment),
@@ -87,7 +89,7 @@ enum Application {
         let incidentStreams = IncidentStreams(incidents: incidents, door: door, time: time, loop: loops.control)
         let idempotency = PostgresIdempotencyStore(pool: pool, time: time) { outbox.poke() }
         let sealer = Sealer(store: store, signer: LedgerSigner(key: signingKey), time: time, loop: loops.control)
-        let settler = Settler(store: store, market: market, time: time)
+        let settler = Settler(store: store, versions: versions, market: market, time: time)
         let wakeups = try Wakeups(brokerURL: settings.brokerURL, service: "signals", loop: loops.control, readiness: readiness)
         let background: [any Component] = [
             sealer, SettlementPlanner(store: store, jobs: jobs, time: time, loop: loops.control),

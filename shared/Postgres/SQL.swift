@@ -13,6 +13,10 @@ public struct SQL: Sendable, ExpressibleByStringInterpolation {
     /// For the beginning of a transaction whose commit need not wait for the disk: a crash of the server may forget it.
     public static let withoutFlush: SQL = "SELECT set_config('synchronous_commit', 'off', true)"
 
+    /// For the beginning of a transaction whose statements look up what they are given by its key, a few at a time: their plans are made once on each
+    /// connection. Left to itself the server makes a plan anew for each array, which costs as much as the statement does.
+    public static let plannedOnce: SQL = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
+
     /// A statement without values.
     public init(stringLiteral value: String) {
         text = value

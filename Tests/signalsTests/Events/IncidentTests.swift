@@ -13,6 +13,16 @@ struct IncidentTests {
     /// Noon of yesterday: the troubles of one test are those of one day.
     private static let due = Timestamp(seconds: (Timestamp.now().microseconds / 86_400_000_000 - 1) * 86_400 + 43_200)
 
+    /// Who hears of it.
+    enum Way: CaseIterable, Sendable {
+        /// The consumers that hear of it anyway.
+        case now
+        /// What an older version left in a queue of its own.
+        case oldQueue
+        /// Both, while an older version is there too.
+        case both
+    }
+
     /// What happened, and the words that events say of it.
     private struct World {
         let signalID: SignalID
@@ -102,16 +112,47 @@ struct IncidentTests {
         await server.stop()
     }
 
-    private func hear(_ envelopes: [Envelope], _ platform: TestPlatform) async throws {
-        let handler = IncidentHandler()
-        for envelope in envelopes where try handler.concerns(envelope) {
-            let outcome = try await platform.pool.withTransaction { try await handler.handle(envelope, on: $0) }
-            #expect(outcome == .done)
+    private func hear(_ envelopes: [Envelope], _ platform: TestPlatform, _ way: Way = .now) async throws {
+        for envelope in envelopes {
+            if way != .oldQueue, envelope.type != RunRejected.eventType, envelope.type != RunRecorded.eventType {
+                try await hear(
+                    envelope,
+                    platform,
+                    envelope.type == JobCompleted.eventType ? platform.runs : OccurrenceSettledHandler(store: platform.store)
+                )
+            }
+            if way != .now { try await hear(envelope, platform, IncidentHandler()) }
         }
     }
 
-    @Test("Doubled and shuffled events give one answer: each due time counts once, as the worst that is known of it")
-    func anyOrder() async throws {
+    /// As the consumer would, but for the inbox: what it holds off must change nothing.
+    private func hear(_ envelope: Envelope, _ platform: TestPlatform, _ handler: any EventHandler, failing: (any Error)? = nil) async throws {
+        guard try handler.concerns(envelope) else { return }
+        let prepared: any EventHandler = try await handler.prepared(for: envelope)
+        let outcome = try await platform.pool.withTransaction { connection in
+            let outcome = try await prepared.handle(envelope, on: connection)
+            if let failing { throw failing }
+            return outcome
+        }
+        #expect(outcome == .done)
+    }
+
+    /// The event that a run ended whose last row is refused.
+    private func refused(_ id: SignalID, _ platform: TestPlatform, jobID: JobID = .make(), _ occurrence: OccurrenceID = .make(), at due: Timestamp)
+        async throws
+        -> Envelope
+    {
+        try await platform.completed(id, jobID: jobID, occurrenceID: occurrence, rows: 3, dueAt: due) { json in
+            guard case .object(var members) = json, var rows = members["rows"]?.array, case .object(var fields) = rows[2] else { return }
+            fields["value"] = "2"
+            rows[2] = .object(fields)
+            members["rows"] = .array(rows)
+            json = .object(members)
+        }
+    }
+
+    @Test("Doubled and shuffled events give one answer: each due time counts once, as the worst that is known of it", arguments: Way.allCases)
+    func anyOrder(_ way: Way) async throws {
         try await withPlatform { platform in
             let provider = Person.provider()
             let id = try await platform.publish(provider)
@@ -128,23 +169,31 @@ struct IncidentTests {
             try world.settled(occurrences[4], .late, at: due(4))
             try world.settled(occurrences[5], .skipped, "paused", at: due(5))
             try world.settled(occurrences[6], .skipped, "overlap", at: due(6))
-            let job = JobID.make()
-            try await platform.pool.execute(
-                """
-                INSERT INTO runs (job_id, signal_id, occurrence_id, outcome, due_at, ended_at)
-                VALUES (\(job), \(id), \(occurrences[7]), 'rejected', \(due(7)), \(due(7)))
-                """
-            )
-            try world.ended(occurrences[7], nil, nil, jobID: job, at: due(7))
-            try world.rejected(occurrences[7], row: 2, "value is 2", jobID: job)
             try world.settled(occurrences[7], .failed, "the rows were refused", at: due(7))
 
+            let reason = "value is 2, but a direction is -1, 0 or 1"
             var answers: Set<String> = []
             for seed in 0..<6 {
                 try await platform.pool.execute("DELETE FROM troubles")
                 try await platform.pool.execute("DELETE FROM incidents")
                 var numbers = SplitMix(seed: UInt64(seed))
-                try await hear((world.envelopes + world.envelopes).shuffled(using: &numbers), platform)
+                // A run is recorded once; so each seed has its own of the same due time.
+                let job = JobID.make()
+                var rejected = World(signalID: id, accountID: provider.accountID)
+                if way != .now { try rejected.rejected(occurrences[7], row: 2, reason, jobID: job) }
+                if way == .oldQueue {
+                    try await platform.pool.execute(
+                        """
+                        INSERT INTO runs (job_id, signal_id, occurrence_id, outcome, due_at, ended_at)
+                        VALUES (\(job), \(id), \(occurrences[7]), 'rejected', \(due(7)), \(due(7)))
+                        """
+                    )
+                }
+                let ended = try await refused(id, platform, jobID: job, occurrences[7], at: due(7))
+                // The ledger says that it was refused, so that comes after.
+                if way == .both { try await hear([ended], platform, way) }
+                let all = world.envelopes + rejected.envelopes + [ended]
+                try await hear((all + all).shuffled(using: &numbers), platform, way)
                 let found = try await IncidentStore(pool: platform.pool).incidents(of: id, kind: nil, unreadOnly: false, before: nil, limit: 100)
                 answers.insert(
                     found.map { incident in
@@ -155,7 +204,7 @@ struct IncidentTests {
             }
             #expect(answers.count == 1)
             let expected: [String] = [
-                "rejected invalid_output 1 \(due(7).iso8601) \(due(7).iso8601) - row 2: value is 2",
+                "rejected invalid_output 1 \(due(7).iso8601) \(due(7).iso8601) - row 2: \(reason)",
                 "paused - 1 \(due(5).iso8601) \(due(5).iso8601) paused -", "late - 1 \(due(4).iso8601) \(due(4).iso8601) - -",
                 "missed - 1 \(due(3).iso8601) \(due(3).iso8601) nobody was there -",
                 "failed exception 3 \(due(0).iso8601) \(due(2).iso8601) exception KeyError: row 22\n  File \"app.py\"",
@@ -275,6 +324,109 @@ struct IncidentTests {
         }
     }
 
+    @Test("Each kind is noted once: in the transaction of what says it, when that is tried again after an error, and when it is heard twice")
+    func eachKind() async throws {
+        struct Undone: Error {}
+        try await withPlatform { platform in
+            let provider = Person.provider()
+            let id = try await platform.publish(provider)
+            var world = World(signalID: id, accountID: provider.accountID)
+            try world.settled(.make(), .skipped, "paused", at: Self.due)
+            try world.settled(.make(), .missed, "downtime", at: Self.due)
+            try world.settled(.make(), .late, at: Self.due)
+            try world.ended(.make(), .exception, "KeyError", at: Self.due)
+            world.envelopes.append(try await platform.completed(id, dueAt: Self.due))
+            world.envelopes.append(try await refused(id, platform, at: Self.due))
+            let runs = platform.runs
+            for envelope in world.envelopes {
+                let handler: any EventHandler = envelope.type == JobCompleted.eventType ? runs : OccurrenceSettledHandler(store: platform.store)
+                let before = try await platform.pool.query("SELECT 1 FROM troubles").count
+                await #expect(throws: Undone.self) { try await hear(envelope, platform, handler, failing: Undone()) }
+                #expect(try await platform.pool.query("SELECT 1 FROM troubles").count == before)
+                for _ in 0..<2 { try await hear(envelope, platform, handler) }
+                #expect(try await platform.pool.query("SELECT 1 FROM troubles").count == before + 1)
+            }
+            // What goes well is none: neither a run in time nor a due time that was met.
+            let due = Timestamp.now()
+            try await hear([platform.completed(id, dueAt: due)], platform)
+            var well = World(signalID: id, accountID: provider.accountID)
+            try well.settled(.make(), .fired, at: due)
+            try await hear(well.envelopes, platform)
+            let found = try await IncidentStore(pool: platform.pool).incidents(of: id, kind: nil, unreadOnly: false, before: nil, limit: 100)
+            #expect(found.map { "\($0.kind) \($0.count)" }.sorted() == ["failed 1", "late 2", "missed 1", "paused 1", "rejected 1"])
+            #expect(Set(found.flatMap { [$0.firstDueAt, $0.lastDueAt] }) == [Self.due])
+            #expect(try await platform.said(RunRejected.eventType).count == 1)
+        }
+    }
+
+    @Test(
+        "What an older version left in its queue is handled, and nothing new comes there: that is noted by who hears it anyway",
+        .enabled(if: TestServers.hasBroker, "no test broker")
+    )
+    func upgrade() async throws {
+        /// As it was.
+        struct OldIncidentHandler: EventHandler {
+            static let consumerName = IncidentHandler.consumerName
+            static let eventTypes = IncidentHandler.eventTypes
+            func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome { .retry(reason: "not here") }
+        }
+        try await withVirtualHost { broker in
+            try await withPlatform { platform in
+                func consumer<Handler: EventHandler>(_ handler: Handler) throws -> EventConsumer {
+                    try EventConsumer(
+                        service: "signals",
+                        handler: handler,
+                        pool: platform.pool,
+                        brokerURL: broker.url,
+                        loop: TestLoop.shared,
+                        options: ConsumerOptions(retirementPatience: .zero)
+                    )
+                }
+                func bindings() async throws -> Int {
+                    let path = "exchanges/\(broker.virtualHost)/\(Topology.eventsExchange)/bindings/source"
+                    let all = try WireJSON.parse(try await broker.manage("GET", path)).array ?? []
+                    return all.filter { $0["destination"] == "signals.incidents" }.count
+                }
+                let provider = Person.provider()
+                let id = try await platform.publish(provider)
+                var world = World(signalID: id, accountID: provider.accountID)
+                try world.ended(.make(), .exception, "before", at: Self.due)
+                try world.settled(.make(), .missed, "before", at: Self.due)
+                let publisher = try BrokerPublisher(brokerURL: broker.url, service: "signals")
+                try await publisher.start()
+                await publisher.connected()
+                let old = try consumer(OldIncidentHandler())
+                try await old.start()
+                try await eventually("the queue") { try await bindings() == OldIncidentHandler.eventTypes.count }
+                await old.stop()
+                for envelope in world.envelopes { try await publisher.publish(envelope) }
+
+                let parts = try [consumer(platform.runs), consumer(OccurrenceSettledHandler(store: platform.store)), consumer(IncidentHandler())]
+                for part in parts { try await part.start() }
+                let store = IncidentStore(pool: platform.pool)
+                func counts() async throws -> [String] {
+                    try await store.incidents(of: id, kind: nil, unreadOnly: false, before: nil, limit: 100).map {
+                        "\($0.kind) \($0.message ?? $0.reason ?? "") \($0.count)"
+                    }.sorted()
+                }
+                try await eventually("what was left") { try await counts() == ["failed before 1", "missed before 1"] }
+                try await eventually("no bindings") { try await bindings() == 0 }
+                // The same again, for who hears of it now, and new ones.
+                try world.ended(.make(), .exception, "after", at: Self.due)
+                try world.settled(.make(), .missed, "after", at: Self.due)
+                for envelope in (world.envelopes + world.envelopes).shuffled() { try await publisher.publish(envelope) }
+                try await eventually("what is new") {
+                    try await platform.pool.query("SELECT 1 FROM inbox WHERE consumer IN ('runs', 'cadence')").count == 4
+                }
+                #expect(try await counts() == ["failed after 1", "failed before 1", "missed after 1", "missed before 1"])
+                #expect(try await platform.pool.query("SELECT 1 FROM inbox WHERE consumer = 'incidents'").count == 2)
+                #expect(try await bindings() == 0)
+                for part in parts.reversed() { await part.stop() }
+                await publisher.stop()
+            }
+        }
+    }
+
     @Test("Rows that came into the ledger too late are an incident too, one with a late start, and only those")
     func recordedLate() async throws {
         try await withPlatform { platform in
@@ -304,9 +456,16 @@ struct IncidentTests {
                 )
                 world.envelopes.append(try Envelope(recorded, subjectVersion: 1, occurredAt: .now(), recordedAt: .now()))
             }
-            try await hear(world.envelopes.reversed() + world.envelopes, platform)
+            try await hear(world.envelopes.reversed() + world.envelopes, platform, .oldQueue)
+            // Those that the ledger says from now on are noted with it.
+            world.envelopes = []
+            for (index, occurrence) in ([occurrences[0]] + [.make()]).enumerated() {
+                world.envelopes.append(try await platform.completed(id, occurrenceID: occurrence, dueAt: Self.due - .seconds(60 * index)))
+            }
+            try await hear(world.envelopes + world.envelopes, platform)
             let items = try await platform.client(provider).get("/api/signals/\(id)/incidents").json()["items"]?.array ?? []
-            #expect(items.count == 1 && items.first?["kind"] == "late" && items.first?["count"] == 2)
+            #expect(items.count == 1 && items.first?["kind"] == "late" && items.first?["count"] == 3)
+            #expect(items.first?["first_at"] == .string((Self.due - .seconds(60)).iso8601))
             #expect(items.first?["reason"] == "recorded too late to count" && items.first?["last_at"] == .string((Self.due + .seconds(60)).iso8601))
         }
     }

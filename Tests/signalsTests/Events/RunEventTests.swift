@@ -173,6 +173,7 @@ struct RunEventTests {
             #expect(try await recorded(after: 20) == false)
             let fresh = RunCompletedHandler(
                 store: platform.store,
+                versions: platform.versions,
                 jobs: platform.jobs,
                 knowledge: KnowledgeLookup(market: platform.market, time: platform.time),
                 time: platform.time

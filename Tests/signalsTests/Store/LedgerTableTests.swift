@@ -82,6 +82,29 @@ struct LedgerTableTests {
         }
     }
 
+    @Test("What is said of a run stands in the outbox in its order, with the versions of its subjects")
+    func news() async throws {
+        try await withPostgresStore { store, _, pool in
+            let (signal, version) = try await Fixtures.published(in: store)
+            try await pool.execute("DELETE FROM outbox")
+            _ = try await store.append(Fixtures.run(signal, version: version, rows: 2))
+            let run = Fixtures.run(signal, version: version, rows: 3)
+            let outcome = try await store.append(run)
+            _ = try await store.append(Fixtures.run(signal, version: version, rows: 0))
+            let said = try await pool.query("SELECT envelope FROM outbox ORDER BY id").map { try Envelope(decoding: $0.column(0)) }
+            #expect(
+                said.map(\.type) == [
+                    RunRecorded.eventType, PredictionRecorded.eventType, RunRecorded.eventType, PredictionRecorded.eventType, RunRecorded.eventType,
+                ]
+            )
+            #expect(said.map(\.subjectVersion) == [1, 2, 1, 5, 1])
+            let recorded: RunRecorded = try said[2].body()
+            #expect(recorded.jobID == run.jobID && recorded.rows == 3 && recorded.firstSeq == 3 && recorded.lastSeq == 5)
+            let predictions: PredictionRecorded = try said[3].body()
+            #expect(predictions.headLink == outcome.head && predictions.signalID == signal.id && predictions.firstSeq == 3)
+        }
+    }
+
     @Test("A seal is never older than what it binds, nor a row than the row before it, whatever the clock says")
     func clockSetBack() async throws {
         try await withPostgresStore { store, _, pool in

@@ -189,6 +189,29 @@ final class FakeJobs: JobLedger {
         var isRefusing = false
         /// What the scheduler answers instead of making a job.
         var refusal: ServiceClientError?
+        /// Whose lines are refused among many.
+        var full: Set<AccountID> = []
+
+        mutating func answer(_ request: JobRequest) throws -> JobReceipt {
+            if let known = ids[request.idempotencyKey] {
+                // As the scheduler: the same key with another wish is refused.
+                guard requests.contains(where: { $0.idempotencyKey == request.idempotencyKey && $0.comparedSpec == request.comparedSpec }) else {
+                    throw TestSupportError("422 idempotency_key_reused")
+                }
+                return JobReceipt(jobID: known, created: false)
+            }
+            let id = JobID.make()
+            ids[request.idempotencyKey] = id
+            requests.append(request)
+            standings[id] = JobStanding(state: .pending)
+            return JobReceipt(jobID: id, created: true)
+        }
+
+        mutating func wasAsked() throws {
+            asked += 1
+            if isRefusing { throw Refused() }
+            if let refusal { throw refusal }
+        }
     }
     let state = Mutex(State())
 
@@ -196,24 +219,23 @@ final class FakeJobs: JobLedger {
 
     func create(_ request: JobRequest) async throws -> JobReceipt {
         try state.withLock { state in
-            state.asked += 1
-            if state.isRefusing { throw Refused() }
-            if let refusal = state.refusal { throw refusal }
-            if let known = state.ids[request.idempotencyKey] {
-                // As the scheduler: the same key with another wish is refused.
-                guard state.requests.contains(where: { $0.idempotencyKey == request.idempotencyKey && $0.comparedSpec == request.comparedSpec })
-                else {
-                    throw TestSupportError("422 idempotency_key_reused")
-                }
-                return JobReceipt(jobID: known, created: false)
-            }
-            let id = JobID.make()
-            state.ids[request.idempotencyKey] = id
-            state.requests.append(request)
-            state.standings[id] = JobStanding(state: .pending)
-            return JobReceipt(jobID: id, created: true)
+            try state.wasAsked()
+            return try state.answer(request)
         }
     }
+
+    func create(_ requests: [JobRequest]) async throws -> [BulkReceipt.Line] {
+        try state.withLock { state in
+            try state.wasAsked()
+            guard (1...BulkRequest.mostJobs).contains(requests.count) else { throw TestSupportError("400 invalid_value") }
+            return try requests.map { request in
+                if state.full.contains(request.accountID) { return BulkReceipt.Line(code: "queue_full", detail: "full") }
+                let receipt = try state.answer(request)
+                return BulkReceipt.Line(jobID: receipt.jobID, created: receipt.created)
+            }
+        }
+    }
+
     func job(_ id: JobID) async throws -> JobStanding? { state.withLock { $0.standings[id] } }
     func result(_ sha256: SHA256Digest) async throws -> [UInt8]? { state.withLock { $0.results[sha256] } }
 }

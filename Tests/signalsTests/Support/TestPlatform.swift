@@ -82,6 +82,7 @@ struct TestPlatform: Sendable {
     let entitlements: EntitlementCache
     let hub: ChangeHub
     let knowledge: KnowledgeLookup
+    let versions: VersionCache
     let watch: RevisionWatch
     let keys: CachingAPIKeyVerifier
     var denied: DenySet { people.denied }
@@ -113,6 +114,7 @@ struct TestPlatform: Sendable {
         entitlements = EntitlementCache(store: store, time: time)
         hub = ChangeHub(time: time)
         knowledge = KnowledgeLookup(market: market, time: time)
+        self.versions = VersionCache(store: store)
         watch = RevisionWatch(store: store, reader: reader, hub: hub, time: time, loop: TestLoop.shared)
         keys = CachingAPIKeyVerifier(source: auth, control: TestLoop.shared, time: time)
         credentials = CredentialNews(keys: keys, denied: people.denied)
@@ -235,6 +237,7 @@ struct TestPlatform: Sendable {
     func completed(
         _ signalID: SignalID,
         jobID: JobID = .make(),
+        occurrenceID: OccurrenceID = .make(),
         rows: Int = 1,
         dueAt: Timestamp = .now(),
         change: (inout JSONValue) -> Void = { _ in }
@@ -276,7 +279,7 @@ struct TestPlatform: Sendable {
                 signalID: signalID,
                 versionID: versionID,
                 versionSHA256: version.sha256,
-                occurrenceID: .make(),
+                occurrenceID: occurrenceID,
                 dueAt: dueAt,
                 asOf: dueAt,
                 feed: .live,
@@ -296,7 +299,7 @@ struct TestPlatform: Sendable {
         return try await pool.withTransaction { try await handler.handle(envelope, on: $0) }
     }
 
-    var runs: RunCompletedHandler { RunCompletedHandler(store: store, jobs: jobs, knowledge: knowledge, time: time) }
+    var runs: RunCompletedHandler { RunCompletedHandler(store: store, versions: versions, jobs: jobs, knowledge: knowledge, time: time) }
 
     func said(_ type: String) async throws -> [Envelope] {
         try await pool.query("SELECT envelope FROM outbox WHERE type = \(type) ORDER BY id").map { try Envelope(decoding: $0.column(0)) }

@@ -39,7 +39,8 @@ struct SettlerTests {
         _ = try await store.seal(signing: Fixtures.signing)
         market.state.withLock { $0.bars = bars(from: due - .seconds(60), [90, 95, 99, 100, 101, 102, 104, 103], knownAt: { $0 }) }
         func settle(after seconds: Int64) async throws -> Settler.Report {
-            try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds)))
+                .settle(signal.id)
         }
         #expect(try await settle(after: 61) == Settler.Report())
         market.state.withLock { $0.isAway = true }
@@ -60,7 +61,7 @@ struct SettlerTests {
         let (signal, version) = try await Fixtures.published(in: store)
         let due = Timestamp.now()
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: due))
-        let settler = Settler(store: store, market: FakeMarket(), time: Fixed(moment: due + .seconds(70)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: FakeMarket(), time: Fixed(moment: due + .seconds(70)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 1))
     }
 
@@ -91,7 +92,8 @@ struct SettlerTests {
         let (signal, due) = try await recorded(in: store)
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds)))
+                .settle(signal.id)
         }
         #expect(try await look(after: 70) == Settler.Report(waiting: 1))
         // An import brings half of the window, the next one the rest.
@@ -114,7 +116,8 @@ struct SettlerTests {
         market.state.withLock { $0.bars = later }
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds)))
+                .settle(signal.id)
         }
         #expect(try await look(after: 2 * 86_400) == Settler.Report(waiting: 1))
         if isFilled {
@@ -131,7 +134,12 @@ struct SettlerTests {
         let (signal, due) = try await recorded(in: store)
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: FakeMarket(), time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(
+                store: store,
+                versions: VersionCache(store: store),
+                market: FakeMarket(),
+                time: Fixed(moment: due + .seconds(seconds))
+            ).settle(signal.id)
         }
         #expect(try await look(after: 4 * 86_400) == Settler.Report(waiting: 1))
         #expect(try await look(after: 4 * 86_400 + 60) == Settler.Report(unresolved: 1))
@@ -150,7 +158,8 @@ struct SettlerTests {
             let only = OutcomeBar(start: due, end: due + .seconds(60), open: DecimalText(units: 100), close: DecimalText(units: 101))
             state.bars = [(only, knownAt: only.end)]
         }
-        let report = try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62))).settle(signal.id)
+        let report = try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(62)))
+            .settle(signal.id)
         #expect(report == Settler.Report(unresolved: 1))
     }
 
@@ -166,7 +175,8 @@ struct SettlerTests {
         }
         func look(after seconds: Int64) async throws -> Settler.Report {
             try await store.settle(signal.id, outcomes: [:], again: [1: due])
-            return try await Settler(store: store, market: market, time: Fixed(moment: due + .seconds(seconds))).settle(signal.id)
+            return try await Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(seconds)))
+                .settle(signal.id)
         }
         #expect(try await look(after: 62) == Settler.Report(waiting: 1))
         market.state.withLock { $0.refusedSeconds = [1] }
@@ -180,7 +190,12 @@ struct SettlerTests {
         let market = FakeMarket()
         let (signal, due) = try await recorded(in: store)
         market.state.withLock { $0.refusedSeconds = [15] }
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(4 * 86_400 + 60)))
+        let settler = Settler(
+            store: store,
+            versions: VersionCache(store: store),
+            market: market,
+            time: Fixed(moment: due + .seconds(4 * 86_400 + 60))
+        )
         #expect(try await settler.settle(signal.id) == Settler.Report(unresolved: 1))
     }
 
@@ -196,7 +211,7 @@ struct SettlerTests {
             state.bars = bars(from: due, [100, 101, 102, 103], knownAt: { $0 })
         }
         for instrument in ["BAD", "BAD", "BTCUSD"] { try await record(signal, version, due: due, instrument: instrument, in: store) }
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(62)))
         await #expect(throws: FakeMarket.Damaged.self) { try await settler.settle(signal.id) }
         let found = try await outcomes(of: signal, in: store)
         #expect(found.map { $0?.realised.state } == [nil, nil, .settled])
@@ -211,50 +226,80 @@ struct SettlerTests {
         let (signal, version) = try await Fixtures.published(in: store)
         let due = Timestamp(seconds: Timestamp.now().seconds)
         for _ in 0..<5 { try await record(signal, version, due: due, instrument: "BTCUSD", in: store) }
-        let settler = Settler(store: store, market: market, time: Fixed(moment: due + .seconds(62)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: due + .seconds(62)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 5))
         #expect(market.state.withLock { $0.asked } == 1)
+    }
+
+    private func statement(windowEnd: Timestamp, feed: FeedKind) -> PredictionStatement {
+        PredictionStatement(
+            signalID: .make(),
+            versionSHA256: LedgerHash.zero,
+            envSHA256: LedgerHash.zero,
+            dataSHA256: LedgerHash.zero,
+            jobID: .make(),
+            row: PredictionRow(
+                row: 0,
+                instrument: "BTCUSD",
+                kind: .direction,
+                value: .single(.zero),
+                targetFrom: windowEnd - .seconds(60),
+                targetTo: windowEnd
+            ),
+            dueAt: windowEnd - .seconds(60),
+            asOf: windowEnd - .seconds(60),
+            referencePrice: nil,
+            feed: feed,
+            late: false
+        )
+    }
+
+    /// All looks at a prediction that never has an outcome.
+    private func looks(at statement: PredictionStatement, madeAt: Timestamp) -> [Timestamp] {
+        let wait = Settlement.waiting(for: statement, madeAt: madeAt)
+        var looks: [Timestamp] = [wait.checkAt]
+        while let last = looks.last, last < wait.giveUpAt { looks.append(Settlement.again(for: statement, madeAt: madeAt, now: last)) }
+        return looks
     }
 
     @Test("While bars are missing for four days, the pauses between looks grow, and those that wait alike are looked at together")
     func growingPauses() throws {
         let end = Timestamp(seconds: 1_760_000_000)
-        func statement(windowEnd: Timestamp) -> PredictionStatement {
-            PredictionStatement(
-                signalID: .make(),
-                versionSHA256: LedgerHash.zero,
-                envSHA256: LedgerHash.zero,
-                dataSHA256: LedgerHash.zero,
-                jobID: .make(),
-                row: PredictionRow(
-                    row: 0,
-                    instrument: "BTCUSD",
-                    kind: .direction,
-                    value: .single(.zero),
-                    targetFrom: windowEnd - .seconds(60),
-                    targetTo: windowEnd
-                ),
-                dueAt: windowEnd - .seconds(60),
-                asOf: windowEnd - .seconds(60),
-                referencePrice: nil,
-                feed: .live,
-                late: false
-            )
-        }
         let madeAt = end - .seconds(60)
-        let wait = Settlement.waiting(for: statement(windowEnd: end), madeAt: madeAt)
-        var looks: [Timestamp] = [wait.checkAt]
-        while let last = looks.last, last < wait.giveUpAt {
-            looks.append(Settlement.again(for: statement(windowEnd: end), madeAt: madeAt, now: last))
-        }
+        let looks = looks(at: statement(windowEnd: end, feed: .live), madeAt: madeAt)
         #expect(looks.count < 400, "\(looks.count) looks")
         for (before, after) in zip(looks, looks.dropFirst()) {
-            #expect(after > before && after - before <= max(.seconds(1), (before - end) / 4))
+            #expect(after > before && after - before <= max(.seconds(1), (before - end) / 8))
         }
         // A prediction a minute, all of them ten hours old and more: they come due at the same moments.
         let now = end + .seconds(36_000)
-        let together = Set((0..<600).map { Settlement.again(for: statement(windowEnd: end - .seconds($0 * 60)), madeAt: madeAt, now: now) })
+        let together = Set(
+            (0..<600).map { Settlement.again(for: statement(windowEnd: end - .seconds($0 * 60), feed: .live), madeAt: madeAt, now: now) }
+        )
         #expect(together.count == 1)
+    }
+
+    @Test("A replay's prediction is looked at after a tenth of its age, between one second and five minutes, together with others of its signal")
+    func replayPauses() throws {
+        // Not at a whole second.
+        let madeAt = Timestamp(seconds: 1_760_000_000) + .milliseconds(370)
+        let statement = statement(windowEnd: madeAt + .seconds(60), feed: .replay)
+        let looks = looks(at: statement, madeAt: madeAt)
+        #expect(looks.count < 900, "\(looks.count) looks")
+        for (before, after) in zip(looks, looks.dropFirst()) {
+            #expect(after > before && after - before <= max(.seconds(1), min((before - madeAt) / 10, .seconds(300))))
+        }
+        // A prediction a second, each looked at on its own way for forty minutes: what waits behind the same window for ten minutes and more comes due at
+        // moments that all of it shares, not at one for each.
+        let now = madeAt + .seconds(2_400)
+        var moments: Set<Timestamp> = []
+        for second in 0..<1_800 {
+            let made = madeAt + .seconds(second) + .milliseconds(second % 7)
+            var next = Settlement.waiting(for: statement, madeAt: made).checkAt
+            while next < now { next = Settlement.again(for: statement, madeAt: made, now: next + .milliseconds(second % 11)) }
+            moments.insert(next)
+        }
+        #expect(moments.count <= 4, "\(moments.count) moments")
     }
 
     @Test("A replay is measured in the bars' own time, from what had not been released yet", arguments: [true, false])
@@ -276,7 +321,7 @@ struct SettlerTests {
         let from = isWallClock ? asOf : old + .seconds(30)
         _ = try await store.append(Fixtures.run(signal, version: version, dueAt: asOf, feed: .replay, targetFrom: from))
         _ = try await store.seal(signing: Fixtures.signing)
-        let settler = Settler(store: store, market: market, time: Fixed(moment: asOf + .seconds(600)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: asOf + .seconds(600)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 1))
         released(5)
         try await store.settle(signal.id, outcomes: [:], again: [1: asOf])
@@ -312,7 +357,7 @@ struct SettlerTests {
             _ = try await store.append(Fixtures.run(signal, version: version, dueAt: dueAt, feed: .replay, targetFrom: from))
         }
         _ = try await store.seal(signing: Fixtures.signing)
-        let settler = Settler(store: store, market: market, time: Fixed(moment: first + .seconds(600)))
+        let settler = Settler(store: store, versions: VersionCache(store: store), market: market, time: Fixed(moment: first + .seconds(600)))
         #expect(try await settler.settle(signal.id) == Settler.Report(waiting: 5))
         // The newest bar, and the one that was known at the first window's `as_of`.
         #expect(market.state.withLock { $0.asked } == 2)
@@ -341,8 +386,8 @@ struct SettlerTests {
         #expect(request.kind == .settlement && request.resourceClass == .signals && request.spec["signal_id"]?.string == signal.id.description)
         // Nothing is settled for an hour; a second replica plans as well.
         let other = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
-        for _ in 0..<1_800 {
-            clock.advance(by: .seconds(2))
+        for _ in 0..<720 {
+            clock.advance(by: SettlementPlanner.interval)
             await planner.round()
             await other.round()
         }
@@ -354,6 +399,32 @@ struct SettlerTests {
         clock.advance(by: .seconds(10))
         await planner.round()
         #expect(jobs.state.withLock { $0.requests.count } == 7)
+    }
+
+    @Test("One call makes the jobs of a round; a signal whose job is refused keeps no other from its own, and is asked for again")
+    func oneCall() async throws {
+        let store = InMemorySignalsStore()
+        let jobs = FakeJobs()
+        let due = Timestamp(seconds: 1_760_000_000)
+        var signals: [Signal] = []
+        for _ in 0..<5 {
+            let (signal, version) = try await Fixtures.published(in: store)
+            _ = try await store.append(Fixtures.run(signal, version: version, dueAt: due))
+            signals.append(signal)
+        }
+        let full = signals[0].accountID
+        jobs.state.withLock { $0.full = [full] }
+        let clock = ManualTimeSource(due + .seconds(64))
+        let planner = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
+        await planner.round()
+        #expect(jobs.state.withLock { $0.asked } == 1)
+        #expect(jobs.state.withLock { Set($0.requests.map(\.accountID)) } == Set(signals.map(\.accountID)).subtracting([full]))
+        jobs.state.withLock { $0.full = [] }
+        await planner.round()
+        #expect(jobs.state.withLock { $0.requests.count } == 5 && jobs.state.withLock { $0.asked } == 2)
+        // Nothing new: nobody is asked.
+        await planner.round()
+        #expect(jobs.state.withLock { $0.asked } == 2)
     }
 
     @Test("Many signals that are stuck do not keep a new one from its turn")
@@ -370,7 +441,7 @@ struct SettlerTests {
         let planner = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
         await planner.round()
         #expect(jobs.state.withLock { $0.requests.count } == SettlementPlanner.maximumNewJobs)
-        clock.advance(by: .seconds(2))
+        clock.advance(by: SettlementPlanner.interval)
         await planner.round()
         #expect(jobs.state.withLock { $0.requests.count } == SettlementPlanner.maximumNewJobs + 1)
     }

@@ -17,10 +17,7 @@ struct BarsClosedHandler: EventHandler {
         let event = try envelope.body(as: BarsClosed.self)
         let transaction = PostgresSchedulerTransaction(connection: connection, outbox: outbox, news: news)
         let jobs = try await BarCloseKeeper.apply(event, now: time.now(), in: transaction)
-        await connection.afterCommit {
-            outbox.poke()
-            if jobs > 0 { hint(.signal) }
-        }
+        if jobs > 0 { await connection.afterCommit { hint(.signal) } }
         return .done
     }
 }

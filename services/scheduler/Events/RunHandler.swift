@@ -16,7 +16,6 @@ struct RunHandler: EventHandler {
         case RunRejected.eventType: try await Self.apply(try envelope.body(as: RunRejected.self), in: transaction)
         default: return .deadLetter(reason: "an event of type \(envelope.type) is not for this queue")
         }
-        await connection.afterCommit { outbox.poke() }
         return .done
     }
 

@@ -32,10 +32,7 @@ struct SignalHandler: EventHandler {
             )
         default: return .deadLetter(reason: "an event of type \(envelope.type) is not for this queue")
         }
-        await connection.afterCommit { [awaitsBars] in
-            outbox.poke()
-            if awaitsBars { onBarsAwaited() }
-        }
+        if awaitsBars { await connection.afterCommit(onBarsAwaited) }
         return .done
     }
 }

@@ -21,6 +21,15 @@ enum ClaimStatements {
             pg_advisory_xact_lock(hashtextextended('scheduler.claims', 0))
         """
 
+    /// Those of the classes in which a job waits for nothing but a worker or its moment.
+    static func waiting(in classes: [ResourceClass]) -> SQL {
+        """
+        SELECT class FROM unnest(\(classes)) AS class CROSS JOIN LATERAL (
+            SELECT FROM ONLY jobs WHERE state = 'pending' AND blocked_by = 0 AND resource_class = class
+            ORDER BY resource_class, precedence, account_id, available_at LIMIT 1) AS first
+        """
+    }
+
     /// What the same claims got before and still hold.
     static func held(by claims: [Claim]) -> SQL {
         """

@@ -10,6 +10,7 @@ extension PostgresSchedulerStore {
             // Who fails may try again, which settles nothing; that is known when the job is read.
             let failed = finished.filter { $0.outcome == .failed }.map(\.jobID)
             let answers = try await transaction.connection.pipeline([
+                .plannedOnce,
                 ScheduleLocks.taking(
                     ofEndsOf: finished.map(\.jobID),
                     where: "(jobs.cancel_requested_at IS NOT NULL OR jobs.job_id = ANY (\(failed))) AND jobs.state = 'running'"
@@ -21,8 +22,8 @@ extension PostgresSchedulerStore {
                 ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
                 """,
             ])
-            let schedules = try ScheduleLocks(answers[0])
-            let jobs = Dictionary(try answers[1].map { try JobColumns.job($0) }.map { ($0.id, $0) }) { first, _ in first }
+            let schedules = try ScheduleLocks(answers[1])
+            let jobs = Dictionary(try answers[2].map { try JobColumns.job($0) }.map { ($0.id, $0) }) { first, _ in first }
             var endings: [JobEnding] = []
             var logs: [(JobID, FinishedJob)] = []
             var seen: Set<JobID> = []

@@ -147,9 +147,10 @@ struct PostgresSchedulerTransaction: SchedulerTransaction {
 
     func lockedOccurrences(_ ids: [OccurrenceID]) async throws -> [Occurrence] {
         if ids.isEmpty { return [] }
-        return try await connection.query(
-            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id = ANY (\(ids)) ORDER BY occurrence_id FOR NO KEY UPDATE"
-        ).map(OccurrenceColumns.occurrence)
+        return try await connection.pipeline([
+            .plannedOnce,
+            "SELECT \(unsafe: OccurrenceColumns.list) FROM occurrences WHERE occurrence_id = ANY (\(ids)) ORDER BY occurrence_id FOR NO KEY UPDATE",
+        ])[1].map(OccurrenceColumns.occurrence)
     }
 
     func update(_ occurrences: [Occurrence]) async throws {

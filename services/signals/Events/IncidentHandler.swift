@@ -2,10 +2,18 @@ import Contracts
 import Messaging
 import Postgres
 
-/// Hears of runs that failed, were refused, began or were recorded late, or did not happen, and keeps them for the signal's provider.
+/// Handles what is left in a queue that gets nothing new: runs that failed, were refused or recorded late, or did not happen.
+///
+/// Up to the version before every run of a signal came here as well, though few concern a provider. Now whoever hears the event anyway notes the incident
+/// in the same transaction (``RunCompletedHandler``, ``OccurrenceSettledHandler``), and the store does where it says that a run was recorded or refused.
+///
+/// In an upgrade a replica of the version before may take an event from those consumers and leave the incident to this queue: it keeps its bindings for as
+/// long as one is there, and when one that was started again binds it anew. What comes both ways is one incident, as ``IncidentStore/note(_:on:)`` takes
+/// the same word twice for one.
 struct IncidentHandler: EventHandler {
     static let consumerName = "incidents"
     static let eventTypes = [JobCompleted.eventType, OccurrenceSettled.eventType, RunRecorded.eventType, RunRejected.eventType]
+    static let isRetired = true
 
     /// Most runs end well: those cost no transaction.
     func concerns(_ envelope: Envelope) throws -> Bool {

@@ -2,7 +2,8 @@ import Contracts
 import Messaging
 import Postgres
 
-/// Hears what became of a due time, and that a schedule was paused or goes on, so that subscribers can tell "no news" from "did not run".
+/// Hears what became of a due time, and that a schedule was paused or goes on, so that subscribers can tell "no news" from "did not run", and the provider
+/// sees what went wrong.
 struct OccurrenceSettledHandler: EventHandler {
     static let consumerName = "cadence"
     static let eventTypes = [OccurrenceSettled.eventType, ScheduleChanged.eventType]
@@ -32,6 +33,7 @@ struct OccurrenceSettledHandler: EventHandler {
             version: envelope.subjectVersion
         )
         _ = try await store.on(connection).apply(record, to: event.signalID)
+        if let trouble = Trouble(event) { try await IncidentStore.note(trouble, on: connection) }
         return .done
     }
 }

@@ -10,21 +10,27 @@ struct RunCompletedHandler: EventHandler {
     static let eventTypes = [JobCompleted.eventType]
 
     let store: PostgresSignalsStore
+    let versions: VersionCache
     let jobs: any JobLedger
     let knowledge: KnowledgeLookup
     let time: any TimeSource
-    /// What other services said of the event at hand.
+    /// What was found out about the event at hand before its transaction.
     private var found = Found()
 
-    init(store: PostgresSignalsStore, jobs: any JobLedger, knowledge: KnowledgeLookup, time: any TimeSource) {
+    init(store: PostgresSignalsStore, versions: VersionCache, jobs: any JobLedger, knowledge: KnowledgeLookup, time: any TimeSource) {
         self.store = store
+        self.versions = versions
         self.jobs = jobs
         self.knowledge = knowledge
         self.time = time
     }
 
     private struct Found: Sendable {
+        /// The event itself, and its rows, are read but once.
+        var event: JobCompleted?
         var result = Result.missing
+        var rows: SignalRunResult?
+        var version: SignalVersion?
         var knowledge: [String: MarketKnowledge] = [:]
     }
 
@@ -36,12 +42,14 @@ struct RunCompletedHandler: EventHandler {
 
     func prepared(for envelope: Envelope) async throws -> RunCompletedHandler {
         let event = try envelope.body(as: JobCompleted.self)
-        guard let summary = event.specSummary, event.outcome == .completed else { return self }
         var prepared = self
+        prepared.found.event = event
+        guard let summary = event.specSummary, event.outcome == .completed else { return prepared }
         prepared.found.result = try await result(of: event)
-        guard case .found(let json) = prepared.found.result, let result: SignalRunResult = try? WireJSON.decode(from: json),
-            let version = try await store.version(summary.versionID)
-        else { return prepared }
+        guard case .found(let json) = prepared.found.result, let result: SignalRunResult = try? WireJSON.decode(from: json) else { return prepared }
+        prepared.found.rows = result
+        guard let version = try await versions.version(summary.versionID) else { return prepared }
+        prepared.found.version = version
         // Only what the manifest names: a row about anything else will be refused.
         let instruments = Set(result.rows.map(\.instrument)).intersection(version.instruments)
         prepared.found.knowledge = await knowledge.knowledge(of: instruments, asOf: summary.asOf, feed: summary.feed)
@@ -49,9 +57,11 @@ struct RunCompletedHandler: EventHandler {
     }
 
     func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome {
-        let event = try envelope.body(as: JobCompleted.self)
+        let event = try found.event ?? envelope.body(as: JobCompleted.self)
         guard let summary = event.specSummary else { return .done }
-        return try await apply(event, summary, to: store.on(connection))
+        let outcome = try await apply(event, summary, to: store.on(connection))
+        if outcome == .done, let trouble = Trouble(event) { try await IncidentStore.note(trouble, on: connection) }
+        return outcome
     }
 
     /// The rules, on any store.
@@ -73,7 +83,7 @@ struct RunCompletedHandler: EventHandler {
         }
         let result: SignalRunResult
         do {
-            result = try WireJSON.decode(from: json)
+            result = try found.rows ?? WireJSON.decode(from: json)
         } catch let error as DecodingError {
             return try await reject(
                 event,
@@ -83,8 +93,7 @@ struct RunCompletedHandler: EventHandler {
                 store
             )
         }
-        guard let version = try await store.version(summary.versionID), version.signalID == summary.signalID, version.sha256 == summary.versionSHA256
-        else {
+        guard let version = found.version, version.signalID == summary.signalID, version.sha256 == summary.versionSHA256 else {
             return try await reject(
                 event,
                 summary,

@@ -16,7 +16,8 @@ struct IncidentStore: Sendable {
 
     // MARK: Writing
 
-    /// Takes what an event says of a due time, in the event's transaction. The same word again changes nothing.
+    /// Takes what is said of a due time, in the transaction that hears or says it. The same word again changes nothing. Comes last there: the account's
+    /// row is locked until the transaction ends, and whoever locks nothing after it waits for nobody in a circle.
     static func note(_ said: Trouble, on connection: PostgresConnection) async throws {
         // The account's row is locked first and by everybody: events about one due time take turns, and revisions rise as they are committed. Two are
         // taken: one event changes two incidents at most, and each change has a revision of its own.

@@ -11,14 +11,19 @@ extension PostgresSignalsStore {
 
     func append(_ run: CompletedRun) async throws -> AppendOutcome {
         try await transaction { connection in
-            // Both travel together; the clock is read by the second statement, which runs when the first has the lock.
+            // Both travel together; the second statement runs when the first has the lock: it reads the clock then, and sees a run of the same job that
+            // was recorded by who had the lock before.
             let answers = try await connection.pipeline([
-                "SELECT seq, link, made_at FROM heads WHERE signal_id = \(run.signalID) FOR UPDATE", "SELECT clock_timestamp()",
+                "SELECT seq, link, made_at FROM heads WHERE signal_id = \(run.signalID) FOR UPDATE",
+                """
+                SELECT clock_timestamp(), known.job_id IS NOT NULL, known.first_seq, known.last_seq, known.late
+                FROM (SELECT) AS always LEFT JOIN runs AS known ON known.job_id = \(run.jobID)
+                """,
             ])
-            guard let head = answers[0].first, let clock = answers[1].first else { throw SignalsStoreError.unknownSignal }
+            guard let head = answers[0].first, let present = answers[1].first else { throw SignalsStoreError.unknownSignal }
             let (seq, link, lastMadeAt) = try head.decode(Int64.self, SHA256Digest.self, Timestamp?.self)
-            let madeAt = MadeAt.next(clock: try clock.column(0), last: lastMadeAt)
-            if let known = try await recordedRun(run.jobID, link: link, madeAt: madeAt, on: connection) { return known }
+            let madeAt = MadeAt.next(clock: try present.column(0), last: lastMadeAt)
+            if let known = try Self.recordedRun(present, link: link, madeAt: madeAt) { return known }
 
             let rows = try await chained(run, after: link, seq: seq, madeAt: madeAt)
             let outcome = AppendOutcome(
@@ -29,8 +34,9 @@ extension PostgresSignalsStore {
                 madeAt: rows.last?.entry.madeAt ?? madeAt,
                 late: rows.contains { $0.statement.late }
             )
-            try await insert(run, rows: rows, outcome, on: connection)
-            try await say(run, outcome, on: connection)
+            let recorded = RunRecorded(run, outcome)
+            _ = try await connection.pipeline(Self.insertion(of: run, rows: rows, outcome) + [news(recorded, outcome)])
+            if let trouble = Trouble(recorded, dueAt: run.dueAt) { try await IncidentStore.note(trouble, on: connection) }
             return outcome
         }
     }
@@ -42,15 +48,13 @@ extension PostgresSignalsStore {
     }
 
     /// A run that is in the ledger already: a job has one.
-    private func recordedRun(_ jobID: JobID, link: SHA256Digest, madeAt: Timestamp, on connection: PostgresConnection) async throws -> AppendOutcome?
-    {
-        let rows = try await connection.query("SELECT first_seq, last_seq, late FROM runs WHERE job_id = \(jobID)")
-        guard let row = rows.first else { return nil }
-        let (first, last, late) = try row.decode(Int64?.self, Int64?.self, Bool.self)
-        return AppendOutcome(isNew: false, firstSeq: first ?? 0, lastSeq: last ?? 0, head: link, madeAt: madeAt, late: late)
+    private static func recordedRun(_ row: PostgresRow, link: SHA256Digest, madeAt: Timestamp) throws -> AppendOutcome? {
+        guard try row.column(1) else { return nil }
+        let (first, last): (Int64?, Int64?) = (try row.column(2), try row.column(3))
+        return AppendOutcome(isNew: false, firstSeq: first ?? 0, lastSeq: last ?? 0, head: link, madeAt: madeAt, late: try row.column(4))
     }
 
-    private func insert(_ run: CompletedRun, rows: [StoredPrediction], _ outcome: AppendOutcome, on connection: PostgresConnection) async throws {
+    private static func insertion(of run: CompletedRun, rows: [StoredPrediction], _ outcome: AppendOutcome) -> [SQL] {
         var statements: [SQL] = [
             """
             INSERT INTO runs (job_id, signal_id, version_id, occurrence_id, attempt_id, outcome, reported_rows, first_seq, last_seq, late, due_at, ended_at)
@@ -59,8 +63,8 @@ extension PostgresSignalsStore {
             """
         ]
         if !rows.isEmpty {
-            statements.append(Self.insertion(of: rows, from: run))
-            statements.append(Self.waiting(for: rows, of: run.signalID))
+            statements.append(insertion(of: rows, from: run))
+            statements.append(waiting(for: rows, of: run.signalID))
             statements.append(
                 """
                 UPDATE heads SET seq = \(outcome.lastSeq), link = \(outcome.head), made_at = \(outcome.madeAt), revision = revision + 1
@@ -68,7 +72,7 @@ extension PostgresSignalsStore {
                 """
             )
         }
-        _ = try await connection.pipeline(statements)
+        return statements
     }
 
     /// All rows of a run in one statement: what differs from row to row comes as arrays, what a run has once stands beside them.
@@ -99,33 +103,16 @@ extension PostgresSignalsStore {
             """
     }
 
-    private func say(_ run: CompletedRun, _ outcome: AppendOutcome, on connection: PostgresConnection) async throws {
-        try await say(
-            RunRecorded(
-                jobID: run.jobID,
-                signalID: run.signalID,
-                occurrenceID: run.occurrenceID,
-                firstSeq: outcome.firstSeq,
-                lastSeq: outcome.lastSeq,
-                rows: run.rows.count,
-                late: outcome.late,
-                recordedAt: outcome.madeAt
-            ),
-            version: 1,
-            on: connection
+    private func news(_ recorded: RunRecorded, _ outcome: AppendOutcome) throws -> SQL {
+        guard recorded.rows > 0 else { return try saying([(recorded, 1)]) }
+        let predictions = PredictionRecorded(
+            signalID: recorded.signalID,
+            firstSeq: outcome.firstSeq,
+            lastSeq: outcome.lastSeq,
+            headLink: outcome.head,
+            madeAt: outcome.madeAt
         )
-        guard !run.rows.isEmpty else { return }
-        try await say(
-            PredictionRecorded(
-                signalID: run.signalID,
-                firstSeq: outcome.firstSeq,
-                lastSeq: outcome.lastSeq,
-                headLink: outcome.head,
-                madeAt: outcome.madeAt
-            ),
-            version: outcome.lastSeq,
-            on: connection
-        )
+        return try saying([(recorded, 1), (predictions, outcome.lastSeq)])
     }
 
     func record(_ run: EndedRun, now: Timestamp) async throws -> Bool {
@@ -140,11 +127,15 @@ extension PostgresSignalsStore {
             )
             guard inserted == 1 else { return false }
             if run.outcome == .rejected {
-                try await say(
-                    RunRejected(jobID: run.jobID, signalID: run.signalID, occurrenceID: run.occurrenceID, row: run.badRow, reason: run.reason),
-                    version: 1,
-                    on: connection
+                let rejected = RunRejected(
+                    jobID: run.jobID,
+                    signalID: run.signalID,
+                    occurrenceID: run.occurrenceID,
+                    row: run.badRow,
+                    reason: run.reason
                 )
+                try await say(rejected, version: 1, on: connection)
+                try await IncidentStore.note(Trouble(rejected, dueAt: run.dueAt ?? now), on: connection)
             }
             return true
         }
@@ -175,6 +166,21 @@ extension PostgresSignalsStore {
 
     func ledgerEpoch() async throws -> Int64 {
         try await query("SELECT coalesce(max(epoch), 1) FROM ledger_epochs").first?.column(0) ?? 1
+    }
+}
+
+extension RunRecorded {
+    fileprivate init(_ run: CompletedRun, _ outcome: AppendOutcome) {
+        self.init(
+            jobID: run.jobID,
+            signalID: run.signalID,
+            occurrenceID: run.occurrenceID,
+            firstSeq: outcome.firstSeq,
+            lastSeq: outcome.lastSeq,
+            rows: run.rows.count,
+            late: outcome.late,
+            recordedAt: outcome.madeAt
+        )
     }
 }
 

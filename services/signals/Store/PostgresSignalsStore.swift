@@ -88,6 +88,9 @@ struct PostgresSignalsStore: SignalsStore {
         _ = try await outbox.append(event, subjectVersion: version, on: connection)
     }
 
+    /// The statement that says events, for who sends it along with others in the transaction of what they are about.
+    func saying(_ events: [(event: any EventBody, subjectVersion: Int64)]) throws -> SQL { try outbox.insertion(of: events) }
+
     /// Lets readers' caches know that a signal's answers are different from now on.
     func raiseRevision(_ signalID: SignalID, on connection: PostgresConnection) async throws {
         try await connection.execute("UPDATE heads SET revision = revision + 1 WHERE signal_id = \(signalID)")

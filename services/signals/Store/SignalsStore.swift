@@ -79,7 +79,8 @@ protocol SignalsStore: Sendable {
 
     // MARK: Ledger
 
-    /// Appends a run's rows to the chain, all or none, and says `run.recorded` and `prediction.recorded`.
+    /// Appends a run's rows to the chain, all or none, and says `run.recorded` and `prediction.recorded`. The store that serves notes it as an incident when
+    /// they came too late to count, and likewise what `record` refuses.
     func append(_ run: CompletedRun) async throws -> AppendOutcome
     /// Remembers a run without predictions; says `run.rejected` when its rows were refused. False when the run was known.
     func record(_ run: EndedRun, now: Timestamp) async throws -> Bool

@@ -5,6 +5,8 @@ import HTTPServing
 protocol JobLedger: Sendable {
     /// Makes a job, or finds the one that the same idempotency key made before.
     func create(_ request: JobRequest) async throws -> JobReceipt
+    /// The same for up to `BulkRequest.mostJobs` at once: a line a job in their order, each refused for itself.
+    func create(_ requests: [JobRequest]) async throws -> [BulkReceipt.Line]
     /// A job as it stands; nil when there is none.
     func job(_ id: JobID) async throws -> JobStanding?
     /// A result that was too large for its event; nil when it is gone.
@@ -31,6 +33,11 @@ struct SchedulerJobs: JobLedger {
     func create(_ request: JobRequest) async throws -> JobReceipt {
         // The key makes it safe to ask again.
         try await scheduler.post("/internal/v1/jobs", body: request, isIdempotent: true)
+    }
+
+    func create(_ requests: [JobRequest]) async throws -> [BulkReceipt.Line] {
+        let receipt: BulkReceipt = try await scheduler.post("/internal/v1/jobs/bulk", body: BulkRequest(jobs: requests), isIdempotent: true)
+        return receipt.jobs
     }
 
     func job(_ id: JobID) async throws -> JobStanding? {

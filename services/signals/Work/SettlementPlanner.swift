@@ -6,11 +6,14 @@ import Synchronization
 ///
 /// Every replica plans. The key names the prediction that has waited longest: a look at it settles it or puts it off, so one look makes one job, however
 /// often and by whomever it is planned. A job that came to nothing is followed by others, ever more rarely.
+///
+/// A signal with something due in every second has a job in every round: what rounds that come sooner would save its readers in waiting costs a job each.
 final class SettlementPlanner: Component {
-    static let interval: Duration = .seconds(2)
+    static let interval: Duration = .seconds(5)
     /// How many signals are looked through in one round; jobs that were made before cost nothing.
     static let maximumSignals = 10_000
-    static let maximumNewJobs = 200
+    /// As many as one call makes.
+    static let maximumNewJobs = BulkRequest.mostJobs
 
     let name = "settlement-planner"
     private let store: any SignalsStore
@@ -45,23 +48,30 @@ final class SettlementPlanner: Component {
                 planned.formIntersection(due.map(\.key))
                 return planned
             }
-            for (settlement, key) in due.filter({ !known.contains($0.key) }).prefix(Self.maximumNewJobs) {
-                _ = try await jobs.create(
-                    JobRequest(
-                        kind: .settlement,
-                        resourceClass: .signals,
-                        accountID: settlement.accountID,
-                        priority: .low,
-                        spec: ["signal_id": .string(settlement.signalID.description)],
-                        idempotencyKey: key,
-                        maxAttempts: 3
-                    )
-                )
-                planned.withLock { _ = $0.insert(key) }
+            let new = due.filter { !known.contains($0.key) }.prefix(Self.maximumNewJobs)
+            guard !new.isEmpty else { return }
+            let lines = try await jobs.create(new.map { Self.request(for: $0.settlement, key: $0.key) })
+            // What was refused is asked for again in the next round.
+            let made = zip(new, lines).filter { $0.1.jobID != nil }.map(\.0.key)
+            planned.withLock { $0.formUnion(made) }
+            if let refused = lines.first(where: { $0.jobID == nil }) {
+                Logger("settlement").warning("a job was refused", ["reason": .string(refused.detail ?? refused.code ?? "unknown")])
             }
         } catch {
             Logger("settlement").debug("could not plan; trying again", ["reason": .string("\(error)")])
         }
+    }
+
+    private static func request(for settlement: DueSettlement, key: String) -> JobRequest {
+        JobRequest(
+            kind: .settlement,
+            resourceClass: .signals,
+            accountID: settlement.accountID,
+            priority: .low,
+            spec: ["signal_id": .string(settlement.signalID.description)],
+            idempotencyKey: key,
+            maxAttempts: 3
+        )
     }
 
     /// The key of a look at what has waited longest: a new one 1, 3, 7, 15, 31 and 63 minutes after it was due, then each hour.

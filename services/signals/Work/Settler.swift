@@ -7,6 +7,7 @@ struct Settler: Sendable {
     static let maximumInstrumentsInTrouble = 3
 
     let store: any SignalsStore
+    let versions: VersionCache
     let market: any MarketData
     let time: any TimeSource
 
@@ -67,7 +68,7 @@ struct Settler: Sendable {
 
     private func ownBarSeconds(of signalID: SignalID) async throws -> Int {
         guard let signal = try await store.signal(signalID), let versionID = signal.publishedVersionID,
-            let version = try await store.version(versionID)
+            let version = try await versions.version(versionID)
         else { return 60 }
         return BarInterval(version.outcomeInterval)?.seconds ?? 60
     }

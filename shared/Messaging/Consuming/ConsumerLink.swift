@@ -19,6 +19,8 @@ actor ConsumerLink {
         var eventTypes: [String]
         var ladder: RetryLadder
         var prefetch: UInt16
+        /// Of a queue that is to get nothing new.
+        var retirement: QueueRetirement?
     }
 
     private nonisolated let thread: DedicatedThread
@@ -31,11 +33,14 @@ actor ConsumerLink {
     private let onDelivery: @Sendable (HeldDelivery) -> Void
     private var epoch: UInt64 = 0
     private var wantsDeliveries = false
+    private var isConsuming = false
+    private var retirement: QueueRetirement?
     private static let consumingChannel: UInt16 = 1
     private static let tag = "auspex"
 
     init(_ configuration: Configuration, readiness: ReadinessCheck?, onDelivery: @escaping @Sendable (HeldDelivery) -> Void) throws {
         self.configuration = configuration
+        retirement = configuration.retirement
         self.onDelivery = onDelivery
         let thread = try DedicatedThread.start(name: "broker-consume")
         self.thread = thread
@@ -47,7 +52,10 @@ actor ConsumerLink {
         session.onConnected = { [unowned self] in try prepare() }
         session.onEvent = { [unowned self] event in take(event) }
         session.onLost = { [mover] error in mover.lost(error) }
-        session.onTick = { [mover] in mover.checkPatience() }
+        session.onTick = { [unowned self] in
+            mover.checkPatience()
+            lookIfDue()
+        }
         wantsDeliveries = true
         session.start()
     }
@@ -56,15 +64,14 @@ actor ConsumerLink {
     func pause() {
         guard wantsDeliveries else { return }
         wantsDeliveries = false
-        guard session.connection != nil else { return }
-        try? session.use { (connection) throws(BrokerError) in try connection.cancel(Self.consumingChannel, tag: Self.tag) }
+        followWish()
     }
 
     func resume() {
         guard !wantsDeliveries else { return }
         wantsDeliveries = true
-        guard session.connection != nil else { return }
-        try? session.use { (connection) throws(BrokerError) in try consume(connection) }
+        retirement?.hurry()
+        followWish()
     }
 
     func acknowledge(_ held: HeldDelivery) {
@@ -116,21 +123,50 @@ actor ConsumerLink {
     private func prepare() throws {
         guard let connection = session.candidate else { return }
         epoch += 1
+        isConsuming = false
         try connection.openChannel(Self.consumingChannel)
         try connection.declareConsumer(
             Self.consumingChannel,
             queue: configuration.queue,
             service: configuration.service,
             ladder: configuration.ladder,
-            eventTypes: configuration.eventTypes
+            eventTypes: retirement == nil ? configuration.eventTypes : []
         )
         try mover.open(connection)
         try connection.limitPrefetch(Self.consumingChannel, to: configuration.prefetch)
-        if wantsDeliveries { try consume(connection) }
+        // What went on while there was no connection nobody saw.
+        retirement = configuration.retirement
+        try follow(connection)
     }
 
-    private func consume(_ connection: WireConnection) throws(BrokerError) {
-        try connection.consume(Self.consumingChannel, queue: configuration.queue, tag: Self.tag)
+    private func followWish() {
+        guard session.connection != nil else { return }
+        try? session.use { (connection) throws(BrokerError) in try follow(connection) }
+    }
+
+    private func lookIfDue() {
+        guard let retirement, wantsDeliveries, monotonicNanoseconds() >= retirement.nextLook else { return }
+        followWish()
+    }
+
+    /// Consumes, or does not, as is wanted.
+    private func follow(_ connection: WireConnection) throws(BrokerError) {
+        guard wantsDeliveries, retirement != nil else { return try consume(connection, wantsDeliveries) }
+        let standing = try connection.declareQueue(Self.consumingChannel, configuration.queue, passive: true)
+        let others = standing.consumers - (isConsuming ? 1 : 0)
+        guard let step = retirement?.look(messages: standing.messages, others: others, now: monotonicNanoseconds()) else { return }
+        if step.unbinds { try connection.unbindConsumer(Self.consumingChannel, queue: configuration.queue, eventTypes: configuration.eventTypes) }
+        try consume(connection, step.consumes)
+    }
+
+    private func consume(_ connection: WireConnection, _ wanted: Bool) throws(BrokerError) {
+        guard wanted != isConsuming else { return }
+        if wanted {
+            try connection.consume(Self.consumingChannel, queue: configuration.queue, tag: Self.tag)
+        } else {
+            try connection.cancel(Self.consumingChannel, tag: Self.tag)
+        }
+        isConsuming = wanted
     }
 
     private func take(_ event: WireEvent) {

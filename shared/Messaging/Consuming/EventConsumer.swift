@@ -15,6 +15,9 @@ public struct ConsumerOptions: Sendable {
     public var probeDelay: Duration
     /// Events older than this go to the dead queue: the inbox may have forgotten them.
     public var memory: Duration
+    /// How long the queue of a retired consumer has to be without another consumer before it loses its bindings: longer than a replica of the version
+    /// before is away when it is started again, and than what it left in its outbox waits there.
+    public var retirementPatience: Duration
 
     /// All settings.
     public init(
@@ -22,13 +25,15 @@ public struct ConsumerOptions: Sendable {
         maximumConcurrent: Int = 4,
         ladder: RetryLadder = .standard,
         probeDelay: Duration = .milliseconds(500),
-        memory: Duration = .seconds(30 * 86_400)
+        memory: Duration = .seconds(30 * 86_400),
+        retirementPatience: Duration = .seconds(600)
     ) {
         self.prefetch = prefetch
         self.maximumConcurrent = maximumConcurrent
         self.ladder = ladder
         self.probeDelay = probeDelay
         self.memory = memory
+        self.retirementPatience = retirementPatience
     }
 }
 
@@ -87,7 +92,8 @@ public final class EventConsumer: Component {
                 queue: name,
                 eventTypes: Handler.eventTypes,
                 ladder: options.ladder,
-                prefetch: options.prefetch
+                prefetch: options.prefetch,
+                retirement: Handler.isRetired ? QueueRetirement(patience: options.retirementPatience) : nil
             ),
             readiness: readiness?.register("broker \(name)")
         ) { delivery in

@@ -19,6 +19,10 @@ public protocol EventHandler: Sendable {
     static var consumerName: String { get }
     /// The event types that it hears.
     static var eventTypes: [String] { get }
+    /// Whether nothing new is to come: what its event types were bound to it for is done elsewhere since this version. What is in its queue is handled;
+    /// the bindings go once no replica of the version before is there (see `QueueRetirement`), and until then its events may come here as well as
+    /// there. False unless told otherwise. The version after may do without the handler.
+    static var isRetired: Bool { get }
     /// Whether the event means anything here. One that does not is answered at once, with no transaction and no row in the inbox. True unless told
     /// otherwise; decided by the event alone, as it may be asked again.
     func concerns(_ envelope: Envelope) throws -> Bool
@@ -35,6 +39,8 @@ public protocol EventHandler: Sendable {
 }
 
 extension EventHandler {
+    /// It hears what comes.
+    public static var isRetired: Bool { false }
     /// Every event of its types does.
     public func concerns(_ envelope: Envelope) throws -> Bool { true }
     /// Nothing to ask.

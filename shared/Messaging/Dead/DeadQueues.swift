@@ -30,7 +30,7 @@ public actor DeadQueues {
         for consumer in consumers {
             let queue = Topology.queue(service: service, consumer: consumer)
             do throws(BrokerError) {
-                let count = try connection.declareQueue(Self.channel, Topology.deadQueue(of: queue), passive: true)
+                let count = try connection.declareQueue(Self.channel, Topology.deadQueue(of: queue), passive: true).messages
                 summaries.append(DeadQueueSummary(queue: queue, count: count))
             } catch {
                 guard error.code == .refused(replyCode: 404) else { throw error }
@@ -104,7 +104,7 @@ public actor DeadQueues {
     /// The broker's count lags behind what another command has just given back, so it only says when there may be enough.
     private func take(_ connection: WireConnection, consumer: String, limit: Int) throws -> [Taken] {
         let queue = Topology.deadQueue(of: Topology.queue(service: service, consumer: consumer))
-        let count = try connection.declareQueue(Self.channel, queue, passive: true)
+        let count = try connection.declareQueue(Self.channel, queue, passive: true).messages
         let most = min(limit, Int(UInt16.max))
         guard most > 0 else { return [] }
         try connection.limitPrefetch(Self.channel, to: UInt16(most))

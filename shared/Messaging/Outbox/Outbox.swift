@@ -42,16 +42,21 @@ public struct Outbox: Sendable {
     /// Adds any number of events of one kind in one statement, each with the version of its subject.
     public func append<Body: EventBody>(_ events: [(event: Body, subjectVersion: Int64)], on connection: PostgresConnection) async throws {
         if events.isEmpty { return }
-        let envelopes = try events.map { try envelope(of: $0.event, subjectVersion: $0.subjectVersion) }
+        try await connection.execute(try insertion(of: events.map { ($0.event, $0.subjectVersion) }))
+    }
+
+    /// The statement that adds events of any kinds, in their order, for who sends it along with others: it belongs into the transaction of what they
+    /// are about, as with ``append(_:on:)``.
+    public func insertion(of events: [(event: any EventBody, subjectVersion: Int64)]) throws -> SQL {
+        var envelopes: [Envelope] = []
+        for (event, subjectVersion) in events { envelopes.append(try envelope(of: event, subjectVersion: subjectVersion)) }
         let bytes = try envelopes.map { try $0.encoded() }
-        try await connection.execute(
-            """
+        for _ in envelopes { signal.noteAppend() }
+        return """
             INSERT INTO \(identifier: schema).outbox (id, shard, type, traceparent, envelope)
             SELECT * FROM unnest(\(envelopes.map(\.id)), \(envelopes.map { Self.shard(of: $0.subject) }), \(envelopes.map(\.type)),
                 \(envelopes.map(\.traceparent)), \(bytes))
             """
-        )
-        for _ in envelopes { signal.noteAppend() }
     }
 
     private func envelope<Body: EventBody>(
@@ -92,14 +97,15 @@ public struct Outbox: Sendable {
         signal.poke()
     }
 
-    /// Runs `body` in a transaction of the pool and wakes the relay after the commit.
+    /// Runs `body` in a transaction of the pool and wakes the relay after the commit, if there may be something to send.
     public func transaction<Outcome>(
         on pool: PostgresPool,
         caller: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> Outcome
     ) async throws -> Outcome {
+        let appendedBefore = signal.appended
         let outcome = try await pool.withTransaction { try await body($0) }
-        signal.poke()
+        if signal.appended != appendedBefore { signal.poke() }
         return outcome
     }
 

@@ -109,6 +109,8 @@ actor RelayWorker {
         "SET synchronous_commit = off",
         // A bitmap reads what was sent since the last vacuum again and again; an index scan marks it in the index as dead, and passes it by from then on.
         "SET enable_bitmapscan = off",
+        // Its statements are always the same, and to plan one costs more than it does.
+        "SET plan_cache_mode = force_generic_plan",
     ]
 
     /// What is to be sent now.

@@ -22,6 +22,11 @@ extension WireConnection {
         for eventType in eventTypes { try bind(channel, queue: queue, exchange: Topology.eventsExchange, routingKey: eventType) }
     }
 
+    /// Takes a consumer's queue out of the way of events of these types; what is in it stays.
+    func unbindConsumer(_ channel: UInt16, queue: String, eventTypes: [String]) throws(BrokerError) {
+        for eventType in eventTypes { try unbind(channel, queue: queue, exchange: Topology.eventsExchange, routingKey: eventType) }
+    }
+
     func findOrDeclareExchange(_ channel: UInt16, _ name: String, type: String) throws(BrokerError) {
         do throws(BrokerError) {
             try declareExchange(channel, name, type: type, passive: true)

@@ -58,7 +58,7 @@ final class WireConnection {
         try checkLast()
     }
 
-    /// Gives the number of messages that are ready.
+    /// Gives the number of messages that are ready, and of those who consume the queue.
     @discardableResult
     func declareQueue(
         _ channel: UInt16,
@@ -67,7 +67,7 @@ final class WireConnection {
         durable: Bool = true,
         exclusive: Bool = false,
         arguments: [String: HeaderValue] = [:]
-    ) throws(BrokerError) -> Int {
+    ) throws(BrokerError) -> (messages: Int, consumers: Int) {
         let arena = Arena()
         defer { arena.free() }
         let answer = amqp_queue_declare(
@@ -81,13 +81,21 @@ final class WireConnection {
             arena.table(arguments)
         )
         try checkLast()
-        return Int(answer?.pointee.message_count ?? 0)
+        return (Int(answer?.pointee.message_count ?? 0), Int(answer?.pointee.consumer_count ?? 0))
     }
 
     func bind(_ channel: UInt16, queue: String, exchange: String, routingKey: String) throws(BrokerError) {
         let arena = Arena()
         defer { arena.free() }
         _ = amqp_queue_bind(state, channel, arena.bytes(queue), arena.bytes(exchange), arena.bytes(routingKey), amqp_empty_table)
+        try checkLast()
+    }
+
+    /// Without a word when there is no such binding.
+    func unbind(_ channel: UInt16, queue: String, exchange: String, routingKey: String) throws(BrokerError) {
+        let arena = Arena()
+        defer { arena.free() }
+        _ = amqp_queue_unbind(state, channel, arena.bytes(queue), arena.bytes(exchange), arena.bytes(routingKey), amqp_empty_table)
         try checkLast()
     }
 

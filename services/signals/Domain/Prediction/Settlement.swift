@@ -102,18 +102,21 @@ extension Settlement {
     }
 
     /// When to look again. A live window's bars are there a moment after it or come with an import hours later: the pauses grow to an eighth of the time
-    /// since its end, from one second to 34 minutes, and end at multiples of their length, so that one look serves all of a signal's that wait so long.
-    /// A replay is looked at after a tenth of the time since the prediction, between one second and five minutes.
+    /// since its end, from one second to 34 minutes. A replay's grow to a tenth of the time since the prediction, from one second to four minutes.
+    ///
+    /// They end at multiples of their length, so that one look serves all of a signal's that wait so long.
     static func again(for statement: PredictionStatement, madeAt: Timestamp, now: Timestamp) -> Timestamp {
         switch statement.feed {
-        case .live:
-            let waitedSeconds = max(0, (now - statement.row.targetTo).components.seconds)
-            var pauseSeconds: Int64 = 1
-            while pauseSeconds < 2_048, pauseSeconds * 16 <= waitedSeconds { pauseSeconds *= 2 }
-            return Timestamp(seconds: (now.seconds / pauseSeconds + 1) * pauseSeconds)
-        case .replay, .backfill:
-            let waited = max(0, (now - madeAt).wholeMicroseconds)
-            return now + .microseconds(min(max(waited / 10, 1_000_000), 300_000_000))
+        case .live: pauseEnd(now, since: statement.row.targetTo, share: 8, maximumSeconds: 2_048)
+        case .replay, .backfill: pauseEnd(now, since: madeAt, share: 10, maximumSeconds: 256)
         }
+    }
+
+    /// The end of a pause of the most seconds that are a power of two and no more than this share of the time since a moment.
+    private static func pauseEnd(_ now: Timestamp, since moment: Timestamp, share: Int64, maximumSeconds: Int64) -> Timestamp {
+        let waitedSeconds = max(0, (now - moment).components.seconds)
+        var pauseSeconds: Int64 = 1
+        while pauseSeconds < maximumSeconds, pauseSeconds * 2 * share <= waitedSeconds { pauseSeconds *= 2 }
+        return Timestamp(seconds: (now.seconds / pauseSeconds + 1) * pauseSeconds)
     }
 }

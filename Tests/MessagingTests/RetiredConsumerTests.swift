@@ -1,0 +1,144 @@
+import Contracts
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@testable import Messaging
+
+@Suite(.enabled(if: TestServers.available)) struct RetiredConsumerTests {
+    /// The consumer of the fixture in the version that is to lose its queue.
+    private struct RetiredHandler: EventHandler {
+        static let consumerName = ProbeHandler.consumerName
+        static let eventTypes = ProbeHandler.eventTypes
+        static let isRetired = true
+        let body: @Sendable (Envelope, PostgresConnection) async throws -> HandlerOutcome
+
+        func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome { try await body(envelope, connection) }
+    }
+
+    private func retired(_ fixture: MessagingFixture, patience: Duration, _ handled: TestSignal<Int>) throws -> EventConsumer {
+        let attempts = Tally()
+        return try EventConsumer(
+            service: MessagingFixture.service,
+            handler: RetiredHandler { envelope, connection in
+                let thing = try envelope.body(as: ThingChanged.self)
+                if thing.thing == "hard", attempts.add("hard") == 1 { return .retry(reason: "once more") }
+                try await connection.execute("INSERT INTO effects (event_id, thing, value) VALUES (\(envelope.id), \(thing.thing), \(thing.value))")
+                handled.signal(thing.value)
+                return .done
+            },
+            pool: fixture.pool,
+            brokerURL: fixture.broker.url,
+            loop: fixture.loop,
+            options: ConsumerOptions(ladder: MessagingFixture.quickLadder, retirementPatience: patience)
+        )
+    }
+
+    /// Whether events are led to the queue.
+    private func isBound(_ fixture: MessagingFixture) async throws -> Bool {
+        let bindings = try await fixture.broker.manage("GET", "exchanges/\(fixture.broker.virtualHost)/auspex.events/bindings/source")
+        return try WireJSON.parse(bindings).array?.contains { $0["destination"] == .string(MessagingFixture.queue) } ?? false
+    }
+
+    private func publish(_ thing: String, _ value: Int, _ fixture: MessagingFixture) async throws {
+        let event = ThingChanged(thing: thing, value: value)
+        try await fixture.publisher.publish(try Envelope(event, subjectVersion: 1, occurredAt: .now(), recordedAt: .now()))
+    }
+
+    @Test func whatIsInTheQueueIsHandledAndNothingNewComes() async throws {
+        try await withMessaging { fixture in
+            await fixture.publisher.connected()
+            // The version before, which binds the queue and leaves something in it.
+            try await running([try fixture.recordingConsumer()]) { try await eventually("a binding") { try await isBound(fixture) } }
+            try await publish("easy", 1, fixture)
+            try await publish("hard", 2, fixture)
+            let handled = TestSignal<Int>()
+            try await running([try retired(fixture, patience: .zero, handled)]) {
+                #expect(Set([try await handled.next(), try await handled.next()]) == [1, 2])
+                try await eventually("no binding") { try await !isBound(fixture) }
+                do {
+                    try await publish("new", 3, fixture)
+                    Issue.record("a queue wanted it")
+                } catch let error as BrokerError {
+                    #expect(error.code == .unroutable)
+                }
+                // What somebody puts back is handled at some later look.
+                let message = OutgoingMessage(
+                    exchange: Topology.queuesExchange(of: MessagingFixture.service),
+                    routingKey: MessagingFixture.queue,
+                    message: WireMessage(
+                        body: try Envelope(ThingChanged(thing: "back", value: 4), subjectVersion: 1, occurredAt: .now(), recordedAt: .now()).encoded()
+                    )
+                )
+                #expect(await fixture.publisher.publish([message])[0].error == nil)
+                #expect(try await handled.next() == 4)
+            }
+            #expect(try await fixture.count("SELECT count(*) FROM effects") == 3)
+            #expect(handled.pendingCount == 0)
+        }
+    }
+
+    @Test func theQueueStaysBoundWhileAReplicaOfTheVersionBeforeIsThere() async throws {
+        try await withMessaging { fixture in
+            await fixture.publisher.connected()
+            let handled = TestSignal<Int>()
+            let before = TestSignal<Int>()
+            func old() throws -> EventConsumer {
+                try fixture.consumer { envelope, _ in
+                    before.signal(try envelope.body(as: ThingChanged.self).value)
+                    return .done
+                }
+            }
+            let new = try retired(fixture, patience: .zero, handled)
+            try await running([try old()]) {
+                try await running([new]) {
+                    // Both are there, in the order of an upgrade.
+                    for value in 0..<20 {
+                        try await publish("both", value, fixture)
+                        #expect(try await before.next() == value)
+                    }
+                }
+            }
+            let alone = try retired(fixture, patience: .zero, handled)
+            try await running([alone]) {
+                try await eventually("no binding") { try await !isBound(fixture) }
+                // One that is started again binds the queue, hears, and is given time to go.
+                try await running([try old()]) {
+                    try await eventually("a binding") { try await isBound(fixture) }
+                    for value in 0..<20 {
+                        try await publish("again", value, fixture)
+                        #expect(try await before.next() == value)
+                    }
+                }
+                #expect(handled.pendingCount == 0)
+                // It may have come and gone between two looks: then what comes in tells of it.
+                try await eventually(every: .milliseconds(50), "no binding again") {
+                    try? await publish("after", 20, fixture)
+                    return try await !isBound(fixture)
+                }
+            }
+        }
+    }
+
+    @Test func whatAnotherReplicaMayYetSayIsWaitedFor() {
+        var retirement = QueueRetirement(patience: .seconds(10))
+        func second(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) + 1_000 }
+        // An older one is there, then nobody: whatever comes in is handled, and the bindings stay for a while.
+        #expect(retirement.look(messages: 5, others: 1, now: second(0)) == .init())
+        #expect(retirement.look(messages: 5, others: 0, now: second(1)) == .init(consumes: true))
+        #expect(retirement.look(messages: 0, others: 0, now: second(10)) == .init())
+        #expect(retirement.look(messages: 0, others: 1, now: second(10.5)) == .init())
+        #expect(retirement.look(messages: 0, others: 0, now: second(11)) == .init())
+        #expect(retirement.look(messages: 1, others: 0, now: second(20)) == .init(consumes: true))
+        #expect(retirement.look(messages: 1, others: 0, now: second(21)) == .init(unbinds: true, consumes: true))
+        // Once is enough, until something comes in all the same.
+        #expect(retirement.look(messages: 0, others: 0, now: second(40)) == .init())
+        #expect(retirement.look(messages: 2, others: 0, now: second(50)) == .init(consumes: true))
+        #expect(retirement.look(messages: 0, others: 0, now: second(59)) == .init())
+        #expect(retirement.look(messages: 0, others: 0, now: second(60)) == .init(unbinds: true))
+        #expect((second(60 + 8)...second(60 + 12)).contains(retirement.nextLook))
+        retirement.hurry()
+        #expect(retirement.nextLook == 0)
+    }
+}
