@@ -37,7 +37,7 @@ class Charts(unittest.TestCase):
 
     def ask(self, method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
         """Without any credential but what stands in the path."""
-        connection = http.client.HTTPConnection(self.platform.api.base.removeprefix("http://"), timeout=20)
+        connection = http.client.HTTPConnection(self.platform.api.base.removeprefix("http://"), timeout=60)
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
         body = answer.read()
@@ -82,7 +82,7 @@ class Charts(unittest.TestCase):
 
     def cache_hits(self) -> int:
         port = self.platform.deployment.ports.internal("marketdata", 0)
-        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=20)
+        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=60)
         connection.request("GET", "/metrics")
         lines = connection.getresponse().read().decode().splitlines()
         connection.close()
@@ -107,7 +107,7 @@ class Charts(unittest.TestCase):
         self.ask("GET", f"/udf/session/{self.token}/time")
         self.ask("GET", f"/udf/session/{self.token}/no/such/thing")
         self.ask("GET", f"/historical/?session_token={self.token}")
-        self.assertTrue(wait_until(lambda: "/udf/session/…/no/such/thing" in self.platform.log("marketdata"), 20))
+        self.assertTrue(wait_until(lambda: "/udf/session/…/no/such/thing" in self.platform.log("marketdata"), 60))
         for log in self.platform.layout.logs.glob("*.log"):
             self.assertNotIn(self.token, log.read_text(errors="replace"), log.name)
 

@@ -69,7 +69,7 @@ class Notebook(unittest.TestCase):
         answer = self.load(lines_of("2024-01-02", {4: "104.75"}))
         self.assertEqual(answer["days_revised"], 1, answer)
         # What is as of now is as of the second that has begun: the correction shows from the next one on.
-        self.assertTrue(wait_until(lambda: not auspex.bars(*asked).from_cache, 20))
+        self.assertTrue(wait_until(lambda: not auspex.bars(*asked).from_cache, 60))
         corrected = auspex.bars(*asked)
         self.assertTrue(corrected.from_cache)
         self.assertEqual(corrected.close[1440 + 4], 104.75)

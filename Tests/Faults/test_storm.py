@@ -125,7 +125,7 @@ class Storm(FaultCase):
         self.control.restart_all(self.names("executor"), signal.SIGTERM, 90)
         self.without("executor")
         try:
-            until(lambda: not self._sandboxed(), 20, "the end of every sandboxed process")
+            until(lambda: not self._sandboxed(), 60, "the end of every sandboxed process")
             self.assertEqual(_groups(self.platform.deployment.ports.base), [])
             self.assertEqual(_mounts() - mounts, set())
             root = self.platform.layout.state / "executor"
@@ -159,7 +159,7 @@ class Life:
 
 
 class Lives(threading.Thread):
-    """Looks at every process of some services once it is grown up, which it may be at the beginning, then again and again, and last just before it is
+    """Looks at every process of some services once it is up and grown up, which it may be at the beginning, then again and again, and last just before it is
     killed or at the end."""
 
     def __init__(self, control, *services: str):
@@ -184,7 +184,8 @@ class Lives(threading.Thread):
     def _round(self) -> None:
         for name, entry in self.control.status().items():
             if name.partition("-")[0] in self.services and entry["pid"]:
-                self.look(entry["pid"], name)
+                # What is not up yet grows by coming up.
+                self.look(entry["pid"], name if entry["state"] == "ready" else None)
 
     def look(self, pid: int, name: str | None = None) -> None:
         """Without a name only at a process that was seen before."""

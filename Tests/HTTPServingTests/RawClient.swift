@@ -77,7 +77,9 @@ actor RawClient {
 
     private func fill() -> Bool {
         var chunk = [UInt8](repeating: 0, count: 64 * 1024)
-        let read = recv(descriptor, &chunk, chunk.count, 0)
+        var read = recv(descriptor, &chunk, chunk.count, 0)
+        // With a limit of time it is interrupted when the process was stopped and goes on.
+        while read < 0, errno == EINTR { read = recv(descriptor, &chunk, chunk.count, 0) }
         if read < 0, errno == EAGAIN { Issue.record("the server has neither sent anything nor hung up for a minute") }
         guard read > 0 else { return false }
         buffered += chunk[..<read]

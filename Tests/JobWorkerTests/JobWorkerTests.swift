@@ -65,6 +65,19 @@ import Testing
         func hint(_ resourceClass: ResourceClass = .small) { waiting.withLock { $0?.signal.signal(resourceClass) } }
     }
 
+    /// The loops of the worker under test.
+    private final class Loops: Sendable {
+        let current = Mutex<LoopGroup?>(nil)
+
+        /// Returns when what was begun on them before has run, and what that began in turn.
+        func settle() async throws {
+            guard let loops = current.withLock({ $0 }) else { return }
+            for _ in 0..<3 { for loop in [loops.control] + loops.serving { try await loop.run {} } }
+        }
+    }
+
+    private let loops = Loops()
+
     private func withWorker(
         slots: [ResourceClass: Int] = [.small: 2],
         source: (any SlotSource)? = nil,
@@ -79,6 +92,7 @@ import Testing
         scheduler.change { $0.waiting = jobs }
         before(scheduler)
         let loops = try LoopGroup.start(count: 1)
+        self.loops.current.withLock { $0 = loops }
         let worker = JobWorker(
             worker: "test",
             scheduler: scheduler.client,
@@ -515,7 +529,7 @@ import Testing
             time.advance(by: .milliseconds(250))
             // Who was woken does its work and sleeps again, or has ended.
             for _ in 0..<100 where time.sleeperCount < sleepers && goOn() { try await Task.sleep(for: .milliseconds(2)) }
-            try await Task.sleep(for: .milliseconds(2))
+            try await loops.settle()
         }
     }
 }

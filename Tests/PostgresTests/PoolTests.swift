@@ -143,7 +143,7 @@ struct PoolTests {
                     try await pool.withTransaction { connection in
                         try await connection.execute("INSERT INTO counters (name, value) VALUES ('gone', 1)")
                         started.signal()
-                        _ = try await connection.query("SELECT pg_sleep(20)")
+                        _ = try await connection.query("SELECT pg_sleep(60)")
                     }
                 }
                 try await started.next()
@@ -158,7 +158,7 @@ struct PoolTests {
         try await withDatabase { database in
             try await database.withPool(maximumConnections: 2) { pool in
                 _ = try await pool.query("SELECT 1")
-                let killer = try await PostgresConnection.connect(PostgresConfiguration(url: database.superuserURL), on: TestLoop.shared)
+                let killer = try await PostgresConnection.connect(database.superuser, on: TestLoop.shared)
                 try await killer.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = \(database.name) AND pid <> pg_backend_pid()"
                 )
@@ -205,7 +205,7 @@ struct PoolTests {
             try await database.withPool { pool in
                 try await pool.execute("SELECT pg_notify('news', 'one')")
                 try #require(try await heard.next() == .notification(channel: "news", payload: "one"))
-                let killer = try await PostgresConnection.connect(PostgresConfiguration(url: database.superuserURL), on: TestLoop.shared)
+                let killer = try await PostgresConnection.connect(database.superuser, on: TestLoop.shared)
                 try await killer.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = \(database.name)"
                 )

@@ -89,7 +89,7 @@ struct RedisClientTests {
         try await withClient { (client, prefix) async throws -> Void in
             let own = try #require(try await client.command(["CLIENT", "ID"]).integer)
             try await withLoop { other in
-                let killer = try RedisClient(url: TestServers.redisURL, loops: [other], role: .cache)
+                let killer = try RedisClient(url: TestServers.redisURL, loops: [other], role: .cache, commandTimeout: .seconds(60))
                 try await killer.start()
                 try await eventually { (try? await killer.command(["PING"])) != nil }
                 _ = try await killer.command(["CLIENT", "KILL", "ID", RedisArgument(Int(own))])

@@ -154,7 +154,7 @@ class RedisPasswords(unittest.TestCase):
             stdout=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
-        self.assertTrue(wait_until(lambda: port_answers(port), 20))
+        self.assertTrue(wait_until(lambda: port_answers(port), 60))
         stranger = subprocess.run(["redis-cli", "-p", str(port), "get", "a"], capture_output=True, text=True)
         self.assertIn("NOAUTH", stranger.stdout + stranger.stderr)
 

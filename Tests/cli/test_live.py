@@ -24,9 +24,8 @@ from auspex_demo.api import APIProblem
 
 
 def closed_port() -> int:
-    """A port on which nobody listens: bound and let go again."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """A port on which nobody listens; one that was bound and let go again is the next one's who asks for any."""
+    return 1
 
 
 @contextlib.contextmanager

@@ -179,10 +179,10 @@ class UnderTheSupervisor(unittest.TestCase):
         uid = Ports().user_id("auth")
         control.apply([ProcessSpec("a", ["/usr/bin/python3", "-c", program], str(layout.log("a")), uid=uid)])
         control.wait_ready(["a"], 20)
-        self.assertTrue(wait_until(lambda: layout.log("a").read_text() == f"{(uid,) * 3} {(uid,) * 3} []\n", 20), layout.log("a").read_text())
+        self.assertTrue(wait_until(lambda: layout.log("a").read_text() == f"{(uid,) * 3} {(uid,) * 3} []\n", 60), layout.log("a").read_text())
         child = control.status()["a"]["pid"]
         os.kill(control.pid, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: not alive(child), 10))
+        self.assertTrue(wait_until(lambda: not alive(child), 60))
 
 
 if __name__ == "__main__":

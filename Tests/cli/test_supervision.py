@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import unittest
 from unittest import mock
 
@@ -35,10 +34,10 @@ class Supervision(unittest.TestCase):
 
     def test_what_is_killed_comes_back_and_all_of_it_ends(self):
         self.control.apply([self.spec("a"), self.spec("b")])
-        self.control.wait_ready(["a", "b"], 20)
+        self.control.wait_ready(["a", "b"], 60)
         first, other = self.pid("a"), self.pid("b")
         os.kill(first, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: self.pid("a") not in (None, first), 20), "was not started again")
+        self.assertTrue(wait_until(lambda: self.pid("a") not in (None, first), 60), "was not started again")
         self.assertEqual(self.pid("b"), other, "the other process was left alone")
         self.assertEqual(self.control.status()["a"]["restarts"], 1)
         pids = [self.pid("a"), self.pid("b")]
@@ -48,13 +47,13 @@ class Supervision(unittest.TestCase):
 
     def test_only_what_changed_is_started_anew(self):
         self.control.apply([self.spec("a", replaces="1"), self.spec("b")])
-        self.control.wait_ready(["a", "b"], 20)
+        self.control.wait_ready(["a", "b"], 60)
         before = (self.pid("a"), self.pid("b"))
         self.control.apply([self.spec("a", replaces="2"), self.spec("b")])
-        self.assertTrue(wait_until(lambda: self.pid("a") not in (None, before[0]), 20))
+        self.assertTrue(wait_until(lambda: self.pid("a") not in (None, before[0]), 60))
         self.assertEqual(self.pid("b"), before[1])
         self.control.apply([self.spec("b")])
-        self.assertTrue(wait_until(lambda: "a" not in self.control.status(), 20))
+        self.assertTrue(wait_until(lambda: "a" not in self.control.status(), 60))
 
     def test_who_is_not_there_cannot_be_restarted(self):
         self.control.apply([self.spec("a")])
@@ -64,10 +63,10 @@ class Supervision(unittest.TestCase):
 
     def test_children_end_with_a_killed_supervisor(self):
         self.control.apply([self.spec("a")])
-        self.control.wait_ready(["a"], 20)
+        self.control.wait_ready(["a"], 60)
         child = self.pid("a")
         os.kill(self.control.pid, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: not alive(child), 10))
+        self.assertTrue(wait_until(lambda: not alive(child), 60))
         self.assertIsNone(self.control.pid)
 
     def test_it_ends_with_its_owner_and_not_with_who_started_it(self):
@@ -105,11 +104,10 @@ class Supervision(unittest.TestCase):
 
     def test_one_that_keeps_dying_is_told(self):
         self.control.apply([self.spec("a", "import sys; sys.exit('no luck')", readiness_url="http://127.0.0.1:9/")])
-        started = time.monotonic()
-        with self.assertRaises(Exception) as caught:
-            self.control.wait_ready(["a"], 40)
+        with self.assertRaises(Failure) as caught:
+            self.control.wait_ready(["a"], 120)
+        # Of one for which the time was over it would be said that it is not ready.
         self.assertIn("keeps ending", str(caught.exception))
-        self.assertLess(time.monotonic() - started, 39)
 
 
 if __name__ == "__main__":

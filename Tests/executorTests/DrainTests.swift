@@ -52,7 +52,7 @@ import Testing
             try await body(platform, process)
         } catch {
             kill(pid, SIGKILL)
-            _ = try await process.end(within: 10)
+            _ = try await process.end(within: 60)
             await platform.stop()
             throw error
         }
@@ -88,7 +88,7 @@ import Testing
             let attempt = try platform.enqueue(Self.sleeping(600), timeLimitSeconds: 600)
             try await eventually("the run", process) { platform.read { !$0.barsQueries.isEmpty && $0.waiting.isEmpty } && Self.runs(process) }
             kill(process.pid, SIGTERM)
-            #expect(try await process.end(within: 30) == 0, "\(process.log.suffix(2000))")
+            #expect(try await process.end(within: 120) == 0, "\(process.log.suffix(2000))")
             #expect(platform.read { $0.released } == [attempt], "given back, which uses up no attempt")
             #expect(platform.read { $0.finished }.isEmpty)
             #expect(try FileManager.default.contentsOfDirectory(atPath: process.folder + "/root").filter { $0.hasPrefix("runner-") }.isEmpty)
@@ -108,10 +108,10 @@ import Testing
             let attempt = try platform.enqueue(["app.py": app])
             try await eventually("the run", process) { platform.read { $0.barsQueries.contains { $0["interval"] == "1d" } } }
             kill(process.pid, SIGTERM)
-            let after = try platform.enqueue(Self.sleeping(0))
             try await eventually("the stop", process) { process.log.contains("\"stopping\"") }
+            let after = try platform.enqueue(Self.sleeping(0))
             platform.change { $0.busyIntervals = [] }
-            #expect(try await process.end(within: 90) == 0, "\(process.log.suffix(2000))")
+            #expect(try await process.end(within: 120) == 0, "\(process.log.suffix(2000))")
             // A result may be told twice, which is harmless.
             #expect(Set(platform.read { $0.finished.map(\.attemptID) }) == [attempt], "and nothing was begun after it")
             #expect(platform.read { $0.finished.first?.outcome } == .completed && platform.read { $0.released }.isEmpty)
@@ -125,7 +125,7 @@ import Testing
             let attempt = try platform.enqueue(Self.sleeping(600), timeLimitSeconds: 600)
             try await eventually("the run", process) { platform.read { !$0.barsQueries.isEmpty && $0.waiting.isEmpty } && Self.runs(process) }
             try Data().write(to: URL(filePath: process.folder + "/notice"))
-            #expect(try await process.end(within: 30) == 0, "\(process.log.suffix(2000))")
+            #expect(try await process.end(within: 120) == 0, "\(process.log.suffix(2000))")
             #expect(platform.read { $0.released } == [attempt])
         }
     }
@@ -143,7 +143,7 @@ import Testing
             unlink(folder + "/notice")
             try await eventually("the run", process) { platform.read { $0.finished.map(\.attemptID) } == [attempt] }
             kill(process.pid, SIGTERM)
-            #expect(try await process.end(within: 30) == 0)
+            #expect(try await process.end(within: 120) == 0)
         }
     }
 }

@@ -243,7 +243,7 @@ import Testing
         let version = SHA256.digest(utf8: "version")
         return WarmRequest(
             key: WarmKey(accountID: account, signalID: FakePlatform.signal, versionSHA256: version, files: code, resourceClass: .small),
-            dueAt: Timestamp.now() + .seconds(10),
+            dueAt: Timestamp.now() + .seconds(600),
             files: code,
             manifest: Manifest(name: "test", schedule: .interval(seconds: 3600), inputs: [], output: SandboxFixture.output),
             jobToken: "the-announcement"
@@ -474,7 +474,8 @@ import Testing
             """
         try await withExecutor { platform in
             platform.change { $0.busyIntervals = ["1d"] }
-            let finished = try await finished(platform, try platform.enqueue(["app.py": app], timeLimitSeconds: 2))
+            // Time enough to be imported and to have asked, and less than it would wait for an answer.
+            let finished = try await finished(platform, try platform.enqueue(["app.py": app], timeLimitSeconds: 10))
             #expect(finished.failureKind == .infra, "\(finished)")
         }
     }

@@ -124,7 +124,7 @@ import Testing
         try input.write(packed, at: 0)
         try input.seal()
         let program = "import gzip, os; os.write(3, gzip.decompress(open(4, 'rb').read())); os._exit(0)"
-        let limits = SandboxLimits.of(.small, wallTime: .seconds(20))
+        let limits = SandboxLimits.of(.small, wallTime: .seconds(60))
         let command = SandboxCommand(arguments: [bench.python.path, "-ISB", "-c", program], input: input, limits: limits)
         return String(decoding: try await bench.fixture.sandbox.run(command).result, as: UTF8.self)
     }

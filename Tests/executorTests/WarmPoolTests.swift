@@ -47,11 +47,12 @@ import Testing
         }
     }
 
+    /// Due so late that a slow machine does not come to it, unless told.
     private static func request(
         _ version: String = "one",
         account: AccountID = account,
         signal: SignalID = SignalID.make(),
-        due: Int64 = 10,
+        due: Int64 = 1_000,
         hasPackages: Bool = false,
         time: any TimeSource = SystemTimeSource()
     ) -> WarmRequest {
@@ -129,7 +130,7 @@ import Testing
     @Test func memoryIsBoundedAndWhatIsDueLastMakesWay() async throws {
         // Two in the making, or one that waits and one in the making.
         try await withPool(memoryBytes: 200 << 20) { pool, maker in
-            let late = [("late", Int64(50)), ("later", 60), ("latest", 70)].map { Self.request($0, due: $1) }
+            let late = [("late", Int64(5_000)), ("later", 6_000), ("latest", 7_000)].map { Self.request($0, due: $1) }
             for request in late {
                 pool.want([request], make: maker.make)
                 try await eventually { pool.size.idle == pool.size.count }
@@ -137,7 +138,7 @@ import Testing
             }
             let before = pool.size.count
             #expect(before >= 2)
-            let soon = (0..<6).map { Self.request("soon \($0)", due: 5 + Int64($0)) }
+            let soon = (0..<6).map { Self.request("soon \($0)", due: 1_000 + Int64($0)) }
             pool.want(soon, make: maker.make)
             try await eventually { maker.made.withLock { $0.contains(Self.digest("soon 0")) } && pool.size.idle == pool.size.count }
             #expect(pool.size.bytes <= 200 << 20)
@@ -149,7 +150,7 @@ import Testing
 
     @Test func theirNumberIsBounded() async throws {
         try await withPool(count: 2) { pool, maker in
-            let requests = (0..<5).map { Self.request("\($0)", due: 10 + Int64($0)) }
+            let requests = (0..<5).map { Self.request("\($0)", due: 1_000 + Int64($0)) }
             pool.want(requests, make: maker.make)
             try await eventually { pool.size.idle == 2 }
             #expect(pool.size.count == 2)
@@ -221,7 +222,7 @@ import Testing
 
     @Test func aPoolThatDrainsKeepsAndMakesNothing() async throws {
         try await withPool { pool, maker in
-            pool.want((0..<6).map { Self.request("\($0)", due: 10 + Int64($0)) }, make: maker.make)
+            pool.want((0..<6).map { Self.request("\($0)", due: 1_000 + Int64($0)) }, make: maker.make)
             try await eventually { pool.size.idle >= 1 }
             await pool.drain()
             #expect(pool.size.count == 0)
@@ -235,8 +236,8 @@ import Testing
 
     @Test func aWishThatCanNeverFitIsInNobodysWay() async throws {
         try await withPool(memoryBytes: 200 << 20) { pool, maker in
-            let large = Self.request("large", due: 5, hasPackages: true)
-            pool.want([large, Self.request("small", due: 10)], make: maker.make)
+            let large = Self.request("large", due: 500, hasPackages: true)
+            pool.want([large, Self.request("small")], make: maker.make)
             try await eventually { pool.size.idle == 1 }
             pool.want([large], make: maker.make)
             #expect(maker.made.withLock { $0 } == [Self.digest("small")])
@@ -247,17 +248,16 @@ import Testing
     @Test func anImportThatNeedsMoreThanThePoolIsLeftAlone() async throws {
         try await withPool(["hungry": "room = bytearray(150 << 20)\n" + Self.app], memoryBytes: 150 << 20) { pool, maker in
             guard maker.fixture.sandbox.host.level == .full else { return }
-            let hungry = Self.request("hungry", due: 5)
+            let hungry = Self.request("hungry", due: 500)
             pool.want([hungry], make: maker.make)
             try await eventually { pool.size == (0, 0, 0) && maker.made.withLock { $0.count } == 1 }
-            pool.want([hungry, Self.request("small", due: 10)], make: maker.make)
+            pool.want([hungry, Self.request("small")], make: maker.make)
             try await eventually { pool.size.idle == 1 }
             #expect(maker.made.withLock { $0 } == [Self.digest("hungry"), Self.digest("small")])
         }
     }
 
     @Test func beyondItsHalfAnAccountHasOnlyWhatNoOtherWants() async throws {
-        // Due so late that a slow machine does not come to it.
         try await withPool(count: 4) { pool, maker in
             pool.want((0..<4).map { Self.request("\($0)", due: 1_000 + Int64($0)) }, make: maker.make)
             try await eventually { pool.size.idle == 4 }
@@ -279,7 +279,7 @@ import Testing
     /// The hand that makes it is free for the next one, although this one imports for as long as its run lasts.
     @Test(.timeLimit(.minutes(10))) func aRunThatTakesItsSandboxEarlyTakesNoHandWithIt() async throws {
         try await withPool(["slow": "import signal\nwhile True: signal.pause()\n"], width: 1) { pool, maker in
-            let slow = Self.request("slow", due: 5)
+            let slow = Self.request("slow", due: 500)
             pool.want([slow], make: maker.make)
             try await eventually { pool.hasStarted(slow.key) }
             let taken = try #require(pool.take(slow.key))

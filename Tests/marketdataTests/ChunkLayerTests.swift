@@ -12,7 +12,7 @@ import Testing
 @Suite("Days of bars through the layers") struct ChunkLayerTests {
     private func withRedis(_ body: (RedisClient, String) async throws -> Void) async throws {
         try await withRedisPrefix { prefix in
-            let client = try RedisClient(url: TestServers.redisURL, loops: [TestLoop.shared], role: .cache)
+            let client = try RedisClient(url: TestServers.redisURL, loops: [TestLoop.shared], role: .cache, commandTimeout: .seconds(60))
             try await client.start()
             do {
                 try await eventually("a connection to Redis") { await (try? client.set(prefix + "probe", [1])) == true }

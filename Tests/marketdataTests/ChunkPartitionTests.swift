@@ -84,7 +84,7 @@ import Testing
         let all = try Migrations.catalogue().migrations
         try await withDatabase(service: "marketdata", migrations: Array(all.prefix(7))) { database in
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "marketdata"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute(

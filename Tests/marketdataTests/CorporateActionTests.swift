@@ -273,9 +273,7 @@ extension Bench {
                 try await bench.takeWeek()
                 try await bench.takeFactors()
                 let id = try #require(try await bench.store.instrument(symbol: "XYZ")).id
-                var configuration = PostgresConfiguration(url: database.ownerURL, statementTimeout: .seconds(60))
-                configuration.schema = "marketdata"
-                let owner = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+                let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
                 do {
                     try await owner.execute("BEGIN")
                     _ = try await owner.query(PostgresMarketdataStore.lockRecording(of: id.description))

@@ -36,7 +36,7 @@ func withPostgresStore(_ body: (PostgresMarketdataStore, PostgresPool, PostgresC
             let cpu = try CPUPool(threads: 1)
             defer { cpu.stop() }
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "marketdata"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute("SET session_replication_role = replica")

@@ -44,9 +44,7 @@ import Testing
                 let cpu = try CPUPool(threads: 1)
                 defer { cpu.stop() }
                 let store = PostgresMarketdataStore(pool: pool, outbox: Outbox(schema: "marketdata"), cpu: cpu)
-                var configuration = PostgresConfiguration(url: database.ownerURL, statementTimeout: .seconds(60))
-                configuration.schema = "marketdata"
-                let owner = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+                let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
                 do {
                     try await body(World(bench: try Bench(store), store: store, pool: pool, owner: owner))
                     await owner.close()

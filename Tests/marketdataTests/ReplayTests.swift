@@ -149,7 +149,8 @@ import Testing
                 let before = released
                 released = try await eventuallyValue("more bars") {
                     let bars = try await store.replay(id: replay.id)?.releasedBars ?? 0
-                    return bars > before + 3 ? bars : nil
+                    // One that was held up has no more to release than all.
+                    return bars > before + 3 || bars == 40 ? bars : nil
                 }
                 await feed.stop()
             }

@@ -94,7 +94,7 @@ private func chart(_ start: String, _ end: String, interval: String = "1m", asOf
 
     private func withRedis(_ body: (RedisResultCache) async throws -> Void) async throws {
         try await withRedisPrefix { prefix in
-            let client = try RedisClient(url: TestServers.redisURL, loops: [TestLoop.shared], role: .cache)
+            let client = try RedisClient(url: TestServers.redisURL, loops: [TestLoop.shared], role: .cache, commandTimeout: .seconds(60))
             try await client.start()
             do {
                 try await eventually("a connection to Redis") { await (try? client.set(prefix + "probe", [1])) == true }

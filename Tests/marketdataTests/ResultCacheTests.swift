@@ -10,7 +10,7 @@ import Testing
 
 @Suite struct ResultCacheTests {
     private func withRedis(_ url: String, _ body: (RedisClient) async throws -> Void) async throws {
-        let client = try RedisClient(url: url, loops: [TestLoop.shared], role: .cache)
+        let client = try RedisClient(url: url, loops: [TestLoop.shared], role: .cache, commandTimeout: .seconds(60))
         try await client.start()
         do {
             try await body(client)

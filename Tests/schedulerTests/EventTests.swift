@@ -103,7 +103,8 @@ struct EventTests {
                     try await store.occurrences(of: schedule.id, before: nil, limit: 5).first?.recordedAt != nil
                 }
                 let all = try await store.occurrences(of: schedule.id, before: nil, limit: 5)
-                #expect(all.count == 1 && all[0].outcome == .fired)
+                // Late, where the machine stood still between the close and its run.
+                #expect(all.count == 1 && [.fired, .late].contains(all[0].outcome))
                 for component in components.reversed() { await component.stop() }
             }
         }

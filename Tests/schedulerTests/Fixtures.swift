@@ -126,13 +126,17 @@ enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
     }
 }
 
+/// As the service connects, but with patience: how soon a connection or an answer comes is the machine's affair.
+func patientConfiguration(_ database: TestDatabase, maximumConnections: Int) -> PostgresConfiguration {
+    var configuration = PostgresSchedulerStore.configuration(url: database.url, maximumConnections: maximumConnections)
+    (configuration.waitTimeout, configuration.statementTimeout, configuration.connectTimeout) = (.seconds(120), .seconds(60), .seconds(60))
+    return configuration
+}
+
 /// Lends a store in a database of its own.
 func withPostgresStore(_ body: @Sendable (PostgresSchedulerStore, TestDatabase) async throws -> Void) async throws {
     try await withDatabase(service: "scheduler", catalogue: try Migrations.catalogue()) { database in
-        var configuration = PostgresSchedulerStore.configuration(url: database.url, maximumConnections: 4)
-        // Many at once on few connections: how soon one comes free is the machine's affair.
-        configuration.waitTimeout = .seconds(120)
-        let pool = PostgresPool(configuration: configuration, loops: [TestLoop.shared])
+        let pool = PostgresPool(configuration: patientConfiguration(database, maximumConnections: 4), loops: [TestLoop.shared])
         try await pool.start()
         do {
             try await body(PostgresSchedulerStore(pool: pool, outbox: Outbox(schema: Migrations.schema)), database)

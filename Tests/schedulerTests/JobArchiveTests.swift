@@ -11,7 +11,7 @@ import Testing
 struct JobArchiveTests {
     private func superuser(_ database: TestDatabase, _ body: (PostgresConnection) async throws -> Void) async throws {
         let connection = try await PostgresConnection.connect(
-            PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+            database.superuser,
             on: TestLoop.shared
         )
         // What has ended cannot be changed otherwise, not even its time.
@@ -167,7 +167,7 @@ struct JobArchiveTests {
         try await withPostgresStore { store, database in
             _ = try await ended(6, store, database)
             #expect(try await store.archive(endedBefore: .now(), limit: 3) == 3)
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await owner.execute("ALTER TABLE jobs ADD COLUMN later_on integer NOT NULL DEFAULT 7")
             await owner.close()
             #expect(try await store.archive(endedBefore: .now(), limit: 10) == 3)
@@ -213,7 +213,7 @@ struct JobArchiveTests {
                 while try await store.archive(endedBefore: .now(), limit: 500) != 0 {}
                 // What autovacuum does by itself within a minute.
                 let owner = try await PostgresConnection.connect(
-                    PostgresConfiguration(url: database.ownerURL, schema: "scheduler"),
+                    database.owner,
                     on: TestLoop.shared
                 )
                 try await owner.execute("VACUUM jobs")

@@ -42,7 +42,7 @@ struct JobDependencyTests {
             _ = try await store.finish([try Fixture.finished(first)])
             let rank = try await store.pool.query("SELECT precedence FROM jobs WHERE job_id = \(jobs[1].id)").first?.column(0, as: Int16.self)
             #expect(rank == Priority.low.ordinal)
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await owner.execute("REINDEX TABLE jobs")
             try await owner.execute("ANALYZE jobs")
             let entries = try await owner.query(

@@ -213,7 +213,7 @@ struct JobDoorTests {
                 FROM generate_series(1, 5000) AS run
                 """
             try await store.pool.execute(bulk)
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await owner.execute("ANALYZE jobs")
             await owner.close()
             func plan(_ sql: SQL) async throws -> String {

@@ -26,10 +26,7 @@ struct JobStreamTests {
 
         init(_ database: TestDatabase, credentials: TestCredentials, blobs: any BlobStore) async throws {
             let loop = try EventLoop.start(name: "replica")
-            let pool = PostgresPool(
-                configuration: PostgresSchedulerStore.configuration(url: database.url, maximumConnections: 4),
-                loops: [loop]
-            )
+            let pool = PostgresPool(configuration: patientConfiguration(database, maximumConnections: 4), loops: [loop])
             try await pool.start()
             let notices = JobNotices(pool: pool, loop: loop)
             let store = PostgresSchedulerStore(
@@ -206,8 +203,8 @@ struct JobStreamTests {
             let before = await replica.feeds.looks
             _ = try await replica.store.insert([run("a")])
             for reader in readers { #expect(await reader.next()?.name == "job") }
-            // One, and one more if a round or a second notice came in between: not one a listener.
-            #expect(await replica.feeds.looks - before <= 5)
+            // One, and one more for each round or further notice that came in between: not one a listener.
+            #expect(await replica.feeds.looks - before < readers.count)
             for reader in readers { await reader.finish() }
         }
     }

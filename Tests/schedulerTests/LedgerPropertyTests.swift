@@ -29,7 +29,7 @@ struct LedgerPropertyTests {
                 // Connections of claims and ends that are cut in the middle: all of it happens, or nothing.
                 group.addTask {
                     let superuser = try await PostgresConnection.connect(
-                        PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                        database.superuser,
                         on: TestLoop.shared
                     )
                     for _ in 0..<8 {
@@ -44,6 +44,10 @@ struct LedgerPropertyTests {
                     await superuser.close()
                 }
                 try await group.waitForAll()
+            }
+            // A connection that was cut when its statement was over is found dead by whoever borrows it next.
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 { group.addTask { _ = try? await store.pool.query("SELECT pg_sleep(0.05)") } }
             }
             // What still runs was lost with its claim's answer; it comes back, and all of it is done.
             var rounds = 0

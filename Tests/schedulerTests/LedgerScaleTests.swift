@@ -26,7 +26,7 @@ struct LedgerScaleTests {
     @Test func noListAndNoClaimReadsTheTableFromEndToEnd() async throws {
         try await withPostgresStore { store, database in
             let account = AccountID.make()
-            var configuration = PostgresConfiguration(url: database.ownerURL, schema: "scheduler")
+            var configuration = database.owner
             configuration.statementTimeout = .seconds(600)
             let owner = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
             // Two of five wait, the others have ended; a fiftieth of all is of one account.

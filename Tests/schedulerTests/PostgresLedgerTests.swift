@@ -36,7 +36,7 @@ struct PostgresLedgerTests {
     }
 
     /// A worker has room in classes that have nothing most of the time: to ask for these again is a look, for which nobody waits in turn.
-    @Test(.timeLimit(.minutes(2))) func aClaimWhereNothingWaitsTakesNoTurn() async throws {
+    @Test(.timeLimit(.minutes(10))) func aClaimWhereNothingWaitsTakesNoTurn() async throws {
         try await withPostgresStore { store, _ in
             _ = try await store.insert([Fixture.job("a")])
             let first = Fixture.claim(5)
@@ -119,7 +119,7 @@ struct PostgresLedgerTests {
                 FROM generate_series(1, 5000) AS run
                 """
             try await store.pool.execute(bulk)
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "scheduler"), on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await owner.execute("ANALYZE jobs")
             await owner.close()
             func plan(_ filter: JobFilter) async throws -> String {
@@ -216,7 +216,7 @@ struct PostgresLedgerTests {
             #expect(faults.isEmpty)
             // One lost and one doubled row are found.
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute(
@@ -347,7 +347,7 @@ struct PostgresLedgerTests {
             _ = try await store.insert(jobs)
             _ = try await store.claim(Fixture.claim())
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute("CREATE TABLE broken (job_id uuid)")

@@ -49,7 +49,7 @@ struct SimulatedWeekTests {
             let limits = AccountLimits(runningInClass: Self.schedules, running: Self.schedules, open: Self.schedules * 2)
             let store = PostgresSchedulerStore(pool: bounded.pool, outbox: bounded.outbox, limits: limits)
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "scheduler"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute("CREATE EXTENSION pgstattuple SCHEMA public")
@@ -142,9 +142,15 @@ struct SimulatedWeekTests {
             #expect(left <= Self.schedules * (Self.versions[table] ?? 0), "\(all)")
             #expect(after.deadBefore <= left, "\(all)")
             #expect(after.deadAfter <= after.deadBefore / 100 + 10, "\(all)")
-            // The ledger of cadence has a row a schedule and day, and grows by no more.
-            let growth = table == "cadence_days" ? Double(week.count) / Double(week.count - 1) : 1
-            #expect(Double(after.bytes) <= Double(before.bytes) * growth * 1.15 + 65_536, "\(all)")
+            // Who writes elsewhere on the server for long keeps pages from being pruned meanwhile, also those of this database: such a day takes room that
+            // later ones use again. What is never used again makes every day grow.
+            let bytes = week.compactMap { $0[table]?.bytes }
+            let grewEachDay = (week.count - 3..<week.count).allSatisfy { day in
+                // The ledger of cadence has a row a schedule and day, and grows by no more.
+                let growth = table == "cadence_days" ? Double(day + 1) / Double(day) : 1
+                return Double(bytes[day]) > Double(bytes[day - 1]) * growth * 1.15 + 65_536
+            }
+            #expect(!grewEachDay, "\(all)")
         }
         #expect(end["schedules"]?.rows == Self.schedules && end["schedule_eras"]?.rows == Self.schedules && end["schedule_eras"]?.deadBefore == 0)
         #expect(end["leases"]?.rows == 0 && end["jobs"]?.rows == 0 && end["outbox"]?.rows == 0)
@@ -195,8 +201,13 @@ struct SimulatedWeekTests {
         var found: [String: Standing] = [:]
         for table in tables {
             let before = try await dead(table)
-            try await connection.execute("VACUUM \(unsafe: table)")
-            let after = try await dead(table)
+            var after = before
+            // The server itself may look at the database at this moment, which keeps what it sees.
+            try await eventually("\(table) without its dead rows") {
+                try await connection.execute("VACUUM \(unsafe: table)")
+                after = try await dead(table)
+                return after.dead <= before.dead / 100 + 10
+            }
             let bytes = try await connection.query("SELECT pg_total_relation_size('scheduler.\(unsafe: table)'::regclass)")[0].column(0, as: Int.self)
             let versions = try await connection.query("SELECT last_value FROM public.versions_of_\(unsafe: table)")[0].column(0, as: Int.self)
             found[table] = Standing(rows: after.rows, versions: versions, deadBefore: before.dead, deadAfter: after.dead, bytes: bytes)

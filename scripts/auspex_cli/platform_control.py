@@ -56,7 +56,7 @@ class PlatformControl:
                 [sys.executable, "-s", "-m", "auspex_cli.supervisor", str(self.layout.var), *([str(self.owner)] if self.owner else [])],
                 env=basic_environment() | {"PYTHONPATH": str(REPOSITORY / "scripts"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},
                 cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
-        if not wait_until(lambda: self.pid is not None, 10):
+        if not wait_until(lambda: self.pid is not None, 60):
             raise Failure("the supervisor did not start", log=log)
 
     def status(self) -> dict[str, dict]:
@@ -129,6 +129,6 @@ class PlatformControl:
             known = self.status().get(name)
             return known if known and known["pid"] and alive(known["pid"]) else None
 
-        if not wait_until(lambda: entry() is not None, 5) or (found := entry()) is None:
+        if not wait_until(lambda: entry() is not None, 15) or (found := entry()) is None:
             raise Failure(f"'{name}' does not run; './auspex status' lists what does")
         return found

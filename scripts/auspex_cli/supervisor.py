@@ -92,10 +92,12 @@ class Supervisor:
         self.reload = self.ending = False
         self.health = HealthWatch(layout)
 
+    def listen(self) -> None:
+        """Hears signals from here on, also before it runs."""
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
     def run(self) -> None:
-        signal.signal(signal.SIGHUP, self._on_signal)
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
         self.reconcile()
         self.health.start()
         while not self.ending:
@@ -158,9 +160,12 @@ def tell(text: str) -> None:
 def main() -> None:
     layout = Layout(Path(sys.argv[1]))
     owner = Owner(int(sys.argv[2])) if len(sys.argv) > 2 else None
+    supervisor = Supervisor(layout, owner)
+    # Whoever reads whom to signal may do so at once.
+    supervisor.listen()
     (layout.run / "supervisor.pid").write_text(str(os.getpid()))
     try:
-        Supervisor(layout, owner).run()
+        supervisor.run()
     finally:
         (layout.run / "supervisor.pid").unlink(missing_ok=True)
 

@@ -77,7 +77,7 @@ class MainJob:
 
     def as_(self, account: accounts.Account) -> API:
         """Logged in; a gateway that has just lost a process says so for a moment."""
-        return until(lambda: accounts.login(self.api, account), 30, f"the login of {account.email}")
+        return until(lambda: accounts.login(self.api, account), 90, f"the login of {account.email}")
 
     # Bars and signals
 
@@ -134,7 +134,7 @@ class MainJob:
             raise Failure(f"the Python client failed: {(result.stderr.strip().splitlines() or ['no message'])[-1]}")
         # Another replica than the one that answered the client may hear of the row a moment later.
         return until(
-            lambda: next((row for row in reversed(self.rows(cast, which, 500)) if row["seq"] == 1), None), 30, f"seq 1 of {which.name} at every replica")
+            lambda: next((row for row in reversed(self.rows(cast, which, 500)) if row["seq"] == 1), None), 90, f"seq 1 of {which.name} at every replica")
 
     def _why_none(self, cast: Cast, which: Published) -> str:
         provider = self.as_(cast.provider)
@@ -152,7 +152,7 @@ class MainJob:
         reader = self.api.acting_as(key=cast.key)
         window = {"start": row["outcome"]["opens_at"], "end": row["outcome"]["closes_at"]}
         row["known_when_made"] = market.bars_known(reader, where, as_of=row["made_at"], **window)
-        row["known_now"] = until(lambda: market.bars_known(reader, where, as_of=None, **window), 30, "the bars that decided an outcome")
+        row["known_now"] = until(lambda: market.bars_known(reader, where, as_of=None, **window), 90, "the bars that decided an outcome")
         return row
 
     # The ledger
@@ -195,7 +195,7 @@ class MainJob:
             items = provider.get(f"/api/jobs?kind=signal_run&signal_id={cast.signals[-1].id}&limit=1{more}")["items"]
             return items[0] if items else {"job_id": ""}
 
-        before = until(newest, 30, "the list of runs")["job_id"]
+        before = until(newest, 90, "the list of runs")["job_id"]
         return until(lambda: next((one for one in [newest("&state=running")] if one["job_id"] > before), None), seconds, "a run to interrupt", 0.02)
 
     def kill_executor_in_a_run(self, cast: Cast, besides: list[str] | None = None) -> dict:
@@ -208,7 +208,7 @@ class MainJob:
             executors = [spec.name for spec in self.control.wanted() if spec.name.startswith("executor")]
             self.control.restart_all(executors + (besides or []), signal.SIGKILL, 90)
             provider = self.as_(cast.provider)
-            now = until(lambda: provider.get(f"/api/jobs/{job['job_id']}"), 30, "a look at the interrupted run")
+            now = until(lambda: provider.get(f"/api/jobs/{job['job_id']}"), 90, "a look at the interrupted run")
             if now["state"] in ("running", "pending") or now["attempt"] > job["attempt"]:
                 return job
         raise Failure("ten runs in a row ended before the executor could be killed in one")
@@ -235,7 +235,7 @@ class MainJob:
         current["occurrence"] = until(told, 120, "the record of the interrupted run", 0.5)
         current["rows_reported"] = len(((current.get("result") or {}).get("rows")) or [])
         # What is recorded can be read at every replica within a second; what is lost never comes, and is then missing in the answer.
-        patience = time.monotonic() + 10
+        patience = time.monotonic() + 30
 
         def counted():
             count = recorded()

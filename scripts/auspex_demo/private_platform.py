@@ -87,7 +87,7 @@ class PrivatePlatform:
         """What a look into the database says; for tests that must see behind the API."""
         return self.deployment.postgres.run_sql(text, "auspex")
 
-    def wait_ready(self, seconds: float = 60) -> None:
+    def wait_ready(self, seconds: float = 120) -> None:
         self.control.wait_ready([spec.name for spec in self.control.wanted()], seconds)
 
     def log(self, name: str) -> str:

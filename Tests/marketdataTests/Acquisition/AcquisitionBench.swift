@@ -84,7 +84,7 @@ struct AcquisitionBench: Sendable {
         time: any TimeSource = SystemTimeSource()
     ) async throws -> Replica {
         let bench = try Bench(store)
-        let redis = try RedisClient(url: redisURL, loops: [TestLoop.shared], role: .cache)
+        let redis = try RedisClient(url: redisURL, loops: [TestLoop.shared], role: .cache, commandTimeout: .seconds(60))
         try await redis.start()
         await started.add { await redis.stop() }
         var endpoints = IQFeedEndpoints()

@@ -36,6 +36,7 @@ import Testing
                 "PATH": "/usr/bin:/bin", "AUSPEX_SERVICE_KEY_FILE": folder + "/key.pem", "AUSPEX_SERVICES_JWKS_FILE": folder + "/services.json",
                 "AUSPEX_INTERNAL_PORT": "\(ports[0])", "AUSPEX_DTN_ADMIN_PORT": "\(ports[1])", "AUSPEX_DTN_LEVEL1_PORT": "\(ports[2])",
                 "AUSPEX_DTN_PRODUCT_ID": "PRODUCT", "AUSPEX_DTN_LOGIN": "490914", "AUSPEX_DTN_PASSWORD_FILE": folder + "/password",
+                "AUSPEX_DTN_SILENCE": "12",
                 "AUSPEX_DTN_COMMAND": "python3 \(Self.client) \(ports[1]) \(ports[2]) \(folder)/record",
             ],
             on: TestLoop.shared

@@ -73,7 +73,7 @@ final class ScriptedStream: SourceStream {
     func run() async {
         began.signal()
         // Until its task is cancelled: nobody signals.
-        _ = try? await TestSignal<Void>().next()
+        _ = try? await TestSignal<Void>().next(timeout: .seconds(3600))
         events.finish()
     }
 
@@ -247,7 +247,7 @@ struct LiveBench: Sendable {
     /// Waits until these are the rows; a wrong one ends the waiting.
     func recorded(_ expected: [String], _ symbol: String = "BTCUSD") async throws {
         var found: [String] = []
-        try? await eventually(timeout: .seconds(20)) {
+        try? await eventually {
             found = try await rows(symbol)
             return found.count >= expected.count
         }
@@ -270,7 +270,7 @@ struct LiveBench: Sendable {
 
     func announced(_ expected: [String]) async throws {
         var found: [String] = []
-        try? await eventually(timeout: .seconds(20)) {
+        try? await eventually {
             found = try await announced()
             return found.count >= expected.count
         }
@@ -287,7 +287,7 @@ struct LiveBench: Sendable {
 
     func holes(are expected: [String]) async throws {
         var found: [String] = []
-        try? await eventually(timeout: .seconds(20)) {
+        try? await eventually {
             found = try await holes()
             return found == expected
         }

@@ -166,10 +166,11 @@ struct RunEventTests {
                 #expect(try await platform.hear(envelope) == .done)
                 return try await platform.store.predictions(PredictionQuery(signalID: id, limit: 1)).first?.statement.late
             }
-            #expect(try await recorded(after: 5) == false)
-            platform.market.state.withLock { $0.instruments["BTCUSD"]?.baseIntervalSeconds = 3 }
+            platform.market.state.withLock { $0.instruments["BTCUSD"]?.baseIntervalSeconds = 50 }
+            #expect(try await recorded(after: 20) == false)
+            platform.market.state.withLock { $0.instruments["BTCUSD"]?.baseIntervalSeconds = 15 }
             // The minute-old answer serves; another replica asks for itself.
-            #expect(try await recorded(after: 5) == false)
+            #expect(try await recorded(after: 20) == false)
             let fresh = RunCompletedHandler(
                 store: platform.store,
                 versions: platform.versions,
@@ -182,7 +183,7 @@ struct RunEventTests {
                 #expect(try await platform.pool.withTransaction { try await prepared.handle(envelope, on: $0) } == .done)
                 return try await platform.store.predictions(PredictionQuery(signalID: id, limit: 1)).first?.statement
             }
-            let statement = try #require(try await hear(platform.completed(id, dueAt: .now() - .seconds(5))))
+            let statement = try #require(try await hear(platform.completed(id, dueAt: .now() - .seconds(20))))
             #expect(statement.late && statement.payload.contains("\"late\":true"))
             #expect(try await hear(platform.completed(id))?.late == false)
             platform.market.state.withLock { $0.isAway = true }

@@ -38,8 +38,7 @@ struct LedgerTableTests {
                     await #expect(throws: PostgresError.self, "\(text)") { try await pool.execute(SQL(unsafe: text)) }
                 }
             }
-            let configuration = PostgresConfiguration(url: database.ownerURL, schema: "signals")
-            let owner = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             for table in Self.ledgerTables {
                 for statement in ["DELETE FROM \(table)", "TRUNCATE \(table) CASCADE"] {
                     let error = await #expect(throws: PostgresError.self, "\(statement)") { try await owner.execute(SQL(unsafe: statement)) }
@@ -187,7 +186,7 @@ struct LedgerTableTests {
 
             // Rows and head are gone, the seals are not: all of them come, in parts, and each part ends.
             let superuser = try await PostgresConnection.connect(
-                PostgresConfiguration(url: database.superuserURL, schema: "signals"),
+                database.superuser,
                 on: TestLoop.shared
             )
             try await superuser.execute("SET session_replication_role = replica")
@@ -251,8 +250,7 @@ struct LedgerTableTests {
             func bad() async throws -> [String] { try await AuditCommand.run(on: store, keys: keys).filter { !$0.isGood }.map(\.line) }
             #expect(try await bad().isEmpty)
 
-            let configuration = PostgresConfiguration(url: database.superuserURL, schema: "signals")
-            let superuser = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
+            let superuser = try await PostgresConnection.connect(database.superuser, on: TestLoop.shared)
             try await superuser.execute("SET session_replication_role = replica")
             func restoring(_ change: String, _ undo: String) async throws -> [String] {
                 try await superuser.execute(SQL(unsafe: change))

@@ -20,7 +20,7 @@ struct ListPlanTests {
                 FROM generate_series(1, 5000) AS number
                 """
             )
-            let owner = try await PostgresConnection.connect(PostgresConfiguration(url: database.ownerURL, schema: "signals"), on: TestLoop.shared)
+            let owner = try await PostgresConnection.connect(database.owner, on: TestLoop.shared)
             try await owner.execute("ANALYZE signals")
             await owner.close()
             for viewer in [nil, signal.accountID] as [AccountID?] {

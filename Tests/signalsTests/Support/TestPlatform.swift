@@ -90,14 +90,22 @@ struct TestPlatform: Sendable {
     let incidentStreams: IncidentStreams
     let router: Router
     let internalRouter: Router
-    let time: any TimeSource = SystemTimeSource()
+    let time: any TimeSource
     /// What executors have; nobody knows unless told.
     let pythons = PythonShelf()
     let executorFiles = ByteBudget(maximumBytes: 1_000_000)
 
-    /// - Parameter limiter: what counts the use of keys, over the auth that it is given; nothing unless told.
-    init(pool: PostgresPool, versions: VersionQuotas.Limits = Self.manyVersions, limiter: (FakeAuth) -> KeyLimiter? = { _ in nil }) throws {
+    /// - Parameters:
+    ///   - limiter: what counts the use of keys, over the auth that it is given; nothing unless told.
+    ///   - time: what everything that is remembered for a while goes by.
+    init(
+        pool: PostgresPool,
+        versions: VersionQuotas.Limits = Self.manyVersions,
+        limiter: (FakeAuth) -> KeyLimiter? = { _ in nil },
+        time: any TimeSource = SystemTimeSource()
+    ) throws {
         self.pool = pool
+        self.time = time
         let outbox = Outbox(schema: "signals")
         store = PostgresSignalsStore(pool: pool, outbox: outbox)
         people = try TestCredentials()
@@ -302,11 +310,12 @@ struct TestPlatform: Sendable {
 func withPlatform<Outcome>(
     versions: VersionQuotas.Limits = TestPlatform.manyVersions,
     limiter: (FakeAuth) -> KeyLimiter? = { _ in nil },
+    time: any TimeSource = SystemTimeSource(),
     _ body: (TestPlatform) async throws -> Outcome
 ) async throws -> Outcome {
     try await withDatabase(service: "signals", catalogue: Migrations.catalogue()) { database in
         try await database.withPool(maximumConnections: 6) { pool in
-            try await body(try TestPlatform(pool: pool, versions: versions, limiter: limiter))
+            try await body(try TestPlatform(pool: pool, versions: versions, limiter: limiter, time: time))
         }
     }
 }

@@ -31,7 +31,7 @@ struct PythonDirectoryTests {
         #expect(asked.withLock { $0 } == first)
         time.advance(by: .nanoseconds(PythonDirectory.memory))
         #expect(await directory.present(for: .small).isEmpty)
-        #expect(asked.withLock { $0 } == first + 1)
+        #expect(asked.withLock { $0 } > first)
         await server.stop()
     }
 
@@ -55,7 +55,13 @@ struct PythonDirectoryTests {
         let server = HTTPServer(name: "scheduler", address: "127.0.0.1", port: 0, router: router, loops: [TestLoop.shared])
         try await server.start()
         let scheduler = ServiceClient(baseURLs: ["http://127.0.0.1:\(server.boundPort)"], audience: "scheduler", tokens: nil, http: HTTPClient())
-        let directory = PythonDirectory(scheduler: scheduler, time: ManualTimeSource())
+        let time = ManualTimeSource()
+        let directory = PythonDirectory(scheduler: scheduler, time: time)
+        // A machine that stands still for as long as the directory waits for an answer is asked again.
+        try await eventually {
+            time.advance(by: .nanoseconds(PythonDirectory.memory))
+            return await !directory.present(for: .small).isEmpty
+        }
         #expect(await directory.present(for: .small).map(\.seriesText) == ["3.11", "3.12"])
         #expect(await directory.present(for: .large).map(\.seriesText) == ["3.11", "3.13"])
         #expect(await directory.present(for: .gpu).map(\.seriesText) == ["3.11"])

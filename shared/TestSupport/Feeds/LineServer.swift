@@ -141,11 +141,11 @@ public final class LineServer: @unchecked Sendable {
         return server
     }
 
-    /// Ports for a program that is told where to listen: free a moment ago, and none that the system gives to outgoing connections.
+    /// Ports for a program that is told where to listen: free a moment ago, and none that outgoing connections get or a private platform takes meanwhile.
     public static func freePorts(_ count: Int, on loop: EventLoop) async throws -> [Int] {
         var ports: [Int] = []
         for _ in 0..<1_000 where ports.count < count {
-            guard let server = try? await start(on: loop, port: .random(in: 20_000..<32_000), onLine: { _, _ in }) else { continue }
+            guard let server = try? await start(on: loop, port: .random(in: 19_000..<20_000), onLine: { _, _ in }) else { continue }
             if !ports.contains(server.port) { ports.append(server.port) }
             await server.stop()
         }

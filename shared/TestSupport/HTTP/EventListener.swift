@@ -95,7 +95,9 @@ public actor EventListener {
                 return text
             }
             var chunk = [UInt8](repeating: 0, count: 64 * 1024)
-            let read = recv(descriptor, &chunk, chunk.count, 0)
+            var read = recv(descriptor, &chunk, chunk.count, 0)
+            // With a limit of time it is interrupted when the process was stopped and goes on.
+            while read < 0, errno == EINTR { read = recv(descriptor, &chunk, chunk.count, 0) }
             guard read > 0 else { return nil }
             buffered += chunk[..<read]
         }

@@ -29,6 +29,12 @@ public struct TestDatabase: Sendable {
         )
     }
 
+    /// Connects as the superuser, with patience for a machine on which everything waits for everything.
+    public var superuser: PostgresConfiguration { PostgresConfiguration.patient(url: superuserURL, schema: service) }
+
+    /// Connects as `<service>_owner`, with the same patience.
+    public var owner: PostgresConfiguration { PostgresConfiguration.patient(url: ownerURL, schema: service) }
+
     /// Lends a started pool of the serving role, on one loop, to `body`.
     public func withPool<Outcome>(
         maximumConnections: Int = 4,
@@ -46,6 +52,13 @@ public struct TestDatabase: Sendable {
             await pool.stop()
             throw error
         }
+    }
+}
+
+extension PostgresConfiguration {
+    /// For a test's own connections: a slow machine is no failure of what is tested.
+    public static func patient(url: String, schema: String? = nil) -> PostgresConfiguration {
+        PostgresConfiguration(url: url, waitTimeout: .seconds(60), statementTimeout: .seconds(60), connectTimeout: .seconds(60), schema: schema)
     }
 }
 
@@ -165,7 +178,7 @@ private actor TemplateDatabases {
     }
 
     nonisolated private func connected(to url: String, _ body: @escaping @Sendable (PostgresConnection) async throws -> Void) async throws {
-        var configuration = PostgresConfiguration(url: url, statementTimeout: .seconds(60))
+        var configuration = PostgresConfiguration.patient(url: url)
         configuration.applicationName = "auspex-test"
         let connection = try await PostgresConnection.connect(configuration, on: TestLoop.shared)
         do {
