@@ -326,6 +326,28 @@ extension MachineCapacity {
         #expect(GPUDevice.files(of: found) == ["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia1"].map { "\(root)/\($0)" })
     }
 
+    /// What the launcher would refuse for every run is refused once, at the start, with the setting's name.
+    @Test(arguments: [
+        ("/dev/nvidia0", true), ("/dev/dri/renderD128", true), ("/srv/nvidia0", false), ("/dev", false), ("/dev/", false), ("dev/nvidia0", false),
+        ("/dev//nvidia0", false), ("/dev/nvidia0/", false), ("/dev/../srv", false), ("/dev/./nvidia0", false), ("/dev/fd/3", false),
+        ("/dev/shm", false),
+    ])
+    func onlyADeviceIsTakenForAGraphicsProcessor(path: String, isTaken: Bool) throws {
+        var reader = SettingsReader(environment: ["AUSPEX_GPU_DEVICES": path])
+        _ = CapacitySettings(from: &reader)
+        if isTaken {
+            try reader.finish()
+        } else {
+            let error = #expect(throws: SettingsError.self) { try reader.finish() }
+            #expect(error?.problems == ["AUSPEX_GPU_DEVICES names '\(path)', which is no device file below /dev"])
+        }
+        let launcher = try ChildProcess.run(
+            path: SandboxFixture.buildFolder + "/sandbox-launch",
+            arguments: ["limits", "--name", "7-1", "--cgroup-v2", "/g", "--device", path, "--", "--", "x"]
+        )
+        #expect((launcher.exitCode == 0) == isTaken, "\(launcher.output)")
+    }
+
     @Test func aRunGetsItsGraphicsProcessorAndNoOther() throws {
         let host = SandboxHost(launcher: "/l", cgroups: [], level: .reduced, systemRoot: "/", firstUserID: nil)
         var command = SandboxCommand(arguments: ["/x"], limits: .of(.gpu, wallTime: .seconds(1)))

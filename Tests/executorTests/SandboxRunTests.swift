@@ -40,6 +40,21 @@ import Testing
         #expect(outcome.memoryPeakBytes > 1 << 20)
     }
 
+    /// The compiler's warnings are made by Python of the standard library, if that is there already: none of it is the author's.
+    @Test func whatTheCompilerWarnsOfIsInTheLogWithItsFile() async throws {
+        let app = """
+            import warnings, weakref
+            import part
+            from auspex import Prediction
+            def predict(context):
+                return Prediction(1 if part.same() else -1)
+            """
+        let part = "NUMBER = 7\n\n\ndef same(): return NUMBER is 7\n"
+        let (verdict, outcome) = try await SandboxFixture.shared.get().run(app, files: ["part.py": part])
+        #expect(verdict.values == ["1"], "\(verdict)")
+        #expect(outcome.log.text.contains("/app/part.py:4: SyntaxWarning: "), "\(outcome.log.text)")
+    }
+
     @Test func bundledFilesAreRead() async throws {
         let app = """
             import json

@@ -38,7 +38,7 @@ public enum LogLevel: String, Sendable, Comparable, CaseIterable {
     private var weight: Int { LogLevel.allCases.firstIndex(of: self) ?? 0 }
 }
 
-/// Writes one JSON object a line to the standard output.
+/// Writes one JSON object a line to the standard output; to the standard error for commands whose standard output is an answer.
 public struct Logger: Sendable {
     /// What the lines of this process share; set once at start.
     public struct Configuration: Sendable {
@@ -46,17 +46,24 @@ public struct Logger: Sendable {
         public var service = "-"
         /// Lines below this level are not written.
         public var level = LogLevel.info
-        /// Where lines go; the standard output unless a test listens.
-        public var sink: @Sendable (String) -> Void = { line in
-            var line = line
-            line.withUTF8 { buffer in
-                var rest = UnsafeRawBufferPointer(buffer)
-                while let base = rest.baseAddress, !rest.isEmpty {
-                    let written = Glibc.write(1, base, rest.count)
-                    if written < 0 && errno == EINTR { continue }
-                    guard written > 0 else { return }
-                    rest = UnsafeRawBufferPointer(rebasing: rest[written...])
-                }
+        /// Where lines go; the standard output unless a command answers there or a test listens.
+        public var sink: @Sendable (String) -> Void = Logger.standardOutput
+    }
+
+    /// Where a service's lines go.
+    public static let standardOutput: @Sendable (String) -> Void = { write($0, to: 1) }
+    /// Where those of a command go: what it prints is for a person or a program to read.
+    public static let standardError: @Sendable (String) -> Void = { write($0, to: 2) }
+
+    private static func write(_ line: String, to descriptor: Int32) {
+        var line = line
+        line.withUTF8 { buffer in
+            var rest = UnsafeRawBufferPointer(buffer)
+            while let base = rest.baseAddress, !rest.isEmpty {
+                let written = Glibc.write(descriptor, base, rest.count)
+                if written < 0 && errno == EINTR { continue }
+                guard written > 0 else { return }
+                rest = UnsafeRawBufferPointer(rebasing: rest[written...])
             }
         }
     }

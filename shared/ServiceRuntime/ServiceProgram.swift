@@ -30,7 +30,7 @@ public struct Subcommand<Settings: ServiceSettings>: Sendable {
     public let name: String
     /// One line of what it does.
     public let help: String
-    /// Runs with the words that follow; gives the exit code. Settings are read only when asked for.
+    /// Runs with the words that follow; gives the exit code. Settings are read only when asked for. What is logged goes to the standard error.
     public let run: @Sendable ([String], () throws -> Settings) async throws -> Int32
 
     /// A subcommand.
@@ -102,6 +102,10 @@ public struct ServiceProgram<Settings: ServiceSettings>: Sendable {
             return 0
         case .some(let word):
             if let subcommand = subcommands.first(where: { $0.name == word }) {
+                Logger.configure { configuration in
+                    configuration.service = name
+                    configuration.sink = Logger.standardError
+                }
                 return try await subcommand.run(Array(arguments.dropFirst()), { try settings() })
             }
             let known = ["serve", "healthcheck"] + (migrate == nil ? [] : ["migrate"]) + subcommands.map(\.name)

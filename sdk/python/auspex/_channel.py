@@ -8,7 +8,8 @@ import sys
 
 from . import _wire
 
-_UNIX, _WHOLE_MESSAGES, _SOCKET_LEVEL, _DESCRIPTORS = 1, 5, 1, 1
+_UNIX, _WHOLE_MESSAGES, _SOCKET_LEVEL, _DESCRIPTORS, _CUT = 1, 5, 1, 1, 32
+#: In bytes. The kernel cuts what finds no room, and says so only to those who ask.
 LONGEST_MESSAGE = 262144
 #: What a frame stands behind in the start message, in bytes.
 START_LENGTH = 64
@@ -40,16 +41,18 @@ class Channel:
             posix.close(descriptor)
 
     def read(self):
-        """The bytes of the next message, which has no file; raises EOFError at the end."""
+        """The bytes of the next message, which has no file; raises EOFError at the end and ValueError for one that is too long."""
         import posix
 
-        data = posix.read(self._descriptor, LONGEST_MESSAGE)
+        data = posix.read(self._descriptor, LONGEST_MESSAGE + 1)
         if not data:
             raise EOFError("the executor has closed the channel")
+        if len(data) > LONGEST_MESSAGE:
+            raise _too_long()
         return data
 
     def receive(self):
-        """The next message and the descriptor that came with it, or None; raises EOFError at the end."""
+        """The next message and the descriptor that came with it, or None; raises as ``read`` does."""
         if self._descriptor < 0:
             raise OSError("the channel is closed")
         if self._socket is None:
@@ -57,13 +60,19 @@ class Channel:
 
             self._socket = _socket.socket(_UNIX, _WHOLE_MESSAGES, 0, self._descriptor)
         # Room for one descriptor: a header of two words and a half, rounded up.
-        data, ancillary, _, _ = self._socket.recvmsg(LONGEST_MESSAGE, 32)
+        data, ancillary, flags, _ = self._socket.recvmsg(LONGEST_MESSAGE, 32)
         if not data:
             raise EOFError("the executor has closed the channel")
         file = None
         for level, kind, content in ancillary:
             if level == _SOCKET_LEVEL and kind == _DESCRIPTORS:
                 file = int.from_bytes(content[:4], sys.byteorder)
+        if flags & _CUT:
+            if file is not None:
+                import posix
+
+                posix.close(file)
+            raise _too_long()
         return _wire.loads(data.decode()), file
 
     def input(self):
@@ -72,6 +81,10 @@ class Channel:
         if len(start) > START_LENGTH:
             return memoryview(start)[START_LENGTH:]
         return read_file(self.receive()[1])
+
+
+def _too_long():
+    return ValueError(f"the executor sent a message longer than {LONGEST_MESSAGE} bytes")
 
 
 def read_file(descriptor):

@@ -13,7 +13,7 @@ interpreter down costs more than many runs, and would run the author's exit hand
 import sys
 import time
 
-from . import _bars, _frame, _more_bars, _sources, _wire
+from . import _bars, _frame, _more_bars, _wire
 from ._channel import Channel
 from ._rows import rows_of
 from .author import Context, InvalidPrediction
@@ -169,7 +169,6 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     _lower_limits(known.get("limits"))
     sys.path.insert(0, APPLICATION_PATH)
-    _sources.use(APPLICATION_PATH)
     _bars.numpy_may_be_installed = bool(known.get("packages"))
     _more_bars.use(None)
     # Until here nothing was collected. What there is stays, so it need not be looked through for the author's rubbish either.

@@ -229,6 +229,33 @@ def test_a_file_of_the_author_does_not_stand_for_what_os_needs(tmp_path, options
     assert [row["value"] for row in answer.get("rows", [])] == ["1"], (answer, done.stderr)
 
 
+@pytest.mark.parametrize("before", ["", "import warnings, os, weakref\n"], ids=["plain", "after warnings"])
+def test_what_the_compiler_warns_of_is_told_with_its_file(tmp_path, before):
+    """Python of the standard library runs while such a module is compiled, if it is there already: none of it is the author's."""
+    (tmp_path / "part.py").write_text("NUMBER = 7\n\n\ndef same(): return NUMBER is 7\n")
+    (tmp_path / "app.py").write_text(before + "import part\nfrom auspex import Prediction\ndef predict(context): return Prediction(1 if part.same() else -1)\n")
+    done = run_as_in_the_sandbox(tmp_path, tmp_path, {"entry_point": "app:predict"}, header(), options=["-ISB"])
+    answer = json.loads((tmp_path / "answer").read_text())
+    assert [row["value"] for row in answer.get("rows", [])] == ["1"], (answer, done.stderr)
+    assert f"{tmp_path}/part.py:4: SyntaxWarning: " in done.stderr and "<string>" not in done.stderr
+
+
+@pytest.mark.parametrize("extra", [0, 1], ids=["the longest", "longer"])
+def test_a_message_is_whole_or_refused(extra):
+    from auspex import _channel
+
+    for with_file in (False, True):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _channel.LONGEST_MESSAGE)
+            channel = _channel.Channel(theirs.detach())
+            ours.send(b'"' + b"x" * (_channel.LONGEST_MESSAGE - 2 + extra) + b'"')
+            with pytest.raises(ValueError, match="longer than 262144 bytes") if extra else contextlib.nullcontext():
+                message = channel.receive()[0] if with_file else json.loads(channel.read())
+                assert len(message) == _channel.LONGEST_MESSAGE - 2
+            channel.close()
+
+
 def test_a_plain_run_imports_next_to_nothing(tmp_path):
     """Each module costs every cold run a part of a millisecond: what Python can do without stays out, up to the call of the function."""
     (tmp_path / "app.py").write_text("from auspex import Prediction\ndef predict(context): return Prediction(1)\n")
@@ -238,8 +265,7 @@ def test_a_plain_run_imports_next_to_nothing(tmp_path):
         before = set(sys.modules)
         sys.path[:0] = [{os.path.dirname(os.path.dirname(_frame.__file__))!r}, {str(tmp_path)!r}]
         import posix
-        from auspex import _channel, _frame, _more_bars, _runner, _sources
-        _sources.use({str(tmp_path)!r})
+        from auspex import _channel, _frame, _more_bars, _runner
         channel = _channel.Channel(posix.dup(int(sys.argv[1])))
         run = _runner.Run("app:predict")
         assert run.prepare() is None

@@ -63,8 +63,8 @@ struct CapacitySettings: Sendable {
             help: "device files of graphics processors, one job each, such as /dev/nvidia0,/dev/nvidia1; 'none' for none; looked for by default"
         ) {
             gpuDevices = list == "none" ? [] : list.split(separator: ",").map { String($0.drop { $0 == " " }) }
-            for path in gpuDevices ?? [] where !path.hasPrefix("/dev/") || path.contains("..") {
-                reader.report("AUSPEX_GPU_DEVICES names '\(path)', which is no file below /dev")
+            for path in gpuDevices ?? [] where !GPUDevice.canBeShown(path) {
+                reader.report("AUSPEX_GPU_DEVICES names '\(path)', which is no device file below /dev")
             }
         }
     }

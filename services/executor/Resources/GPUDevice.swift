@@ -23,6 +23,16 @@ struct GPUDevice: Sendable, Hashable {
         }
     }
 
+    /// Whether the launcher would show a run the file: one below `/dev` with a plain path, and none that every run has.
+    static func canBeShown(_ path: String) -> Bool {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+        guard path.utf8.first == UInt8(ascii: "/"), parts.count > 1, path.utf8.count <= 400 else { return false }
+        guard parts.first == "dev", !parts.contains(where: { $0.isEmpty || $0.hasPrefix(".") }) else { return false }
+        return !ofEveryRun.contains(parts[parts.startIndex + 1])
+    }
+
+    private static let ofEveryRun: Set<Substring> = ["fd", "stdin", "stdout", "stderr", "core", "ptmx", "pts", "shm"]
+
     /// What a program sees of several processors, each file once.
     static func files(of devices: [GPUDevice]) -> [String] {
         var files: [String] = []

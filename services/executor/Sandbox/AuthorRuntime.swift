@@ -16,8 +16,7 @@ struct AuthorRuntime: Sendable {
 
     /// The modules that a run needs; the rest of the SDK (clients, commands) has no business in a sandbox.
     static let modules = [
-        "__init__.py", "author.py", "_bars.py", "_bundled.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py",
-        "_sources.py", "_wire.py",
+        "__init__.py", "author.py", "_bars.py", "_bundled.py", "_channel.py", "_frame.py", "_more_bars.py", "_rows.py", "_runner.py", "_wire.py",
     ]
 
     /// What turns foreign tables into text, and the lock of what it needs.

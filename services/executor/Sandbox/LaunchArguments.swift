@@ -40,7 +40,7 @@ struct LaunchArguments {
         }
         if let first = host.firstUserID {
             options += ["--uid", "\(userID(first, slot))"]
-            // The launcher is root, so it makes the run's root folder: at a third of what it costs when bwrap does.
+            // The launcher is root, so it makes the run's root folder, which costs less than when bwrap does and may show closed folders.
             options += ["--system", host.systemRoot]
             for mount in command.mounts { options += [mount.writable ? "--show-writable" : "--show", "\(mount.target)=\(mount.source)"] }
             for device in command.devices { options += ["--device", device] }

@@ -6,7 +6,6 @@
 #include <sys/types.h>
 
 #define MAXIMUM_CGROUPS 8
-#define MAXIMUM_SHOWN 24
 
 /// One cgroup directory made for one run: its controller (all of them under v2) and its parent.
 struct cgroup {
@@ -32,7 +31,8 @@ struct options {
     int cgroup_count;
     // The folder whose `usr` the run sees, when its root is made here and not by bwrap.
     const char *system_folder;
-    struct shown shown[MAXIMUM_SHOWN];
+    // As many as the command line may name.
+    struct shown *shown;
     int shown_count;
     uid_t uid;
     uint64_t memory_bytes;

@@ -31,17 +31,50 @@ static void add_cgroup(struct options *options, const char *controller, const ch
     options->cgroups[options->cgroup_count++] = (struct cgroup){.controller = controller, .parent = parent};
 }
 
+/// Whether a path has one spelling, so that what lies below what can be seen by its text.
+static bool is_plain(const char *path) {
+    size_t length = strlen(path);
+    return path[0] == '/' && length > 1 && length <= 400 && path[length - 1] != '/' && !strstr(path, "//") && !strstr(path, "/.");
+}
+
+static bool is_at_or_below(const char *path, const char *other) {
+    size_t length = strlen(other);
+    return strncmp(path, other, length) == 0 && (path[length] == 0 || path[length] == '/');
+}
+
+static bool is_at_or_below_any(const char *path, const char *const *others) {
+    for (; *others; others++)
+        if (is_at_or_below(path, *others)) return true;
+    return false;
+}
+
+/// Adds it unless its place is another's, or the way there leads through another's. The places are made by name and as root, one after the other: a
+/// link in a folder that is shown already would lead out of the run's root.
+static void add(struct options *options, struct shown shown) {
+    for (int i = 0; i < options->shown_count; i++) {
+        const char *other = options->shown[i].target;
+        if (is_at_or_below(shown.target, other) || is_at_or_below(other, shown.target)) refuse("one place below another", shown.target);
+    }
+    options->shown[options->shown_count++] = shown;
+}
+
 static void add_shown(struct options *options, char *text, bool writable) {
+    // What root.c or bubblewrap put there themselves, or cover afterwards.
+    static const char *const taken[] = {"/usr", "/lib", "/lib64", "/bin", "/tmp", "/dev", "/proc", NULL};
     char *source = split(text);
-    if (options->shown_count == MAXIMUM_SHOWN) refuse("too many folders", text);
-    if (text[0] != '/' || strstr(text, "/.") || strlen(text) > 400) refuse("bad place", text);
-    options->shown[options->shown_count++] = (struct shown){.target = text, .source = source, .writable = writable};
+    if (!is_plain(text)) refuse("bad place", text);
+    if (is_at_or_below_any(text, taken)) refuse("place of the system", text);
+    add(options, (struct shown){.target = text, .source = source, .writable = writable});
 }
 
 static void add_device(struct options *options, const char *path) {
-    if (options->shown_count == MAXIMUM_SHOWN) refuse("too many folders", path);
-    if (path[0] != '/' || strstr(path, "/.") || strlen(path) > 400) refuse("bad device", path);
-    options->shown[options->shown_count++] = (struct shown){.target = path, .source = path, .device = true};
+    // Links and file systems of their own, all of them root.c's or bubblewrap's.
+    static const char *const taken[] = {
+        "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core", "/dev/ptmx", "/dev/pts", "/dev/shm", NULL,
+    };
+    if (!is_plain(path) || strncmp(path, "/dev/", 5) != 0) refuse("bad device", path);
+    if (is_at_or_below_any(path, taken)) refuse("device of the system", path);
+    add(options, (struct shown){.target = path, .source = path, .device = true});
 }
 
 void options_parse(struct options *options, int count, char **values) {
@@ -49,6 +82,9 @@ void options_parse(struct options *options, int count, char **values) {
     options->name = "run";
     options->environment_descriptor = -1;
     options->filter_descriptor = -1;
+    // Each takes two words.
+    options->shown = calloc((size_t)count / 2 + 1, sizeof *options->shown);
+    if (!options->shown) refuse("no memory", NULL);
     for (; index < count && strcmp(values[index], "--") != 0; index += 2) {
         if (index + 1 >= count) refuse("option without a value", values[index]);
         const char *key = values[index];

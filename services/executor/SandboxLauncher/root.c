@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -53,7 +54,7 @@ static bool make_place(const char *path, mode_t kind) {
     return true;
 }
 
-/// Kernels before 5.12 set the flags of one mount at a time, and all of them at once.
+/// Without the newer calls the flags of one mount are set at a time, and all of them at once.
 static bool restrict_one(const char *path, uint64_t attributes) {
     struct statvfs found;
     if (statvfs(path, &found) != 0) return false;
@@ -83,7 +84,8 @@ static bool take(struct taken *taken, const char *path, uint64_t attributes, boo
     taken->is_mount = true;
     taken->descriptor = (int)syscall(SYS_open_tree, AT_FDCWD, path, copied_mount | O_CLOEXEC | below);
     if (taken->descriptor >= 0 && syscall(SYS_mount_setattr, taken->descriptor, "", AT_EMPTY_PATH | below, &wanted, sizeof wanted) == 0) return true;
-    if (errno != ENOSYS) return false;
+    // A container may forbid what its kernel has. If what forbids them is a lack of privilege, `mount` will say so too.
+    if (errno != ENOSYS && errno != EPERM) return false;
     // Without these calls nothing below it could be restricted, so nothing below is shown either.
     if (taken->descriptor >= 0) close(taken->descriptor);
     taken->is_mount = false;
@@ -145,7 +147,8 @@ const char *root_make(const struct options *options) {
     // All are taken before they could be covered: one may lie below /mnt.
     char usr[4096];
     snprintf(usr, sizeof usr, "%s/usr", options->system_folder);
-    struct taken system, sources[MAXIMUM_SHOWN];
+    struct taken system, *sources = calloc((size_t)options->shown_count + 1, sizeof *sources);
+    if (!sources) return "memory";
     if (!take(&system, usr, nothing_special | attribute_read_only, true)) return "usr of the system";
     for (int i = 0; i < options->shown_count; i++) {
         const struct shown *shown = &options->shown[i];

@@ -26,6 +26,8 @@ enum KeepAliveCommand {
         Logger.configure { configuration in
             configuration.service = "iqfeed-keepalive"
             configuration.level = settings.common.logLevel
+            // It serves, like a service.
+            configuration.sink = Logger.standardOutput
         }
         let loops = try LoopGroup.start(count: 1)
         let readiness = Readiness()
