@@ -50,7 +50,7 @@ struct QueueRetirement {
         pause(now: now)
     }
 
-    private mutating func pause(now: UInt64) { nextLook = now + min(Self.longestPauseNanoseconds, patienceNanoseconds) }
+    private mutating func pause(now: UInt64) { nextLook = now + min(Self.longestPauseNanoseconds, patienceNanoseconds / 8) }
 
     /// The next look is due at once.
     mutating func hurry() { nextLook = 0 }
