@@ -27,6 +27,9 @@ public enum Topology {
     /// Where messages of a queue end that nobody could handle.
     public static func deadQueue(of queue: String) -> String { "\(queue).dead" }
 
+    /// Belongs to the one replica that has to do with a queue which is to get nothing new.
+    static func dutyQueue(of queue: String) -> String { "\(queue).duty" }
+
     /// The queue of hints that there is work of a class.
     public static func wakeupQueue(_ resourceClass: ResourceClass) -> String { "jobs.\(resourceClass.rawValue)" }
 

@@ -220,6 +220,55 @@ struct RunEventTests {
         #expect(await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .live) == ["BTCUSD": MarketKnowledge(baseSeconds: 15)])
     }
 
+    /// A market that takes its time.
+    private struct SlowMarket: MarketData {
+        let market: FakeMarket
+        let clock: ManualTimeSource
+        var answerTime: Duration
+
+        func instrument(_ symbol: String) async throws -> InstrumentFacts? { try await market.instrument(symbol) }
+        func lastBar(_ symbol: String, intervalSeconds: Int, asOf: Timestamp) async throws -> OutcomeBar? {
+            defer { clock.advance(by: answerTime) }
+            return try await market.lastBar(symbol, intervalSeconds: intervalSeconds, asOf: asOf)
+        }
+        func bars(_ symbol: String, intervalSeconds: Int, asOf: Timestamp, start: Timestamp, end: Timestamp) async throws -> [OutcomeBar] {
+            try await market.bars(symbol, intervalSeconds: intervalSeconds, asOf: asOf, start: start, end: end)
+        }
+    }
+
+    @Test("What was known at a moment is kept for a minute, and only when the moment was past before the question")
+    func keptKnowledge() async throws {
+        let market = FakeMarket()
+        let clock = ManualTimeSource()
+        let start = clock.now()
+        func bar(_ index: Int) -> OutcomeBar {
+            let from = Timestamp(seconds: 1_475_928_000) + .seconds(index * 15)
+            return OutcomeBar(start: from, end: from + .seconds(15), open: .zero, close: .zero)
+        }
+        market.state.withLock { $0.bars = [(bar(0), start - .seconds(60))] }
+        var slow = SlowMarket(market: market, clock: clock, answerTime: .zero)
+        func known(_ lookup: KnowledgeLookup, _ asOf: Timestamp) async -> Timestamp? {
+            await lookup.knowledge(of: ["BTCUSD"], asOf: asOf, feed: .replay)["BTCUSD"]?.replay?.knownAtAsOf
+        }
+        let lookup = KnowledgeLookup(market: slow, time: clock)
+        let past = start - .seconds(1)
+        #expect(await known(lookup, past) == bar(0).end)
+        // History that comes in for the first time counts as known all along.
+        market.state.withLock { $0.bars.append((bar(1), start - .seconds(60))) }
+        clock.advance(by: .seconds(59))
+        #expect(await known(lookup, past) == bar(0).end)
+        clock.advance(by: .seconds(1))
+        #expect(await known(lookup, past) == bar(1).end)
+
+        // To come when it is asked about, and past when the answer is there.
+        slow.answerTime = .seconds(2)
+        let other = KnowledgeLookup(market: slow, time: clock)
+        let ahead = clock.now() + .seconds(1)
+        #expect(await known(other, ahead) == bar(1).end)
+        market.state.withLock { $0.bars.append((bar(2), ahead)) }
+        #expect(await known(other, ahead) == bar(2).end)
+    }
+
     @Test(
         "Through a real broker: every event twice and in any order gives one ledger, and readers are woken",
         .enabled(if: TestServers.hasBroker, "no test broker")

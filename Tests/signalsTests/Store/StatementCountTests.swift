@@ -1,4 +1,5 @@
 import Contracts
+import FoundationEssentials
 import Messaging
 import Postgres
 import ServiceRuntime
@@ -91,6 +92,49 @@ struct StatementCountTests {
             #expect(many == one)
             let rows = try await store.predictions(PredictionQuery(signalID: signal.id, limit: 300))
             #expect(rows.count == 201 && rows.allSatisfy { $0.outcome == outcome })
+        }
+    }
+
+    @Test("What is said of a due time is noted in two exchanges, whatever it changes, and in one when it changes nothing")
+    func troubles() async throws {
+        try await withPlatform { platform in
+            let id = try await platform.publish(Person.provider())
+            let due = Timestamp(seconds: (Timestamp.now().seconds / 86_400) * 86_400)
+            func trouble(_ index: UInt8, _ kind: TroubleKind, failureKind: FailureKind? = nil, _ message: String? = nil) -> Trouble {
+                let name = UUID(uuid: (1, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, index))
+                return Trouble(id: name, signalID: id, kind: kind, dueAt: due + .seconds(Int(index)), failureKind: failureKind, message: message)
+            }
+            func exchanges(_ trouble: Trouble) async throws -> Int {
+                let before = platform.pool.sentExchanges
+                try await platform.pool.withTransaction { try await IncidentStore.note(trouble, on: $0) }
+                // But for COMMIT; BEGIN goes with what comes first.
+                return platform.pool.sentExchanges - before - 1
+            }
+            func counts() async throws -> [String] {
+                try await platform.pool.query("SELECT kind || ' ' || count FROM incidents ORDER BY kind, count").map { try $0.column(0) }
+            }
+            // New, and said again; the second one is put among its like.
+            #expect(try await exchanges(trouble(1, .late)) == 2)
+            #expect(try await exchanges(trouble(1, .late)) == 1)
+            for index: UInt8 in 2...3 { #expect(try await exchanges(trouble(index, .late)) == 2) }
+            #expect(try await counts() == ["late 3"])
+            // Waits for the end of its run where it is, then leaves others that stay; the next one finds its like elsewhere.
+            #expect(try await exchanges(trouble(1, .failed)) == 2)
+            #expect(try await counts() == ["late 3"])
+            #expect(try await exchanges(trouble(1, .failed, failureKind: .exception, "KeyError: 1")) == 2)
+            #expect(try await counts() == ["failed 1", "late 2"])
+            #expect(try await exchanges(trouble(2, .failed, failureKind: .exception, "KeyError: 2")) == 2)
+            #expect(try await counts() == ["failed 2", "late 1"])
+            // One that is alone turns its incident into another, or leaves it empty where its like have one.
+            #expect(try await exchanges(trouble(3, .missed)) == 2)
+            #expect(try await counts() == ["failed 2", "missed 1"])
+            #expect(try await exchanges(trouble(3, .failed, failureKind: .exception, "KeyError: 3")) == 2)
+            #expect(try await counts() == ["failed 3", "missed 0"])
+            // What waits for its run is new, too; more words about one among its like.
+            #expect(try await exchanges(trouble(4, .failed)) == 2)
+            #expect(try await exchanges(trouble(4, .failed, failureKind: .exception, "KeyError: 4")) == 2)
+            #expect(try await exchanges(trouble(4, .failed)) == 1)
+            #expect(try await counts() == ["failed 4", "missed 0"])
         }
     }
 

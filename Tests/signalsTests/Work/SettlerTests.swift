@@ -279,7 +279,7 @@ struct SettlerTests {
         #expect(together.count == 1)
     }
 
-    @Test("A replay's prediction is looked at after a tenth of its age, between one second and five minutes, together with others of its signal")
+    @Test("A replay's prediction is looked at after a tenth of its age, between one second and 256, together with others of its signal")
     func replayPauses() throws {
         // Not at a whole second.
         let madeAt = Timestamp(seconds: 1_760_000_000) + .milliseconds(370)
@@ -287,7 +287,7 @@ struct SettlerTests {
         let looks = looks(at: statement, madeAt: madeAt)
         #expect(looks.count < 900, "\(looks.count) looks")
         for (before, after) in zip(looks, looks.dropFirst()) {
-            #expect(after > before && after - before <= max(.seconds(1), min((before - madeAt) / 10, .seconds(300))))
+            #expect(after > before && after - before <= max(.seconds(1), min((before - madeAt) / 10, .seconds(256))))
         }
         // A prediction a second, each looked at on its own way for forty minutes: what waits behind the same window for ten minutes and more comes due at
         // moments that all of it shares, not at one for each.
@@ -414,17 +414,52 @@ struct SettlerTests {
         }
         let full = signals[0].accountID
         jobs.state.withLock { $0.full = [full] }
-        let clock = ManualTimeSource(due + .seconds(64))
+        let clock = ManualTimeSource(due + .seconds(124))
         let planner = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
         await planner.round()
         #expect(jobs.state.withLock { $0.asked } == 1)
         #expect(jobs.state.withLock { Set($0.requests.map(\.accountID)) } == Set(signals.map(\.accountID)).subtracting([full]))
         jobs.state.withLock { $0.full = [] }
+        // Not in every round, but after a minute.
+        clock.advance(by: .seconds(59))
+        await planner.round()
+        #expect(jobs.state.withLock { $0.asked } == 1)
+        clock.advance(by: .seconds(1))
         await planner.round()
         #expect(jobs.state.withLock { $0.requests.count } == 5 && jobs.state.withLock { $0.asked } == 2)
         // Nothing new: nobody is asked.
         await planner.round()
         #expect(jobs.state.withLock { $0.asked } == 2)
+    }
+
+    @Test("An account that is full and has more due than one call makes keeps nobody from their jobs")
+    func fullAccount() async throws {
+        let store = InMemorySignalsStore()
+        let jobs = FakeJobs()
+        let due = Timestamp(seconds: 1_760_000_000)
+        let full = AccountID.make()
+        var others: Set<AccountID> = []
+        for index in 0..<(SettlementPlanner.maximumNewJobs + 3) {
+            let isOther = index >= SettlementPlanner.maximumNewJobs
+            let (signal, version) = try await Fixtures.published(in: store, account: isOther ? .make() : full)
+            _ = try await store.append(Fixtures.run(signal, version: version, dueAt: isOther ? due + .seconds(1) : due))
+            if isOther { others.insert(signal.accountID) }
+        }
+        jobs.state.withLock { $0.full = [full] }
+        let clock = ManualTimeSource(due + .seconds(124))
+        let planner = SettlementPlanner(store: store, jobs: jobs, time: clock, loop: TestLoop.shared)
+        await planner.round()
+        #expect(jobs.state.withLock { $0.requests.isEmpty && $0.asked == 1 })
+        clock.advance(by: SettlementPlanner.interval)
+        await planner.round()
+        #expect(jobs.state.withLock { Set($0.requests.map(\.accountID)) } == others)
+        // A minute later it is asked for, and refused, again.
+        clock.advance(by: .seconds(55))
+        await planner.round()
+        #expect(jobs.state.withLock { $0.asked } == 3)
+        clock.advance(by: SettlementPlanner.interval)
+        await planner.round()
+        #expect(jobs.state.withLock { $0.asked } == 3)
     }
 
     @Test("Many signals that are stuck do not keep a new one from its turn")

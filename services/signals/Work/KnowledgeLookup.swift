@@ -4,8 +4,9 @@ import Synchronization
 
 /// Asks marketdata what was known of the instruments of a run's rows.
 ///
-/// Lengths of bars hardly ever change: they are asked for once a minute, and serve for an hour while marketdata is away. What was known at a moment never
-/// changes: all signals that were due at it are served by one answer.
+/// Lengths of bars hardly ever change: they are asked for once a minute, and serve for an hour while marketdata is away. What was known at a moment that is
+/// past changes only where history comes in for the first time, which counts as known all along: for a minute one answer serves all signals that were due at
+/// it, as if they had asked together.
 final class KnowledgeLookup: Sendable {
     static let freshNanoseconds: UInt64 = 60_000_000_000
     static let staleNanoseconds: UInt64 = 3_600_000_000_000
@@ -23,11 +24,16 @@ final class KnowledgeLookup: Sendable {
         var loadedAt: UInt64
     }
 
+    private struct End {
+        var moment: Timestamp
+        var loadedAt: UInt64
+    }
+
     private let market: any MarketData
     private let time: any TimeSource
     private let known = Mutex<[String: Entry]>([:])
     /// Where the newest bar ended that was known then.
-    private let ends = Mutex(RecentlyUsed<Moment, Timestamp>(maximumCost: maximumMoments))
+    private let ends = Mutex(RecentlyUsed<Moment, End>(maximumCost: maximumMoments))
 
     init(market: any MarketData, time: any TimeSource) {
         self.market = market
@@ -54,10 +60,11 @@ final class KnowledgeLookup: Sendable {
 
     private func end(_ symbol: String, baseSeconds: Int, asOf: Timestamp) async throws -> Timestamp? {
         let moment = Moment(symbol: symbol, baseSeconds: baseSeconds, asOf: asOf)
-        if let known = ends.withLock({ $0.value(moment) }) { return known }
+        // Both clocks are read before the question: an answer is no younger than that, and a moment that is still to come is settled by nothing.
+        let (now, loadedAt) = (time.now(), time.monotonicNanoseconds())
+        if let known = ends.withLock({ $0.value(moment) }), loadedAt - min(loadedAt, known.loadedAt) < Self.freshNanoseconds { return known.moment }
         guard let end = try await market.lastBar(symbol, intervalSeconds: baseSeconds, asOf: asOf)?.end else { return nil }
-        // A moment that is still to come is not settled by anything.
-        if asOf < time.now() { ends.withLock { _ = $0.insert(end, cost: 1, for: moment) } }
+        if asOf < now { ends.withLock { _ = $0.insert(End(moment: end, loadedAt: loadedAt), cost: 1, for: moment) } }
         return end
     }
 

@@ -35,7 +35,11 @@ actor ConsumerLink {
     private var wantsDeliveries = false
     private var isConsuming = false
     private var retirement: QueueRetirement?
+    /// Of a queue that is to get nothing new: no other replica of this version has to do with it.
+    private var isOnDuty = false
     private static let consumingChannel: UInt16 = 1
+    /// Of its own, as the broker ends the channel of who asks for a duty that another has.
+    private static let dutyChannel: UInt16 = 3
     private static let tag = "auspex"
 
     init(_ configuration: Configuration, readiness: ReadinessCheck?, onDelivery: @escaping @Sendable (HeldDelivery) -> Void) throws {
@@ -123,8 +127,9 @@ actor ConsumerLink {
     private func prepare() throws {
         guard let connection = session.candidate else { return }
         epoch += 1
-        isConsuming = false
+        (isConsuming, isOnDuty) = (false, false)
         try connection.openChannel(Self.consumingChannel)
+        if retirement != nil { try connection.openChannel(Self.dutyChannel) }
         try connection.declareConsumer(
             Self.consumingChannel,
             queue: configuration.queue,
@@ -152,11 +157,28 @@ actor ConsumerLink {
     /// Consumes, or does not, as is wanted.
     private func follow(_ connection: WireConnection) throws(BrokerError) {
         guard wantsDeliveries, retirement != nil else { return try consume(connection, wantsDeliveries) }
+        guard try takesDuty(connection) else {
+            retirement?.leave(now: monotonicNanoseconds())
+            return
+        }
         let standing = try connection.declareQueue(Self.consumingChannel, configuration.queue, passive: true)
         let others = standing.consumers - (isConsuming ? 1 : 0)
         guard let step = retirement?.look(messages: standing.messages, others: others, now: monotonicNanoseconds()) else { return }
         if step.unbinds { try connection.unbindConsumer(Self.consumingChannel, queue: configuration.queue, eventTypes: configuration.eventTypes) }
         try consume(connection, step.consumes)
+    }
+
+    /// The duty is a queue that belongs to the connection which made it, and goes with it.
+    private func takesDuty(_ connection: WireConnection) throws(BrokerError) -> Bool {
+        if isOnDuty { return true }
+        do throws(BrokerError) {
+            let name = Topology.dutyQueue(of: configuration.queue)
+            try connection.declareQueue(Self.dutyChannel, name, durable: false, exclusive: true)
+            isOnDuty = true
+        } catch  where error.code == .refused(replyCode: 405) {
+            try connection.reopenChannel(Self.dutyChannel)
+        }
+        return isOnDuty
     }
 
     private func consume(_ connection: WireConnection, _ wanted: Bool) throws(BrokerError) {

@@ -7,8 +7,9 @@ internal import ServiceRuntime
 /// outbox when it ended is said by others. What comes in meanwhile is handled here and there, which the handler has to bear as it bears an event that
 /// comes twice.
 ///
-/// The broker tells how many consume a queue, not which version they are of. So a replica of this version consumes only what nobody else does, and only
-/// while something is there: whoever is seen at a quiet queue is an older one, and of two newer ones that meet the first to look steps back.
+/// The broker tells how many consume a queue, not which version they are of. So of this version one replica alone has the duty, which the broker gives to
+/// one connection at a time: whoever else consumes is an older one. (Nor could others fetch single messages: to the broker a quorum queue's message that is
+/// fetched and not answered has a consumer.)
 struct QueueRetirement {
     /// What to do after a look.
     struct Step: Equatable {
@@ -21,7 +22,7 @@ struct QueueRetirement {
     private var isUnbound = false
     private(set) var nextLook: UInt64 = 0
 
-    private static let longestPauseSeconds = 15.0
+    private static let longestPauseNanoseconds: UInt64 = 15_000_000_000
 
     init(patience: Duration) {
         patienceNanoseconds = UInt64(max(0, patience.inSeconds) * 1e9)
@@ -29,9 +30,7 @@ struct QueueRetirement {
 
     /// Takes what the broker says of the queue: the messages that wait in it, and how many besides us consume it.
     mutating func look(messages: Int, others: Int, now: UInt64) -> Step {
-        // Not in step with another replica, or both would step back and both come again.
-        let pauseNanoseconds = min(Self.longestPauseSeconds * 1e9, Double(patienceNanoseconds)) * .random(in: 0.8...1.2)
-        nextLook = now + UInt64(pauseNanoseconds)
+        pause(now: now)
         guard others == 0 else {
             (aloneSince, isUnbound) = (nil, false)
             return Step()
@@ -44,6 +43,14 @@ struct QueueRetirement {
         if unbinds { isUnbound = true }
         return Step(unbinds: unbinds, consumes: messages > 0)
     }
+
+    /// Another replica of this version has the duty; when it is gone one of the others does, and waits anew.
+    mutating func leave(now: UInt64) {
+        (aloneSince, isUnbound) = (nil, false)
+        pause(now: now)
+    }
+
+    private mutating func pause(now: UInt64) { nextLook = now + min(Self.longestPauseNanoseconds, patienceNanoseconds / 8) }
 
     /// The next look is due at once.
     mutating func hurry() { nextLook = 0 }

@@ -70,6 +70,9 @@ public final class PostgresPool: Component {
     /// that tests can hold.
     public var sentStatements: Int { statements.current }
 
+    /// In how many exchanges they went: those of a pipeline went together, and `BEGIN` with what came first.
+    public var sentExchanges: Int { statements.currentExchanges }
+
     // MARK: Borrowing
 
     /// Lends a connection to `body` and takes it back, whatever happens.
