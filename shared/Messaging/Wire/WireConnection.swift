@@ -212,7 +212,10 @@ final class WireConnection {
     /// library's sockets never block, so SO_SNDTIMEO would not end such a write.
     private func waitUntilWritable() throws(BrokerError) {
         var descriptor = pollfd(fd: fileDescriptor, events: Int16(POLLOUT), revents: 0)
-        guard poll(&descriptor, 1, 5_000) == 1 else {
+        var ready: Int32
+        // A signal that this thread handles says nothing about the broker.
+        repeat { ready = poll(&descriptor, 1, 5_000) } while ready < 0 && errno == EINTR
+        guard ready == 1 else {
             isBroken = true
             throw BrokerError(.timeout, message: "the broker does not take what is written")
         }
