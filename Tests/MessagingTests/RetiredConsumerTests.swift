@@ -17,7 +17,12 @@ import Testing
         func handle(_ envelope: Envelope, on connection: PostgresConnection) async throws -> HandlerOutcome { try await body(envelope, connection) }
     }
 
-    private func retired(_ fixture: MessagingFixture, patience: Duration, _ handled: TestSignal<Int>) throws -> EventConsumer {
+    private func retired(
+        _ fixture: MessagingFixture,
+        patience: Duration,
+        _ handled: TestSignal<Int>,
+        readiness: Readiness? = nil
+    ) throws -> EventConsumer {
         let attempts = Tally()
         return try EventConsumer(
             service: MessagingFixture.service,
@@ -31,7 +36,8 @@ import Testing
             pool: fixture.pool,
             brokerURL: fixture.broker.url,
             loop: fixture.loop,
-            options: ConsumerOptions(ladder: MessagingFixture.quickLadder, retirementPatience: patience)
+            options: ConsumerOptions(ladder: MessagingFixture.quickLadder, retirementPatience: patience),
+            readiness: readiness
         )
     }
 
@@ -160,6 +166,28 @@ import Testing
                 )
                 #expect(await fixture.publisher.publish([message])[0].error == nil)
                 #expect(try await handled.next() == -1)
+            }
+        }
+    }
+
+    /// Two replicas of the new version would each take the other for an older one: one has the duty, and the others touch nothing until it is gone.
+    @Test func whoHasNotTheDutyLeavesTheQueueAlone() async throws {
+        try await withMessaging { fixture in
+            await fixture.publisher.connected()
+            try await running([try fixture.recordingConsumer()]) { try await eventually("a binding") { try await isBound(fixture) } }
+            try await publish("left", 7, fixture)
+            let holder = try WireConnection(to: try BrokerURL(fixture.broker.url), name: "test")
+            try holder.openChannel(1)
+            try holder.declareQueue(1, Topology.dutyQueue(of: MessagingFixture.queue), durable: false, exclusive: true)
+            let (handled, readiness) = (TestSignal<Int>(), Readiness())
+            try await running([try retired(fixture, patience: .zero, handled, readiness: readiness)]) {
+                try await eventually("a connection, on which it has asked for the duty") { readiness.report().ready }
+                let standing = try holder.declareQueue(1, MessagingFixture.queue, passive: true)
+                #expect(standing.messages == 1 && standing.consumers == 0)
+                #expect(try await isBound(fixture))
+                holder.close()
+                #expect(try await handled.next() == 7)
+                try await eventually("no binding") { try await !isBound(fixture) }
             }
         }
     }
