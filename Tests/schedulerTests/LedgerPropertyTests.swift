@@ -10,6 +10,15 @@ import Testing
 /// Workers, senders and a sweeper do at random what each of them may, all at once; then the books must be right.
 @Suite("Ledger under load", .enabled(if: TestServers.hasPostgres, "no test Postgres"))
 struct LedgerPropertyTests {
+    /// Sends something over so many connections of the pool, all borrowed at once.
+    private static func use(_ count: Int, of pool: PostgresPool) async {
+        if count == 0 { return }
+        try? await pool.withConnection { connection in
+            _ = try? await connection.query("SELECT 1")
+            await use(count - 1, of: pool)
+        }
+    }
+
     private static let limits = AccountLimits(runningInClass: 4, running: 6, open: 10_000)
 
     @Test(arguments: [1, 2, 3] as [UInt64]) func whateverHappensAtOnceEachJobEndsOnce(seed: UInt64) async throws {
@@ -46,9 +55,7 @@ struct LedgerPropertyTests {
                 try await group.waitForAll()
             }
             // A connection that was cut when its statement was over is found dead by whoever borrows it next.
-            await withTaskGroup(of: Void.self) { group in
-                for _ in 0..<8 { group.addTask { _ = try? await store.pool.query("SELECT pg_sleep(0.05)") } }
-            }
+            await Self.use(4, of: store.pool)
             // What still runs was lost with its claim's answer; it comes back, and all of it is done.
             var rounds = 0
             while rounds < 200 {
